@@ -1,0 +1,74 @@
+# lesionflow: `make help` lists what a person can do here.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/dev.txt
+STAMP := $(VENV)/.installed
+
+DATA ?= ../shared/ham10000
+WEIGHTS ?= ../shared/weights
+OUT ?= out
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run ham10000 test check lint types contracts locks lock-check compile bench clean
+
+##@ Start here
+run: setup ## generate sample data, run the whole pipeline on it, print the summary
+	@$(BIN)/lesionflow sample --out $(OUT)/sample-data --lesions 1500 --seed 7
+	@$(BIN)/lesionflow run --config sample --metadata $(OUT)/sample-data/metadata.csv \
+		--images $(OUT)/sample-data/images --out $(OUT)/sample-run
+
+test: setup ## make the environment and pass the tests
+	@$(BIN)/python -m pytest
+
+setup: $(STAMP) ## make .venv from the hash-pinned requirements (once)
+
+##@ Real data
+ham10000: setup ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder
+	@$(BIN)/lesionflow run --config ham10000-cpu --metadata $(DATA)/HAM10000_metadata.csv \
+		--images $(DATA)/HAM10000_images_part_1 --images $(DATA)/HAM10000_images_part_2 \
+		--weights $(WEIGHTS)/efficientnet_lite0_notop.npz --out $(OUT)/ham10000
+
+##@ Cluster
+compile: setup ## write the pipeline YAML for upload in the Kubeflow UI
+	@$(BIN)/lesionflow compile --out $(OUT)/lesionflow.yaml
+
+##@ Development
+check: setup lint types contracts lock-check ## everything CI runs besides the tests
+
+lint: setup ## ruff, format and YAML
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/yamllint --strict .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+contracts: setup ## who may import whom
+	@$(BIN)/lint-imports
+
+lock-check: setup ## requirements/ equals what pyproject.toml asks for, and names no index
+	@$(BIN)/python requirements/lock.py --check
+
+locks: setup ## compile requirements/ anew from pyproject.toml
+	@$(BIN)/python requirements/lock.py
+
+bench: setup ## ratios against named baselines, in one run
+	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean: ## remove the environment and all output
+	@rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+help: ## this page
+	@awk 'BEGIN {FS = ":.*## "; print "usage: make TARGET [NAME=value]"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp carries the lock's hash, not its time: a fresh clone of the same commit installs once.
+$(STAMP): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
+		f"error: {sys.executable} is Python {sys.version.split()[0]}; lesionflow needs 3.11 to 3.13: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked environment into $(VENV) (about 2.7 GB; once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

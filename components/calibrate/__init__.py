@@ -1,0 +1,1 @@
+"""Calibrate: validation scores become probabilities and one decision rule."""

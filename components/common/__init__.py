@@ -1,0 +1,1 @@
+"""What every step shares: artifact contracts, configuration, storage, logging. Imports no TensorFlow."""

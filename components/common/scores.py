@@ -1,0 +1,107 @@
+"""Scores: one row per image with its label, raw logit and probability; `val_probs.npz`, `test_probs.npz`."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts import write_atomic
+from components.common.errors import ArtifactError
+
+_TEXT = ("image_id", "lesion_id", "group_id")
+_COLUMNS = (*_TEXT, "label", "logit", "probability")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n images, in the order of the split.
+
+    Attributes:
+        image_id: (n,) text, unique.
+        lesion_id: (n,) text.
+        group_id: (n,) text; images of one group are never resampled apart.
+        label: (n,) int8, 1 = malignant.
+        logit: (n,) float64, the model's raw malignant logit.
+        probability: (n,) float64 in [0, 1]; uncalibrated in `val_probs.npz`, calibrated in `test_probs.npz`.
+    """
+
+    image_id: npt.NDArray[np.str_]
+    lesion_id: npt.NDArray[np.str_]
+    group_id: npt.NDArray[np.str_]
+    label: npt.NDArray[np.int8]
+    logit: npt.NDArray[np.float64]
+    probability: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Checks shapes and values.
+
+        Raises:
+            ArtifactError: names the column and the first bad image.
+        """
+        n = len(self.image_id)
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            if column.shape != (n,):
+                raise ArtifactError(f"scores: column {name} has shape {column.shape}, expected ({n},)")
+        if n == 0:
+            raise ArtifactError("scores: no rows")
+        self._refuse(~np.isin(self.label, (0, 1)), "label", "0 or 1")
+        self._refuse(~np.isfinite(self.logit), "logit", "a finite number")
+        p = self.probability
+        self._refuse(~((p >= 0) & (p <= 1)), "probability", "a number in [0, 1]")
+        ids, counts = np.unique(self.image_id, return_counts=True)
+        if len(ids) != n:
+            raise ArtifactError(f"scores: image_id {ids[counts > 1][0]!r} appears {counts.max()} times, expected once")
+
+    def _refuse(self, bad: npt.NDArray[np.bool_], name: str, expected: str) -> None:
+        if bad.any():
+            i = int(np.argmax(bad))
+            received = getattr(self, name)[i]
+            raise ArtifactError(
+                f"scores: {name} of image {self.image_id[i]} is {received}, expected {expected} ({bad.sum()} such rows)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+
+def save_scores(path: Path, scores: Scores) -> None:
+    """Writes an .npz that numpy.load reads without pickle; equal scores give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in _COLUMNS:
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(getattr(scores, name)), allow_pickle=False)
+            # numpy.savez stamps the current time into the archive; a fixed date keeps the bytes equal
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    write_atomic(path, buffer.getvalue())
+
+
+def load_scores(path: Path) -> Scores:
+    """Reads and checks scores.
+
+    Raises:
+        ArtifactError: missing file or column, pickled objects, or values that are no scores.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            missing = [name for name in _COLUMNS if name not in data]
+            if missing:
+                raise ArtifactError(f"{path}: columns {missing} are missing; expected {list(_COLUMNS)}")
+            columns = {name: data[name] for name in _COLUMNS}
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from None
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path}: not readable as scores ({error})") from None
+    text = {name: columns[name].astype(np.str_) for name in _TEXT}
+    return Scores(
+        **text,
+        label=columns["label"].astype(np.int8),
+        logit=columns["logit"].astype(np.float64),
+        probability=columns["probability"].astype(np.float64),
+    )

@@ -1,0 +1,1 @@
+"""Export: model and decision policy become a bundle that serves JPEG bytes."""

@@ -1,0 +1,1 @@
+"""Records: TFRecord shards written without TensorFlow, with an integrity check."""

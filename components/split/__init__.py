@@ -1,0 +1,1 @@
+"""Split: lesion groups go to train, val and test, and the result is audited."""

@@ -1,0 +1,1 @@
+"""Train: a backbone and a malignant logit, selected by exact average precision."""

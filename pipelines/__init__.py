@@ -1,0 +1,1 @@
+"""The DAG, its local run and the lesionflow command."""

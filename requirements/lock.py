@@ -1,0 +1,67 @@
+"""Compiles the hash-pinned requirements of every environment from pyproject.toml, or checks them.
+
+One file per environment, universal for Python 3.11 to 3.13, without index addresses. `--check` asks
+for nothing new: existing pins are kept as preferences, so it fails only when pyproject.toml asks for
+something that the lock does not hold, or the lock holds something that nothing asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS: dict[str, list[str]] = {
+    "data": [],
+    "cpu": ["--extra", "cpu"],
+    "gpu": ["--extra", "gpu"],
+    "dev": ["--extra", "cpu", "--group", "dev"],
+}
+_ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
+
+
+def compile_lock(name: str, target: Path) -> None:
+    """Writes the lock of environment `name`; pins already in `target` are kept where they still fit."""
+    command = [
+        sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *ENVIRONMENTS[name], "--universal",
+        "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate",
+        "--no-emit-find-links", "--quiet", "--output-file", str(target),
+    ]  # fmt: skip
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def check(name: str) -> list[str]:
+    """What is wrong with the committed lock of environment `name`; empty when nothing is."""
+    committed = ROOT / "requirements" / f"{name}.txt"
+    text = committed.read_text()
+    problems = [f"{committed.name}:{i}: names an index: {line.strip()}" for i, line in
+                enumerate(text.splitlines(), 1) if _ADDRESS.search(line)]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / committed.name
+        shutil.copy(committed, fresh)
+        compile_lock(name, fresh)
+        if fresh.read_text() != text:
+            problems.append(f"{committed.name}: differs from what pyproject.toml asks for; run `make locks` and commit")
+    return problems
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare instead of writing; exit 1 on a difference")
+    if parser.parse_args().check:
+        problems = [problem for name in ENVIRONMENTS for problem in check(name)]
+        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+        return 1 if problems else 0
+    for name in ENVIRONMENTS:
+        compile_lock(name, ROOT / "requirements" / f"{name}.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

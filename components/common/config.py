@@ -65,14 +65,32 @@ def allowed(field: FieldInfo) -> str:
     return " ".join([words, " and ".join(bounds)]).strip() + (" or empty" if type(None) in args else "")
 
 
-def _line(cls: type[StepConfig], item: ErrorDetails) -> str:
+def _line(cls: type[BaseModel], item: ErrorDetails) -> str:
     name = ".".join(str(part) for part in item["loc"])
+    owner, field = _locate(cls, item["loc"])
     if item["type"] == "extra_forbidden":
-        return unknown_name(name, cls.model_fields)
+        return unknown_name(name, owner.model_fields)
     if item["type"] == "missing":
-        return f"{name}: missing; give {allowed(cls.model_fields[name])}"
+        return f"{name}: missing; give {allowed(field) if field else 'a value'}"
     if item["type"] == "value_error":  # a validator of ours: its message already says what is allowed
         message = str(item["ctx"]["error"])
         return f"{name}: received {item['input']!r}; {message}" if name else message
-    top = cls.model_fields.get(str(item["loc"][0]))
-    return f"{name}: received {item['input']!r}; allowed: {allowed(top) if top else item['msg']}"
+    return f"{name}: received {item['input']!r}; allowed: {allowed(field) if field else item['msg']}"
+
+
+def _locate(cls: type[BaseModel], path: tuple[int | str, ...]) -> tuple[type[BaseModel], FieldInfo | None]:
+    """The innermost model on `path` and the field of it that the path ends in, if it ends in one."""
+    owner, field = cls, None
+    for depth, part in enumerate(path):
+        field = owner.model_fields.get(str(part)) if field is None or depth == 0 else None
+        inner = _model_in(field) if field else None
+        if inner is not None and depth + 1 < len(path):
+            owner, field = inner, None
+        elif depth + 1 < len(path):
+            return owner, None
+    return owner, field
+
+
+def _model_in(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

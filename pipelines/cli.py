@@ -1,0 +1,144 @@
+"""The `lesionflow` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from components.common.errors import ConfigError
+from components.common.session import exit_code_of
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point: 0 on success, 1 when a step or check failed, 2 for a bad parameter."""
+
+    def body() -> None:
+        arguments = build_parser().parse_args(argv)
+        arguments.run(arguments)
+
+    return exit_code_of(body)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their flags."""
+    parser = _Parser(prog="lesionflow", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_sample(commands)
+    _add_run(commands)
+    _add_compile(commands)
+    _add_bundle(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("sample", help="generate images and a table to try the pipeline on")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for images/ and metadata.csv")
+    command.add_argument("--lesions", type=int, default=1500, metavar="N", help="lesions; about 1.3 images each")
+    command.add_argument("--seed", type=int, default=7, metavar="S", help="equal seeds give equal files")
+    command.add_argument("--faults", action="store_true", help="plant one of each known fault in the data")
+    command.set_defaults(run=_sample)
+
+
+def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("run", help="run the whole pipeline on this machine")
+    command.add_argument("--metadata", metavar="FILE", help="the table: one row per image (CSV)")
+    command.add_argument("--images", action="append", metavar="DIR", help="folder or URI with images; may be repeated")
+    command.add_argument("--weights", metavar="FILE", help="pretrained weights of the architecture")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
+    _add_parameter_flags(command)
+    command.set_defaults(run=_run)
+
+
+def _add_compile(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("compile", help="write the pipeline YAML for the Kubeflow UI")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the YAML file to write")
+    command.add_argument("--config", type=Path, metavar="FILE", help="cluster.yaml: images, GPUs, selectors, sizes")
+    command.add_argument("--preset", metavar="NAME", help="parameter defaults: a preset or a YAML file")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter default")
+    command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
+    command.set_defaults(run=_compile)
+
+
+def _add_bundle(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("bundle", help="check a serving bundle")
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=_Parser)
+    verify = actions.add_parser("verify", help="check hashes, policy and that the model loads and answers")
+    verify.add_argument("bundle", type=Path, metavar="DIR")
+    verify.set_defaults(run=_verify)
+
+
+def _add_predict(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser("predict", help="ask a bundle about images")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
+    command.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    command.set_defaults(run=_predict)
+
+
+def _add_parameter_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", help="preset: a name such as ham10000-cpu, or a YAML file")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; repeatable")
+
+
+def _sample(arguments: argparse.Namespace) -> None:
+    from pipelines.sample import make_sample
+
+    if arguments.lesions < 1:
+        raise ConfigError(f"--lesions: received {arguments.lesions}; allowed: a whole number >= 1")
+    result = make_sample(arguments.out, arguments.lesions, arguments.seed, faults=arguments.faults)
+    print(f"{result.images} images of {arguments.lesions} lesions in {arguments.out}")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from pipelines.local_run import check_out, run_locally
+    from pipelines.parameters import load_preset, merge, parse_assignments, resolve_paths, validate
+
+    preset = load_preset(arguments.config) if arguments.config else {}
+    given = {"metadata": arguments.metadata, "images": arguments.images, "weights": arguments.weights}
+    flags = {name: value for name, value in given.items() if value is not None}
+    parameters, _ = validate(merge(preset, parse_assignments(arguments.set), flags))
+    parameters = resolve_paths(parameters)
+    check_out(arguments.out)
+    run_locally(parameters, arguments.out.resolve(), Console())
+
+
+def _compile(arguments: argparse.Namespace) -> None:
+    from pipelines.cluster import load_cluster
+    from pipelines.compile import write_pipeline
+    from pipelines.parameters import load_preset, merge, parse_assignments, validate
+
+    cluster = load_cluster(arguments.config)
+    cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
+    preset = load_preset(arguments.preset) if arguments.preset else {}
+    defaults = merge(preset, parse_assignments(arguments.set))
+    validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults})
+    write_pipeline(arguments.out, cluster, {name: value for name, value in defaults.items() if value != {}})
+    print(f"wrote {arguments.out}; upload it in the Kubeflow UI under Pipelines")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from pipelines.bundle_commands import verify
+
+    verify(arguments.bundle)
+    print(f"{arguments.bundle}: the bundle is complete, unchanged, and answers")
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from pipelines.bundle_commands import predict, print_predictions
+
+    print_predictions(predict(arguments.bundle, arguments.images), as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""`lesionflow compile`: the pipeline as the YAML that Kubeflow's UI takes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler
+
+from components.common.artifacts import write_atomic
+from pipelines.check_ir import check_ir
+from pipelines.cluster import Cluster
+from pipelines.dag import build_pipeline
+
+
+def compile_pipeline(cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> str:
+    """Compiles the DAG for `cluster`; equal inputs give equal text.
+
+    Args:
+        cluster: where the pods will run; also gives the defaults of selector and tolerations.
+        defaults: parameter values that replace the DAG's defaults, as a preset has them.
+
+    Returns:
+        Both YAML documents: the pipeline spec and the platform spec.
+
+    Raises:
+        ConfigError: the compiled file has one of the faults that KFP would only show at run time.
+    """
+    parameters = {
+        "gpu_node_selector": dict(cluster.gpu.node_selector),
+        "gpu_tolerations": [dict(item) for item in cluster.gpu.tolerations],
+        **(defaults or {}),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(build_pipeline(cluster), str(target), pipeline_parameters=parameters)
+        text = target.read_text(encoding="utf-8")
+    check_ir(text, gpu_steps={"train"} if cluster.gpu.count else set())
+    return text
+
+
+def write_pipeline(out: Path, cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> None:
+    """Compiles into `out`, atomically."""
+    text = compile_pipeline(cluster, defaults)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, text)

@@ -43,7 +43,7 @@ class StepConfig(BaseModel):
 def unknown_name(name: str, known: Iterable[str]) -> str:
     """The line for a parameter nobody knows, with the nearest known name when there is one."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name.rpartition(".")[2], names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown parameter {name!r}: {hint}known are {', '.join(names)}"
 

@@ -1,0 +1,48 @@
+"""The abstain band: class-conditional split conformal prediction sets (Vovk 2012), one image a lesion."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from components.common.decision import Floats
+from components.common.errors import DataError
+from components.common.scores import Scores
+
+
+def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: float) -> dict[str, float] | None:
+    """Limits between which an image goes to a person.
+
+    Below `low`, at most `alpha` of malignant lesions are expected; at `high` and above, at most `alpha`
+    of benign ones. The band is widened to hold the threshold, which keeps both promises.
+
+    Args:
+        scores: validation scores.
+        probability: (n,) their calibrated probabilities.
+        threshold: the decision threshold on the probability scale.
+        alpha: error accepted in each class.
+
+    Returns:
+        {"low": p, "high": p}, or None where the two limits leave nothing in between.
+
+    Raises:
+        DataError: too few lesions of a class for this alpha.
+    """
+    _, first = np.unique(scores.group_id, return_index=True)  # a lesion's first image in split order
+    one, label = np.asarray(probability)[first], scores.label[first]
+    low = _order_statistic(np.sort(one[label == 1]), alpha, "malignant")
+    high = -_order_statistic(np.sort(-one[label == 0]), alpha, "benign")
+    if low >= high:
+        return None
+    return {"low": min(low, threshold), "high": max(high, threshold)}
+
+
+def _order_statistic(ascending: Floats, alpha: float, kind: str) -> float:
+    k = math.floor(alpha * (len(ascending) + 1))
+    if k < 1:
+        raise DataError(
+            f"abstain_alpha {alpha:g}: validation has {len(ascending)} {kind} lesion groups, expected at least "
+            f"{math.ceil(1 / alpha) - 1}; use a larger validation split or a larger abstain_alpha"
+        )
+    return float(ascending[k - 1])

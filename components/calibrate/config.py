@@ -1,0 +1,41 @@
+"""Parameters of the calibrate step."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.common.config import StepConfig
+
+
+class CalibrateConfig(StepConfig):
+    """How probabilities are calibrated and where the threshold is put, both on validation scores only."""
+
+    calibration: Literal["auto", "none", "offset", "temperature", "platt", "beta", "isotonic"] = Field(
+        "auto", description="calibrator; auto takes the one with the lowest cross-fitted log loss"
+    )
+    folds: int = Field(5, description="group-disjoint folds of the cross-fit", ge=2, le=50)
+    operating_point: Literal["lower_bound", "point", "cost", "youden"] = Field(
+        "lower_bound",
+        description="how the threshold is chosen: lower_bound guarantees target_sensitivity, point only aims at it",
+    )
+    target_sensitivity: float = Field(0.90, description="sensitivity to reach (lower_bound, point)", gt=0, lt=1)
+    delta: float = Field(0.05, description="accepted risk that lower_bound's promise fails", gt=0, lt=0.5)
+    cost_ratio: float = Field(
+        9.0, description="cost of a missed cancer over the cost of a false alarm (operating_point cost)", gt=0
+    )
+    abstain_alpha: float = Field(
+        0.0, description="refer to a person between class-conditional conformal limits at this error; 0 is off",
+        ge=0, lt=0.5,
+    )  # fmt: skip
+    seed: int = Field(0, description="seed of folds and resamples", ge=0)
+
+    @model_validator(mode="after")
+    def _known_pairs(self) -> Self:
+        if self.operating_point != "cost" and "cost_ratio" in self.model_fields_set and self.cost_ratio != 9.0:
+            raise ValueError(
+                f"cost_ratio and operating_point: received cost_ratio {self.cost_ratio:g} with operating_point "
+                f"{self.operating_point!r}; cost_ratio counts only with operating_point 'cost'"
+            )
+        return self

@@ -1,0 +1,193 @@
+"""The threshold, chosen on validation scores by a named policy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta as beta_distribution
+
+from components.calibrate.config import CalibrateConfig
+from components.common.decision import Calibrator, Floats
+from components.common.errors import DataError
+from components.common.resampling import group_codes, group_counts
+from components.common.scores import Scores
+
+_CHANCE_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A chosen threshold and what is known about it on validation.
+
+    Attributes:
+        threshold_logit: malignant if and only if raw logit >= this; a float32 value between two scores.
+        sensitivity: share of malignant validation images at or above it.
+        lesion_sensitivity: the same, each malignant lesion group counting once.
+        sensitivity_lower: one-sided Clopper-Pearson lower bound over malignant groups at 1 - delta.
+        specificity: share of benign validation images below it.
+        chance: share of group resamples whose own threshold reaches the target on all of validation; None
+            for a policy without target.
+        guarantee: what is promised, in words.
+    """
+
+    threshold_logit: float
+    sensitivity: float
+    lesion_sensitivity: float
+    sensitivity_lower: float
+    specificity: float
+    chance: float | None
+    guarantee: str
+
+
+def clopper_pearson_lower(found: Floats | float, n: int, delta: float) -> Floats:
+    """Lower end of the one-sided (1 - delta) Clopper-Pearson interval for `found` of `n`.
+
+    `found` may be fractional (a lesion of which half the images are found counts a half): the
+    variance is then below the binomial's, so the bound errs on the safe side.
+    """
+    x = np.asarray(found, np.float64)
+    bound = beta_distribution.ppf(delta, np.maximum(x, 1e-9), n - x + 1)
+    return np.where(x > 0, bound, 0.0)
+
+
+def groups_needed(target: float, delta: float) -> int:
+    """Fewest malignant groups with which the bound can reach `target`, when all are found."""
+    return math.ceil(math.log(delta) / math.log(target) - 1e-9)
+
+
+def choose(config: CalibrateConfig, scores: Scores, calibrator: Calibrator) -> OperatingPoint:
+    """Applies the configured policy to validation scores.
+
+    Raises:
+        DataError: one class only, too few malignant groups for the bound, or a cost threshold that no
+            score reaches.
+    """
+    sweep = _Sweep(scores)
+    if config.operating_point == "lower_bound":
+        return _lower_bound(config, sweep)
+    if config.operating_point == "point":
+        return _point(config, sweep)
+    if config.operating_point == "youden":
+        k = int(np.argmax(sweep.sensitivity() + sweep.specificity()))
+        return sweep.at(float(sweep.between[k]), config.delta, None, "none: the highest sensitivity + specificity - 1")
+    t = 1.0 / (1.0 + config.cost_ratio)
+    words = f"none: a missed cancer counts {config.cost_ratio:g} false alarms, so malignant from probability {t:.4g}"
+    return sweep.at(logit_at(calibrator, t, sweep.distinct), config.delta, None, words)
+
+
+def logit_at(calibrator: Calibrator, probability: float, scores: Floats) -> float:
+    """The smallest raw logit whose calibrated probability is at least `probability`, by bisection.
+
+    Raises:
+        DataError: no logit reaches it (an isotonic calibrator is bounded).
+    """
+    low, high = float(scores.min()) - 100.0, float(scores.max()) + 100.0
+    ends = calibrator.probability(np.array([low, high]))
+    if not ends[0] < probability <= ends[1]:
+        raise DataError(
+            f"operating_point cost: the threshold probability {probability:.4g} is outside what the {calibrator.name} "
+            f"calibrator gives, {ends[0]:.4g} to {ends[1]:.4g}; choose another cost_ratio or calibration"
+        )
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        if float(calibrator.probability(np.array([middle]))[0]) >= probability:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+class _Sweep:
+    """Validation scores sorted for a walk over all thresholds, from the highest score down."""
+
+    def __init__(self, scores: Scores) -> None:
+        y = scores.label
+        if not 0 < y.sum() < len(y):
+            raise DataError(
+                f"validation has {int(y.sum())} malignant of {len(y)} images; a threshold needs both classes"
+            )
+        self.logit, self.label = scores.logit, y
+        self.distinct = np.unique(scores.logit)[::-1]
+        self.between = _between(self.distinct)
+        self.group, self.groups = group_codes(scores.group_id[y == 1])
+        self.malignant = scores.logit[y == 1]
+        self.benign = np.sort(scores.logit[y == 0])
+        self.size = np.bincount(self.group, minlength=self.groups)
+
+    def sensitivity(self, counts: Floats | None = None, each: bool = False) -> Floats:
+        """(thresholds,) sensitivity; weighted by `counts` per group; `each`: every group counts once."""
+        per_group = np.ones(self.groups) if counts is None else counts
+        w = (per_group / (self.size if each else 1.0))[self.group]
+        at = np.searchsorted(-self.distinct, -self.malignant)
+        return np.cumsum(np.bincount(at, weights=w, minlength=len(self.distinct))) / w.sum()
+
+    def specificity(self) -> Floats:
+        return np.searchsorted(self.benign, self.distinct, side="left") / len(self.benign)
+
+    def at(self, threshold: float, delta: float, chance: float | None, guarantee: str) -> OperatingPoint:
+        found = self.malignant >= threshold
+        lesion = float(np.mean(np.bincount(self.group, weights=found, minlength=self.groups) / self.size))
+        image = float(found.mean())
+        lower = float(clopper_pearson_lower(self.groups * min(image, lesion), self.groups, delta))
+        return OperatingPoint(
+            float(threshold), image, lesion, lower, float(np.mean(self.benign < threshold)), chance, guarantee
+        )
+
+    def chance(self, target: float, needed: float, seed: int) -> float:
+        """How often a threshold chosen like this one reaches `target`, choosing on group resamples."""
+        full = np.minimum(self.sensitivity(), self.sensitivity(each=True))
+        hits = [
+            full[_first(np.minimum(self.sensitivity(c), self.sensitivity(c, each=True)), needed)] >= target
+            for block in group_counts(self.groups, _CHANCE_RESAMPLES, seed)
+            for c in block.T.astype(np.float64)
+        ]
+        return float(np.mean(hits))
+
+
+def _lower_bound(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
+    needed = groups_needed(config.target_sensitivity, config.delta)
+    if sweep.groups < needed:
+        raise DataError(
+            f"operating_point lower_bound: validation has {sweep.groups} malignant lesion groups, expected at least "
+            f"{needed} to bound sensitivity {config.target_sensitivity:g} at delta {config.delta:g}; use a larger "
+            "validation split, a lower target_sensitivity or operating_point point (no guarantee)"
+        )
+    share = np.minimum(sweep.sensitivity(), sweep.sensitivity(each=True))
+    bound = clopper_pearson_lower(sweep.groups * share, sweep.groups, config.delta)
+    k = _first(bound, config.target_sensitivity)
+    chance = sweep.chance(config.target_sensitivity, float(share[k]), config.seed)
+    words = (
+        f"sensitivity >= {config.target_sensitivity:g} on new lesions of the same kind, with probability "
+        f">= {1 - config.delta:g} (Clopper-Pearson over {sweep.groups} malignant lesion groups)"
+    )
+    return sweep.at(float(sweep.between[k]), config.delta, chance, words)
+
+
+def _point(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
+    k = _first(sweep.sensitivity(), config.target_sensitivity)
+    chance = sweep.chance(config.target_sensitivity, config.target_sensitivity, config.seed)
+    words = (
+        f"none: sensitivity {config.target_sensitivity:g} is reached on validation only; on new data of the same kind "
+        f"the chance to reach it is about {chance:.2f}"
+    )
+    return sweep.at(float(sweep.between[k]), config.delta, chance, words)
+
+
+def _first(rising: Floats, target: float) -> int:
+    """Index of the highest threshold at which a curve that rises as the threshold falls reaches `target`."""
+    return int(np.argmax(rising >= target - 1e-12))
+
+
+def _between(distinct: Floats) -> Floats:
+    """Thresholds with the same decisions as the descending `distinct` scores, half-way to the next lower score.
+
+    Half-way, a rounding difference between two runtimes flips nobody; float32, because the serving graph
+    compares in it.
+    """
+    lower = np.r_[distinct[1:], distinct[-1] - 1.0]
+    middle = (0.5 * (distinct + lower)).astype(np.float32).astype(np.float64)
+    return np.where((middle > lower) & (middle <= distinct), middle, distinct)

@@ -1,0 +1,170 @@
+"""Calibrate: from a trained model's validation scores to one recorded decision policy."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.calibrate.abstain import abstain_band
+from components.calibrate.config import CalibrateConfig
+from components.calibrate.fitting import fit_calibrator
+from components.calibrate.operating_point import OperatingPoint, choose
+from components.calibrate.plots import operating_point_svg, reliability_svg
+from components.calibrate.selection import Candidate, cross_fit, reason
+from components.common.artifacts import new_artifact, open_artifact, read_json, sha256_file, write_atomic, write_json
+from components.common.decision import Calibrator, DecisionPolicy, sigmoid
+from components.common.errors import ArtifactError, DataError
+from components.common.reliability import brier, calibration_error, calibration_error_null, log_loss
+from components.common.resampling import group_codes
+from components.common.scores import Scores, load_scores
+
+SCHEMA = "lesionflow.calibration/1"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CalibrateResult:
+    """What calibrate made.
+
+    Attributes:
+        path: the policy artifact.
+        policy: the decision policy in it.
+        why: why this calibrator was taken.
+        point: the operating point on validation.
+    """
+
+    path: Path
+    policy: DecisionPolicy
+    why: str
+    point: OperatingPoint
+
+    def kfp_metrics(self) -> dict[str, float]:
+        """Finite Python floats for the Kubeflow UI."""
+        return {
+            "threshold_probability": float(self.policy.threshold_probability),
+            "val_sensitivity": float(self.point.sensitivity),
+            "val_sensitivity_lower": float(self.point.sensitivity_lower),
+            "val_specificity": float(self.point.specificity),
+        }
+
+
+def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
+    """Fits the calibrator, chooses the threshold and writes the policy artifact.
+
+    Args:
+        config: parameters.
+        model: a model artifact, with `val_probs.npz`, `class_weight.json` and `model.keras`.
+        out: folder for the policy artifact.
+
+    Raises:
+        ArtifactError: the model artifact is damaged or incomplete.
+        DataError: one class only, too few malignant groups, or scores that do not rank.
+    """
+    artifact = open_artifact(model, "model")
+    scores = load_scores(model / "val_probs.npz")
+    _check_groups(scores)
+    weights = read_json(model / "class_weight.json", "lesionflow.class_weight/1")
+    try:
+        offset = float(weights["logit_offset"])
+    except (KeyError, TypeError, ValueError):
+        raise ArtifactError(f"{model / 'class_weight.json'}: logit_offset is no number; train the model again") from None
+    candidates = cross_fit(scores, offset, config.folds, config.seed)
+    name = candidates[0].name if config.calibration == "auto" else config.calibration
+    why = reason(candidates, name, config.calibration)
+    calibrator = fit_calibrator(name, scores.logit, scores.label.astype(np.float64), offset)
+    point = choose(config, scores, calibrator)
+    policy = _policy(config, model, scores, calibrator, point)
+    log.info("%s", why)
+    log.info(
+        "threshold %.4f by %s: validation sensitivity %.3f, specificity %.3f",
+        policy.threshold_probability, config.operating_point, point.sensitivity, point.specificity,
+    )  # fmt: skip
+    with new_artifact(out, "policy", {"model": artifact.digest, "val_probs": policy.val_probs_sha256}) as folder:
+        policy.save(folder / "decision_policy.json")
+        write_json(folder / "calibration.json", _record(config, scores, offset, candidates, why, policy))
+        write_atomic(folder / "reliability.svg", reliability_svg(scores, policy))
+        write_atomic(folder / "operating_point.svg", operating_point_svg(scores, policy))
+    return CalibrateResult(out, policy, why, point)
+
+
+def _check_groups(scores: Scores) -> None:
+    labels: dict[str, int] = {}
+    for group, label in zip(scores.group_id.tolist(), scores.label.tolist(), strict=True):
+        if labels.setdefault(group, label) != label:
+            raise DataError(
+                f"validation group {group!r} holds benign and malignant images; a lesion has one label: "
+                "look at the diagnoses of its images in the metadata table"
+            )
+    if len(set(labels.values())) < 2:
+        raise DataError(f"validation holds only label {next(iter(labels.values()))}; calibration needs both classes")
+
+
+def _policy(
+    config: CalibrateConfig, model: Path, scores: Scores, calibrator: Calibrator, point: OperatingPoint
+) -> DecisionPolicy:
+    probability = calibrator.probability(scores.logit)
+    threshold = float(calibrator.probability(np.array([point.threshold_logit]))[0])
+    band = abstain_band(scores, probability, threshold, config.abstain_alpha) if config.abstain_alpha else None
+    measured = {key: value for key, value in asdict(point).items() if key != "threshold_logit"}
+    malignant = scores.label == 1
+    return DecisionPolicy(
+        calibrator=calibrator,
+        threshold_logit=point.threshold_logit,
+        threshold_probability=threshold,
+        operating_point={"policy": config.operating_point, **_asked(config), **measured},
+        counts={
+            "n": len(scores),
+            "malignant": int(malignant.sum()),
+            "groups": group_codes(scores.group_id)[1],
+            "malignant_groups": group_codes(scores.group_id[malignant])[1],
+        },
+        prevalence=float(malignant.mean()),
+        model_sha256=sha256_file(model / "model.keras"),
+        val_probs_sha256=sha256_file(model / "val_probs.npz"),
+        abstain=band,
+    )
+
+
+def _asked(config: CalibrateConfig) -> dict[str, Any]:
+    by_policy: dict[str, dict[str, Any]] = {
+        "lower_bound": {"target_sensitivity": config.target_sensitivity, "delta": config.delta},
+        "point": {"target_sensitivity": config.target_sensitivity},
+        "cost": {"cost_ratio": config.cost_ratio},
+        "youden": {},
+    }
+    return by_policy[config.operating_point]
+
+
+def _record(
+    config: CalibrateConfig,
+    scores: Scores,
+    offset: float,
+    candidates: list[Candidate],
+    why: str,
+    policy: DecisionPolicy,
+) -> dict[str, Any]:
+    y = scores.label.astype(np.float64)
+    calibrated = policy.probability(scores.logit)
+    null = calibration_error_null(calibrated, seed=config.seed)
+    chosen = next(c for c in candidates if c.name == policy.calibrator.name)
+    return {
+        "schema": SCHEMA,
+        "policy_id": policy.policy_id,
+        "config": config.model_dump(mode="json"),
+        "logit_offset": offset,
+        "chosen": policy.calibrator.name,
+        "why": why,
+        "candidates": [asdict(c) for c in candidates],
+        "ece_null_95": float(np.quantile(null, 0.95)),
+        "raw": _quality(y, sigmoid(scores.logit)),
+        "calibrated_in_sample": _quality(y, calibrated),
+        "calibrated_cross_fitted": {"log_loss": chosen.log_loss, "ece": chosen.ece, "brier": chosen.brier},
+    }
+
+
+def _quality(y: np.ndarray[Any, Any], p: np.ndarray[Any, Any]) -> dict[str, float]:
+    return {"log_loss": log_loss(y, p), "ece": calibration_error(y, p), "brier": brier(y, p)}

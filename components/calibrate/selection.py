@@ -1,0 +1,117 @@
+"""Choosing a calibrator by cross-fitted log loss on groups the fit has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from components.calibrate.fitting import fit_calibrator
+from components.common.decision import CALIBRATORS, Floats, sigmoid
+from components.common.errors import DataError
+from components.common.reliability import brier, calibration_error, log_losses
+from components.common.resampling import group_codes
+from components.common.scores import Scores
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One calibrator under cross-fitting.
+
+    Attributes:
+        name: the calibrator.
+        log_loss: mean over images, each predicted by a fit without its group; None if it could not be fitted.
+        excess: log loss above the best candidate's.
+        excess_error: standard error of that difference over groups.
+        ece: equal-mass calibration error of the cross-fitted probabilities.
+        brier: their Brier score.
+        note: why it could not be fitted.
+    """
+
+    name: str
+    log_loss: float | None
+    excess: float | None = None
+    excess_error: float | None = None
+    ece: float | None = None
+    brier: float | None = None
+    note: str = ""
+
+
+def fold_of_group(codes: npt.NDArray[np.intp], groups: int, label: Floats, folds: int, seed: int) -> Floats:
+    """(n,) fold of each image: no group crosses folds, malignant groups are dealt out evenly.
+
+    Raises:
+        DataError: fewer malignant or benign groups than folds.
+    """
+    malignant = np.zeros(groups, bool)
+    malignant[codes[label == 1]] = True
+    rng = np.random.default_rng(seed)
+    fold = np.empty(groups, np.intp)
+    for kind, members in (("malignant", np.flatnonzero(malignant)), ("benign", np.flatnonzero(~malignant))):
+        if len(members) < folds:
+            raise DataError(
+                f"validation has {len(members)} {kind} lesion groups, expected at least {folds} (parameter folds): "
+                "use a larger validation split, or fewer folds"
+            )
+        fold[rng.permutation(members)] = np.arange(len(members)) % folds
+    return fold[codes]
+
+
+def cross_fit(scores: Scores, offset: float, folds: int, seed: int) -> list[Candidate]:
+    """Every calibrator's cross-fitted log loss, best first; equal ones in order of simplicity."""
+    y = scores.label.astype(np.float64)
+    codes, groups = group_codes(scores.group_id)
+    fold = fold_of_group(codes, groups, y, folds, seed)
+    losses: dict[str, Floats] = {}
+    found: dict[str, Candidate] = {}
+    for name in CALIBRATORS:
+        try:
+            p = _held_out(name, scores.logit, y, fold, offset)
+        except DataError as error:
+            found[name] = Candidate(name, None, note=str(error))
+            continue
+        losses[name] = log_losses(y, p)
+        found[name] = Candidate(
+            name, float(losses[name].mean()), ece=calibration_error(y, p), brier=brier(y, p)
+        )  # fmt: skip
+    best = min(losses, key=lambda name: losses[name].mean())  # the first of equals, and CALIBRATORS is by simplicity
+    out = [_with_excess(found[name], losses[name] - losses[best], codes, groups) for name in losses]
+    out.sort(key=lambda c: c.log_loss if c.log_loss is not None else np.inf)
+    return out + [c for c in found.values() if c.log_loss is None]
+
+
+def reason(candidates: list[Candidate], chosen: str, asked: str) -> str:
+    """One sentence a person reads: why this calibrator."""
+    by_name = {c.name: c for c in candidates}
+    mine = by_name[chosen].log_loss
+    if asked != "auto":
+        best = candidates[0]
+        return (
+            f"{chosen} was asked for (cross-fitted log loss {mine:.4f}; the lowest is {best.name}'s {best.log_loss:.4f})"
+            if mine is not None
+            else f"{chosen} was asked for"
+        )
+    second = candidates[1]
+    sure = "more" if (second.excess or 0) > 2 * (second.excess_error or 0) else "not more"
+    return (
+        f"{chosen} has the lowest cross-fitted log loss, {mine:.4f}; next is {second.name} with {second.log_loss:.4f}, "
+        f"a difference of {second.excess:.4f}, {sure} than twice its standard error {second.excess_error:.4f}"
+    )
+
+
+def _held_out(name: str, logit: Floats, y: Floats, fold: Floats, offset: float) -> Floats:
+    p = np.empty_like(y)
+    for k in np.unique(fold):
+        inside = fold == k
+        if name in ("none", "offset"):
+            p[inside] = sigmoid(logit[inside] - (offset if name == "offset" else 0.0))
+        else:
+            p[inside] = fit_calibrator(name, logit[~inside], y[~inside], offset).probability(logit[inside])
+    return p
+
+
+def _with_excess(one: Candidate, difference: Floats, codes: npt.NDArray[np.intp], groups: int) -> Candidate:
+    total = np.bincount(codes, weights=difference - difference.mean(), minlength=groups)
+    error = float(np.sqrt((total**2).sum()) / len(difference))
+    return Candidate(one.name, one.log_loss, float(difference.mean()), error, one.ece, one.brier)

@@ -1,21 +1,21 @@
 """The DAG: which step reads what. Where each step runs is `pipelines.runtime`'s business."""
 
-from kfp import dsl
-
-from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate, gate
 from components.export.component import export
 from components.ingest.component import ingest
 from components.records.component import records
 from components.split.component import split
 from components.train.component import train
+from kfp import dsl
+
+from components.calibrate.component import calibrate
 from pipelines.cluster import STEPS, Cluster
 from pipelines.runtime import place
 
 PIPELINE_NAME = "lesionflow"
 
 
-def build_pipeline(cluster: Cluster):  # noqa: ANN201 - kfp ships no types
+def build_pipeline(cluster: Cluster):
     """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally."""
 
     @dsl.pipeline(

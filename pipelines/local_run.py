@@ -171,5 +171,3 @@ def _failure(state: RunState, log: Path, console: Console) -> RunFailedError:
     error = RunFailedError(f"{name}: {text}")
     error.exit_code = step.exit_code if step else 1
     return error
-
-

@@ -73,7 +73,9 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
                                f"of whom there are {_percent(decision['prevalence'])}"),
         ("calibration slope", f"{interval(summary['calibration_slope'])}  ({decision['calibrator']})"),
     ]  # fmt: skip
-    head = f"test: {test['n']} images, {test['malignant']} malignant, {test['groups']} lesions; 95 % intervals by lesion"
+    head = (
+        f"test: {test['n']} images, {test['malignant']} malignant, {test['groups']} lesions; 95 % intervals by lesion"
+    )
     return ["", *(f"{name:<19}{text}" for name, text in rows), head]
 
 

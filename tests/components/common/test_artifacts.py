@@ -1,7 +1,6 @@
 """An artifact is whole or absent, says what it was made from, and any change to it is found."""
 
 import json
-import os
 
 import pytest
 
@@ -73,10 +72,10 @@ def test_an_empty_folder_is_taken(tmp_path):
     ("damage", "message"),
     [
         (lambda p: (p / "deep/a.txt").write_text("hellp"), "sha256 is"),
-        (lambda p: os.remove(p / "deep/a.txt"), "missing; the artifact is incomplete"),
+        (lambda p: (p / "deep/a.txt").unlink(), "missing; the artifact is incomplete"),
         (lambda p: (p / "extra").write_text("x"), "not part of the artifact"),
         (lambda p: (p / MANIFEST).write_text("{"), "not readable as JSON"),
-        (lambda p: os.remove(p / MANIFEST), "no such file"),
+        (lambda p: (p / MANIFEST).unlink(), "no such file"),
         (lambda p: (p / MANIFEST).write_text('{"schema": "other/9"}'), "expected schema"),
     ],
 )

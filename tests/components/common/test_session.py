@@ -64,9 +64,7 @@ def test_without_a_watcher_progress_goes_to_the_log(monkeypatch, caplog):
     assert "decode: 4 of 10" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(None, 0), (DataError("bad row 7"), 1), (ConfigError("epochs: bad"), 2)]
-)
+@pytest.mark.parametrize(("error", "code"), [(None, 0), (DataError("bad row 7"), 1), (ConfigError("epochs: bad"), 2)])
 def test_exit_codes(error, code, capsys):
     def body():
         if error:

@@ -1,0 +1,168 @@
+"""The compiled pipeline, both documents: what a cluster needs stands where it belongs, and only there."""
+
+import pytest
+import yaml
+
+from components.common.errors import ConfigError
+from pipelines.check_ir import SENTINEL, check_ir, executors, load_documents, placement
+from pipelines.cluster import STEPS, Cluster
+from pipelines.compile import compile_pipeline, write_pipeline
+
+GKE = {
+    "images": {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")},
+    "gpu": {"count": 2, "node_selector": {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}},
+    "training": {"shm": "16Gi", "timeout_s": 7200, "retries": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def text():
+    return compile_pipeline(Cluster.parse(GKE))
+
+
+@pytest.fixture(scope="module")
+def spec(text):
+    return load_documents(text)[0]
+
+
+@pytest.fixture(scope="module")
+def placed(text):
+    return placement(load_documents(text)[1])
+
+
+def test_equal_inputs_give_equal_bytes(text):
+    assert compile_pipeline(Cluster.parse(GKE)) == text
+
+
+def test_every_step_is_there_and_has_its_image(spec):
+    images = {name: container["image"] for name, container in executors(spec).items()}
+    assert set(images) == set(STEPS)
+    assert images["train"] == GKE["images"]["gpu"]
+    assert images["evaluate"] == images["export"] == GKE["images"]["cpu"]
+    assert images["ingest"] == images["gate"] == GKE["images"]["data"]
+    assert not any(SENTINEL in image for image in images.values())
+
+
+def test_the_training_pod_asks_for_its_gpus(spec, placed):
+    resources = executors(spec)["train"]["resources"]
+    assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert resources["accelerator"]["resourceCount"] == "2"
+    train = placed["train"]
+    assert train["nodeSelector"]["nodeSelectorJson"]["componentInputParameter"] == "gpu_node_selector"
+    assert train["tolerations"][0]["tolerationJson"]["componentInputParameter"] == "gpu_tolerations"
+    assert train["emptyDirMounts"] == [
+        {"medium": "Memory", "mountPath": "/dev/shm", "sizeLimit": "16Gi", "volumeName": "dshm"}
+    ]
+    assert train["activeDeadlineSeconds"] == 7200 or train.get("timeout") == 7200
+
+
+def test_training_is_retried_with_backoff(spec):
+    policy = spec["root"]["dag"]["tasks"]["train"]["retryPolicy"]
+    assert policy["maxRetryCount"] == 2
+    assert policy["backoffDuration"] == "60s"
+
+
+def test_the_other_pods_ask_for_no_gpu(spec, placed):
+    for name in set(STEPS) - {"train"}:
+        assert "accelerator" not in executors(spec)[name].get("resources", {})
+        assert "nodeSelector" not in placed.get(name, {})
+
+
+def test_selector_and_tolerations_are_defaults_the_ui_can_change(spec):
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert inputs["gpu_node_selector"]["defaultValue"] == GKE["gpu"]["node_selector"]
+    assert inputs["gpu_tolerations"]["defaultValue"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+
+
+def test_every_parameter_has_a_type_and_a_description(spec):
+    for name, definition in spec["root"]["inputDefinitions"]["parameters"].items():
+        assert definition["parameterType"] in {"STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "LIST", "STRUCT"}
+        assert len(definition["description"]) > 15, name
+
+
+def test_a_cpu_cluster_trains_on_the_cpu_image():
+    text = compile_pipeline(Cluster.parse({**GKE, "gpu": {"count": 0}}))
+    spec, platform = load_documents(text)
+    assert executors(spec)["train"]["image"] == GKE["images"]["cpu"]
+    assert "nodeSelector" not in placement(platform)["train"]
+
+
+def test_a_preset_becomes_the_defaults(tmp_path):
+    write_pipeline(tmp_path / "deep" / "p.yaml", Cluster.parse(GKE), {"epochs": 3, "train_options": {"schedule": "plateau"}})
+    spec, _ = load_documents((tmp_path / "deep" / "p.yaml").read_text())
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert inputs["epochs"]["defaultValue"] == 3
+    assert inputs["train_options"]["defaultValue"] == {"schedule": "plateau"}
+
+
+def edit(text, change):
+    documents = list(yaml.safe_load_all(text))
+    change(documents)
+    return yaml.safe_dump_all(documents)
+
+
+def drop_platform(documents):
+    del documents[1]
+
+
+def undeclared(documents):
+    inputs = documents[0]["root"]["dag"]["tasks"]["train"]["inputs"]["parameters"]
+    inputs["epochs"] = {"componentInputParameter": "epoch"}
+
+
+def sentinel(documents):
+    documents[0]["deploymentSpec"]["executors"]["exec-split"]["container"]["image"] = f"{SENTINEL}/x"
+
+
+def pip(documents):
+    documents[0]["deploymentSpec"]["executors"]["exec-split"]["container"]["command"].append("pip install kfp")
+
+
+def no_selector(documents):
+    del documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]["nodeSelector"]
+
+
+def gpu_as_number(documents):
+    container = documents[0]["deploymentSpec"]["executors"]["exec-train"]["container"]
+    container["resources"]["accelerator"]["resourceCount"] = 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_platform, "expected two, the second with the node selectors"),
+        (undeclared, "train: input epochs reads epoch, which root does not declare"),
+        (sentinel, "split: image .* is the sentinel"),
+        (pip, "split: installs packages"),
+        (no_selector, "train: nodeSelector is missing"),
+        (gpu_as_number, "train: resource resourceCount is 2; the driver reads text only"),
+    ],
+)
+def test_the_check_finds_each_planted_fault(text, change, message):
+    with pytest.raises(ConfigError, match=message):
+        check_ir(edit(text, change), gpu_steps={"train"})
+
+
+@pytest.mark.parametrize("image", ["a/b:latest", "a/b", "a/b:v1"])
+def test_a_mutable_tag_is_refused_unless_allowed(image):
+    cluster = Cluster.parse({"images": {**GKE["images"], "gpu": image}})
+    with pytest.raises(ConfigError, match=f"images.gpu: received '{image}'"):
+        cluster.check_images(allow_mutable_tags=False)
+    cluster.check_images(allow_mutable_tags=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gpu": {"cuont": 1}}, "unknown parameter 'gpu.cuont': did you mean 'count'"),
+        ({"gpu": {"count": -1}}, "gpu.count: received -1; allowed: a whole number >= 0"),
+        ({"sizes": {"trian": {}}}, "trian"),
+        ({"training": {"shm": "lots"}}, "training.shm: received 'lots'"),
+        ({"gpu": {"tolerations": [{"kez": "x"}]}}, "gpu.tolerations: received .*kez"),
+    ],
+)
+def test_a_bad_cluster_file_names_the_entry(values, message):
+    with pytest.raises(ConfigError, match=message):
+        Cluster.parse(values)

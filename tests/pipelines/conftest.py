@@ -1,0 +1,62 @@
+"""One real run of the compiled DAG on generated images, shared by the tests that look at its results."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+# `point` needs no minimum of malignant lesions, so a small sample will do
+SMALL = ("--set", "operating_point=point", "--set", "epochs=2", "--config", "sample")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a person has after `lesionflow run`: folder, what was printed, exit code."""
+
+    out: Path
+    stdout: str
+    stderr: str
+    code: int
+
+
+def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the installed command as a person would."""
+    command = Path(sys.executable).with_name("lesionflow")
+    environment = {**os.environ, "COLUMNS": "120"}
+    return subprocess.run([command, *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="session")
+def lesionflow():
+    """The command, as a function of its arguments."""
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def small() -> tuple[str, ...]:
+    """Flags of a run that ends soon."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """Generated images of 300 lesions with their table."""
+    folder = tmp_path_factory.mktemp("sample")
+    from pipelines.sample import make_sample
+
+    make_sample(folder, 300, 11, faults=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(sample, tmp_path_factory) -> FinishedRun:
+    """The whole pipeline, run once through KFP's local runner."""
+    out = tmp_path_factory.mktemp("run") / "results"
+    done = run_command(
+        "run", "--metadata", "metadata.csv", "--images", "images", "--out", str(out), *SMALL, cwd=sample
+    )  # fmt: skip
+    return FinishedRun(out, done.stdout, done.stderr, done.returncode)

@@ -1,0 +1,51 @@
+"""The README names every command, every make target it shows exists, and the DAG's picture is the DAG."""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pipelines.cli import build_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(parser, prefix=()):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield (*prefix, name), inner
+                yield from commands(inner, (*prefix, name))
+
+
+def test_every_command_is_documented():
+    leaves = {" ".join(path) for path, inner in commands(build_parser()) if not list(commands(inner))}
+    documented = README + (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert leaves
+    assert sorted(leaf for leaf in leaves if f"lesionflow {leaf}" not in documented) == []
+
+
+def test_every_make_target_in_the_readme_exists():
+    shown = set(re.findall(r"^make ([a-z0-9-]+)", README, re.MULTILINE)) | set(re.findall(r"`make ([a-z0-9-]+)`", README))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert shown
+    assert shown <= targets
+
+
+def test_every_make_target_has_a_line_of_help():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {name for name in targets if not re.search(rf"^  {name} ", listed, re.MULTILINE)} == set()
+
+
+def test_every_linked_file_exists():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_picture_is_the_dag(tmp_path):
+    subprocess.run([sys.executable, "docs/draw_dag.py", "--out", str(tmp_path / "dag.svg")], cwd=ROOT, check=True)
+    assert (tmp_path / "dag.svg").read_text() == (ROOT / "docs/images/dag.svg").read_text()

@@ -1,1 +1,1 @@
-"""Export: model and decision policy become a bundle that serves JPEG bytes."""
+"""Step 6: the serving bundle, from image bytes to a decision, checked against the Keras model."""

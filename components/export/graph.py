@@ -1,0 +1,112 @@
+"""The serving graph: image bytes in, probability and decision out, as a SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from components.common.decision import DecisionPolicy
+from components.export import layout, rule
+from components.export.decoding import decode
+from components.export.resizing import resize
+
+_DECODERS = 8
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What happens to an image before the network sees it.
+
+    Attributes:
+        image_size: the network's input, (height, width) in pixels.
+        record_size: short side after the antialiased shrink, in pixels.
+        min_side: images with a shorter side are not read.
+        max_pixels: images with more pixels are not decoded.
+        augmentation: none, or flips: the mean logit of four mirrored views.
+    """
+
+    image_size: tuple[int, int]
+    record_size: int
+    min_side: int = 16
+    max_pixels: int = 50_000_000
+    augmentation: str = "none"
+
+
+def prepare_bytes(image_bytes: Any, how: Preparation) -> tuple[Any, Any]:
+    """Files to network input: string [N] to float32 [N, H, W, 3] and status codes int32 [N].
+
+    TensorFlow's decoders raise on damaged data, which would fail the whole batch. Inside a tf.data
+    pipeline such an element can be dropped instead; the rows that are missing afterwards are the
+    damaged ones. One more element stands at the end so that the result is never empty.
+    """
+    count = tf.shape(image_bytes, out_type=tf.int64)[0]
+
+    def one(row: Any, data: Any) -> tuple[Any, Any, Any]:
+        rgb, status = decode(data, how.min_side, how.max_pixels)
+        return row, resize(rgb, how.record_size, how.image_size), status
+
+    blank = tf.zeros([*how.image_size, 3])
+    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
+    rows = rows.map(one, num_parallel_calls=_DECODERS, deterministic=True).ignore_errors()
+    rows = rows.concatenate(tf.data.Dataset.from_tensors((count, blank, layout.OK)))
+    row, pixels, status = rows.batch(count + 1).get_single_element()
+    shape = tf.concat([[count], tf.constant([*how.image_size, 3], tf.int64)], 0)
+    all_pixels = tf.scatter_nd(row[:-1, None], pixels[:-1], shape)
+    all_status = tf.tensor_scatter_nd_update(tf.fill([count], layout.CORRUPT), row[:-1, None], status[:-1])
+    return tf.ensure_shape(all_pixels, [None, *how.image_size, 3]), all_status
+
+
+def prepare_pixels(pixels: Any, how: Preparation) -> tuple[Any, Any]:
+    """Decoded images to network input: uint8 [N, h, w, 3] to float32 [N, H, W, 3] and status codes [N]."""
+    shape = tf.shape(pixels, out_type=tf.int64)
+    status = tf.where(tf.minimum(shape[1], shape[2]) < how.min_side, layout.TOO_SMALL, layout.OK)
+    status = tf.where(shape[1] * shape[2] > how.max_pixels, layout.TOO_LARGE, status)
+
+    def read() -> Any:
+        kind = tf.TensorSpec([*how.image_size, 3], tf.float32)
+        return tf.map_fn(lambda rgb: resize(rgb, how.record_size, how.image_size), pixels, fn_output_signature=kind)
+
+    def skip() -> Any:
+        return tf.zeros(tf.concat([shape[:1], tf.constant([*how.image_size, 3], tf.int64)], 0))
+
+    ready = tf.cond(tf.equal(status, layout.OK), read, skip)
+    return tf.ensure_shape(ready, [None, *how.image_size, 3]), tf.fill(shape[:1], status)
+
+
+def mean_logit(network: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
+    """Raw malignant logits float32 [N], averaged over mirrored views where asked for."""
+    views = [pixels]
+    if augmentation == "flips":
+        views = [tf.reverse(pixels, axes) for axes in ([], [1], [2], [1, 2])]
+    logits = [tf.cast(network(view, training=False), tf.float32)[:, 0] for view in views]
+    return tf.add_n(logits) / float(len(logits))
+
+
+def signatures(network: Any, policy: DecisionPolicy, how: Preparation) -> Mapping[str, Any]:
+    """The bundle's two entry points, as traced functions by signature name."""
+
+    def serving_default(image_bytes: Any) -> dict[str, Any]:
+        pixels, status = prepare_bytes(image_bytes, how)
+        return rule.decide(policy, mean_logit(network, pixels, how.augmentation), status)
+
+    def predict_pixels(pixels: Any) -> dict[str, Any]:
+        ready, status = prepare_pixels(pixels, how)
+        return rule.decide(policy, mean_logit(network, ready, how.augmentation), status)
+
+    return {
+        "serving_default": tf.function(serving_default, [tf.TensorSpec([None], tf.string, "image_bytes")]),
+        "predict_pixels": tf.function(predict_pixels, [tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")]),
+    }
+
+
+def write_saved_model(network: Any, policy: DecisionPolicy, how: Preparation, out: Path) -> None:
+    """Writes the SavedModel folder `out`; built-in operations only."""
+    module = tf.Module()
+    module.network_variables = list(network.variables)
+    functions = signatures(network, policy, how)
+    concrete = {name: function.get_concrete_function() for name, function in functions.items()}
+    tf.saved_model.save(module, str(out), signatures=concrete)

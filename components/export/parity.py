@@ -1,0 +1,204 @@
+"""Is the bundle the model? The Keras path and the reloaded bundle are asked about the same images.
+
+Two questions, kept apart. Parity: image bytes decoded and resized in Python, the Keras model and the
+decision policy in NumPy, against the reloaded SavedModel; only float rounding may differ. Preparation:
+the logits that training recorded from its shrunk images, against the bundle's from the original bytes;
+the difference is what shrinking to bytes and compressing once more costs, and the threshold was chosen
+on the former.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common import imaging, storage
+from components.common.decision import DecisionPolicy
+from components.common.errors import ArtifactError, DataError
+from components.common.events import progress
+from components.common.scores import Scores
+from components.export.bundle import Bundle
+from components.export.config import ExportConfig
+from components.export.resizing import resize_reference
+
+log = logging.getLogger(__name__)
+_BATCH = 25
+_READERS = 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image to compare on: its id and where its original bytes are."""
+
+    image_id: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Both answers about n images.
+
+    Attributes:
+        image_id: (n,) text.
+        keras_logit: (n,) float64 from the Python path.
+        bundle_logit: (n,) float64.
+        bundle_probability: (n,) float64.
+        bundle_decision: (n,) int.
+    """
+
+    image_id: npt.NDArray[np.str_]
+    keras_logit: npt.NDArray[np.float64]
+    bundle_logit: npt.NDArray[np.float64]
+    bundle_probability: npt.NDArray[np.float64]
+    bundle_decision: npt.NDArray[np.int64]
+
+
+def validation_sources(split: Path, limit: int) -> list[Source]:
+    """Up to `limit` readable validation images, spread evenly over the split in order of their ids."""
+    import pandas as pd
+
+    index = pd.read_parquet(split / "index.parquet", columns=["image_id", "uri", "verdict"])
+    uris = dict(index.loc[index["verdict"] == "ok", ["image_id", "uri"]].itertuples(index=False, name=None))
+    with (split / "split.csv").open(newline="", encoding="utf-8") as handle:
+        ids = sorted(
+            row["image_id"] for row in csv.DictReader(handle) if row["split"] == "val" and row["image_id"] in uris
+        )
+    if not ids:
+        raise ArtifactError(f"{split}: holds no readable validation image; parity cannot be checked")
+    chosen = np.unique(np.linspace(0, len(ids) - 1, min(limit, len(ids))).round().astype(int))
+    return [Source(ids[i], uris[ids[i]]) for i in chosen]
+
+
+def compare(
+    sources: Sequence[Source],
+    logits_of: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]],
+    bundle: Bundle,
+    read: Callable[[str], bytes] = storage.read_bytes,
+) -> Compared:
+    """Asks both sides about every image.
+
+    Args:
+        sources: the images.
+        logits_of: the Keras model: float32 [n, H, W, 3] to raw logits [n].
+        bundle: the reloaded bundle.
+        read: bytes of a URI.
+
+    Raises:
+        ArtifactError: the bundle cannot read an image that ingest accepted.
+    """
+    how = bundle.preprocessing
+    size = (how["image_size"][0], how["image_size"][1])
+    keras: list[npt.NDArray[np.float64]] = []
+    asked = []
+    with progress("parity: Keras model against bundle", len(sources)) as bar:
+        for batch, files in _read_batches(sources, read):
+            reply = bundle.ask(files)
+            for source, status in zip(batch, reply.status, strict=True):
+                if status not in ("ok", "refer"):
+                    raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
+            pixels = [resize_reference(imaging.decode_rgb(data), how["record_size"], size) for data in files]
+            keras.append(logits_of(np.stack(pixels)))
+            asked.append(reply)
+            bar.advance(len(files))
+    return Compared(
+        image_id=np.array([source.image_id for source in sources]),
+        keras_logit=np.concatenate(keras),
+        bundle_logit=np.concatenate([reply.logit for reply in asked]).astype(np.float64),
+        bundle_probability=np.concatenate([reply.probability for reply in asked]).astype(np.float64),
+        bundle_decision=np.concatenate([reply.decision for reply in asked]).astype(np.int64),
+    )
+
+
+def parity_report(compared: Compared, policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:
+    """Numbers of the parity check.
+
+    Raises:
+        ArtifactError: probabilities differ by more than the tolerance, or a decision differs.
+    """
+    difference = np.abs(policy.probability(compared.keras_logit) - compared.bundle_probability)
+    expected = expected_decisions(policy, compared.keras_logit)
+    flips = int((expected != compared.bundle_decision).sum())
+    worst = int(np.argmax(difference))
+    report = {
+        "images": len(compared.image_id),
+        "max_probability_difference": float(difference[worst]),
+        "max_logit_difference": float(np.abs(compared.keras_logit - compared.bundle_logit).max()),
+        "changed_decisions": flips,
+        "tolerance": config.parity_tolerance,
+    }
+    if flips or not difference[worst] <= config.parity_tolerance:
+        raise ArtifactError(
+            f"bundle and Keras model disagree on {report['images']} images: largest difference in probability "
+            f"{difference[worst]:.3g} (image {compared.image_id[worst]}, allowed {config.parity_tolerance:g}), "
+            f"{flips} changed decisions (allowed 0)"
+        )
+    return report
+
+
+def expected_decisions(policy: DecisionPolicy, logit: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Decisions in the bundle's terms: 1 malignant, 0 benign, 2 inside the abstain band."""
+    decision = policy.decide(logit).astype(np.int64)
+    if policy.abstain is not None:
+        p = policy.probability(logit)
+        decision[(p > policy.abstain["low"]) & (p < policy.abstain["high"])] = 2
+    return decision
+
+
+def preparation_report(
+    compared: Compared, recorded: Scores, policy: DecisionPolicy, config: ExportConfig
+) -> dict[str, Any]:
+    """Difference between training-time and serving-time preparation of the same images, in logits.
+
+    Raises:
+        ArtifactError: no image in common, or the difference is out of the bounds in `config`.
+    """
+    before = dict(zip(recorded.image_id.tolist(), recorded.logit.tolist(), strict=True))
+    common = np.array([name in before for name in compared.image_id.tolist()])
+    if not common.any():
+        raise ArtifactError("none of the compared validation images is in the model's val_probs.npz; wrong split?")
+    trained = np.array([before[name] for name in compared.image_id[common].tolist()])
+    served = compared.bundle_logit[common]
+    shift = served - trained
+    size = np.abs(shift)
+    changed = int((policy.decide(served) != policy.decide(trained)).sum())
+    report = {
+        "images": int(common.sum()),
+        "mean_logit_shift": float(shift.mean()),
+        "mean_absolute_logit_shift": float(size.mean()),
+        "p95_absolute_logit_shift": float(np.quantile(size, 0.95)),
+        "max_absolute_logit_shift": float(size.max()),
+        "changed_decisions": changed,
+        "bound_mean_absolute": config.max_logit_shift,
+        "bound_changed_decisions": config.max_changed_decisions,
+    }
+    if not size.mean() <= config.max_logit_shift or changed > config.max_changed_decisions * common.sum():
+        raise ArtifactError(
+            f"images prepared for serving differ too much from those used in training, on {report['images']} images: "
+            f"mean absolute difference in logit {size.mean():.3g} (max_logit_shift allows {config.max_logit_shift:g}), "
+            f"{changed} changed decisions (max_changed_decisions allows {config.max_changed_decisions:g} of them); "
+            "make the records again with a larger record_size or jpeg_quality"
+        )
+    return report
+
+
+def _read_batches(
+    sources: Sequence[Source], read: Callable[[str], bytes]
+) -> Iterator[tuple[Sequence[Source], list[bytes]]]:
+    def fetch(source: Source) -> bytes:
+        try:
+            return read(source.uri)
+        except OSError as error:
+            raise DataError(f"{source.uri}: cannot be read any more ({error})") from None
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(sources), _BATCH):
+            batch = sources[start : start + _BATCH]
+            yield batch, list(pool.map(fetch, batch))

@@ -1,0 +1,65 @@
+"""The decision policy as graph operations: `components.common.decision` in TensorFlow, in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.common.decision import Calibrator, DecisionPolicy
+from components.export import layout
+
+
+def probability(calibrator: Calibrator, logit: Any) -> Any:
+    """P(malignant) of raw logits, float64 [N] to float64 [N]; see `Calibrator` for the formulas."""
+    u = logit - (0.0 if calibrator.name == "none" else calibrator.offset)
+    p = calibrator.parameters
+    if calibrator.name == "temperature":
+        return tf.sigmoid(u / p["t"])
+    if calibrator.name == "platt":
+        return tf.sigmoid(p["a"] * u + p["b"])
+    if calibrator.name == "beta":
+        return tf.sigmoid(-p["a"] * tf.math.softplus(-u) + p["b"] * tf.math.softplus(u) + p["c"])
+    if calibrator.name == "isotonic":
+        return _interpolate(u, np.asarray(p["x"], np.float64), np.asarray(p["y"], np.float64))
+    return tf.sigmoid(u)
+
+
+def _interpolate(u: Any, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Any:
+    """numpy.interp: linear between knots, constant outside."""
+    if len(x) == 1:
+        return tf.fill(tf.shape(u), y[0])
+    inside = tf.clip_by_value(u, x[0], x[-1])
+    left = tf.clip_by_value(tf.searchsorted(tf.constant(x), inside, side="right") - 1, 0, len(x) - 2)
+    x0, x1, y0, y1 = (tf.gather(knots, left + k) for knots in (x, y) for k in (0, 1))
+    share = tf.math.divide_no_nan(inside - x0, x1 - x0)
+    return tf.where(u >= x[-1], y[-1], tf.where(u <= x[0], y[0], y0 + share * (y1 - y0)))
+
+
+def decide(policy: DecisionPolicy, logit: Any, status: Any) -> dict[str, Any]:
+    """All outputs of a bundle for a batch.
+
+    Args:
+        policy: the decision policy; its numbers become constants of the graph.
+        logit: float32 [N], raw malignant logits.
+        status: int32 [N], codes of `layout.STATUSES`.
+
+    Returns:
+        The tensors named in `layout.OUTPUTS`, each [N].
+    """
+    exact = tf.cast(logit, tf.float64)
+    p = probability(policy.calibrator, exact)
+    decision = tf.where(exact >= policy.threshold_logit, layout.MALIGNANT, layout.BENIGN)
+    if policy.abstain is not None:
+        between = (p > policy.abstain["low"]) & (p < policy.abstain["high"]) & tf.equal(status, layout.OK)
+        decision = tf.where(between, layout.REFER, decision)
+        status = tf.where(between, layout.REFERRED, status)
+    readable = status <= layout.REFERRED
+    return {
+        "probability": tf.where(readable, tf.cast(p, tf.float32), layout.NO_PROBABILITY),
+        "decision": tf.where(readable, decision, layout.UNREADABLE),
+        "logit": tf.where(readable, logit, layout.NO_LOGIT),
+        "policy_id": tf.fill(tf.shape(status), policy.policy_id),
+        "status": tf.gather(tf.constant(layout.STATUSES), status),
+    }

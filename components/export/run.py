@@ -1,0 +1,204 @@
+"""Export: from a Keras model and a decision policy to a bundle that serves image bytes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common import imaging
+from components.common.artifacts import Artifact, new_artifact, open_artifact, write_json
+from components.common.decision import DecisionPolicy, load_policy
+from components.common.errors import ArtifactError
+from components.common.scores import load_scores
+from components.export import layout
+from components.export.bundle import Bundle, load_parts
+from components.export.card import collect_facts, write_card
+from components.export.config import ExportConfig
+from components.export.model_file import load_network
+from components.export.parity import Source, compare, parity_report, preparation_report, validation_sources
+from components.export.selftest import generated_image, write_selftest
+
+log = logging.getLogger(__name__)
+_GENERATED = 8
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A finished bundle.
+
+    Attributes:
+        path: the bundle.
+        policy_id: the decision policy inside.
+        parity: content of `parity.json`: `parity` and, with a split, `preparation`.
+        bytes: size of the bundle.
+    """
+
+    path: Path
+    policy_id: str
+    parity: dict[str, Any]
+    bytes: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The numbers shown beside the step: largest differences, changed decisions, size in MB."""
+        shown = {
+            "parity_images": self.parity["parity"]["images"],
+            "parity_max_probability_difference": self.parity["parity"]["max_probability_difference"],
+            "bundle_megabytes": self.bytes / 1e6,
+        }
+        for name in ("mean_absolute_logit_shift", "max_absolute_logit_shift", "changed_decisions"):
+            if "preparation" in self.parity:
+                shown[f"preparation_{name}"] = self.parity["preparation"][name]
+        return {name: float(value) for name, value in shown.items()}
+
+
+def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out: Path) -> ExportResult:
+    """Builds the bundle, reloads it and checks it against the Keras model before it is put in place.
+
+    Args:
+        config: the step's parameters.
+        model: model artifact of train.
+        policy: policy artifact of calibrate.
+        split: split artifact; its validation images are what the bundle is compared on. Without it the
+            comparison uses generated images and the card says so.
+        out: the bundle.
+
+    Raises:
+        ArtifactError: an input is not what it should be, the policy belongs to another model, or bundle and
+            model disagree.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    made_of = {"model": open_artifact(model, "model"), "policy": open_artifact(policy, "policy")}
+    if split is not None:
+        made_of["split"] = open_artifact(split, "split")
+    rule = load_policy(policy / layout.POLICY)
+    check_belongs(rule, made_of["model"])
+    preparation = preparation_of(layout.model_facts(model), rule, config)
+    network = load_network(model / "model.keras", config.precision)
+    check_input(network, preparation)
+    log.info("writing the serving graph: %s", model / "model.keras")
+    with new_artifact(out, "bundle", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
+        _write_graph(network, rule, preparation, folder)
+        write_json(folder / layout.PREPROCESSING, preparation)
+        write_json(folder / layout.LABELS, labels(split))
+        rule.save(folder / layout.POLICY)
+        loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
+        report = _check(loaded, network, config, model, split)
+        write_json(folder / layout.PARITY, report)
+        write_selftest(loaded, folder)
+        write_card(folder, collect_facts(folder, model, policy, split))
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)
+    return ExportResult(out, rule.policy_id, report, size)
+
+
+def check_belongs(policy: DecisionPolicy, model: Artifact) -> None:
+    """Refuses a policy that was chosen on another model's scores.
+
+    Raises:
+        ArtifactError: the sha256 of the model or of its validation scores is not the policy's.
+    """
+    for name, expected in (("model.keras", policy.model_sha256), ("val_probs.npz", policy.val_probs_sha256)):
+        received = model.files.get(name)
+        if received != expected:
+            raise ArtifactError(
+                f"policy {policy.policy_id} belongs to a {name} with sha256 {expected[:12]}, {model.path} holds "
+                f"{received[:12] if received else 'none'}; calibrate this model and export with that policy"
+            )
+
+
+def preparation_of(facts: Mapping[str, Any], policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:
+    """Content of `preprocessing.json`, from `model.json` and the parameters."""
+    size = list(facts["image_size"])
+    return {
+        "schema": layout.PREPROCESSING_SCHEMA,
+        "image_size": size,
+        "record_size": facts.get("record_size") or min(size),
+        "min_side": config.min_side,
+        "max_pixels": int(config.max_megapixels * 1e6),
+        "augmentation": config.augmentation,
+        "precision": config.precision,
+        "policy_id": policy.policy_id,
+        "model_sha256": policy.model_sha256,
+        "formats": ["JPEG", "PNG"],
+        "steps": [
+            "decode to RGB, 8 bits a channel (JPEG: accurate integer transform)",
+            "apply EXIF orientation of JPEG files",
+            "shrink by area averaging until the short side is record_size; never enlarge",
+            "resize bilinearly to image_size (height, width) where that differs, without keeping the aspect",
+            "values stay 0..255; scaling to what the backbone expects is inside the network",
+        ],
+    }
+
+
+def labels(split: Path | None) -> dict[str, Any]:
+    """Content of `labels.json`: what the numbers in the outputs mean, and which diagnosis counts as what."""
+    return {
+        "schema": layout.LABELS_SCHEMA,
+        "positive": "malignant",
+        "classes": ["benign", "malignant"],
+        "decisions": {str(code): name for code, name in layout.DECISIONS.items()},
+        "statuses": list(layout.STATUSES),
+        "diagnoses": _diagnoses(split) if split is not None else {},
+    }
+
+
+def check_input(network: Any, preparation: Mapping[str, Any]) -> None:
+    """Refuses a network whose input is not the `image_size` of its `model.json`.
+
+    Raises:
+        ArtifactError: the shapes differ.
+    """
+    height, width = preparation["image_size"]
+    received = tuple(network.input_shape)
+    if any(have not in (None, want) for have, want in zip(received, (None, height, width, 3), strict=False)):
+        raise ArtifactError(f"model.json says image_size {height}x{width}, the network takes {received}")
+
+
+def _diagnoses(split: Path) -> dict[str, int]:
+    import pandas as pd
+
+    index = pd.read_parquet(split / "index.parquet", columns=["dx", "label"])
+    known = index[index["label"].isin((0, 1))].drop_duplicates()
+    return {str(dx): int(label) for dx, label in sorted(known.itertuples(index=False, name=None))}
+
+
+def _write_graph(network: Any, rule: DecisionPolicy, preparation: Mapping[str, Any], folder: Path) -> None:
+    from components.export.graph import Preparation, write_saved_model
+
+    how = Preparation(
+        image_size=(preparation["image_size"][0], preparation["image_size"][1]),
+        **{key: preparation[key] for key in ("record_size", "min_side", "max_pixels", "augmentation")},
+    )
+    write_saved_model(network, rule, how, folder / layout.SAVED_MODEL)
+
+
+def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, split: Path | None) -> dict[str, Any]:
+    from components.export.graph import mean_logit
+
+    def logits_of(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        return np.asarray(mean_logit(network, pixels, config.augmentation), np.float64)
+
+    report: dict[str, Any] = {"schema": layout.PARITY_SCHEMA, "images_from": "validation" if split else "generated"}
+    if split is None:
+        log.warning("no split given: parity is checked on %d generated images", _GENERATED)
+        files = {f"generated-{i}": imaging.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
+        compared = compare([Source(name, name) for name in files], logits_of, loaded, files.__getitem__)
+        return report | {"parity": parity_report(compared, loaded.policy, config)}
+    compared = compare(validation_sources(split, config.parity_images), logits_of, loaded)
+    report["parity"] = parity_report(compared, loaded.policy, config)
+    recorded = load_scores(model / "val_probs.npz")
+    report["preparation"] = preparation_report(compared, recorded, loaded.policy, config)
+    log.info(
+        "parity on %d images: max |dp| %.2g; preparation: mean |dlogit| %.3g, %d changed decisions",
+        report["parity"]["images"], report["parity"]["max_probability_difference"],
+        report["preparation"]["mean_absolute_logit_shift"], report["preparation"]["changed_decisions"],
+    )  # fmt: skip
+    return report

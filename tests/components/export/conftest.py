@@ -1,0 +1,157 @@
+"""A tiny real network, its scores, a policy and a split over real files: what export reads."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.common import imaging
+from components.common.artifacts import new_artifact, sha256_file, write_json
+from components.common.decision import Calibrator, DecisionPolicy, sigmoid
+from components.common.scores import Scores, save_scores
+from components.export.config import ExportConfig
+from components.export.resizing import resize_reference
+from components.export.selftest import generated_image
+
+SIZE = (36, 48)
+SHORT = 36
+COUNT = 24
+
+
+@dataclass(frozen=True)
+class Inputs:
+    model: Path
+    policy: Path
+    split: Path
+    files: dict[str, Path]
+    rule: DecisionPolicy
+
+
+def build_network(policy="float32"):
+    import keras
+
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((*SIZE, 3))
+    x = keras.layers.Rescaling(1 / 64.0, offset=-2.0, dtype=policy)(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, dtype=policy)(x)
+    x = keras.layers.BatchNormalization(dtype=policy)(x)
+    x = keras.layers.ReLU(dtype=policy)(x)
+    x = keras.layers.Conv2D(16, 3, strides=2, activation="relu", dtype=policy)(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype=policy)(x)
+    outputs = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(stddev=4.0), dtype="float32")(x)
+    return keras.Model(inputs, outputs)
+
+
+def jpeg(seed, height=150, width=200):
+    return imaging.encode_jpeg(generated_image(seed, height, width), 92)
+
+
+def png(rgb):
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_files(folder):
+    folder.mkdir()
+    sizes = [(150, 200), (450, 600), (97, 131), (240, 180), (61, 303)]
+    files = {}
+    for i in range(COUNT):
+        path = folder / f"IMG_{i:03d}.jpg"
+        path.write_bytes(jpeg(i, *sizes[i % len(sizes)]))
+        files[path.stem] = path
+    return files
+
+
+def write_model(out, files, policy="float32"):
+    network = build_network(policy)
+    pixels = [resize_reference(imaging.decode_rgb(path.read_bytes()), SHORT, SIZE) for path in files.values()]
+    # images as training saw them: rounded to bytes
+    logit = np.asarray(network(np.round(np.stack(pixels)), training=False), np.float64)[:, 0]
+    ids = np.array(list(files))
+    label = (np.arange(len(files)) % 3 == 0).astype(np.int8)
+    facts = {"schema": "lesionflow.model/1", "architecture": "small_cnn", "image_size": list(SIZE), "target": "binary",
+             "record_size": SHORT, "jpeg_quality": 95, "parameters": int(network.count_params())}  # fmt: skip
+    with new_artifact(out, "model", {"records": "0" * 64}) as folder:
+        network.save(folder / "model.keras")
+        write_json(folder / "model.json", facts)
+        save_scores(folder / "val_probs.npz", Scores(ids, ids, ids, label, logit, sigmoid(logit)))
+        write_json(folder / "environment.json", {"schema": "lesionflow.environment/1", "tensorflow": "2.21.0"})
+    return logit
+
+
+def write_policy(out, model, threshold, **changes):
+    values = {
+        "calibrator": Calibrator("platt", 1.416, {"a": 0.9, "b": 0.1}),
+        "threshold_logit": threshold,
+        "threshold_probability": 0.2,
+        "operating_point": {"policy": "lower_bound", "target_sensitivity": 0.9},
+        "counts": {"n": COUNT, "malignant": 8, "groups": COUNT, "malignant_groups": 8},
+        "prevalence": 1 / 3,
+        "model_sha256": sha256_file(model / "model.keras"),
+        "val_probs_sha256": sha256_file(model / "val_probs.npz"),
+    }
+    rule = DecisionPolicy(**(values | changes))
+    with new_artifact(out, "policy", {"model": "0" * 64}) as folder:
+        rule.save(folder / "decision_policy.json")
+    return rule
+
+
+def write_split(out, files):
+    import pandas as pd
+
+    rows = [
+        (name, str(path), "ok", "mel" if i % 3 == 0 else "nv", int(i % 3 == 0))
+        for i, (name, path) in enumerate(files.items())
+    ]
+    rows.append(("IMG_lost", "nowhere.jpg", "missing", "nv", 0))
+    with new_artifact(out, "split", {"index": "0" * 64}) as folder:
+        pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label"]).to_parquet(folder / "index.parquet")
+        with (folder / "split.csv").open("w", newline="") as handle:
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(["image_id", "lesion_id", "group_id", "label", "split"])
+            writer.writerows([name, name, name, label, "val"] for name, _, _, _, label in rows)
+            writer.writerow(["IMG_other", "L", "L", 0, "train"])
+        counts = {"val": {"images": COUNT, "malignant": 8}}
+        write_json(
+            folder / "split.json",
+            {"schema": "lesionflow.split/1", "recipe": "reference", "seed": 42, "counts": counts, "sha256": "a" * 64},
+        )
+    return out
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """Model, policy and split artifacts over 24 JPEG files."""
+    root = tmp_path_factory.mktemp("export")
+    files = write_files(root / "images")
+    logit = write_model(root / "model", files)
+    ordered = np.sort(logit)
+    rule = write_policy(root / "policy", root / "model", float(ordered[7] + ordered[8]) / 2)
+    return Inputs(root / "model", root / "policy", write_split(root / "split", files), files, rule)
+
+
+@pytest.fixture(scope="session")
+def exported(made, tmp_path_factory):
+    """The bundle that export makes of them."""
+    from components.export.run import run
+
+    return run(ExportConfig(), made.model, made.policy, made.split, tmp_path_factory.mktemp("out") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def bundle(exported):
+    """The same, loaded."""
+    from components.export.bundle import load_bundle
+
+    return load_bundle(exported.path)

@@ -61,7 +61,8 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_compile(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = commands.add_parser("compile", help="write the pipeline YAML for the Kubeflow UI")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the YAML file to write")
-    command.add_argument("--config", type=Path, metavar="FILE", help="cluster.yaml: images, GPUs, selectors, sizes")
+    command.add_argument("--config", metavar="FILE", help="cluster.yaml, or the name of an example such as gke-t4")
+    command.add_argument("--images", type=Path, metavar="FILE", help="image references, as `make images` wrote them")
     command.add_argument("--preset", metavar="NAME", help="parameter defaults: a preset or a YAML file")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter default")
     command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
@@ -118,7 +119,7 @@ def _compile(arguments: argparse.Namespace) -> None:
     from pipelines.compile import write_pipeline
     from pipelines.parameters import load_preset, merge, parse_assignments, validate
 
-    cluster = load_cluster(arguments.config)
+    cluster = load_cluster(arguments.config, arguments.images)
     cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
     preset = load_preset(arguments.preset) if arguments.preset else {}
     defaults = merge(preset, parse_assignments(arguments.set))

@@ -9,20 +9,63 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.common.config import StepConfig
 from components.common.errors import ConfigError
 
+CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+
+
+def _matching(pattern: str, words: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"allowed: {words}")
+        return value
+
+    return check
+
+
+ObjectName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?",
+            "the name of a Kubernetes object: small letters, digits, - and . (empty for none)",
+        )
+    ),
+]
+LabelKey = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+            "a Kubernetes key such as team or example.com/team",
+        )
+    ),
+]
+LabelValue = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+            "a label value of at most 63 letters, digits, -, _ and .; quote numbers and true/false",
+        )
+    ),
+]
+# the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
+STORAGE_CLUSTERS = Path(__file__).parent / "configs" / "clusters"
+STEPS = ("ingest", "records", "train", "export", "evaluate")
 
 
 def default_tag() -> str:
@@ -48,9 +91,9 @@ class Images(StepConfig):
 class Gpu(StepConfig):
     """The GPU request of the training pod; count 0 trains on the CPU image without selector or toleration."""
 
-    resource: str = Field("nvidia.com/gpu", description="extended resource name, the GPU type Kubernetes schedules by")
+    resource: LabelKey = Field("nvidia.com/gpu", description="extended resource, the GPU type Kubernetes schedules by")
     count: int = Field(1, ge=0, le=16, description="GPUs of the training pod")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="labels a GPU node must carry")
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels a GPU node must carry")
     tolerations: list[dict[str, str]] = Field(
         default_factory=lambda: [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
         description="taints of GPU nodes that the pod tolerates",
@@ -62,6 +105,15 @@ class Gpu(StepConfig):
         for item in self.tolerations:
             if set(item) - known:
                 raise ValueError(f"gpu.tolerations: received {item}; allowed keys: {', '.join(sorted(known))}")
+            if item.get("operator", "Equal") not in ("Equal", "Exists"):
+                raise ValueError(f"gpu.tolerations: received operator {item['operator']!r}; allowed: Equal or Exists")
+            if item.get("effect", "") not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
+                raise ValueError(
+                    f"gpu.tolerations: received effect {item['effect']!r}; "
+                    "allowed: NoSchedule, PreferNoSchedule or NoExecute"
+                )
+            if item.get("operator") == "Exists" and item.get("value"):
+                raise ValueError(f"gpu.tolerations: received {item}; allowed: no value with operator Exists")
         return self
 
 
@@ -82,6 +134,33 @@ class Training(StepConfig):
     retry_backoff_max_s: int = Field(900, ge=0, description="longest wait between restarts, in seconds")
 
 
+class Checkpoints(StepConfig):
+    """Where training keeps what it resumes from after a lost node; neither: in the pod, lost with it."""
+
+    pvc: ObjectName = Field("", description="name of a persistent volume claim, mounted into the training pod")
+    mount_path: str = Field("/checkpoints", pattern=r"^/[^\s]+$", description="where the claim is mounted")
+    uri: str = Field("", pattern=r"^((gs|s3)://[^\s]+)?$", description="gs:// or s3:// folder, instead of a claim")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Checkpoints:
+        if self.pvc and self.uri:
+            raise ValueError(f"checkpoints: received pvc {self.pvc!r} and uri {self.uri!r}; allowed: one of the two")
+        return self
+
+    @property
+    def root(self) -> str:
+        """The folder or URI below which each run has its own folder; empty when nothing outlives the pod."""
+        return self.mount_path if self.pvc else self.uri
+
+
+class Credentials(StepConfig):
+    """How the pods sign in to Google Cloud Storage; no secret: workload identity of the service account."""
+
+    secret: ObjectName = Field("", description="name of a secret with a service account key; empty: workload identity")
+    key: str = Field("key.json", pattern=r"^[-._a-zA-Z0-9]+$", description="name of the file inside the secret")
+    mount_path: str = Field("/var/run/secrets/gcs", pattern=r"^/[^\s]+$", description="where the secret is mounted")
+
+
 class Cluster(StepConfig):
     """All facts of one cluster."""
 
@@ -89,9 +168,32 @@ class Cluster(StepConfig):
     gpu: Gpu = Field(default_factory=Gpu)
     sizes: dict[Literal[STEPS], Size] = Field(default_factory=dict, description="CPU and memory by step")  # type: ignore[valid-type]
     training: Training = Field(default_factory=Training)
-    image_pull_secret: str = Field("", description="name of the secret that pulls the images")
-    deadline_s: int = Field(172_800, ge=60, description="seconds until the whole run is stopped")
+    service_account: ObjectName = Field("", description="service account of the run's pods; empty: KFP's own default")
+    image_pull_secret: ObjectName = Field("", description="name of the secret that pulls the images")
+    gcs_credentials: Credentials = Field(default_factory=Credentials)
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
+    annotations: dict[LabelKey, str] = Field(default_factory=dict, description="annotations of every pod of a run")
+    run_as_user: int = Field(65_532, ge=1, description="user id of the steps; never 0")
+    deadline_s: int = Field(172_800, ge=60, description="seconds until the whole run is stopped, Pending included")
+    ttl_s: int = Field(604_800, ge=0, description="seconds after its end until pods and workflow are removed")
     caching: bool = Field(True, description="reuse results of unchanged steps")
+    uncached_steps: list[Literal[STEPS]] = Field(  # type: ignore[valid-type]
+        default_factory=list, description="steps that always run anew, whatever caching says"
+    )
+
+    @model_validator(mode="after")
+    def _deadline_covers_training(self) -> Cluster:
+        if self.deadline_s < self.training.timeout_s:
+            raise ValueError(
+                f"deadline_s: received {self.deadline_s}; allowed: at least training.timeout_s = "
+                f"{self.training.timeout_s}, for the run holds the training"
+            )
+        return self
+
+    def caches(self, step: str) -> bool:
+        """Whether KFP may reuse an earlier result of `step`."""
+        return self.caching and step not in self.uncached_steps
 
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
@@ -122,13 +224,26 @@ class Cluster(StepConfig):
                 )
 
 
-def load_cluster(path: Path | None) -> Cluster:
-    """Reads `cluster.yaml`; without a path, the defaults.
+def load_cluster(name_or_path: Path | str | None, images: Path | None = None) -> Cluster:
+    """Reads `cluster.yaml`; without one, the defaults.
+
+    Args:
+        name_or_path: a YAML file, or the name of an example in `pipelines/configs/clusters`, such as gke-t4.
+        images: the file that `make images` wrote; its references replace those of the cluster file.
 
     Raises:
         ConfigError: not readable, no mapping, or a bad entry, named by its dotted name.
     """
-    return Cluster() if path is None else Cluster.parse(load_yaml(path))
+    known = {path.stem: path for path in CLUSTERS.glob("*.yaml")}
+    path = None if name_or_path is None else known.get(str(name_or_path), Path(name_or_path))
+    if path is not None and not path.exists():
+        raise ConfigError(
+            f"--config: received {str(path)!r}; allowed: a YAML file, or one of {', '.join(sorted(known))}"
+        )
+    values = {} if path is None else load_yaml(path)
+    if images is not None:
+        values["images"] = {**values.get("images", {}), **load_yaml(images)}
+    return Cluster.parse(values)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kfp import dsl
 
 from components.calibrate.component import calibrate
 from pipelines.cluster import STEPS, Cluster
-from pipelines.runtime import place
+from pipelines.runtime import pipeline_config, place
 
 PIPELINE_NAME = "lesionflow"
 
@@ -21,6 +21,7 @@ def build_pipeline(cluster: Cluster):
     @dsl.pipeline(
         name=PIPELINE_NAME,
         description="Dermoscopic images and a table become a calibrated, audited benign/malignant classifier.",
+        pipeline_config=pipeline_config(cluster),
     )
     def lesionflow(
         metadata: str,

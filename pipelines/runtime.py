@@ -1,12 +1,21 @@
-"""Where a step runs: image, size, GPU, node selector, tolerations, /dev/shm, timeout, retries."""
+"""Where a step runs: image, size, user, GPU, selector, tolerations, volumes, secrets, timeout, retries."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kfp import kubernetes
+from kfp import dsl, kubernetes
 
-from pipelines.cluster import Cluster
+from pipelines.cluster import STORAGE_STEPS, Cluster
+
+STEP_LABEL = "lesionflow/step"
+CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
+RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
+
+
+def pipeline_config(cluster: Cluster) -> Any:
+    """Deadline of the whole run, which also counts while pods are Pending, and when its pods are removed."""
+    return dsl.PipelineConfig(active_deadline_seconds=cluster.deadline_s, ttl_seconds_after_finished=cluster.ttl_s)
 
 
 def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations: Any) -> None:
@@ -24,17 +33,41 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
     task.set_container_image(cluster.image_of(step))
     task.set_cpu_request(size.cpu).set_cpu_limit(size.cpu)
     task.set_memory_request(size.memory).set_memory_limit(size.memory)
-    task.set_caching_options(cluster.caching)
+    task.set_caching_options(cluster.caches(step))
+    # KFP itself drops all capabilities and sets seccomp RuntimeDefault; the user is ours to say
+    kubernetes.set_security_context(task, run_as_user=cluster.run_as_user, run_as_non_root=True)
+    for key, value in {STEP_LABEL: step, **cluster.labels}.items():
+        kubernetes.add_pod_label(task, key, value)
+    for key, value in cluster.annotations.items():
+        kubernetes.add_pod_annotation(task, key, value)
     if cluster.image_pull_secret:
         kubernetes.set_image_pull_secrets(task, [cluster.image_pull_secret])
+    if cluster.gcs_credentials.secret and step in STORAGE_STEPS:
+        _mount_credentials(task, cluster)
     if step == "train":
         _place_training(task, cluster, selector, tolerations)
+
+
+def _mount_credentials(task: Any, cluster: Cluster) -> None:
+    credentials = cluster.gcs_credentials
+    kubernetes.use_secret_as_volume(task, secret_name=credentials.secret, mount_path=credentials.mount_path)
+    task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{credentials.mount_path}/{credentials.key}")
+
+
+def _keep_checkpoints(task: Any, cluster: Cluster) -> None:
+    if cluster.checkpoints.pvc:
+        kubernetes.mount_pvc(task, pvc_name=cluster.checkpoints.pvc, mount_path=cluster.checkpoints.mount_path)
+    if cluster.checkpoints.root:
+        task.set_env_variable(CHECKPOINT_ROOT_VARIABLE, cluster.checkpoints.root)
+        # every attempt of a run finds the same folder, and no other run does
+        kubernetes.use_field_path_as_env(task, RUN_ID_VARIABLE, "metadata.labels['pipeline/runid']")
 
 
 def _place_training(task: Any, cluster: Cluster, selector: Any, tolerations: Any) -> None:
     training = cluster.training
     kubernetes.empty_dir_mount(task, "dshm", "/dev/shm", medium="Memory", size_limit=training.shm)
     kubernetes.set_timeout(task, training.timeout_s)
+    _keep_checkpoints(task, cluster)
     task.set_retry(
         training.retries, backoff_duration=f"{training.retry_backoff_s}s", backoff_factor=2.0,
         backoff_max_duration=f"{training.retry_backoff_max_s}s",

@@ -37,13 +37,14 @@ class Preparation:
 
 
 def prepare_bytes(image_bytes: Any, how: Preparation) -> tuple[Any, Any]:
-    """Files to network input: string [N] to float32 [N, H, W, 3] and status codes int32 [N].
+    """Files to network input: string [N] to float32 [max(N, 1), H, W, 3] and as many status codes, int32.
 
     TensorFlow's decoders raise on damaged data, which would fail the whole batch. Inside a tf.data
     pipeline such an element can be dropped instead; the rows that are missing afterwards are the
     damaged ones. One more element stands at the end so that the result is never empty.
     """
     count = tf.shape(image_bytes, out_type=tf.int64)[0]
+    at_least_one = tf.maximum(count, 1)  # networks fail on batches of zero once TensorFlow has optimised them
 
     def one(row: Any, data: Any) -> tuple[Any, Any, Any]:
         rgb, status = decode(data, how.min_side, how.max_pixels)
@@ -54,14 +55,16 @@ def prepare_bytes(image_bytes: Any, how: Preparation) -> tuple[Any, Any]:
     rows = rows.map(one, num_parallel_calls=_DECODERS, deterministic=True).ignore_errors()
     rows = rows.concatenate(tf.data.Dataset.from_tensors((count, blank, layout.OK)))
     row, pixels, status = rows.batch(count + 1).get_single_element()
-    shape = tf.concat([[count], tf.constant([*how.image_size, 3], tf.int64)], 0)
+    shape = tf.concat([[at_least_one], tf.constant([*how.image_size, 3], tf.int64)], 0)
     all_pixels = tf.scatter_nd(row[:-1, None], pixels[:-1], shape)
-    all_status = tf.tensor_scatter_nd_update(tf.fill([count], layout.CORRUPT), row[:-1, None], status[:-1])
+    all_status = tf.tensor_scatter_nd_update(tf.fill([at_least_one], layout.CORRUPT), row[:-1, None], status[:-1])
     return tf.ensure_shape(all_pixels, [None, *how.image_size, 3]), all_status
 
 
 def prepare_pixels(pixels: Any, how: Preparation) -> tuple[Any, Any]:
-    """Decoded images to network input: uint8 [N, h, w, 3] to float32 [N, H, W, 3] and status codes [N]."""
+    """Decoded images to network input: uint8 [N, h, w, 3] to float32 [max(N, 1), H, W, 3] and status codes."""
+    missing = tf.maximum(1 - tf.shape(pixels)[0], 0)
+    pixels = tf.pad(pixels, [[0, missing], [0, 0], [0, 0], [0, 0]])
     shape = tf.shape(pixels, out_type=tf.int64)
     status = tf.where(tf.minimum(shape[1], shape[2]) < how.min_side, layout.TOO_SMALL, layout.OK)
     status = tf.where(shape[1] * shape[2] > how.max_pixels, layout.TOO_LARGE, status)
@@ -91,11 +94,13 @@ def signatures(network: Any, policy: DecisionPolicy, how: Preparation) -> Mappin
 
     def serving_default(image_bytes: Any) -> dict[str, Any]:
         pixels, status = prepare_bytes(image_bytes, how)
-        return rule.decide(policy, mean_logit(network, pixels, how.augmentation), status)
+        outputs = rule.decide(policy, mean_logit(network, pixels, how.augmentation), status)
+        return {name: value[: tf.shape(image_bytes)[0]] for name, value in outputs.items()}
 
     def predict_pixels(pixels: Any) -> dict[str, Any]:
         ready, status = prepare_pixels(pixels, how)
-        return rule.decide(policy, mean_logit(network, ready, how.augmentation), status)
+        outputs = rule.decide(policy, mean_logit(network, ready, how.augmentation), status)
+        return {name: value[: tf.shape(pixels)[0]] for name, value in outputs.items()}
 
     return {
         "serving_default": tf.function(serving_default, [tf.TensorSpec([None], tf.string, "image_bytes")]),

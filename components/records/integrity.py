@@ -1,0 +1,155 @@
+"""The integrity check: what was expected, found and lost, and whether the loss may be accepted."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.common.errors import DataError
+
+CLASSES = ("benign", "malignant")
+_BATCH = 100  # lost images a log line
+_NAMED = 5  # of which so many are named
+_MAX_P = 0.01
+_MIN_LOST = 5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An image that should be in the records and is not.
+
+    Attributes:
+        image_id: its id.
+        split: the split it belongs to.
+        label: 1 = malignant, 0 = benign.
+        reason: why it was lost, starting with its verdict.
+    """
+
+    image_id: str
+    split: str
+    label: int
+    reason: str
+
+
+class LossLog:
+    """Collects lost images and logs them batch by batch while the work goes on."""
+
+    def __init__(self) -> None:
+        self.lost: list[Lost] = []
+        self._batch: list[Lost] = []
+
+    def add(self, lost: Lost) -> None:
+        """Notes one lost image."""
+        self.lost.append(lost)
+        self._batch.append(lost)
+        if len(self._batch) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Logs what has not been logged yet."""
+        if not self._batch:
+            return
+        named = ", ".join(f"{one.image_id} ({one.reason})" for one in self._batch[:_NAMED])
+        more = len(self._batch) - _NAMED
+        log.warning(
+            "%d images lost in %s: %s%s", len(self._batch), "/".join(sorted({one.split for one in self._batch})),
+            named, f" and {more} more" if more > 0 else "",
+        )  # fmt: skip
+        self._batch = []
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Images of one split, each a pair (benign, malignant)."""
+
+    expected: tuple[int, int]
+    found: tuple[int, int]
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """Expected less found."""
+        return self.expected[0] - self.found[0], self.expected[1] - self.found[1]
+
+    def __add__(self, other: Tally) -> Tally:
+        e, f = zip(self.expected, other.expected, strict=True), zip(self.found, other.found, strict=True)
+        return Tally((sum(next(e)), sum(next(e))), (sum(next(f)), sum(next(f))))
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """All splits together."""
+    return sum(tallies, Tally((0, 0), (0, 0)))
+
+
+def log_table(tallies: dict[str, Tally]) -> None:
+    """Logs the integrity table, one line a split and one for all."""
+    log.info(
+        "integrity  %9s %9s %9s %8s %12s %15s", "expected", "found", "lost", "lost %", "lost benign", "lost malignant"
+    )
+    for name, tally in {**tallies, "all": total(tallies.values())}.items():
+        expected, found, lost = sum(tally.expected), sum(tally.found), sum(tally.lost)
+        percent = 100.0 * lost / max(expected, 1)
+        log.info("%-10s %9d %9d %9d %8.2f %12d %15d", name, expected, found, lost, percent, *tally.lost)
+
+
+def refuse_rate(tally: Tally, max_lost_pct: float) -> None:
+    """Stops if too much was lost.
+
+    Raises:
+        DataError: names the counts by class and the limit.
+    """
+    expected, lost = sum(tally.expected), sum(tally.lost)
+    percent = 100.0 * lost / max(expected, 1)
+    if percent > max_lost_pct:
+        raise DataError(
+            f"{lost} of {expected} images lost ({percent:.2f} %), more than max_lost_pct {max_lost_pct:g}: "
+            f"{_by_class(tally)}; mend them (the index and the log give each one's reason) or raise max_lost_pct"
+        )
+
+
+def refuse_loss(tally: Tally, max_lost_pct: float) -> None:
+    """Stops if too much was lost, or one class more than the other.
+
+    Raises:
+        DataError: names the counts by class, the limit and the p-value.
+    """
+    refuse_rate(tally, max_lost_pct)
+    p = fisher_exact(tally.lost[0], tally.found[0], tally.lost[1], tally.found[1])
+    if sum(tally.lost) >= _MIN_LOST and p < _MAX_P:
+        raise DataError(
+            f"loss differs between the classes: {_by_class(tally)}; Fisher exact p = {p:.2g}, limit {_MAX_P:g}: what "
+            "is left no longer has the class balance of the data; find out why one class is lost, mend it and run again"
+        )
+
+
+def _by_class(tally: Tally) -> str:
+    triples = zip(CLASSES, tally.lost, tally.expected, strict=True)
+    return ", ".join(f"{name} {lost} of {n} ({100.0 * lost / max(n, 1):.2f} %)" for name, lost, n in triples)
+
+
+def fisher_exact(a: int, b: int, c: int, d: int) -> float:
+    """Two-sided p-value of Fisher's exact test on the table [[a, b], [c, d]].
+
+    The sum of the probabilities of all tables with the same margins that are no likelier than this one
+    (Fisher 1922; the two-sided rule of R's `fisher.test`).
+    """
+    drawn, left, right = a + c, a + b, c + d
+    k = np.arange(max(0, drawn - right), min(drawn, left) + 1)
+    log_p = np.array([_log_choose(left, int(i)) + _log_choose(right, drawn - int(i)) for i in k])
+    log_p -= _log_choose(left + right, drawn)
+    return min(1.0, float(np.exp(log_p[log_p <= log_p[a - k[0]] + 1e-7]).sum()))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def reasons(lost: Sequence[Lost]) -> dict[str, int]:
+    """How many images were lost for each kind of reason, the most frequent first."""
+    return dict(Counter(one.reason.split(":")[0] for one in lost).most_common())

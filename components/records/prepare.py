@@ -1,0 +1,80 @@
+"""From one row of the split to one framed record, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from components.common import imaging, storage
+from components.common.artifacts import sha256_bytes
+from components.common.errors import LesionflowError
+from components.common.record_schema import Record, encode_record
+from components.records.config import RecordsConfig
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image of a split as the index describes it.
+
+    Attributes:
+        image_id: unique id.
+        lesion_id: lesion it shows.
+        group_id: its group.
+        dx: diagnosis code.
+        label: 1 = malignant, 0 = benign.
+        uri: where its bytes are.
+        sha256: hash of the bytes that ingest checked.
+        width: pixels across, EXIF orientation applied.
+        height: pixels down, EXIF orientation applied.
+        verdict: `ok` or what ingest found wrong.
+        reason: more on the verdict.
+        plain: whether the bytes are an upright three-channel JPEG.
+    """
+
+    image_id: str
+    lesion_id: str
+    group_id: str
+    dx: str
+    label: int
+    uri: str
+    sha256: str
+    width: int
+    height: int
+    verdict: str
+    reason: str
+    plain: bool
+
+
+def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float]) -> bytes | str:
+    """The serialized record of an image, or why there is none.
+
+    Bytes that ingest has checked are not checked again: equal sha256 means the same verdict.
+    """
+    if source.verdict != "ok":
+        return f"{source.verdict}: {source.reason}" if source.reason else source.verdict
+    try:
+        data = storage.read_bytes(source.uri)
+    except FileNotFoundError:
+        return f"missing: {source.uri} is gone since ingest"
+    except (LesionflowError, OSError) as error:
+        return f"unreadable: {error}"
+    if sha256_bytes(data) != source.sha256:
+        return f"changed: {source.uri} has other bytes than ingest saw; run ingest again"
+    try:
+        image, width, height = _image(data, source, config)
+    except LesionflowError as error:
+        return f"corrupt: {error}"
+    return encode_record(
+        Record(
+            image, source.image_id, source.lesion_id, source.group_id, source.dx, source.label, width, height,
+            weights[str(source.label)],
+        )
+    )  # fmt: skip
+
+
+def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, int, int]:
+    size = config.record_size
+    if size is None or (source.plain and min(source.width, source.height) <= size):
+        return data, source.width, source.height  # nothing to change: a second JPEG generation would only lose
+    rgb = imaging.shrink(imaging.decode_rgb(data), size)
+    return imaging.encode_jpeg(rgb, config.jpeg_quality), int(rgb.shape[1]), int(rgb.shape[0])

@@ -1,0 +1,119 @@
+"""Checks the shards of a records artifact against its manifest and names every damage."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.common.artifacts import MANIFEST, read_json, sha256_file
+from components.common.errors import ArtifactError
+from components.common.record_schema import SCHEMA, decode_record
+from components.common.tfrecord import scan_tfrecord
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something wrong in a records artifact.
+
+    Attributes:
+        file: name of the file.
+        record: record number from 0, or None where no single record is concerned.
+        start: first byte concerned.
+        end: byte after the last.
+        what: what is wrong.
+    """
+
+    file: str
+    record: int | None
+    start: int
+    end: int
+    what: str
+
+    def __str__(self) -> str:
+        record = "" if self.record is None else f" record {self.record},"
+        return f"{self.file}:{record} bytes {self.start} to {self.end}: {self.what}"
+
+
+def verify(path: Path) -> int:
+    """Reads every byte of the records artifact at `path`.
+
+    Returns:
+        The number of records checked.
+
+    Raises:
+        ArtifactError: one line for each damaged shard, record and byte range.
+    """
+    found, records = damages(path)
+    for one in found:
+        log.error("%s", one)
+    if found:
+        first = "\n".join(str(one) for one in found[:20])
+        raise ArtifactError(f"{path}: {len(found)} damaged places; make the records again\n{first}")
+    log.info("%s: %d records whole", path, records)
+    return records
+
+
+def damages(path: Path) -> tuple[list[Damage], int]:
+    """All damages of the artifact at `path`, and the number of whole records.
+
+    Raises:
+        ArtifactError: the artifact's own list of files cannot be read.
+    """
+    listed: dict[str, str] = read_json(path / MANIFEST, "lesionflow.artifact/1")["files"]
+    shards = _listed_shards(path)
+    out: list[Damage] = []
+    for name, expected in listed.items():
+        file = path / name
+        if not file.is_file():
+            out.append(Damage(name, None, 0, int(shards.get(name, {}).get("bytes", 0)), "the file is missing"))
+        elif name not in shards and sha256_file(file) != expected:
+            out.append(Damage(name, None, 0, file.stat().st_size, f"its sha256 is not {expected}"))
+    present = {p.name for p in path.iterdir()} - {MANIFEST}
+    out += [Damage(name, None, 0, 0, "not part of the artifact") for name in sorted(present - set(listed))]
+    whole = 0
+    for name, shard in shards.items():
+        if (path / name).is_file():
+            bad, good = _check_shard(path / name, shard)
+            out += bad
+            whole += good
+    return out, whole
+
+
+def _listed_shards(path: Path) -> dict[str, Any]:
+    splits = read_json(path / "manifest.json", SCHEMA)["splits"]
+    return {shard["name"]: shard for split in splits.values() for shard in split["shards"]}
+
+
+def _check_shard(path: Path, shard: dict[str, Any]) -> tuple[list[Damage], int]:
+    """Damages and whole records of one shard. Only a shard whose hash is wrong is taken apart."""
+    if sha256_file(path) == shard["sha256"]:
+        return [], int(shard["records"])
+    out: list[Damage] = []
+    whole, end = 0, 0
+    for frame in scan_tfrecord(path):
+        end = frame.end
+        what = frame.damage or _unreadable(frame.data)
+        if what:
+            out.append(Damage(path.name, frame.number, frame.start, frame.end, what))
+        elif frame.start >= shard["bytes"]:
+            out.append(Damage(path.name, frame.number, frame.start, frame.end, "the record was added"))
+        else:
+            whole += 1
+    if end < shard["bytes"] and not out:
+        missing = f"the file ends here; {shard['records'] - whole} records and {shard['bytes'] - end} bytes are missing"
+        out.append(Damage(path.name, whole, end, shard["bytes"], missing))
+    if not out:  # every checksum fits, so somebody wrote other records
+        out.append(Damage(path.name, None, 0, end, f"whole records, but not those of the manifest ({shard['sha256']})"))
+    return out, whole
+
+
+def _unreadable(data: bytes) -> str:
+    try:
+        decode_record(data)
+    except ArtifactError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,72 @@
+"""Parameters of the split step."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from components.common.config import StepConfig
+
+_KFOLD = re.compile(r"kfold:([0-9]+)")
+_COLUMN = re.compile(r"column:(\S.*)")
+
+
+class SplitConfig(StepConfig):
+    """How images are divided into train, val and test."""
+
+    recipe: str = Field(
+        "stratified",
+        description="reference (the published HAM10000 split), stratified, kfold:K, or column:NAME (a split you bring)",
+    )
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="seed of stratified and kfold; reference always uses 42")
+    val_share: float = Field(0.15, gt=0, lt=1, description="share of images in val, recipe stratified")
+    test_share: float = Field(0.15, gt=0, lt=1, description="share of images in test, recipe stratified")
+    fold: int = Field(0, ge=0, description="recipe kfold:K: the fold that is test; the next one is val")
+    near_duplicates: Literal["auto", "group", "report"] = Field(
+        "auto",
+        description="group: near-duplicates share a split; report: they are only listed; "
+        "auto: report for reference, group otherwise",
+    )
+
+    @field_validator("recipe")
+    @classmethod
+    def _known_recipe(cls, value: str) -> str:
+        fold = _KFOLD.fullmatch(value)
+        if value in ("reference", "stratified") or _COLUMN.fullmatch(value) or (fold and int(fold[1]) >= 3):
+            return value
+        raise ValueError("allowed: reference, stratified, kfold:K with K >= 3, column:NAME")
+
+    @model_validator(mode="after")
+    def _compatible(self) -> SplitConfig:
+        if self.val_share + self.test_share >= 1:
+            raise ValueError(
+                f"val_share, test_share: received {self.val_share:g} and {self.test_share:g}; "
+                "allowed: a sum below 1, the rest is train"
+            )
+        if self.folds and self.fold >= self.folds:
+            raise ValueError(f"fold, recipe: received {self.fold} with {self.recipe}; allowed: 0 to {self.folds - 1}")
+        if self.recipe == "reference" and self.near_duplicates == "group":
+            raise ValueError(
+                "near_duplicates, recipe: received group with reference; allowed: auto or report, because the "
+                "reference split keeps lesion groups only"
+            )
+        return self
+
+    @property
+    def folds(self) -> int:
+        """K of `kfold:K`, 0 for other recipes."""
+        match = _KFOLD.fullmatch(self.recipe)
+        return int(match[1]) if match else 0
+
+    @property
+    def column(self) -> str:
+        """NAME of `column:NAME`, empty for other recipes."""
+        match = _COLUMN.fullmatch(self.recipe)
+        return match[1] if match else ""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether near-duplicates of different lesions are put into one group."""
+        return self.near_duplicates == "group" or (self.near_duplicates == "auto" and self.recipe != "reference")

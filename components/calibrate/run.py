@@ -14,7 +14,7 @@ from components.calibrate.config import CalibrateConfig
 from components.calibrate.fitting import fit_calibrator
 from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
-from components.calibrate.selection import Candidate, cross_fit, reason
+from components.calibrate.selection import Candidate, cross_fit, pick, reason
 from components.common.artifacts import new_artifact, open_artifact, read_json, sha256_file, write_atomic, write_json
 from components.common.decision import Calibrator, DecisionPolicy, sigmoid
 from components.common.errors import ArtifactError, DataError
@@ -71,9 +71,9 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     try:
         offset = float(weights["logit_offset"])
     except (KeyError, TypeError, ValueError):
-        raise ArtifactError(f"{model / 'class_weight.json'}: logit_offset is no number; train the model again") from None
+        raise ArtifactError(f"{model / 'class_weight.json'}: logit_offset is no number; train again") from None
     candidates = cross_fit(scores, offset, config.folds, config.seed)
-    name = candidates[0].name if config.calibration == "auto" else config.calibration
+    name = pick(candidates).name if config.calibration == "auto" else config.calibration
     why = reason(candidates, name, config.calibration)
     calibrator = fit_calibrator(name, scores.logit, scores.label.astype(np.float64), offset)
     point = choose(config, scores, calibrator)

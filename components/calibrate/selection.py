@@ -81,23 +81,44 @@ def cross_fit(scores: Scores, offset: float, folds: int, seed: int) -> list[Cand
     return out + [c for c in found.values() if c.log_loss is None]
 
 
+def pick(candidates: list[Candidate]) -> Candidate:
+    """The lowest cross-fitted log loss; isotonic only where it wins by more than one standard error.
+
+    Isotonic regression makes ties, which cost average precision, and overfits small validation sets.
+    """
+    best, *others = candidates
+    if best.name != "isotonic" or not others or others[0].log_loss is None:
+        return best
+    second = others[0]
+    return best if (second.excess or 0.0) > (second.excess_error or 0.0) else second
+
+
 def reason(candidates: list[Candidate], chosen: str, asked: str) -> str:
     """One sentence a person reads: why this calibrator."""
-    by_name = {c.name: c for c in candidates}
-    mine = by_name[chosen].log_loss
+    mine = next(c for c in candidates if c.name == chosen)
     if asked != "auto":
-        best = candidates[0]
+        return f"{chosen} was asked for (cross-fitted log loss {_loss(mine)}; lowest: {_named(candidates[0])})"
+    if mine is not candidates[0]:
         return (
-            f"{chosen} was asked for (cross-fitted log loss {mine:.4f}; the lowest is {best.name}'s {best.log_loss:.4f})"
-            if mine is not None
-            else f"{chosen} was asked for"
+            f"{_named(mine)} is within one standard error ({mine.excess_error:.4f}) of {_named(candidates[0])}, the "
+            "lowest cross-fitted log loss, and makes no ties"
         )
+    if len(candidates) == 1 or candidates[1].log_loss is None:
+        return f"{_named(mine)}: the only calibrator that could be fitted"
     second = candidates[1]
-    sure = "more" if (second.excess or 0) > 2 * (second.excess_error or 0) else "not more"
+    sure = "more" if (second.excess or 0.0) > 2 * (second.excess_error or 0.0) else "not more"
     return (
-        f"{chosen} has the lowest cross-fitted log loss, {mine:.4f}; next is {second.name} with {second.log_loss:.4f}, "
-        f"a difference of {second.excess:.4f}, {sure} than twice its standard error {second.excess_error:.4f}"
+        f"{_named(mine)}: the lowest cross-fitted log loss; next is {_named(second)}, a difference of "
+        f"{second.excess:.4f}, {sure} than twice its standard error {second.excess_error:.4f}"
     )
+
+
+def _named(one: Candidate) -> str:
+    return f"{one.name} ({_loss(one)})"
+
+
+def _loss(one: Candidate) -> str:
+    return "not fitted" if one.log_loss is None else f"{one.log_loss:.4f}"
 
 
 def _held_out(name: str, logit: Floats, y: Floats, fold: Floats, offset: float) -> Floats:

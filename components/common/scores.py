@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,16 +72,33 @@ class Scores:
         return len(self.image_id)
 
 
-def save_scores(path: Path, scores: Scores) -> None:
-    """Writes an .npz that numpy.load reads without pickle; equal scores give equal bytes."""
+def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
+    """Writes an .npz that numpy.load reads without pickle; equal scores give equal bytes.
+
+    Args:
+        path: the file.
+        scores: the columns every reader knows.
+        extra: further (n,) columns of text or numbers, such as what slices are cut by; other readers ignore them.
+    """
+    columns = {name: getattr(scores, name) for name in _COLUMNS}
+    for name, column in sorted((extra or {}).items()):
+        if name in columns or column.shape != (len(scores),):
+            raise ArtifactError(f"scores: extra column {name} has shape {column.shape}, expected ({len(scores)},)")
+        columns[name] = column
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in _COLUMNS:
+        for name, column in columns.items():
             member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(getattr(scores, name)), allow_pickle=False)
+            np.lib.format.write_array(member, np.ascontiguousarray(column), allow_pickle=False)
             # numpy.savez stamps the current time into the archive; a fixed date keeps the bytes equal
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
     write_atomic(path, buffer.getvalue())
+
+
+def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads the columns beyond those of `Scores`; call `load_scores` first, which checks the file."""
+    with np.load(path, allow_pickle=False) as data:
+        return {name: data[name] for name in data.files if name not in _COLUMNS}
 
 
 def load_scores(path: Path) -> Scores:

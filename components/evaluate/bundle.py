@@ -1,0 +1,93 @@
+"""The shipped bundle, asked as a server would ask it. The only module of this step that needs TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts import Artifact, open_artifact
+from components.common.decision import DecisionPolicy, load_policy
+from components.common.errors import ArtifactError
+
+_OUTPUTS = ("probability", "logit", "decision", "policy_id")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the bundle says about n images.
+
+    Attributes:
+        probability: (n,) calibrated P(malignant); -1 where the image was not readable.
+        logit: (n,) raw logit.
+        decision: (n,) 1 malignant, 0 benign, 2 referred to a person, -1 not readable.
+        policy_id: (n,) id of the policy inside the graph.
+        status: (n,) `ok`, `refer`, or why an image was not readable.
+    """
+
+    probability: npt.NDArray[np.float32]
+    logit: npt.NDArray[np.float32]
+    decision: npt.NDArray[np.int32]
+    policy_id: npt.NDArray[np.str_]
+    status: npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle.
+
+    Attributes:
+        artifact: its folder and digest.
+        policy: the decision policy beside the graph.
+        signature: the SavedModel's `serving_default`.
+        owner: keeps the SavedModel's variables alive.
+    """
+
+    artifact: Artifact
+    policy: DecisionPolicy
+    signature: Any
+    owner: Any
+
+    def ask(self, images: Sequence[bytes]) -> Answers:
+        """Answers for image files given as bytes, as one batch, in their order."""
+        import tensorflow as tf
+
+        raw = self.signature(image_bytes=tf.constant(list(images), tf.string))
+        column = {name: np.asarray(raw[name].numpy()).reshape(len(images)) for name in _OUTPUTS}
+        status = raw["status"].numpy().reshape(len(images)) if "status" in raw else [b""] * len(images)
+        return Answers(
+            column["probability"], column["logit"], column["decision"], _text(column["policy_id"]), _text(status)
+        )
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Hashes and loads a bundle.
+
+    Raises:
+        ArtifactError: a file is missing or changed, or the SavedModel has no such signature.
+    """
+    artifact = open_artifact(path, "bundle")
+    policy = load_policy(path / "decision_policy.json")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    try:
+        owner = tf.saved_model.load(str(path / "saved_model"))
+        signature = owner.signatures["serving_default"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path / 'saved_model'}: does not load with a serving_default signature ({error}); export the model again"
+        ) from None
+    missing = sorted(set(_OUTPUTS) - set(signature.structured_outputs))
+    if missing:
+        raise ArtifactError(f"{path / 'saved_model'}: outputs {missing} are missing; expected {list(_OUTPUTS)}")
+    return Bundle(artifact, policy, signature, owner)
+
+
+def _text(values: Any) -> npt.NDArray[np.str_]:
+    return np.array([value.decode() for value in values], dtype=np.str_)

@@ -1,0 +1,126 @@
+"""Are the probabilities right: in the large, in slope, bin by bin, and Brier's decomposition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.isotonic import IsotonicRegression
+
+from components.common.decision import Floats, logit_of, sigmoid
+from components.common.logistic import fit_logistic
+from components.common.reliability import (
+    BINS,
+    bin_of,
+    brier,
+    calibration_error,
+    calibration_error_null,
+    equal_mass_bins,
+    log_loss,
+)
+from components.common.resampling import Codes, group_counts
+from components.evaluate.intervals import Interval, percentile
+
+_STEPS = 12
+_WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer resamples, and say so
+
+
+def calibration_metrics(
+    probability: Floats, label: npt.NDArray[np.int8], codes: Codes, groups: int, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Everything METHODS asks about calibrated probabilities, as JSON values."""
+    y = label.astype(np.float64)
+    b = max(200, min(resamples, _WORK // len(y)))
+    intercept, slope = recalibration(probability, y, codes, groups, b, seed)
+    null = calibration_error_null(probability, seed=seed)
+    return {
+        "slope": slope.as_dict(),
+        "intercept": intercept.as_dict(),
+        "resamples": int(b),
+        "ece": calibration_error(y, probability),
+        "ece_null_95": float(np.quantile(null, 0.95)),
+        "ece_null_mean": float(null.mean()),
+        "log_loss": log_loss(y, probability),
+        **brier_decomposition(y, probability),
+        "bins": reliability_bins(probability, y, codes, groups, resamples, seed),
+    }
+
+
+def recalibration(
+    probability: Floats, y: Floats, codes: Codes, groups: int, resamples: int, seed: int
+) -> tuple[Interval, Interval]:
+    """Calibration-in-the-large a of logit P(y) = a + s', and slope b of logit P(y) = c + b s'.
+
+    Perfect probabilities have a = 0 and b = 1 (Cox 1958).
+    """
+    s = logit_of(np.clip(probability, 1e-7, 1 - 1e-7))
+    if not 0 < y.sum() < len(y):
+        return Interval(None, None, None), Interval(None, None, None)
+    ones = np.ones_like(s)
+    a = float(fit_logistic(ones[:, None], y, offset=s)[0])
+    line = fit_logistic(np.column_stack([ones, s]), y)
+    found = [_refit(s, y, c[codes].astype(np.float64), a, line) for c in _blocks(groups, len(y), resamples, seed)]
+    intercepts, slopes = (np.concatenate(part) for part in zip(*found, strict=True))
+    return percentile(a, intercepts), percentile(float(line[1]), slopes)
+
+
+def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Any:
+    return group_counts(groups, resamples, seed, cells=max(groups, 2_000_000 * groups // rows))
+
+
+def _refit(s: Floats, y: Floats, w: Floats, a: float, line: Floats) -> tuple[Floats, Floats]:
+    """Newton steps from the full fit, for (n, b) weights at once; NaN where a resample does not converge."""
+    columns = w.shape[1]
+    intercept, c, d = np.full(columns, a), np.full(columns, line[0]), np.full(columns, line[1])
+    s, y = s[:, None], y[:, None]
+    with np.errstate(all="ignore"):
+        for _ in range(_STEPS):
+            p = sigmoid(s + intercept)
+            intercept = intercept - (w * (p - y)).sum(0) / (w * p * (1 - p)).sum(0)
+            p = sigmoid(c + d * s)
+            v, r = w * p * (1 - p), w * (p - y)
+            h0, h1, h2 = v.sum(0), (v * s).sum(0), (v * s * s).sum(0)
+            g0, g1 = r.sum(0), (r * s).sum(0)
+            det = h0 * h2 - h1 * h1
+            step0, step1 = (h2 * g0 - h1 * g1) / det, (h0 * g1 - h1 * g0) / det
+            c, d = c - step0, d - step1
+            if np.nanmax(np.abs(step1)) < 1e-9:
+                break
+        d = np.where(np.abs(step1) < 1e-3, d, np.nan)
+    return intercept, d
+
+
+def brier_decomposition(y: Floats, probability: Floats) -> dict[str, float]:
+    """Brier = miscalibration - discrimination + uncertainty, by isotonic regression (Dimitriadis 2021)."""
+    fitted = IsotonicRegression().fit_transform(probability, y)
+    score, best, base = brier(y, probability), brier(y, fitted), brier(y, np.full_like(y, y.mean()))
+    return {
+        "brier": score,
+        "brier_miscalibration": score - best,
+        "brier_discrimination": base - best,
+        "brier_uncertainty": base,
+    }
+
+
+def reliability_bins(
+    probability: Floats, y: Floats, codes: Codes, groups: int, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Points of the reliability diagram, the observed share with its group-bootstrap interval."""
+    which = bin_of(probability, BINS)
+    _, order = np.unique(which, return_inverse=True)
+    points = equal_mass_bins(y, probability)
+    k = len(points.count)
+    both = np.zeros((2, k, groups), np.float32)
+    np.add.at(both[0], (order, codes), 1)
+    np.add.at(both[1], (order, codes), y.astype(np.float32))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = [
+            (both[1] @ c.astype(np.float32)) / (both[0] @ c.astype(np.float32))
+            for c in group_counts(groups, resamples, seed)
+        ]
+    resampled = np.hstack(shares)
+    return [
+        {"predicted": float(p), "count": int(n), "observed": percentile(float(o), row.astype(np.float64)).as_dict()}
+        for p, o, n, row in zip(points.predicted, points.observed, points.count, resampled, strict=True)
+    ]

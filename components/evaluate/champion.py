@@ -1,0 +1,60 @@
+"""The champion: another model on identical images, compared lesion by lesion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from components.common.errors import DataError
+from components.common.resampling import group_codes
+from components.common.scores import Scores
+from components.evaluate.intervals import percentile
+from components.evaluate.ranking import Ranking
+
+_NAMES = {"roc_auc": "auc", "average_precision": "ap"}
+
+
+def aligned(scores: Scores, champion: Scores) -> Scores:
+    """The champion's scores in the order of `scores`.
+
+    Raises:
+        DataError: other images, or other labels for the same images.
+    """
+    mine, theirs = set(scores.image_id.tolist()), set(champion.image_id.tolist())
+    if mine != theirs:
+        odd = sorted(mine ^ theirs)[0]
+        raise DataError(
+            f"champion scores {len(theirs)} images, this test set has {len(mine)}, {len(mine & theirs)} in common (for "
+            f"example {odd!r} is in one only); a comparison needs identical images: evaluate the champion on this split"
+        )
+    where = {name: i for i, name in enumerate(champion.image_id.tolist())}
+    order = np.array([where[name] for name in scores.image_id.tolist()])
+    label = champion.label[order]
+    if (label != scores.label).any():
+        i = int(np.argmax(label != scores.label))
+        raise DataError(
+            f"champion has label {label[i]} for image {scores.image_id[i]!r}, this test set has {scores.label[i]}; "
+            "evaluate the champion with the same label policy"
+        )
+    return Scores(scores.image_id, scores.lesion_id, scores.group_id, label, champion.logit[order],
+                  champion.probability[order])  # fmt: skip
+
+
+def compare(scores: Scores, champion: Scores, resamples: int, seed: int) -> dict[str, Any]:
+    """AUC and AP of both and their difference, by a paired bootstrap: each resample holds the same lesions for both."""
+    other = aligned(scores, champion)
+    codes, groups = group_codes(scores.group_id)
+    names = list(_NAMES)
+    mine, theirs = (Ranking(s.logit, s.label, codes, groups) for s in (scores, other))
+    value, base = mine.value(names), theirs.value(names)
+    drawn, drawn_base = mine.resampled(resamples, seed, names), theirs.resampled(resamples, seed, names)
+    out: dict[str, Any] = {}
+    for name, short in _NAMES.items():
+        difference = drawn[name] - drawn_base[name]
+        out[f"{short}_champion"] = percentile(base[name], drawn_base[name]).as_dict()
+        out[f"{short}_difference"] = {
+            **percentile(value[name] - base[name], difference).as_dict(),
+            "share_of_resamples_better": float(np.mean(difference > 0)),
+        }
+    return out

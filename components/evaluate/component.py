@@ -1,0 +1,62 @@
+"""Evaluate and its gate as KFP components.
+
+Two tasks, because Kubeflow drops the outputs of a failed task: the report belongs to one that succeeded.
+"""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+def evaluate(
+    bundle: dsl.Input[dsl.Model],
+    split_data: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    records: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    roc: dsl.Output[dsl.ClassificationMetrics],
+    metrics: dsl.Output[dsl.Metrics],
+    gate: list = [],  # noqa: B006  kfp reads the default; nobody changes it
+    champion: str = "",
+):
+    """Measure the exported bundle on the original test images and write the report.
+
+    Args:
+        bundle: Bundle artifact of the export step.
+        split_data: Split artifact; its test images are read from their URIs.
+        model: Model artifact: validation scores and training curve.
+        records: Records artifact: lost images.
+        evaluation: Scores, metrics.json, gate.json, summary.md and report.html.
+        report: The HTML report.
+        roc: ROC curve and confusion matrix.
+        metrics: The figures with their 95 percent intervals.
+        gate: Release conditions, such as "ap.lower >= 0.60".
+        champion: URI of another model's test_probs.npz on the same test images; empty is none.
+    """
+    from pathlib import Path
+
+    from components.common.session import step_session
+    from components.evaluate.config import EvaluateConfig
+    from components.evaluate.publish import publish
+    from components.evaluate.run import run
+
+    config = EvaluateConfig.parse({"gate": gate, "champion": champion})
+    with step_session("evaluate"):
+        paths = [Path(artifact.path) for artifact in (bundle, split_data, model, records, evaluation)]
+        publish(run(config, *paths), report, roc, metrics)
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+def gate(evaluation: dsl.Input[dsl.Artifact]):
+    """Fail the run when a release condition was missed.
+
+    Args:
+        evaluation: Evaluation artifact; its gate.json lists each condition.
+    """
+    from pathlib import Path
+
+    from components.common.session import step_session
+    from components.evaluate.gate import enforce
+
+    with step_session("gate"):
+        enforce(Path(evaluation.path))

@@ -1,0 +1,49 @@
+"""Parameters of the evaluate step."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from components.common.config import StepConfig
+from components.evaluate.gate import parse_condition
+
+
+class EvaluateConfig(StepConfig):
+    """How the shipped bundle is measured on the test images, and what a release must reach."""
+
+    gate: list[str] = Field(
+        [], description="release conditions, such as 'ap.lower >= 0.60' or 'calibration_slope in [0.8, 1.2]'"
+    )
+    champion: str = Field(
+        "", description="path or URI of another model's test_probs.npz on the same test images; empty is none"
+    )
+    resamples: int = Field(2000, description="bootstrap resamples of lesion groups", ge=200, le=100_000)
+    seed: int = Field(0, description="seed of every resample", ge=0)
+    batch_size: int = Field(64, description="images sent to the bundle at once", ge=1, le=4096)
+    cases: int = Field(8, description="thumbnails of each kind in the report", ge=0, le=50)
+
+    @field_validator("gate", mode="before")
+    @classmethod
+    def _split_text(cls, value: Any) -> Any:
+        """A pipeline parameter is one text: conditions between semicolons."""
+        parts = value.split(";") if isinstance(value, str) else [p for item in value for p in str(item).split(";")]
+        return [part.strip() for part in parts if part.strip()]
+
+    @field_validator("gate")
+    @classmethod
+    def _readable(cls, value: list[str]) -> list[str]:
+        for text in value:
+            parse_condition(text)
+        return value
+
+    @model_validator(mode="after")
+    def _champion_given(self) -> Self:
+        needing = [text for text in self.gate if text.startswith("champion")]
+        if needing and not self.champion:
+            raise ValueError(
+                f"gate and champion: received the condition {needing[0]!r} without a champion; "
+                "give champion (another model's test_probs.npz) or drop the condition"
+            )
+        return self

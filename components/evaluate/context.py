@@ -1,0 +1,139 @@
+"""What a report tells besides numbers: hashes, training curve, data quality, thumbnails.
+
+It is gathered once, where images and model are at hand, and kept in `context.json`, so that the report
+can be made again without them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts import Artifact
+from components.common.decision import DecisionPolicy
+from components.common.errors import LesionflowError
+from components.common.scores import Scores
+
+SCHEMA = "lesionflow.evaluation_context/1"
+_THUMBNAIL = 132  # pixels on the short side
+_CURVES = ("loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
+
+
+def pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, npt.NDArray[np.intp]]:
+    """Rows worth looking at: the surest misses, the surest false alarms, the closest to the threshold.
+
+    One image a lesion; ties go to the smaller image id.
+    """
+    called = policy.decide(scores.logit)
+    wanted = {
+        "missed": ((scores.label == 1) & ~called, scores.logit),
+        "false_alarms": ((scores.label == 0) & called, -scores.logit),
+        "borderline": (np.ones(len(scores), bool), np.abs(scores.logit - policy.threshold_logit)),
+    }
+    out = {}
+    for name, (mask, key) in wanted.items():
+        rows = np.flatnonzero(mask)
+        rows = rows[np.lexsort((scores.image_id[rows], key[rows]))]
+        _, first = np.unique(scores.lesion_id[rows], return_index=True)
+        out[name] = rows[np.sort(first)][:each]
+    return out
+
+
+def case_records(
+    scores: Scores,
+    policy: DecisionPolicy,
+    each: int,
+    dx: npt.NDArray[np.str_] | None,
+    read: Callable[[str], bytes],
+) -> dict[str, list[dict[str, Any]]]:
+    """The cases with their ids, diagnosis, probability and thumbnail (base64 JPEG; empty without an image)."""
+    return {
+        name: [
+            {
+                "image_id": str(scores.image_id[i]),
+                "lesion_id": str(scores.lesion_id[i]),
+                "dx": str(dx[i]) if dx is not None else "",
+                "label": int(scores.label[i]),
+                "probability": float(scores.probability[i]),
+                "thumbnail": thumbnail(read, str(scores.image_id[i])),
+            }
+            for i in rows
+        ]
+        for name, rows in pick_cases(scores, policy, each).items()
+    }
+
+
+def thumbnail(read: Callable[[str], bytes], image_id: str) -> str:
+    """A small JPEG of an image, base64."""
+    from components.common import imaging
+
+    try:
+        small = imaging.shrink(imaging.decode_rgb(read(image_id)), _THUMBNAIL)
+        return base64.b64encode(imaging.encode_jpeg(small, 80)).decode()
+    except LesionflowError:
+        return ""  # a missing picture must not cost the report its numbers
+
+
+def provenance(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Digest of each artifact behind the numbers and of what it was made from."""
+    return {name: {"digest": a.digest, "made_from": dict(sorted(a.made_from.items()))} for name, a in artifacts.items()}
+
+
+def training(model: Path | None) -> dict[str, Any]:
+    """What the model artifact says of its training: architecture, configuration, environment, curve."""
+    if model is None:
+        return {}
+    out: dict[str, Any] = {}
+    for name in ("model", "training_config", "environment"):
+        out[name] = _json(model / f"{name}.json")
+    history = model / "history.csv"
+    if history.is_file():
+        with history.open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+        names = [name for name in (rows[0] if rows else {}) if name == "epoch" or name in _CURVES]
+        out["history"] = {name: [_number(row[name]) for row in rows] for name in names}
+    return out
+
+
+def data_quality(
+    records: Path | None, lost: list[dict[str, str]], unread: list[dict[str, str]], split: Path
+) -> dict[str, Any]:
+    """Lost images per split, what evaluation itself could not use, and the split's leakage audit."""
+    manifest = _json(records / "manifest.json") if records else {}
+    about = _json(split / "split.json")
+    parts = {
+        name: {key: part[key] for key in ("expected", "found", "lost", "label_counts") if key in part}
+        for name, part in manifest.get("splits", {}).items()
+    }
+    return {
+        "splits": parts,
+        "lost": manifest.get("lost", [])[:50],
+        "test_lost": lost[:50],
+        "test_lost_count": len(lost),
+        "test_unreadable": unread[:50],
+        "test_unreadable_count": len(unread),
+        "split": {key: about[key] for key in ("recipe", "seed", "sha256", "counts", "audit") if key in about},
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None

@@ -1,0 +1,162 @@
+"""The release gate: a short list of conditions on the metrics, each passed or missed with its numbers."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from components.common.artifacts import read_json
+from components.common.errors import GateError
+
+SCHEMA = "lesionflow.gate/1"
+_SHORT = {
+    "ap": "average_precision",
+    "auc": "roc_auc",
+    "calibration_slope": "calibration.slope",
+    "calibration_intercept": "calibration.intercept",
+    "ece": "calibration.ece",
+    "lesion_auc": "lesion_level.roc_auc",
+    "lesion_ap": "lesion_level.average_precision",
+    "lesion_sensitivity": "lesion_level.sensitivity",
+    "lesion_specificity": "lesion_level.specificity",
+}
+_KNOWN = {
+    "average_precision", "average_precision_normalised", "roc_auc", "partial_auc", "sensitivity", "specificity",
+    "predicted_positive_rate", "ppv", "npv", "number_needed_to_biopsy", "accuracy", "prevalence",
+    "calibration.slope", "calibration.intercept", "calibration.ece", "calibration.brier", "calibration.log_loss",
+    "lesion_level.roc_auc", "lesion_level.average_precision", "lesion_level.sensitivity", "lesion_level.specificity",
+    "champion.auc_difference", "champion.ap_difference",
+    *(f"sensitivity_at_specificity_{s}" for s in ("0.80", "0.90", "0.95")),
+    *(f"specificity_at_sensitivity_{s}" for s in ("0.90", "0.95")),
+}  # fmt: skip
+_COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_BOUND = re.compile(rf"^([A-Za-z_.\d]+)\s*(>=|<=|>|<)\s*({_NUMBER})$")
+_RANGE = re.compile(rf"^([A-Za-z_.\d]+)\s+in\s+\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\]$")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition.
+
+    Attributes:
+        text: as written.
+        path: where in metrics.json, with its part: `roc_auc.lower`.
+        sign: >=, <=, >, < or in.
+        bounds: one number, or two for `in`.
+    """
+
+    text: str
+    path: str
+    sign: str
+    bounds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A condition held against the metrics.
+
+    Attributes:
+        condition: as written.
+        received: the number found; None where it could not be computed.
+        passed: whether it holds; False without a number.
+    """
+
+    condition: str
+    received: float | None
+    passed: bool
+
+
+def parse_condition(text: str) -> Condition:
+    """Reads `ap.lower >= 0.60` or `calibration_slope in [0.8, 1.2]`.
+
+    Raises:
+        ValueError: says what was received and what a condition looks like.
+    """
+    bound, within = _BOUND.match(text.strip()), _RANGE.match(text.strip())
+    if bound:
+        return Condition(text, _path(bound[1], text), bound[2], (float(bound[3]),))
+    if within:
+        low, high = float(within[2]), float(within[3])
+        if low > high:
+            raise ValueError(f"gate condition {text!r}: the range is empty; write the smaller number first")
+        return Condition(text, _path(within[1], text), "in", (low, high))
+    raise ValueError(
+        f"gate condition {text!r} is not readable; write 'ap.lower >= 0.60' or 'calibration_slope in [0.8, 1.2]'"
+    )
+
+
+def check(conditions: Iterable[str], metrics: Mapping[str, Any]) -> list[Verdict]:
+    """Holds each condition against metrics.json's content."""
+    return [_judge(parse_condition(text), metrics) for text in conditions]
+
+
+def gate_record(verdicts: list[Verdict]) -> dict[str, Any]:
+    """The content of gate.json."""
+    return {
+        "schema": SCHEMA,
+        "passed": all(v.passed for v in verdicts),
+        "conditions": [asdict(v) for v in verdicts],
+    }
+
+
+def describe(verdicts: Iterable[Verdict]) -> str:
+    """`missed: ap.lower >= 0.60 (0.5731)`, one condition after the other."""
+    return "; ".join(
+        f"{'passed' if v.passed else 'missed'}: {v.condition} "
+        f"({'not computable' if v.received is None else f'{v.received:.4f}'})"
+        for v in verdicts
+    )
+
+
+def enforce(evaluation: Path) -> list[Verdict]:
+    """Reads an evaluation's gate.json and fails where a condition was missed.
+
+    Raises:
+        GateError: lists the missed conditions with their numbers.
+    """
+    record = read_json(evaluation / "gate.json", SCHEMA)
+    verdicts = [Verdict(**item) for item in record["conditions"]]
+    missed = [v for v in verdicts if not v.passed]
+    if missed:
+        raise GateError(
+            f"{len(missed)} of {len(verdicts)} release conditions missed: {describe(missed)}; see report.html"
+        )
+    return verdicts
+
+
+def _path(name: str, text: str) -> str:
+    stem, _, part = name.rpartition(".")
+    if part not in ("value", "lower", "upper") or not stem:
+        stem, part = name, "value"
+    full = _SHORT.get(stem, stem)
+    if full not in _KNOWN:
+        known = ", ".join(sorted(_KNOWN | set(_SHORT)))
+        raise ValueError(f"gate condition {text!r}: {stem!r} is no metric; known are {known}")
+    return f"{full}.{part}"
+
+
+def _judge(condition: Condition, metrics: Mapping[str, Any]) -> Verdict:
+    received = _lookup(metrics, condition.path)
+    if received is None:
+        return Verdict(condition.text, None, False)
+    if condition.sign == "in":
+        low, high = condition.bounds
+        return Verdict(condition.text, received, low <= received <= high)
+    return Verdict(condition.text, received, bool(_COMPARE[condition.sign](received, condition.bounds[0])))
+
+
+def _lookup(metrics: Mapping[str, Any], path: str) -> float | None:
+    stem, _, part = path.rpartition(".")
+    value: Any = metrics
+    for key in [stem] if stem in metrics else stem.split(".", 1):  # names such as ..._0.90 hold a dot
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, Mapping):
+        value = value.get(part)
+    elif part != "value":
+        return None
+    return None if value is None else float(value)

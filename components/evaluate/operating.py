@@ -1,0 +1,137 @@
+"""What a threshold does: confusion counts, the rates read from them, decision curve, other prevalences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from components.common.decision import Floats, logit_of, sigmoid
+from components.common.resampling import Codes, group_counts
+from components.evaluate.intervals import Interval, as_dicts, percentile, proportion
+
+PREVALENCES = (0.005, 0.02, 0.05, 0.10, 0.195)
+NET_BENEFIT_THRESHOLDS = tuple(round(0.01 * k, 2) for k in range(1, 51))
+RATES = ("sensitivity", "specificity", "predicted_positive_rate", "ppv", "npv", "number_needed_to_biopsy", "accuracy")
+
+
+@dataclass(frozen=True)
+class Calls:
+    """True and false positives at T thresholds, for the data and for B group resamples.
+
+    Attributes:
+        tp: (T, 1 + B) malignant images called malignant; column 0 is the data as it is.
+        fp: (T, 1 + B) benign images called malignant.
+        positives: (1 + B,) malignant images.
+        negatives: (1 + B,) benign images.
+        positive_groups: groups with a malignant image.
+        negative_groups: groups with a benign image.
+    """
+
+    tp: Floats
+    fp: Floats
+    positives: Floats
+    negatives: Floats
+    positive_groups: int
+    negative_groups: int
+
+
+def count_calls(
+    score: Floats,
+    thresholds: Floats,
+    label: npt.NDArray[np.int8],
+    codes: Codes,
+    groups: int,
+    *,
+    resamples: int,
+    seed: int,
+) -> Calls:
+    """Counts rows with score >= each of (T,) thresholds, on the data and on the resamples that `seed` gives."""
+    order = np.argsort(thresholds)
+    t, malignant = len(order), label == 1
+    passed = np.searchsorted(np.asarray(thresholds)[order], score, side="right")  # thresholds at or below the score
+    row = passed + np.where(malignant, 0, t + 1)
+    matrix = csr_array((np.ones(len(row), np.int32), (row, codes)), shape=(2 * t + 2, groups))
+    blocks = [matrix @ np.ones((groups, 1), np.int32)]
+    blocks += [matrix @ c for c in group_counts(groups, resamples, seed)]
+    exactly = np.hstack(blocks).astype(np.float64)
+    above = [np.cumsum(part[::-1], axis=0)[::-1] for part in (exactly[: t + 1], exactly[t + 1 :])]
+    place = np.argsort(order)
+    return Calls(
+        above[0][1:][place], above[1][1:][place], above[0][0], above[1][0],
+        len(np.unique(codes[malignant])), len(np.unique(codes[~malignant])),
+    )  # fmt: skip
+
+
+def rates(calls: Calls, k: int = 0) -> dict[str, Interval]:
+    """The rates of threshold `k`, each with its interval."""
+    tp, fp, p, n = calls.tp[k], calls.fp[k], calls.positives, calls.negatives
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = {
+            "sensitivity": tp / p,
+            "specificity": 1 - fp / n,
+            "predicted_positive_rate": (tp + fp) / (p + n),
+            "ppv": tp / (tp + fp),
+            "npv": (n - fp) / (n - fp + p - tp),
+            "number_needed_to_biopsy": np.where(tp > 0, (tp + fp) / tp, np.nan),
+            "accuracy": (tp + n - fp) / (p + n),
+        }
+    of = {"sensitivity": calls.positive_groups, "specificity": calls.negative_groups}
+    return {
+        name: proportion(float(v[0]), v[1:], of[name]) if name in of else percentile(float(v[0]), v[1:])
+        for name, v in values.items()
+    }
+
+
+def confusion(calls: Calls, k: int = 0) -> dict[str, int]:
+    """tp, fp, fn, tn of threshold `k` on the data as it is."""
+    tp, fp = int(calls.tp[k, 0]), int(calls.fp[k, 0])
+    return {"tp": tp, "fp": fp, "fn": int(calls.positives[0]) - tp, "tn": int(calls.negatives[0]) - fp}
+
+
+def decision_curve(
+    probability: Floats, label: npt.NDArray[np.int8], codes: Codes, groups: int, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Net benefit TP/n - FP/n * t/(1-t) (Vickers 2006) beside treat-all and treat-none (0)."""
+    t = np.array(NET_BENEFIT_THRESHOLDS)[:, None]
+    calls = count_calls(probability, t[:, 0], label, codes, groups, resamples=resamples, seed=seed)
+    n = calls.positives + calls.negatives
+    benefit = calls.tp / n - calls.fp / n * (t / (1 - t))
+    everyone = calls.positives[0] / n[0] - calls.negatives[0] / n[0] * (t[:, 0] / (1 - t[:, 0]))
+    return [
+        {"threshold": float(at), **percentile(float(row[0]), row[1:]).as_dict(), "treat_all": float(all_)}
+        for at, row, all_ in zip(t[:, 0], benefit, everyone, strict=True)
+    ]
+
+
+def prevalence_table(calls: Calls, threshold: float, prevalence: float) -> list[dict[str, Any]]:
+    """PPV, NPV and referrals per cancer found if malignancy were as common as pi'.
+
+    Sensitivity and specificity are taken to hold (label shift); the probability a model should then
+    show is sigmoid(logit p + logit pi' - logit pi).
+
+    Args:
+        calls: counts whose first threshold is the operating point.
+        threshold: that threshold on the calibrated scale.
+        prevalence: pi, the malignant share on which probabilities were calibrated.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sensitivity, false_alarm = calls.tp[0] / calls.positives, calls.fp[0] / calls.negatives
+    table = []
+    for pi in PREVALENCES:
+        found, alarms = sensitivity * pi, false_alarm * (1 - pi)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = {
+                "ppv": found / (found + alarms),
+                "npv": (1 - pi - alarms) / (1 - pi - alarms + pi - found),
+                "referrals_per_cancer": np.where(found > 0, (found + alarms) / found, np.nan),
+                "referred_per_1000": 1000 * (found + alarms),
+                "missed_per_1000": 1000 * (pi - found),
+            }
+        shifted = sigmoid(logit_of(np.array(threshold)) + logit_of(np.array(pi)) - logit_of(np.array(prevalence)))
+        row = {name: percentile(float(v[0]), v[1:]) for name, v in values.items()}
+        table.append({"prevalence": pi, "threshold_probability_shifted": float(shifted), **as_dicts(row)})
+    return table

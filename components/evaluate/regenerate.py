@@ -1,0 +1,72 @@
+"""Numbers, gate and report from the saved scores; no image, no model, the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.common.artifacts import read_json, sha256_file, write_atomic, write_json
+from components.common.decision import load_policy
+from components.common.errors import ArtifactError
+from components.common.scores import Scores, load_extra, load_scores
+from components.evaluate import context as about
+from components.evaluate.analysis import Inputs, Settings, analyse
+from components.evaluate.gate import Verdict, check, gate_record
+from components.evaluate.report import report_html
+from components.evaluate.summary import summary_markdown
+
+_PROBABILITY_TOLERANCE = 1e-5
+
+
+def render(
+    *,
+    probs: Path,
+    val_probs: Path | None,
+    policy: Path,
+    champion: Scores | None,
+    context: Mapping[str, Any],
+    settings: Settings,
+    gate: Sequence[str],
+    folder: Path,
+) -> tuple[dict[str, Any], list[Verdict]]:
+    """Writes metrics.json, gate.json, summary.md and report.html into `folder`.
+
+    Returns:
+        The metrics and the gate's verdicts.
+
+    Raises:
+        ArtifactError: scores or policy are unreadable, or do not belong together.
+    """
+    rule, test = load_policy(policy), load_scores(probs)
+    val = load_scores(val_probs) if val_probs is not None else None
+    if val_probs is not None and sha256_file(val_probs) != rule.val_probs_sha256:
+        raise ArtifactError(
+            f"{val_probs}: policy {rule.policy_id} was chosen on other validation scores (sha256 "
+            f"{rule.val_probs_sha256[:12]}, received {sha256_file(val_probs)[:12]}); give those it was chosen on"
+        )
+    apart = abs(rule.probability(test.logit) - test.probability).max()
+    if not apart <= _PROBABILITY_TOLERANCE:
+        raise ArtifactError(
+            f"{probs}: its probabilities differ from policy {rule.policy_id}'s by up to {apart:.2g}; these scores "
+            "belong to another policy"
+        )
+    inputs = Inputs(test, load_extra(probs), rule, val, champion)
+    metrics = analyse(inputs, settings)
+    metrics["test_probs_sha256"] = sha256_file(probs)
+    metrics["val_probs_sha256"] = rule.val_probs_sha256
+    verdicts = check(gate, metrics)
+    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "gate.json", gate_record(verdicts))
+    write_atomic(folder / "summary.md", summary_markdown(metrics, verdicts))
+    write_atomic(folder / "report.html", report_html(inputs, settings, metrics, verdicts, context))
+    return metrics, verdicts
+
+
+def load_context(path: Path | None, probs: Path) -> dict[str, Any]:
+    """The context beside the scores; empty where there is none and none was asked for."""
+    found = path or probs.with_name("context.json")
+    if path is None and not found.is_file():
+        return json.loads(json.dumps({"schema": about.SCHEMA}))  # type: ignore[no-any-return]
+    return read_json(found, about.SCHEMA)

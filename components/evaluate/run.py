@@ -1,0 +1,174 @@
+"""Evaluate: the exported bundle on the original bytes of the test images, and everything said about it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from components.common.artifacts import (
+    Artifact,
+    new_artifact,
+    open_artifact,
+    read_json,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
+from components.common.decision import DecisionPolicy
+from components.common.errors import ArtifactError, DataError
+from components.common.scores import Scores, load_scores, save_scores
+from components.evaluate import context as about
+from components.evaluate.analysis import Settings
+from components.evaluate.config import EvaluateConfig
+from components.evaluate.gate import Verdict
+from components.evaluate.regenerate import render
+from components.evaluate.scoring import read_split, refuse_overlap, score, slice_columns
+from components.evaluate.shortcuts import control_scores
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """A finished evaluation.
+
+    Attributes:
+        path: the evaluation artifact.
+        metrics: content of metrics.json.
+        verdicts: the gate's conditions, passed or missed.
+        scores: the test scores.
+    """
+
+    path: Path
+    metrics: dict[str, Any]
+    verdicts: list[Verdict]
+    scores: Scores
+
+
+def run(
+    config: EvaluateConfig, bundle: Path, split: Path, model: Path | None, records: Path | None, out: Path
+) -> EvaluateResult:
+    """Scores the test split with the bundle and writes numbers and report; a missed gate is no error here.
+
+    Args:
+        config: parameters.
+        bundle: bundle artifact of export.
+        split: split artifact; its test images are read from their original URIs.
+        model: model artifact, for validation scores and training curve.
+        records: records artifact, for data quality.
+        out: folder for the evaluation artifact.
+
+    Raises:
+        ArtifactError: an artifact is damaged, or the policy belongs to another model.
+        DataError: test lesions overlap validation or train, ids that do not match, unreadable images.
+    """
+    made_of = {"bundle": open_artifact(bundle, "bundle"), "split": open_artifact(split, "split")}
+    if model is not None:
+        made_of["model"] = open_artifact(model, "model")
+    if records is not None:
+        made_of["records"] = open_artifact(records, "records")
+    parts = read_split(split)
+    test = parts.part("test")
+    from components.evaluate.bundle import load_bundle  # TensorFlow: only once the artifacts have been checked
+
+    loaded = load_bundle(bundle)
+    check_belongs(loaded.policy, bundle, made_of.get("model"))
+    val = load_scores(model / "val_probs.npz") if model is not None else None
+    champion = _champion(config.champion)
+    scores, unread = score(loaded, test, config.batch_size)
+    rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
+    columns = {**slice_columns(rows), **control_scores(parts.part("train"), rows)}
+    if val is not None:
+        refuse_val_overlap(scores, val)
+    uri = dict(zip(rows["image_id"], rows["uri"], strict=True))
+    record = {
+        "schema": about.SCHEMA,
+        "settings": {"resamples": config.resamples, "seed": config.seed, "gate": config.gate},
+        "champion": Path(config.champion).name,
+        "provenance": about.provenance(made_of),
+        "training": about.training(model),
+        "data": about.data_quality(records, parts.lost, unread, split),
+        "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
+    }
+    with new_artifact(out, "evaluation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
+        save_scores(folder / "test_probs.npz", scores, columns)
+        loaded.policy.save(folder / "decision_policy.json")
+        if model is not None:
+            write_atomic(folder / "val_probs.npz", (model / "val_probs.npz").read_bytes())
+        write_json(folder / "context.json", record)
+        files = {name: folder / f"{name}.npz" for name in ("test_probs", "val_probs")}
+        metrics, verdicts = render(
+            probs=files["test_probs"],
+            val_probs=files["val_probs"] if model is not None else None,
+            policy=folder / "decision_policy.json",
+            champion=champion,
+            context=record,
+            settings=Settings(config.resamples, config.seed),
+            gate=config.gate,
+            folder=folder,
+        )
+    return EvaluateResult(out, metrics, verdicts, scores)
+
+
+def check_belongs(policy: DecisionPolicy, bundle: Path, model: Artifact | None) -> None:
+    """Refuses a policy that was made for another model.
+
+    Raises:
+        ArtifactError: the hash in the policy is neither the bundle's nor the model's.
+    """
+    claims = {}
+    if (bundle / "preprocessing.json").is_file():
+        said = read_json(bundle / "preprocessing.json", "lesionflow.preprocessing/1").get("model_sha256")
+        if said:
+            claims["the bundle"] = str(said)
+    if model is not None:
+        claims["the model artifact"] = model.files.get("model.keras", "") or sha256_file(model.path / "model.keras")
+    for who, received in claims.items():
+        if received != policy.model_sha256:
+            raise ArtifactError(
+                f"policy {policy.policy_id} was made for the model with sha256 {policy.model_sha256[:12]}, {who} holds "
+                f"{received[:12]}: calibrate and export this model again"
+            )
+    if model is not None and model.files.get("val_probs.npz") != policy.val_probs_sha256:
+        raise ArtifactError(
+            f"policy {policy.policy_id} was chosen on other validation scores than the model artifact holds: "
+            "calibrate and export this model again"
+        )
+
+
+def refuse_val_overlap(test: Scores, val: Scores) -> None:
+    """Refuses test scores that share lesions with the scores the threshold was chosen on.
+
+    Raises:
+        DataError: names one.
+    """
+    frames = [
+        pd.DataFrame({n: getattr(s, n) for n in ("image_id", "lesion_id", "group_id")}).assign(split=name)
+        for s, name in ((test, "test"), (val, "val"))
+    ]
+    refuse_overlap(pd.concat(frames))
+
+
+def _champion(uri: str) -> Scores | None:
+    if not uri:
+        return None
+    if "://" not in uri:
+        path = Path(uri)
+        return load_scores(path / "test_probs.npz" if path.is_dir() else path)
+    from components.common.storage import read_bytes
+
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "champion.npz"
+        try:
+            local.write_bytes(read_bytes(uri))
+        except OSError as error:
+            raise DataError(f"champion {uri}: cannot be read ({error})") from None
+        return load_scores(local)
+
+
+def _bytes(uri: str) -> bytes:
+    from components.common.storage import read_bytes
+
+    return read_bytes(uri)

@@ -1,0 +1,183 @@
+"""Scoring the test split: original image bytes into the shipped bundle, one row an image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from components.common.decision import DecisionPolicy
+from components.common.errors import ArtifactError, DataError, LesionflowError
+from components.common.events import progress
+from components.common.scores import Scores
+
+_COLUMNS = ["image_id", "lesion_id", "group_id", "label", "split"]
+_TOLERANCE = 1e-5
+META = ("dx", "sex", "localization", "dx_type", "dataset")
+log = logging.getLogger(__name__)
+
+
+class Asked(Protocol):
+    """A bundle: image bytes in, answers out."""
+
+    policy: DecisionPolicy
+
+    def ask(self, images: list[bytes]) -> Any:
+        """Answers for a batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split as evaluate needs it.
+
+    Attributes:
+        rows: split.csv joined with the index: one row an image of any split.
+        lost: test images that cannot be used, with their reason.
+    """
+
+    rows: pd.DataFrame
+    lost: list[dict[str, str]]
+
+    def part(self, name: str) -> pd.DataFrame:
+        """The usable rows of train, val or test."""
+        return self.rows[(self.rows["split"] == name) & (self.rows["verdict"] == "ok")].reset_index(drop=True)
+
+
+def read_split(folder: Path) -> Split:
+    """Reads a split artifact and refuses one whose test lesions are also in train or validation.
+
+    Raises:
+        ArtifactError: a file or column is missing.
+        DataError: no usable test image, or a group or lesion in test and elsewhere.
+    """
+    try:
+        assigned = pd.read_csv(folder / "split.csv", dtype={name: str for name in _COLUMNS if name != "label"})
+        index = pd.read_parquet(folder / "index.parquet")
+        rows = assigned[_COLUMNS].merge(
+            index.drop(columns=["lesion_id", "group_id", "label", "split"], errors="ignore"), on="image_id", how="left"
+        )
+        rows["verdict"] = rows["verdict"].fillna("missing")
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{folder}: not readable as a split ({error}); make the split again") from None
+    refuse_overlap(rows)
+    test = rows[rows["split"] == "test"]
+    bad = test[test["verdict"] != "ok"]
+    if len(test) == len(bad):
+        raise DataError(f"{folder}: {len(test)} test images, none usable; expected at least one")
+    lost = [{"image_id": str(r.image_id), "reason": str(r.verdict)} for r in bad.itertuples()]
+    return Split(rows, lost)
+
+
+def refuse_overlap(rows: pd.DataFrame) -> None:
+    """Refuses rows whose test groups or lesions are in another split too.
+
+    Raises:
+        DataError: names one.
+    """
+    test = rows["split"] == "test"
+    for other in ("val", "train"):
+        for column in ("group_id", "lesion_id", "image_id"):
+            both = set(rows.loc[test, column]) & set(rows.loc[rows["split"] == other, column])
+            if both:
+                raise DataError(
+                    f"{len(both)} values of {column} are in test and in {other}, for example {min(both)!r}: numbers on "
+                    "this test set would flatter the model; make the split again"
+                )
+
+
+def score(bundle: Asked, test: pd.DataFrame, batch_size: int) -> tuple[Scores, list[dict[str, str]]]:
+    """Asks the bundle about every test image.
+
+    Returns:
+        The scores, and the images the bundle could not read with the reason.
+
+    Raises:
+        ArtifactError: the answers contradict the policy beside the graph.
+        DataError: an image cannot be fetched, or none could be read.
+    """
+    answers = []
+    with progress("test images", len(test)) as bar, ThreadPoolExecutor(4) as pool:
+        for start, images in _batches(pool, test["uri"].tolist(), batch_size):
+            answers.append(bundle.ask(images))
+            bar.advance(len(images), note=f"batch {start // batch_size + 1}")
+    joined = {name: np.concatenate([getattr(a, name) for a in answers])
+              for name in ("probability", "logit", "decision", "policy_id", "status")}  # fmt: skip
+    read = joined["decision"] != -1
+    unread = [
+        {"image_id": str(i), "reason": str(s) or "not readable"}
+        for i, s in zip(test["image_id"][~read], joined["status"][~read], strict=True)
+    ]
+    if not read.any():
+        raise DataError(f"the bundle could read none of {len(test)} test images, for example {unread[0]}")
+    check_answers(bundle.policy, {name: column[read] for name, column in joined.items()})
+    rows = test[read]
+    scores = Scores(
+        *(rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id")),
+        label=rows["label"].to_numpy(np.int8),
+        logit=joined["logit"][read].astype(np.float64),
+        probability=joined["probability"][read].astype(np.float64),
+    )
+    return scores, unread
+
+
+def check_answers(policy: DecisionPolicy, answers: dict[str, Any]) -> None:
+    """Holds the graph's answers against the policy file: same id, same probability, same decision.
+
+    Raises:
+        ArtifactError: they differ: the graph was built with another policy.
+    """
+    other = answers["policy_id"][answers["policy_id"] != policy.policy_id]
+    if len(other):
+        raise ArtifactError(
+            f"the bundle's graph holds policy {other[0]!r}, decision_policy.json is {policy.policy_id!r}: export again"
+        )
+    logit = answers["logit"].astype(np.float64)
+    apart = np.abs(policy.probability(logit) - answers["probability"])
+    if not (apart <= _TOLERANCE).all():
+        raise ArtifactError(
+            f"the bundle's probability differs from its policy's by {np.nanmax(apart):.2g}, expected at most "
+            f"{_TOLERANCE:g}: export again"
+        )
+    wrong = (answers["decision"] != 2) & ((answers["decision"] == 1) != policy.decide(logit))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise ArtifactError(
+            f"the bundle decides {answers['decision'][i]} at logit {logit[i]:.6g}, its policy says "
+            f"{int(policy.decide(logit)[i])} (threshold {policy.threshold_logit:.6g}; {wrong.sum()} such images): "
+            "export again"
+        )
+
+
+def slice_columns(rows: pd.DataFrame) -> dict[str, Any]:
+    """(n,) columns of the table that slices are cut by, as they go into `test_probs.npz`."""
+    out: dict[str, Any] = {
+        name: rows[name].fillna("unknown").astype(str).to_numpy(dtype=np.str_) for name in META if name in rows
+    }
+    if "age" in rows:
+        out["age"] = rows["age"].to_numpy(np.float64)
+    return out
+
+
+def _batches(pool: ThreadPoolExecutor, uris: list[str], size: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Reads the next batch while the bundle works on this one."""
+    starts = list(range(0, len(uris), size))
+    ahead = [pool.submit(_read, uri) for uri in uris[:size]]
+    for start in starts:
+        now, ahead = ahead, [pool.submit(_read, uri) for uri in uris[start + size : start + 2 * size]]
+        yield start, [future.result() for future in now]
+
+
+def _read(uri: str) -> bytes:
+    from components.common.storage import read_bytes
+
+    try:
+        return read_bytes(uri)
+    except (OSError, LesionflowError) as error:
+        raise DataError(f"test image {uri}: cannot be read ({error}); look at the image root") from None

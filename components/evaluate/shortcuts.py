@@ -1,0 +1,65 @@
+"""Shortcut controls: how far the label can be guessed without looking at the skin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from components.common.decision import Floats
+from components.common.resampling import group_codes
+from components.common.scores import Scores
+from components.evaluate.subgroups import Columns, age_band, auc_interval
+
+CONTROLS = {"metadata": ("age", "sex", "localization"), "dx_type": ("dx_type",), "source": ("dataset",)}
+PREFIX = "control_"
+
+
+def control_scores(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]:
+    """(n,) logit of each control for the test rows, fitted on the training rows.
+
+    Each is a logistic regression on one-hot categories: age band, sex and site together, `dx_type`
+    alone, acquisition source alone. Empty where the training rows hold one class or nothing.
+    """
+    label = train["label"].to_numpy() if len(train) else np.array([])
+    if len(np.unique(label)) < 2:
+        return {}
+    out = {}
+    for name, columns in CONTROLS.items():
+        model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression(C=10.0, max_iter=1000))
+        model.fit(_categories(train, columns), label)
+        out[f"{PREFIX}{name}"] = np.round(model.decision_function(_categories(test, columns)), 9)
+    return out
+
+
+def shortcut_metrics(scores: Scores, columns: Columns, resamples: int, seed: int) -> dict[str, Any]:
+    """AUC of each control on the test images, and the model's AUC within each source and for histology only."""
+    codes, groups = group_codes(scores.group_id)
+    everything = np.ones(len(scores), bool)
+
+    def auc(score: Floats, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        part, count = (codes, groups) if mask.all() else group_codes(scores.group_id[mask])
+        found = auc_interval(score[mask], scores.label[mask], part, count, resamples, seed)
+        return {"n": int(mask.sum()), "malignant": int(scores.label[mask].sum()), **found.as_dict()}
+
+    alone = {name: auc(columns[PREFIX + name], everything) for name in CONTROLS if PREFIX + name in columns}
+    out: dict[str, Any] = {"alone": alone, "model": auc(scores.logit, everything)}
+    if "dataset" in columns:
+        source = columns["dataset"].astype(np.str_)
+        out["within_source"] = [{"source": str(s), **auc(scores.logit, source == s)} for s in np.unique(source)]
+    if "dx_type" in columns and (columns["dx_type"] == "histo").any():
+        out["histology_only"] = auc(scores.logit, columns["dx_type"].astype(np.str_) == "histo")
+    return out
+
+
+def _categories(rows: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[Any]:
+    parts = [
+        age_band(rows[c].to_numpy(np.float64)) if c == "age" else rows[c].fillna("unknown").astype(str).to_numpy()
+        for c in columns
+    ]
+    return np.column_stack([np.asarray(part, dtype=object) for part in parts])

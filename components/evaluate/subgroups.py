@@ -1,0 +1,94 @@
+"""Slices: the same measurement where patients differ, and an honest "insufficient" where there are too few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.decision import Floats
+from components.common.resampling import group_codes
+from components.common.scores import Scores
+from components.evaluate.intervals import Interval, percentile
+from components.evaluate.operating import count_calls, rates
+from components.evaluate.ranking import Ranking
+
+MINIMUM = 30
+AGE_BANDS = (("<40", -np.inf, 40), ("40-59", 40, 60), ("60-79", 60, 80), ("80+", 80, np.inf))
+TEXT_COLUMNS = {"sex": "sex", "site": "localization", "dx": "dx", "dx_type": "dx_type", "source": "dataset"}
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+def slice_values(scores: Scores, columns: Columns) -> dict[str, npt.NDArray[np.str_]]:
+    """(n,) slice value of each image, by slice name; `unknown` where the table has nothing."""
+    out = {}
+    for name, column in TEXT_COLUMNS.items():
+        if column in columns:
+            text = columns[column].astype(np.str_)
+            out[name] = np.where(np.isin(text, ("", "nan", "None")), "unknown", text)
+    if "age" in columns:
+        out["age"] = age_band(columns["age"])
+    _, codes, counts = np.unique(scores.lesion_id, return_inverse=True, return_counts=True)
+    out["images per lesion"] = np.array(["1", "2", "3+"])[np.minimum(counts, 3) - 1][codes]
+    return out
+
+
+def age_band(age: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    """(n,) <40, 40-59, 60-79, 80+ or unknown; HAM10000 writes 0 for some unknown ages."""
+    years = age.astype(np.float64)
+    known = np.isfinite(years) & (years > 0)
+    out = np.full(len(years), "unknown", dtype="<U7")
+    for name, low, high in AGE_BANDS:
+        out[known & (years >= low) & (years < high)] = name
+    return out
+
+
+def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, seed: int) -> list[dict[str, Any]]:
+    """One row for each value of each slice, in the order a report shows them."""
+    order = ["sex", "age", "site", "dx", "dx_type", "source", "images per lesion"]
+    values = slice_values(scores, columns)
+    rows = []
+    for name in (n for n in order if n in values):
+        present, counts = np.unique(values[name], return_counts=True)
+        ranked = sorted(zip(present.tolist(), counts.tolist(), strict=True), key=lambda vc: _rank(name, *vc))
+        for value, _ in ranked:
+            rows.append(
+                {"slice": name, "value": value, **_row(scores, values[name] == value, threshold, resamples, seed)}
+            )
+    return rows
+
+
+def _rank(name: str, value: str, count: int) -> tuple[int, str]:
+    if name in ("age", "images per lesion"):
+        return (["<40", "40-59", "60-79", "80+", "1", "2", "3+", "unknown"].index(value), value)
+    return (-count if value != "unknown" else 1, value)
+
+
+def _row(scores: Scores, mask: npt.NDArray[np.bool_], threshold: float, resamples: int, seed: int) -> dict[str, Any]:
+    label, logit = scores.label[mask], scores.logit[mask]
+    codes, groups = group_codes(scores.group_id[mask])
+    malignant, benign = int((label == 1).sum()), int((label == 0).sum())
+    calls = count_calls(logit, np.array([threshold]), label, codes, groups, resamples=resamples, seed=seed)
+    found: dict[str, Interval] = {k: rates(calls)[k] for k in ("sensitivity", "specificity", "predicted_positive_rate")}
+    found["roc_auc"] = auc_interval(logit, label, codes, groups, resamples, seed)
+    enough = {"sensitivity": malignant >= MINIMUM, "specificity": benign >= MINIMUM, "predicted_positive_rate": True}
+    enough["roc_auc"] = enough["sensitivity"] and enough["specificity"]
+    return {
+        "n": len(label), "malignant": malignant, "groups": groups,
+        "status": "ok" if malignant >= MINIMUM else "insufficient",
+        **{k: {**v.as_dict(), "status": "ok" if enough[k] else "insufficient"} for k, v in found.items()},
+    }  # fmt: skip
+
+
+def auc_interval(
+    logit: Floats, label: npt.NDArray[np.int8], codes: npt.NDArray[np.intp], groups: int, resamples: int, seed: int
+) -> Interval:
+    """ROC-AUC with its group-bootstrap interval; empty where a class is absent."""
+    if not 0 < label.sum() < len(label):
+        return Interval(None, None, None)
+    ranking = Ranking(logit, label, codes, groups)
+    value = ranking.value(["roc_auc"])["roc_auc"]
+    return percentile(value, ranking.resampled(resamples, seed, ["roc_auc"])["roc_auc"])

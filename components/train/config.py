@@ -1,0 +1,98 @@
+"""Parameters of training; every one is written to `training_config.json` after defaults."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from components.common.config import StepConfig
+from components.train.registry import BACKBONES
+
+_SIZE = re.compile(r"^([1-9][0-9]{1,3})x([1-9][0-9]{1,3})$")
+
+
+class TrainConfig(StepConfig):
+    """How a model is trained."""
+
+    architecture: str = Field("efficientnet_lite0", description="backbone: one of " + ", ".join(BACKBONES))
+    weights: str = Field("none", description="pretrained weights: imagenet (downloaded by Keras), none, a path, a URI")
+    image_size: str = Field("224x224", description="HEIGHTxWIDTH in pixels that the network sees")
+    target: Literal["binary", "diagnosis"] = Field(
+        "binary", description="one malignant logit, or all diagnoses with the malignant mass summed"
+    )
+    epochs: int = Field(20, ge=1, le=1000, description="most epochs")
+    batch_size: int = Field(32, ge=1, le=4096, description="images per step, over all devices")
+    learning_rate: float = Field(4e-4, gt=0, le=1, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay; not on biases and norms")
+    schedule: Literal["cosine", "plateau"] = Field("cosine", description="course of the learning rate")
+    warmup_epochs: float = Field(0.5, ge=0, description="epochs of linear warm-up before the cosine")
+    plateau_factor: float | None = Field(
+        None, gt=0, lt=1, description="plateau schedule: multiplies the rate after plateau_patience epochs (0.5)"
+    )
+    plateau_patience: int | None = Field(None, ge=1, description="plateau schedule: epochs without a better AP (2)")
+    early_stopping_patience: int = Field(5, ge=0, description="epochs without a better AP before the end; 0: never")
+    class_balance: Literal["class_weight", "sample_weight", "none"] = Field(
+        "class_weight", description="how the rarer class is weighted"
+    )
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = Field(
+        "auto", description="auto: bfloat16 from compute capability 8.0, float16 on 7.x, else float32"
+    )
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the head")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of each label spread over all classes")
+    freeze_until: str = Field("", description="name of the first layer of the backbone that is trained; empty: all are")
+    augment_rotation: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees")
+    augment_zoom: float = Field(0.15, ge=0, lt=1, description="largest zoom in or out, share")
+    augment_shift: float = Field(0.05, ge=0, lt=0.5, description="largest shift, share of the side")
+    augment_brightness: float = Field(0.1, ge=0, lt=1, description="largest change of brightness, share")
+    augment_contrast: float = Field(0.1, ge=0, lt=1, description="largest change of contrast, share")
+    augment_flip: bool = Field(True, description="mirror half of the images")
+    seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of weights, order, augmentation and dropout")
+    deterministic: bool = Field(False, description="ops with reproducible results, slower")
+    checkpoint_dir: str = Field("", description="folder that survives the pod: training resumes from there; empty: off")
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, value: str) -> str:
+        if value not in BACKBONES:
+            raise ValueError(f"allowed: one of {', '.join(BACKBONES)}")
+        return value
+
+    @field_validator("image_size")
+    @classmethod
+    def _readable_size(cls, value: str) -> str:
+        found = _SIZE.match(value)
+        if not found or not all(32 <= int(side) <= 1024 for side in found.groups()):
+            raise ValueError("allowed: HEIGHTxWIDTH in pixels, each 32 to 1024, such as 144x192")
+        return value
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> TrainConfig:
+        if self.schedule == "cosine":
+            for name in ("plateau_factor", "plateau_patience"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name}: received {getattr(self, name)} together with schedule cosine; allowed: "
+                        f"{name} with schedule plateau, or neither"
+                    )
+        elif "warmup_epochs" in self.model_fields_set and self.warmup_epochs:
+            raise ValueError(
+                f"warmup_epochs: received {self.warmup_epochs:g} together with schedule plateau; allowed: "
+                "warmup_epochs with schedule cosine, or neither"
+            )
+        if self.warmup_epochs >= self.epochs and self.schedule == "cosine":
+            raise ValueError(
+                f"warmup_epochs: received {self.warmup_epochs:g} with epochs {self.epochs}; allowed: less than epochs"
+            )
+        if self.freeze_until and self.weights == "none":
+            raise ValueError(
+                f"freeze_until: received {self.freeze_until!r} with weights none; allowed: pretrained weights only"
+            )
+        return self
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """Height and width in pixels that the network sees."""
+        height, width = self.image_size.split("x")
+        return int(height), int(width)

@@ -11,16 +11,17 @@ from components.common.cli import Input, run_step_command
 from components.train.config import TrainConfig
 
 
-def _train(inputs: dict[str, Any], config: Any, out: Path) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the step; returns the exit code: 0, 1 failed, 2 bad parameter, 75 stopped by SIGTERM (run it again)."""
+    inputs = {"records": Input("records artifact: TFRecord shards and manifest.json")}
+    description = "Train a malignant-or-benign classifier on prepared records."
+    return run_step_command("train", description, inputs, TrainConfig, _body, argv)
+
+
+def _body(inputs: dict[str, Any], config: TrainConfig, out: Path) -> None:
     from components.train.run import run
 
     run(config, inputs["records"], out)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: the exit code."""
-    inputs = {"records": Input("records artifact: TFRecord shards and their manifest")}
-    return run_step_command("train", "Trains a classifier on TFRecords.", inputs, TrainConfig, _train, argv)
 
 
 if __name__ == "__main__":

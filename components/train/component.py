@@ -1,4 +1,4 @@
-"""The KFP interface of training."""
+"""Train as a KFP component."""
 
 from kfp import dsl
 
@@ -15,22 +15,22 @@ def train(
     batch_size: int = 32,
     learning_rate: float = 4e-4,
     seed: int = 42,
-    options: dict = {},  # noqa: B006 - kfp copies the default into the compiled file
+    options: dict = {},  # noqa: B006 - kfp copies defaults into the compiled file
 ):
-    """Trains a backbone with one malignant logit; keeps the epoch with the best exact average precision.
+    """Train a malignant-or-benign classifier on prepared records.
 
     Args:
-        records: TFRecord shards with their manifest.
-        model: Model, history, validation scores, configuration and environment.
-        metrics: Validation figures of the kept epoch.
-        architecture: Backbone by name.
-        weights: Pretrained weights: imagenet, none, a path or a URI.
-        image_size: HEIGHTxWIDTH in pixels that the network sees.
-        epochs: Most epochs.
-        batch_size: Images per step.
-        learning_rate: Peak learning rate.
-        seed: Seed of everything random in training.
-        options: Further parameters of training by name.
+        records: Records artifact: TFRecord shards and manifest.json.
+        model: Model artifact: model.keras, training_config.json, history.csv, val_probs.npz and more.
+        metrics: Average precision and ROC-AUC of the best epoch on validation.
+        architecture: Backbone, such as efficientnet_lite0, resnet50 or small_cnn.
+        weights: Pretrained weights: imagenet, none, a path or a gs:// URI.
+        image_size: Height x width in pixels, such as 224x224 or 144x192.
+        epochs: Most epochs; early stopping may end before.
+        batch_size: Images per step, over all GPUs of the pod.
+        learning_rate: Peak learning rate of AdamW.
+        seed: Seed of everything random.
+        options: Further parameters by name, such as {"precision": "bfloat16"}.
     """
     from pathlib import Path
 
@@ -38,9 +38,9 @@ def train(
     from components.train.config import TrainConfig
     from components.train.run import run
 
+    asked = {"architecture": architecture, "weights": weights, "image_size": image_size, "epochs": epochs,
+             "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, **options}  # fmt: skip
     with step_session("train"):
-        named = {"architecture": architecture, "weights": weights, "image_size": image_size, "epochs": epochs}
-        rest = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-        result = run(TrainConfig.parse({**options, **named, **rest}), Path(records.path), Path(model.path))
-        for name in ("average_precision", "roc_auc", "best_epoch", "epochs"):
-            metrics.log_metric(name, float(getattr(result, name)))
+        result = run(TrainConfig.parse(asked), Path(records.path), Path(model.path))
+    for name, value in result.kfp_metrics().items():
+        metrics.log_metric(name, value)

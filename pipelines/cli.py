@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from components.common.errors import ConfigError
 from components.common.session import exit_code_of
+from pipelines.cluster_commands import add_parsers
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compile(commands)
     _add_bundle(commands)
     _add_predict(commands)
+    add_parsers(commands)
     return parser
 
 

@@ -100,7 +100,7 @@ def load_parts(artifact: Artifact) -> Bundle:
 
     try:
         model = tf.saved_model.load(str(path / layout.SAVED_MODEL))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:  # RuntimeError: unknown operation
         reason = str(error).strip().split("\n")[0]
         raise ArtifactError(
             f"{path / layout.SAVED_MODEL}: TensorFlow {tf.__version__} cannot load it ({reason})"

@@ -71,9 +71,9 @@ def render(facts: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> str:
 
 def estimate(value: Any) -> str:
     """`0.884 (0.861 to 0.905)` from {value, lower, upper}, or the bare number."""
+    if value is None or (isinstance(value, Mapping) and value.get("value") is None):
+        return "not estimable"
     if isinstance(value, Mapping):
-        if value.get("value") is None:
-            return "not estimable"
         text = f"{value['value']:.3f}"
         bounds = value.get("lower"), value.get("upper")
         return text if None in bounds else f"{text} ({bounds[0]:.3f} to {bounds[1]:.3f})"

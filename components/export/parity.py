@@ -101,7 +101,7 @@ def compare(
     with progress("parity: Keras model against bundle", len(sources)) as bar:
         for batch, files in _read_batches(sources, read):
             reply = bundle.ask(files)
-            for source, status in zip(batch, reply.status, strict=True):
+            for source, status in zip(batch, reply.status.tolist(), strict=True):
                 if status not in ("ok", "refer"):
                     raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
             pixels = [resize_reference(imaging.decode_rgb(data), how["record_size"], size) for data in files]

@@ -1,19 +1,106 @@
 """The export step: bundle content, parity, and inputs that do not belong together."""
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
 from components.common.artifacts import open_artifact, read_json
+from components.common.errors import ArtifactError
+from components.export.bundle import load_bundle
+from components.export.config import ExportConfig
+from components.export.run import run
+
+PROMISED = {"saved_model/saved_model.pb", "decision_policy.json", "preprocessing.json", "labels.json", "model_card.md",
+            "card.json", "parity.json", "selftest.json", "selftest.jpg"}  # fmt: skip
 
 
-def test_bundle_holds_every_promised_file_and_agrees_with_the_model(made, exported):
+def test_bundle_holds_every_promised_file_and_agrees_with_the_model(export_inputs, exported):
     artifact = open_artifact(exported.path, "bundle")
-    assert {"saved_model/saved_model.pb", "decision_policy.json", "preprocessing.json", "labels.json",
-            "model_card.md", "parity.json", "selftest.json", "selftest.jpg"} <= set(artifact.files)  # fmt: skip
+    assert set(artifact.files) >= PROMISED
     assert set(artifact.made_from) == {"model", "policy", "split"}
     report = read_json(exported.path / "parity.json", "lesionflow.parity/1")
-    assert report["parity"]["images"] == len(made.files)
+    assert report["parity"]["images"] == len(export_inputs.files)
     assert report["parity"]["max_probability_difference"] <= 1e-5
     assert report["parity"]["changed_decisions"] == 0
     assert 0 < report["preparation"]["mean_absolute_logit_shift"] < 0.25
-    assert exported.policy_id == made.rule.policy_id
+    assert exported.policy_id == export_inputs.rule.policy_id
     assert all(np.isfinite(value) and type(value) is float for value in exported.figures.values())
+
+
+def test_labels_say_which_diagnosis_counts_as_what(exported):
+    labels = read_json(exported.path / "labels.json", "lesionflow.labels/1")
+    assert labels["diagnoses"] == {"mel": 1, "nv": 0}
+    assert labels["decisions"] == {"1": "malignant", "0": "benign", "2": "refer", "-1": "not readable"}
+
+
+def test_policy_of_another_model_is_refused_and_nothing_is_written(export_inputs, kit, tmp_path):
+    kit.write_policy(tmp_path / "policy", export_inputs.model, 0.0, model_sha256="f" * 64)
+    with pytest.raises(ArtifactError, match=r"belongs to a model\.keras with sha256 ffffffffffff"):
+        run(ExportConfig(), export_inputs.model, tmp_path / "policy", export_inputs.split, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_images_that_training_saw_otherwise_fail_the_step_with_the_numbers(export_inputs, tmp_path):
+    config = ExportConfig(max_logit_shift=1e-6, parity_images=4)
+    with pytest.raises(ArtifactError, match=r"on 4 images: mean absolute difference .*max_logit_shift allows 1e-06"):
+        run(config, export_inputs.model, export_inputs.policy, export_inputs.split, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_split_parity_is_checked_on_generated_images_and_the_card_says_so(export_inputs, tmp_path):
+    done = run(ExportConfig(), export_inputs.model, export_inputs.policy, None, tmp_path / "bundle")
+    assert done.parity["images_from"] == "generated"
+    assert "preparation" not in done.parity
+    assert "generated images only" in (done.path / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_models_trained_in_mixed_precision_are_served_in_float32(precision, export_inputs, kit, tmp_path):
+    logit = kit.write_model(tmp_path / "model", export_inputs.files, precision)
+    kit.write_policy(tmp_path / "policy", tmp_path / "model", float(np.median(logit)))
+    config = ExportConfig(max_changed_decisions=0.25)  # of 24; a half-precision logit near the threshold may cross it
+    done = run(config, tmp_path / "model", tmp_path / "policy", export_inputs.split, tmp_path / "bundle")
+    assert done.parity["parity"]["max_probability_difference"] <= 1e-5
+    reply = load_bundle(done.path).ask([kit.jpeg(0)])
+    assert reply.probability.dtype == np.float32
+    assert reply.logit.dtype == np.float32
+    assert reply.decision.dtype == np.int32
+
+
+def test_flips_average_the_four_mirrored_views(export_inputs, kit, tmp_path, bundle):
+    config = ExportConfig(augmentation="flips", max_logit_shift=10, max_changed_decisions=1)
+    done = run(config, export_inputs.model, export_inputs.policy, export_inputs.split, tmp_path / "bundle")
+    augmented = load_bundle(done.path)
+    image = np.random.default_rng(5).integers(0, 255, (1, *kit.size, 3), dtype=np.uint8)
+    views = np.concatenate([image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]])
+    expected = bundle.ask_pixels(views).logit.mean()
+    assert augmented.ask_pixels(image).logit[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_fresh_process_gives_the_same_numbers(exported, bundle, kit, tmp_path):
+    (tmp_path / "image.jpg").write_bytes(kit.jpeg(4))
+    code = (
+        "import sys; from pathlib import Path; from components.export.bundle import load_bundle\n"
+        "reply = load_bundle(Path(sys.argv[1])).ask([Path(sys.argv[2]).read_bytes()])\n"
+        "print(repr(float(reply.logit[0])), int(reply.decision[0]))"
+    )
+    command = [sys.executable, "-c", code, str(exported.path), str(tmp_path / "image.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    logit, decision = done.stdout.split()
+    here = bundle.ask([kit.jpeg(4)])
+    assert float(logit) == pytest.approx(float(here.logit[0]), abs=1e-6)
+    assert int(decision) == here.decision[0]
+
+
+def test_the_command_starts_without_tensorflow():
+    code = (
+        "import sys; from components.export.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--parity_tolerance" in done.stdout

@@ -1,4 +1,8 @@
-"""A tiny real network, its scores, a policy and a split over real files: what export reads."""
+"""A tiny real network, its scores, a policy and a split over real files: what export reads, and its bundle.
+
+Here and not beside the tests of export because TensorFlow is slow to start: the tests of the bundle
+commands use the same bundle.
+"""
 
 import os
 
@@ -9,6 +13,7 @@ import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,7 +51,7 @@ def build_network(policy="float32"):
     x = keras.layers.ReLU(dtype=policy)(x)
     x = keras.layers.Conv2D(16, 3, strides=2, activation="relu", dtype=policy)(x)
     x = keras.layers.GlobalAveragePooling2D(dtype=policy)(x)
-    outputs = keras.layers.Dense(1, kernel_initializer=keras.initializers.RandomNormal(stddev=4.0), dtype="float32")(x)
+    outputs = keras.layers.Dense(1, dtype="float32")(x)
     return keras.Model(inputs, outputs)
 
 
@@ -77,7 +82,13 @@ def write_model(out, files, policy="float32"):
     network = build_network(policy)
     pixels = [resize_reference(imaging.decode_rgb(path.read_bytes()), SHORT, SIZE) for path in files.values()]
     # images as training saw them: rounded to bytes
-    logit = np.asarray(network(np.round(np.stack(pixels)), training=False), np.float64)[:, 0]
+    seen = np.round(np.stack(pixels))
+    logit = np.asarray(network(seen, training=False), np.float64)[:, 0]
+    # logits of a trained network's range: where the sigmoid is flat, differences would not show
+    kernel, bias = network.layers[-1].get_weights()
+    scale = np.float32(2.0 / logit.std())
+    network.layers[-1].set_weights([kernel * scale, (bias - np.float32(np.median(logit))) * scale])
+    logit = np.asarray(network(seen, training=False), np.float64)[:, 0]
     ids = np.array(list(files))
     label = (np.arange(len(files)) % 3 == 0).astype(np.int8)
     facts = {"schema": "lesionflow.model/1", "architecture": "small_cnn", "image_size": list(SIZE), "target": "binary",
@@ -91,10 +102,11 @@ def write_model(out, files, policy="float32"):
 
 
 def write_policy(out, model, threshold, **changes):
+    calibrator = changes.get("calibrator", Calibrator("platt", 1.416, {"a": 0.9, "b": 0.1}))
     values = {
-        "calibrator": Calibrator("platt", 1.416, {"a": 0.9, "b": 0.1}),
+        "calibrator": calibrator,
         "threshold_logit": threshold,
-        "threshold_probability": 0.2,
+        "threshold_probability": float(calibrator.probability(np.array([threshold]))[0]),
         "operating_point": {"policy": "lower_bound", "target_sensitivity": 0.9},
         "counts": {"n": COUNT, "malignant": 8, "groups": COUNT, "malignant_groups": 8},
         "prevalence": 1 / 3,
@@ -131,7 +143,16 @@ def write_split(out, files):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
+def kit():
+    """Makers of the parts, for tests that want other parts."""
+    return SimpleNamespace(
+        build_network=build_network, jpeg=jpeg, png=png, write_model=write_model, write_policy=write_policy,
+        write_split=write_split, size=SIZE, short=SHORT, count=COUNT,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def export_inputs(tmp_path_factory):
     """Model, policy and split artifacts over 24 JPEG files."""
     root = tmp_path_factory.mktemp("export")
     files = write_files(root / "images")
@@ -142,10 +163,11 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def exported(made, tmp_path_factory):
+def exported(export_inputs, tmp_path_factory):
     """The bundle that export makes of them."""
     from components.export.run import run
 
+    made = export_inputs
     return run(ExportConfig(), made.model, made.policy, made.split, tmp_path_factory.mktemp("out") / "bundle")
 
 

@@ -1,0 +1,71 @@
+"""The card: numbers from artifacts, nothing for what they lack."""
+
+import json
+
+import pytest
+import yaml
+
+from components.common.artifacts import new_artifact, open_artifact, write_json
+from components.common.errors import ArtifactError
+from components.export.card import card_with_metrics, estimate, plain, render
+
+METRICS = {
+    "schema": "lesionflow.metrics/1", "n": 1505, "malignant": 288, "groups": 1121, "prevalence": 0.19,
+    "roc_auc": {"value": 0.8844, "lower": 0.861, "upper": 0.905},
+    "average_precision": {"value": 0.6489, "lower": 0.59, "upper": 0.7},
+    "sensitivity": {"value": 0.91, "lower": 0.87, "upper": 0.94},
+    "specificity": {"value": 0.66, "lower": 0.63, "upper": 0.69},
+    "calibration": {"slope": {"value": 1.02, "lower": 0.9, "upper": 1.1}, "ece": 0.021},
+    "slices": [{"slice": "sex", "group": "female", "n": 700, "malignant": 110, "sensitivity": None,
+                "specificity": {"value": 0.7, "lower": 0.6, "upper": 0.8}, "roc_auc": {"value": None}}],
+}  # fmt: skip
+
+
+def front_matter(card):
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs):
+    card = (exported.path / "model_card.md").read_text()
+    assert front_matter(card)["pipeline_tag"] == "image-classification"
+    rule = export_inputs.rule
+    for text in (
+        rule.policy_id, f"{rule.threshold_logit:.6g}", f"{rule.threshold_probability:.4f}", "not a medical device",
+        "no skin-tone labels", "lower_bound", "a" * 64, "val | images 24, malignant 8", "| mel | malignant |",
+        "On 24 validation images", "the test split is not opened before that",
+    ):  # fmt: skip
+        assert text in card, text
+    assert "{{" not in card
+    assert "None" not in card
+
+
+def test_card_with_metrics_has_intervals_slices_and_a_model_index(exported):
+    facts = json.loads((exported.path / "card.json").read_text())
+    card = render(facts, METRICS)
+    assert "| roc auc | 0.884 (0.861 to 0.905) |" in card
+    assert "| calibration slope | 1.020 (0.900 to 1.100) |" in card
+    assert "| sex | female | 700 | 110 | not estimable | 0.700 (0.600 to 0.800) | not estimable |" in card
+    results = front_matter(card)["model-index"][0]["results"][0]
+    assert results["metrics"][0] == {"type": "roc_auc", "value": 0.8844}
+
+
+def test_metrics_of_another_bundle_are_refused(exported, tmp_path):
+    digest = open_artifact(exported.path, "bundle").digest
+    for name, made_from in (("own", digest), ("other", "0" * 64)):
+        with new_artifact(tmp_path / name, "evaluation", {"bundle": made_from}) as folder:
+            write_json(folder / "metrics.json", METRICS)
+    assert "1505 images of 1121 lesion groups" in card_with_metrics(exported.path, tmp_path / "own")
+    with pytest.raises(ArtifactError, match="made from another bundle"):
+        card_with_metrics(exported.path, tmp_path / "other")
+
+
+def test_a_card_without_training_facts_leaves_them_out(exported):
+    facts = json.loads((exported.path / "card.json").read_text())
+    card = render(facts | {"training": {}, "environment": {}, "split": {}}, None)
+    assert "the data is not described here" in card
+
+
+def test_estimates_read_as_value_and_interval():
+    assert estimate({"value": 0.5, "lower": None, "upper": None}) == "0.500"
+    assert estimate(None) == "not estimable"
+    assert plain({"schema": "x", "a_b": 0.123456, "deep": {}, "text": "p|q"}) == {"a b": "0.1235", "text": "p/q"}

@@ -5,7 +5,7 @@ from kfp import dsl
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
 def calibrate(
-    model: dsl.Input[dsl.Artifact],
+    model: dsl.Input[dsl.Model],
     policy: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     calibration: str = "auto",

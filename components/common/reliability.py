@@ -46,7 +46,7 @@ def brier(y: Floats, p: Floats) -> float:
 
 def bin_of(p: Floats, bins: int = BINS) -> npt.NDArray[np.intp]:
     """(n,) bin of each image when p is cut at its quantiles; equal probabilities share a bin."""
-    edges = np.quantile(p, np.linspace(0, 1, bins + 1))
+    edges = np.percentile(p, np.linspace(0, 1, bins + 1) * 100)  # as scikit-learn computes them, to the last bit
     return np.searchsorted(edges[1:-1], p)
 
 

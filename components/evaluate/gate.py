@@ -123,9 +123,8 @@ def enforce(evaluation: Path) -> list[Verdict]:
     verdicts = [Verdict(**item) for item in record["conditions"]]
     missed = [v for v in verdicts if not v.passed]
     if missed:
-        raise GateError(
-            f"{len(missed)} of {len(verdicts)} release conditions missed: {describe(missed)}; see report.html"
-        )
+        said = describe([*missed, *(v for v in verdicts if v.passed)])
+        raise GateError(f"{len(missed)} of {len(verdicts)} release conditions not met; {said}; see report.html")
     return verdicts
 
 

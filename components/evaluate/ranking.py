@@ -26,7 +26,7 @@ METRICS = ("roc_auc", "average_precision", "partial_auc",
            *(f"specificity_at_sensitivity_{s:.2f}" for s in SENSITIVITIES))  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
-_CELLS = 1_000_000  # thresholds or groups times resamples in one block: stays near the processor's cache
+_CELLS = 250_000  # thresholds or groups times resamples in one block: stays near the processor's cache
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _metric(c: _Curve, name: str) -> Floats:
     if not len(c.tp):
         return np.full(len(c.positives), np.nan)
     if name == "roc_auc":  # twice the count of malignant-above-benign pairs, ties one half (Mann-Whitney)
-        pairs = np.einsum("kb,kb->b", c.gain.astype(np.int64), 2 * (c.negatives - c.fp) + c.tied)
+        pairs = np.einsum("kb,kb->b", c.gain, 2 * (c.negatives - c.fp) + c.tied)
         return pairs / (2.0 * c.positives * c.negatives)
     if name == "average_precision":
         called = c.tp + c.fp

@@ -1,0 +1,47 @@
+import json
+import math
+
+import pytest
+from components.common.errors import GateError
+from components.evaluate.component import evaluate, gate
+from kfp import dsl
+
+
+@pytest.fixture(scope="module")
+def outputs(shipped, tmp_path_factory):
+    root = tmp_path_factory.mktemp("component")
+    inputs = {
+        "bundle": dsl.Model(uri=str(shipped.bundle)),
+        "split_data": dsl.Dataset(uri=str(shipped.split)),
+        "model": dsl.Model(uri=str(shipped.model)),
+        "records": dsl.Dataset(uri=str(shipped.records)),
+    }
+    made = {
+        "evaluation": dsl.Artifact(uri=str(root / "evaluation")),
+        "report": dsl.HTML(uri=str(root / "report")),
+        "roc": dsl.ClassificationMetrics(uri=str(root / "roc")),
+        "metrics": dsl.Metrics(uri=str(root / "metrics")),
+    }
+    evaluate.python_func(**inputs, **made, gate=["ap.lower >= 0.1", "auc >= 0.9999"])
+    return made
+
+
+def test_no_value_that_reaches_kfp_is_numpy_or_non_finite(outputs):
+    for name in ("metrics", "roc"):
+        text = json.dumps(outputs[name].metadata, allow_nan=False)
+        assert len(text) < 40_000
+    assert all(type(v) is float and math.isfinite(v) for v in outputs["metrics"].metadata.values())
+    curve = outputs["roc"].metadata["confidenceMetrics"]
+    assert len(curve) <= 201
+    assert all(math.isfinite(point["confidenceThreshold"]) for point in curve)
+
+
+def test_the_html_output_is_the_report(outputs):
+    with open(outputs["report"].path) as report, open(outputs["evaluation"].path + "/report.html") as kept:
+        assert report.read() == kept.read()
+
+
+def test_the_evaluation_task_succeeds_and_the_gate_task_fails_with_the_numbers(outputs):
+    said = r"1 of 2 release conditions not met; missed: auc >= 0.9999 \(0\.\d+\); passed: ap.lower >= 0.1 \(0\.\d+\)"
+    with pytest.raises(GateError, match=said):
+        gate.python_func(evaluation=outputs["evaluation"])

@@ -64,8 +64,7 @@ LabelValue = Annotated[
     ),
 ]
 # the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
-STORAGE_CLUSTERS = Path(__file__).parent / "configs" / "clusters"
-STEPS = ("ingest", "records", "train", "export", "evaluate")
+STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate")
 
 
 def default_tag() -> str:

@@ -1,32 +1,40 @@
-"""Class balance: the weights in the loss, and the shift of the logit they cause."""
+"""Class balance: loss weights by label, scaled to mean 1 over the training images."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from components.common.class_weight import SCHEMA, ClassWeight
-from components.train.config import TrainConfig
 
 
-def label_weights(config: TrainConfig, counts: ClassWeight) -> dict[int, float]:
-    """Weight of label 0 and 1, in the ratio n0 / n1 and with mean 1 over the training images.
+def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
+    """Loss weight by label, (2,) float32.
 
-    Keras averages weight * loss over the batch, so weights of another mean would also change the
-    effective learning rate (1.61 times for 4.12 at 19.5 %).
+    n0/n1 for malignant and 1 for benign, both divided by their mean over the images: Keras averages
+    weight times loss over the batch, so weights with another mean would change the learning rate.
+
+    Args:
+        mode: class_weight, sample_weight or none.
+        label: (n,) labels of the training images.
+
+    Raises:
+        DataError: a class is absent.
     """
-    if config.class_balance == "none":
-        return {0: 1.0, 1: 1.0}
-    n = counts.benign + counts.malignant
-    return {0: n / (2 * counts.benign), 1: n / (2 * counts.malignant)}
+    weight = ClassWeight(int((label == 0).sum()), int((label == 1).sum()))
+    if mode == "none":
+        return np.ones(2, np.float32)
+    raw = np.array([1.0, weight.weights["1"]])
+    return np.asarray(raw / raw[label].mean(), np.float32)
 
 
-def balance_record(config: TrainConfig, counts: ClassWeight) -> dict[str, Any]:
-    """The content of `class_weight.json`: weights used, images by label, logit offset ln(w1/w0)."""
-    weights = label_weights(config, counts)
-    return {
-        "schema": SCHEMA,
-        "class_balance": config.class_balance,
-        "weights": {str(label): weight for label, weight in weights.items()},
-        "counts": {"0": counts.benign, "1": counts.malignant},
-        "logit_offset": 0.0 if config.class_balance == "none" else counts.logit_offset,
-    }
+def balance_record(mode: str, label: npt.NDArray[np.int8]) -> dict[str, Any]:
+    """Content of `class_weight.json`: the weights used and the logit offset they cause, for calibration."""
+    weight = ClassWeight(int((label == 0).sum()), int((label == 1).sum()))
+    used = loss_weights(mode, label)
+    record = {**weight.record(), "mode": mode, "loss_weights": {"0": float(used[0]), "1": float(used[1])}}
+    if mode == "none":
+        record |= {"schema": SCHEMA, "weights": {"0": 1.0, "1": 1.0}, "logit_offset": 0.0}
+    return record

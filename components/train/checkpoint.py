@@ -1,90 +1,151 @@
-"""Everything that decides how training goes on, in one file that is whole or absent.
+"""The resume file: one file with every array and counter that decides the result, replaced as a whole.
 
-Keras's own BackupAndRestore forgets the best value and the waiting counters, so a resumed run overwrites
-its best model with a worse one (keras#17012). This file holds them all, and belongs to one configuration
-and one set of records, by hash.
+Keras's `BackupAndRestore` forgets the best value and the waiting counters, so that after a resume a
+worse model overwrites the best one. Here weights, optimizer, average, best weights and `RunState` are
+one atomic file, and it says which records and which configuration it belongs to.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
+import logging
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import write_atomic
+from components.common import storage
+from components.common.artifacts import sha256_bytes, write_atomic
 from components.common.errors import ArtifactError
+from components.train.config import TrainConfig
+from components.train.schedule import RunState
 
-NAME = "training_state.npz"
-Arrays = list[npt.NDArray[Any]]
+log = logging.getLogger(__name__)
+SCHEMA = "lesionflow.checkpoint/1"
+NAME = "resume.ckpt"
+Arrays = dict[str, list[npt.NDArray[np.generic]]]
+
+# these change where and how fast a run computes, not what
+_NOT_IDENTITY = frozenset({"checkpoint_dir", "feed_workers", "cache"})
 
 
-@dataclass
-class State:
-    """Where training stands after a whole epoch.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a resume file holds.
 
     Attributes:
-        epoch: epochs done.
-        weights: all weights of the network, in Keras's order.
-        optimizer: all variables of the optimizer, step counter and loss scale among them.
-        best: weights of the best epoch so far.
-        best_value: its average precision.
-        wait: epochs since then.
-        scale: factor on the learning rate.
-        stale: epochs the plateau schedule has waited.
-        recovered: whether NaN has already been recovered from once.
-        history: one row an epoch.
+        identity: sha256 of records and configuration.
+        state: counters and history.
+        arrays: lists of arrays by group: weights, optimizer, average, best.
     """
 
-    epoch: int = 0
-    weights: Arrays = field(default_factory=list)
-    optimizer: Arrays = field(default_factory=list)
-    best: Arrays = field(default_factory=list)
-    best_value: float = -1.0
-    wait: int = 0
-    scale: float = 1.0
-    stale: int = 0
-    recovered: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
+    identity: str
+    state: RunState
+    arrays: Arrays
 
 
-_LISTS = ("weights", "optimizer", "best")
+def identity_of(config: TrainConfig, records_digest: str) -> str:
+    """sha256 over everything that decides the result: the records and the parameters."""
+    parameters = {k: v for k, v in config.model_dump(mode="json").items() if k not in _NOT_IDENTITY}
+    return sha256_bytes(json.dumps({"records": records_digest, **parameters}, sort_keys=True).encode())
 
 
-def save_state(folder: Path, state: State, fingerprint: str) -> None:
-    """Writes the state atomically; `fingerprint` says to which configuration and records it belongs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{name}/{i:04d}": array for name in _LISTS for i, array in enumerate(getattr(state, name))}
-    plain = {name: value for name, value in vars(state).items() if name not in _LISTS}
-    plain["fingerprint"] = fingerprint
-    buffer = io.BytesIO()
-    np.savez(buffer, plain=np.frombuffer(json.dumps(plain).encode(), np.uint8), **arrays)
-    write_atomic(folder / NAME, buffer.getvalue())
+class CheckpointStore:
+    """One resume file in a folder or under a URI."""
 
+    def __init__(self, place: str, identity: str, *, strict: bool) -> None:
+        """Prepares a store.
 
-def load_state(folder: Path, fingerprint: str) -> State | None:
-    """Reads the state, or None where there is none.
+        Args:
+            place: folder or URI.
+            identity: of this run.
+            strict: refuse another run's file; otherwise start afresh and replace it.
+        """
+        self.place, self.identity, self.strict = place, identity, strict
+        self.uri = storage.join(place, NAME)
 
-    Raises:
-        ArtifactError: the state belongs to other records or another configuration, or is damaged.
-    """
-    path = folder / NAME
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            plain = json.loads(data["plain"].tobytes())
-            lists = {name: [data[key] for key in sorted(data.files) if key.startswith(f"{name}/")] for name in _LISTS}
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{path}: not readable as a training state ({error}); remove it to start anew") from None
-    received = plain.pop("fingerprint", None)
-    if received != fingerprint:
-        raise ArtifactError(
-            f"{path}: belongs to records and configuration {received}, this run's are {fingerprint}; "
-            "choose another checkpoint_dir, or remove the file to start anew"
+    def save(self, state: RunState, arrays: Arrays) -> None:
+        """Replaces the resume file."""
+        data = _pack(Checkpoint(self.identity, state, arrays))
+        if storage.is_local(self.place):
+            folder = storage.local_path(self.place)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / NAME, data)
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / NAME
+            path.write_bytes(data)
+            storage.upload(path, self.uri)
+
+    def load(self) -> Checkpoint | None:
+        """The resume file, if there is one.
+
+        Raises:
+            ArtifactError: it is damaged, or belongs to other records or another configuration.
+        """
+        if not storage.exists(self.uri):
+            return None
+        checkpoint = _unpack(storage.read_bytes(self.uri), self.uri)
+        if checkpoint.identity == self.identity:
+            return checkpoint
+        message = (
+            f"{self.uri}: belongs to records and configuration {checkpoint.identity}, this run is {self.identity}; "
+            "give another checkpoint_dir, or remove the file to start afresh"
         )
-    return State(**{**plain, **lists})
+        if self.strict:
+            raise ArtifactError(message)
+        log.warning("%s: of another run, starting afresh", self.uri)
+        return None
+
+    def discard(self) -> None:
+        """Removes a local resume file and its folder; what lies in object storage stays."""
+        if storage.is_local(self.place):
+            folder = storage.local_path(self.place)
+            (folder / NAME).unlink(missing_ok=True)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _pack(checkpoint: Checkpoint) -> bytes:
+    buffer = io.BytesIO()
+    sizes = {group: len(items) for group, items in checkpoint.arrays.items()}
+    header = {"schema": SCHEMA, "identity": checkpoint.identity, "state": asdict(checkpoint.state), "sizes": sizes}
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("header.json", json.dumps(header))
+        for group, items in checkpoint.arrays.items():
+            for i, item in enumerate(items):
+                with archive.open(f"{group}/{i}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(item), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _unpack(data: bytes, uri: str) -> Checkpoint:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            header = json.loads(archive.read("header.json"))
+            if header["schema"] != SCHEMA:
+                raise ArtifactError(f"{uri}: expected schema {SCHEMA!r}, received {header['schema']!r}")
+            arrays = {group: _group(archive, group, n) for group, n in _sizes(header).items()}
+        return Checkpoint(header["identity"], RunState(**header["state"]), arrays)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
+        raise ArtifactError(f"{uri}: damaged resume file ({error}); remove it to start afresh") from None
+
+
+def _sizes(header: Mapping[str, object]) -> dict[str, int]:
+    sizes = header["sizes"]
+    if not isinstance(sizes, dict):
+        raise ValueError("sizes is no object")
+    return sizes
+
+
+def _group(archive: zipfile.ZipFile, group: str, n: int) -> list[npt.NDArray[np.generic]]:
+    out = []
+    for i in range(n):
+        with archive.open(f"{group}/{i}.npy") as member:
+            out.append(np.lib.format.read_array(member, allow_pickle=False))
+    return out

@@ -41,7 +41,9 @@ class TrainConfig(StepConfig):
     warmup_epochs: float = Field(0.3, description="epochs of linear warm-up (cosine)", ge=0)
     plateau_factor: float = Field(0.5, description="learning rate factor on a plateau", gt=0, lt=1)
     plateau_patience: int = Field(2, description="epochs without a better average precision until then", ge=1)
-    early_stopping: int = Field(5, description="epochs without a better average precision until the end; 0 is off", ge=0)
+    early_stopping: int = Field(
+        5, description="epochs without a better average precision until the end; 0 is off", ge=0
+    )
     average: float = Field(
         0.0, description="decay of an exponential moving average of the weights, per 4 steps; 0 is off", ge=0, lt=1
     )
@@ -57,7 +59,9 @@ class TrainConfig(StepConfig):
     cache: Literal["auto", "memory", "stream"] = Field(
         "auto", description="keep decoded images in memory, decode on the way, or whichever fits"
     )
-    feed_workers: int = Field(0, description="threads that prepare batches; 0 for one less than the cores", ge=0, le=256)
+    feed_workers: int = Field(
+        0, description="threads that prepare batches; 0 for one less than the cores", ge=0, le=256
+    )
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 on compute capability 8.0+, float16 on 7.x, else float32"

@@ -1,105 +1,90 @@
-"""What training runs on: device, precision, threads, and the record of it."""
+"""What the run computes on, and in which precision."""
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
-import subprocess
-from importlib import metadata
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import keras
-import tensorflow as tf
-
-from components.train.config import TrainConfig
-
-SCHEMA = "lesionflow.environment/1"
-_PACKAGES = (
-    "lesionflow",
-    "tensorflow",
-    "keras",
-    "numpy",
-    "opencv-python-headless",
-    "simplejpeg",
-    "scikit-learn",
-    "kfp",
-)
 
 log = logging.getLogger(__name__)
 
 
-def prepare_device(config: TrainConfig) -> dict[str, Any]:
-    """Sets seeds, determinism and precision; logs and returns what was found.
+@dataclass(frozen=True)
+class Device:
+    """Devices of this process.
 
-    Precision `auto`: bfloat16 on compute capability 8.0 and later, float16 with loss scaling on 7.x,
-    float32 elsewhere.
+    Attributes:
+        kind: gpu or cpu.
+        name: as the driver calls it.
+        count: GPUs; 1 on a CPU.
+        compute_capability: of the first GPU, (0, 0) on a CPU.
+        memory_bytes: of the first GPU; 0 on a CPU.
+        cores: CPU cores this process may use.
     """
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-    capability = min((gpu.get("compute_capability", (0, 0)) for gpu in gpus), default=None)
-    policy = choose_precision(config.precision, capability)
-    keras.config.set_dtype_policy(policy)
-    names = [str(gpu.get("device_name", "unknown")) for gpu in gpus] or [platform.processor() or platform.machine()]
-    device: dict[str, Any] = {
-        "type": "GPU" if gpus else "CPU",
-        "names": names,
-        "compute_capability": list(capability) if capability else None,
-        "cores": os.cpu_count(),
-        "precision": policy,
-    }
-    log.info(
-        "device: %s %s, compute capability %s, %d cores, precision %s, TensorFlow %s, Keras %s",
-        device["type"], ", ".join(names), capability, device["cores"], policy, tf.__version__,
-        keras.__version__,
+
+    kind: str
+    name: str
+    count: int
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    cores: int
+
+    def record(self) -> dict[str, Any]:
+        """For `environment.json`."""
+        return {**asdict(self), "compute_capability": list(self.compute_capability)}
+
+
+def find_device() -> Device:
+    """Looks at the GPUs TensorFlow sees."""
+    import tensorflow as tf
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return Device("cpu", "cpu", 1, (0, 0), 0, cores)
+    details = tf.config.experimental.get_device_details(gpus[0])
+    capability = details.get("compute_capability", (0, 0))
+    return Device(
+        "gpu", str(details.get("device_name", "gpu")), len(gpus), (int(capability[0]), int(capability[1])),
+        _gpu_memory(), cores,
     )  # fmt: skip
-    return device
 
 
-def choose_precision(wanted: str, capability: tuple[int, int] | None) -> str:
-    """The Keras dtype policy for `wanted` on GPUs of this compute capability (None: no GPU)."""
-    if wanted != "auto":
-        return wanted
-    if capability is None or capability < (7, 0):
-        return "float32"
-    return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
+def dtype_policy(precision: str, capability: tuple[int, int]) -> str:
+    """The Keras dtype policy for a precision parameter on a device.
+
+    Args:
+        precision: auto, float32, bfloat16 or float16.
+        capability: compute capability of the GPU; (0, 0) on a CPU.
+
+    Returns:
+        float32, mixed_bfloat16 or mixed_float16.
+    """
+    if precision == "auto":
+        # tensor cores know bfloat16 from Ampere (8.0) on, float16 from Volta (7.0) on; a CPU gains nothing
+        precision = "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
+    return "float32" if precision == "float32" else f"mixed_{precision}"
 
 
-def environment_record(device: dict[str, Any]) -> dict[str, Any]:
-    """The content of `environment.json`: commit, image, versions, device."""
-    return {
-        "schema": SCHEMA,
-        "git": git_state(),
-        "image": os.environ.get("LESIONFLOW_IMAGE"),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "device": device,
-    }
+def log_device(device: Device, policy: str) -> None:
+    """The first lines of a training log."""
+    if device.kind == "gpu":
+        log.info(
+            "device: %d x %s, compute capability %d.%d, %.1f GiB each, policy %s",
+            device.count, device.name, *device.compute_capability, device.memory_bytes / 2**30, policy,
+        )  # fmt: skip
+    else:
+        log.info("device: CPU, %d cores, no GPU seen, policy %s", device.cores, policy)
 
 
-def git_state() -> dict[str, Any]:
-    """Commit and dirty flag: from LESIONFLOW_COMMIT, which the images set, or from the checkout."""
-    baked = os.environ.get("LESIONFLOW_COMMIT")
-    if baked:
-        return {"commit": baked, "dirty": False}
-    folder = Path(__file__).parent
+def _gpu_memory() -> int:
+    """Total memory of GPU 0 in bytes; 0 where the driver's tool is not there to ask."""
+    import subprocess
+
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits", "--id=0"]
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+        reply = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        return int(reply.split()[0]) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return 0

@@ -1,97 +1,111 @@
-"""The training feed: shuffled, warped batches made by threads while the device computes."""
+"""The training feed: batches prepared ahead by threads, in an order and with content that only the seed decides."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import os
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.train.augment import Warps, apply_warp, draw_warps
-from components.train.config import TrainConfig
-from components.train.examples import Examples
+from components.train.augmentation import Augmentation, augment, generator
+from components.train.records import SplitData
 
-_AHEAD = 4  # batches made before they are asked for
+_SHUFFLE_INDEX = 2**63  # no image has this position, so the order's stream is its own
+_AHEAD = 4  # batches per thread
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's input.
+    """One step's data.
 
     Attributes:
         images: (b, h, w, 3) uint8.
-        rows: (b,) row of each image in the examples.
+        label: (b,) int32, 1 = malignant.
+        dx: (b,) int32, class of the diagnosis target.
+        weight: (b,) float32, loss weight of each image; None where the loss weighs by class or not at all.
     """
 
     images: npt.NDArray[np.uint8]
-    rows: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int32]
+    dx: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float32] | None
 
 
-class Feed:
-    """Batches of one split, epoch by epoch; `waited_s` counts the seconds the consumer stood still."""
+class TrainFeed:
+    """Shuffled, augmented batches of one split; the last, incomplete batch of an epoch is left out.
 
-    def __init__(self, examples: Examples, config: TrainConfig, threads: int = 2) -> None:
-        self.examples, self.config, self.threads = examples, config, threads
-        self.waited_s = 0.0
+    Attributes:
+        waited: seconds the caller has waited for a batch since it last set this to 0.
+    """
 
-    @property
-    def steps(self) -> int:
-        """Batches an epoch; a last, smaller batch is left out so that every step weighs the same."""
-        return max(1, len(self.examples) // self.config.batch_size)
+    def __init__(
+        self,
+        data: SplitData,
+        batch_size: int,
+        seed: int,
+        how: Augmentation,
+        weight: npt.NDArray[np.float32] | None = None,
+        workers: int = 0,
+    ) -> None:
+        """Prepares a feed; threads start with the first epoch.
+
+        Args:
+            data: the split.
+            batch_size: images a batch; more than there are means one batch of all.
+            seed: decides order and augmentation.
+            how: augmentation.
+            weight: (2,) loss weight by label, put beside each image; None for none.
+            workers: threads; 0 for one less than the cores, at least one.
+        """
+        self.data, self.seed, self.how, self.weight = data, seed, how, weight
+        self.batch_size = min(batch_size, len(data.rows))
+        self.steps = len(data.rows) // self.batch_size
+        self.workers = workers or max(1, (os.cpu_count() or 2) - 1)
+        self.waited = 0.0
+        cv2.setNumThreads(1)  # each batch has a thread of its own
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """(n,) rows in the order of `epoch`, from seed and epoch alone."""
-        key = [self.config.seed ^ 0x5EED, epoch]
-        return np.random.Generator(np.random.Philox(key=key)).permutation(len(self.examples)).astype(np.int64)
+        """Positions of the images in this epoch's order."""
+        return generator(self.seed, epoch, _SHUFFLE_INDEX).permutation(len(self.data.rows))
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch (counted from 0), made ahead by threads."""
-        order, warps = self.order(epoch), draw_warps(self.config, len(self.examples), epoch)
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
-        stop = threading.Event()
-        maker = threading.Thread(target=self._make, args=(order, warps, ready, stop), daemon=True)
-        maker.start()
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from `first_step` on; closing the iterator ends its threads."""
+        order = self.order(epoch)
+        steps = iter(range(first_step, self.steps))
+        pending: deque[Future[Batch]] = deque()
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="feed")
         try:
-            for _ in range(self.steps):
+            for step in steps:
+                pending.append(pool.submit(self._batch, epoch, order, step))
+                if len(pending) >= _AHEAD * self.workers:
+                    break
+            while pending:
                 started = time.perf_counter()
-                item = ready.get()
-                self.waited_s += time.perf_counter() - started
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+                batch = pending.popleft().result()
+                self.waited += time.perf_counter() - started
+                for step in steps:
+                    pending.append(pool.submit(self._batch, epoch, order, step))
+                    break
+                yield batch
         finally:
-            stop.set()
-            while not ready.empty():  # the maker may be blocked on a full queue
-                ready.get_nowait()
-            maker.join()
+            pool.shutdown(wait=True, cancel_futures=True)
 
-    def _make(
-        self,
-        order: npt.NDArray[np.int64],
-        warps: Warps,
-        ready: queue.Queue[Batch | BaseException],
-        stop: threading.Event,
-    ) -> None:
-        try:
-            with ThreadPoolExecutor(self.threads) as pool:
-                for step in range(self.steps):
-                    if stop.is_set():
-                        return
-                    start = step * self.config.batch_size
-                    ready.put(self._batch(order[start : start + self.config.batch_size], warps, pool))
-        except BaseException as error:  # handed to the consumer, which raises it
-            ready.put(error)
+    def _batch(self, epoch: int, order: npt.NDArray[np.int64], step: int) -> Batch:
+        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        images = [augment(self.data.images.get(int(i)), generator(self.seed, epoch, int(i)), self.how) for i in chosen]
+        label = self.data.rows.label[chosen].astype(np.int32)
+        weight = None if self.weight is None else self.weight[label]
+        return Batch(np.stack(images), label, self.data.rows.dx[chosen], weight)
 
-    def _batch(self, rows: npt.NDArray[np.int64], warps: Warps, pool: ThreadPoolExecutor) -> Batch:
-        images = np.empty((len(rows), *self.examples.images.shape[1:]), np.uint8)
 
-        def one(i: int) -> None:
-            apply_warp(self.examples.images[rows[i]], warps, int(rows[i]), images[i])
-
-        list(pool.map(one, range(len(rows)), chunksize=8))
-        return Batch(images, rows)
+def plain_batches(data: SplitData, batch_size: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Every image of a split in record order, unchanged; uint8 (b, h, w, 3)."""
+    for start in range(0, len(data.rows), batch_size):
+        stop = min(start + batch_size, len(data.rows))
+        yield np.stack([data.images.get(i) for i in range(start, stop)])

@@ -1,11 +1,11 @@
-"""The training loop: epochs, exact validation, best weights, early stopping, recovery from NaN."""
+"""The training loop: epochs, validation, best model, resume, recovery from divergence."""
 
 from __future__ import annotations
 
 import logging
 import math
-import resource
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,189 +15,200 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.errors import TrainingError
-from components.common.events import progress
-from components.train.checkpoint import State
+from components.common.events import Progress, progress
+from components.train.average import WeightAverage
+from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
-from components.train.epoch_log import epoch_block
-from components.train.examples import Examples
-from components.train.feed import Batch, Feed
+from components.train.epoch_report import history_row, log_epoch
+from components.train.feed import TrainFeed, plain_batches
+from components.train.interruption import DivergenceError, StoppedError, StopRequest
+from components.train.memory import peak_bytes
+from components.train.metrics import validation_metrics
 from components.train.network import Network
-from components.train.schedule import Schedule
-from components.train.validation import Validation, judge
-
-_SCORE_BATCH = 64
-_AFTER_NAN = 0.1  # factor on the learning rate when an epoch is repeated after NaN
+from components.train.records import SplitData
+from components.train.schedule import RunState, learning_rate
+from components.train.steps import Step, make_forward, set_learning_rate
 
 log = logging.getLogger(__name__)
-
-
-class NotFiniteError(Exception):
-    """The loss of a step was NaN or infinite."""
+_AHEAD = 2  # steps the host may be ahead of the device before it looks at a loss
+_VAL_BATCH = 64
+Watcher = Callable[[dict[str, Any]], None]
 
 
 @dataclass
-class Trainer:
-    """Trains a network.
+class Loop:
+    """A run of training; `run` takes it from wherever it is to its end.
 
     Attributes:
-        config: parameters of training.
-        network: what is trained.
-        train: training images.
-        val: validation images.
-        weights: weight of label 0 and 1 in the loss.
-        dx_labels: label of each diagnosis, in the order of the logits.
-        after_epoch: called with the state after each epoch: checkpoints, TensorBoard.
+        config: parameters.
+        network: what is trained; holds the best weights after `run`.
+        optimizer: with built variables.
+        step: one training step.
+        feed: training batches.
+        val: validation split.
+        average: moving average of the weights.
+        store: the resume file.
+        watch: called with each finished row of history, such as a TensorBoard writer.
     """
 
     config: TrainConfig
     network: Network
-    train: Examples
-    val: Examples
-    weights: dict[int, float]
-    dx_labels: list[int]
-    after_epoch: Callable[[State], None]
+    optimizer: keras.optimizers.Optimizer
+    step: Step
+    feed: TrainFeed
+    val: SplitData
+    average: WeightAverage
+    store: CheckpointStore
+    watch: Watcher
 
-    def run(self, state: State) -> State:
-        """Trains from `state` to the end; the network then holds the best weights.
+    def __post_init__(self) -> None:
+        self.state = RunState()
+        self._best: list[npt.NDArray[np.generic]] = []
+        self._forward = make_forward(self.network.scorer)
+
+    def run(self, start: Checkpoint | None, stop: StopRequest) -> npt.NDArray[np.float64]:
+        """Trains to the end and puts the best weights into the network.
+
+        Args:
+            start: resume file to go on from; None starts afresh (the network may be warmed up).
+            stop: asked for by SIGTERM.
+
+        Returns:
+            (n,) malignant logits of the validation split, of the best weights.
 
         Raises:
-            TrainingError: NaN a second time, or a model that gives every image the same score.
+            StoppedError: SIGTERM; the state is saved.
+            TrainingError: diverged twice.
         """
-        feed = Feed(self.train, self.config)
-        schedule = Schedule(self.config, feed.steps, state.scale, state.stale)
-        self._compile()
-        if state.epoch:
-            self._restore(state)
-            log.info("resumed after epoch %d, best average precision %.4f", state.epoch, state.best_value)
-        else:
-            self._snapshot(state)
-        patience = self.config.early_stopping_patience
-        while state.epoch < self.config.epochs and not (patience and state.wait >= patience):
+        if start is not None:
+            self.restore(start)
+            log.info("going on from epoch %d, step %d", self.state.epoch, self.state.step)
+            for row in self.state.history:
+                self.watch(row)
+        elif self.config.head_epochs:
+            self._judge(self.score(), loss=math.nan, seconds=0.0, lr=0.0)
+        good = self.snapshot()
+        while self.state.epoch < self.config.epochs and not self.state.stops_early(self.config):
             try:
-                row = self._epoch(state.epoch, feed, schedule)
-            except NotFiniteError as error:
-                self._recover(state, schedule, str(error))
-                continue
-            self._advance(state, schedule, row)
-            self.after_epoch(state)
-        self.network.trained.set_weights(state.best)
-        scores = self.score(self.val.images)
-        if float(scores.std()) < 1e-4:
-            raise TrainingError(
-                f"the model gives every validation image the same score ({scores.mean():.4f}); it has learned nothing: "
-                "try another learning_rate, more epochs, or pretrained weights"
-            )
-        return state
+                self._epoch(stop)
+            except DivergenceError as error:
+                self._recover(good, error)
+            else:
+                good = self.snapshot()
+            self.store.save(good.state, good.arrays)
+        if self.state.epoch < self.config.epochs:
+            log.info("stopped early: no better average precision for %d epochs", self.state.wait)
+        self._assign(self.network.classifier.variables, self._best)
+        log.info("best: epoch %d, average precision %.4f", self.state.best_epoch, self.state.best)
+        return self.score(averaged=False)
 
-    def score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """(n,) raw malignant logits of (n, h, w, 3) images."""
-        parts = [
-            np.asarray(self.network.scoring.predict_on_batch(images[i : i + _SCORE_BATCH]), np.float64)[:, 0]
-            for i in range(0, len(images), _SCORE_BATCH)
-        ]
-        return np.concatenate(parts)
+    def score(self, *, averaged: bool = True) -> npt.NDArray[np.float64]:
+        """Malignant logits (n,) of the whole validation split.
 
-    def _compile(self) -> None:
-        optimizer = keras.optimizers.AdamW(self.config.learning_rate, weight_decay=self.config.weight_decay)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        smoothing = self.config.label_smoothing
-        loss = (
-            keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
-            if self.config.target == "binary"
-            else keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-        )
-        on_gpu = bool(keras.distribution.list_devices("gpu"))
-        # XLA helps on a GPU; on a CPU its convolutions are slower than oneDNN's
-        self.network.trained.compile(optimizer, loss, jit_compile="auto" if on_gpu else False)
-
-    def _epoch(self, epoch: int, feed: Feed, schedule: Schedule) -> dict[str, Any]:
-        model = self.network.trained
-        model.reset_metrics()
-        started, waited, loss = time.perf_counter(), feed.waited_s, math.nan
-        with progress(f"epoch {epoch + 1} of {self.config.epochs}", feed.steps) as bar:
-            for step, batch in enumerate(feed.epoch(epoch)):
-                model.optimizer.learning_rate.assign(schedule.rate(epoch * feed.steps + step))
-                loss = float(model.train_on_batch(batch.images, **self._targets(batch), return_dict=True)["loss"])
-                if not math.isfinite(loss):
-                    raise NotFiniteError(f"loss is {loss} at step {step + 1} of epoch {epoch + 1}")
-                bar.advance(note=f"loss {loss:.4f}")
-        seconds = time.perf_counter() - started
-        logits = self.score(self.val.images)
+        Raises:
+            DivergenceError: a logit is not finite.
+        """
+        if averaged:
+            with self.average.applied():
+                return self.score(averaged=False)
+        logits = self._forward(plain_batches(self.val, _VAL_BATCH))[:, 0]
         if not np.isfinite(logits).all():
-            raise NotFiniteError(f"validation scores are not finite after epoch {epoch + 1}")
-        judged = judge(self.val.label, logits)
-        rate = schedule.rate(epoch * feed.steps + feed.steps - 1)
-        return _row(epoch, rate, loss, judged, feed, seconds, feed.waited_s - waited)
+            raise DivergenceError(f"{int((~np.isfinite(logits)).sum())} validation logits are not finite")
+        return logits
 
-    def _targets(self, batch: Batch) -> dict[str, Any]:
-        labels = self.train.label[batch.rows]
-        if self.config.target == "binary":
-            y = labels[:, None].astype("float32")
-            by_class = self.weights
+    def snapshot(self) -> Checkpoint:
+        """A copy of everything that decides how the run goes on."""
+        arrays: Arrays = {
+            "weights": [v.numpy() for v in self.network.classifier.variables],
+            "optimizer": [v.numpy() for v in self.optimizer.variables],
+            "average": list(self.average.values()),
+            "best": self._best,
+        }
+        return Checkpoint(self.store.identity, RunState(**vars(self.state)), arrays)
+
+    def restore(self, point: Checkpoint) -> None:
+        """Puts a snapshot back."""
+        self.state = RunState(**{**vars(point.state), "history": list(point.state.history)})
+        self._assign(self.network.classifier.variables, point.arrays["weights"])
+        self._assign(self.optimizer.variables, point.arrays["optimizer"])
+        self.average.set_values(point.arrays["average"])
+        self._best = list(point.arrays["best"])
+
+    def _epoch(self, stop: StopRequest) -> None:
+        state, first = self.state, self.state.step
+        self.feed.waited, started = 0.0, time.perf_counter()
+        rate = learning_rate(self.config, state, first, self.feed.steps)
+        with progress(f"epoch {state.epoch + 1} of {self.config.epochs}", self.feed.steps) as bar:
+            self._steps(bar, stop)
+        seconds = time.perf_counter() - started
+        loss = state.loss_sum / self.feed.steps
+        state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+        self._judge(self.score(), loss, seconds, rate, images=(self.feed.steps - first) * self.feed.batch_size)
+
+    def _steps(self, bar: Progress, stop: StopRequest) -> None:
+        state, pending = self.state, deque[Any]()
+        bar.advance(state.step)
+        batches = self.feed.epoch(state.epoch, state.step)
+        try:
+            for batch in batches:
+                rate = learning_rate(self.config, state, state.step, self.feed.steps)
+                set_learning_rate(self.optimizer, rate)
+                pending.append(self.step(batch))
+                state.step += 1
+                self.average.update(state.epoch * self.feed.steps + state.step)
+                if len(pending) > _AHEAD:
+                    self._count(pending.popleft())
+                bar.advance(note=f"loss {state.loss_sum / max(1, state.step - len(pending)):.4f}")
+                if stop.asked:
+                    self._leave(pending)
+            while pending:
+                self._count(pending.popleft())
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+
+    def _count(self, loss: Any) -> None:
+        value = float(loss)
+        if not math.isfinite(value):
+            raise DivergenceError(f"the loss is {value} at step {self.state.step} of epoch {self.state.epoch + 1}")
+        self.state.loss_sum += value
+
+    def _leave(self, pending: deque[Any]) -> None:
+        while pending:
+            self._count(pending.popleft())
+        point = self.snapshot()
+        self.store.save(point.state, point.arrays)
+        raise StoppedError(
+            f"stopped by SIGTERM in epoch {self.state.epoch + 1} after step {self.state.step}; the state is in "
+            f"{self.store.uri}: run the same command to go on"
+        )
+
+    def _judge(self, logits: npt.NDArray[np.float64], loss: float, seconds: float, lr: float, images: int = 0) -> None:
+        state = self.state
+        metrics = validation_metrics(self.val.rows.label, logits)
+        if state.judge(metrics.average_precision, self.config):
+            with self.average.applied():
+                self._best = [v.numpy() for v in self.network.classifier.variables]
+        row = history_row(state.epoch, lr, loss, metrics, images, seconds, self.feed.waited, peak_bytes())
+        if not math.isnan(loss):  # the head's warm-up is judged, but it is no epoch
+            state.history.append(row)
+            self.watch(row)
+            log_epoch(row, self.config.epochs, state.best, state.best_epoch)
         else:
-            y = np.eye(len(self.dx_labels), dtype="float32")[self.train.dx[batch.rows]]
-            by_class = {i: self.weights[label] for i, label in enumerate(self.dx_labels)}
-        if self.config.class_balance == "class_weight":
-            return {"y": y, "class_weight": by_class}
-        if self.config.class_balance == "sample_weight":
-            return {"y": y, "sample_weight": np.where(labels == 1, self.weights[1], self.weights[0]).astype("float32")}
-        return {"y": y}
+            log.info("after head warm-up: average precision %.4f, ROC-AUC %.4f",
+                     metrics.average_precision, metrics.roc_auc)  # fmt: skip
 
-    def _advance(self, state: State, schedule: Schedule, row: dict[str, Any]) -> None:
-        improved = row["val_average_precision"] > state.best_value
-        state.epoch += 1
-        state.history.append(row)
-        self._snapshot(state)
-        if improved:
-            state.best, state.best_value, state.wait = state.weights, row["val_average_precision"], 0
-        else:
-            state.wait += 1
-        schedule.after_epoch(improved=improved)
-        state.scale, state.stale = schedule.scale, schedule.stale
-        log.info("%s", epoch_block(row, self.config.epochs, best=state.best_value, improved=improved))
+    def _recover(self, good: Checkpoint, error: DivergenceError) -> None:
+        if self.state.recoveries:
+            raise TrainingError(
+                f"diverged again after the learning rate was lowered: {error}; lower learning_rate "
+                f"(received {self.config.learning_rate:g}), or use precision float32"
+            ) from None
+        log.warning("%s: back to the end of epoch %d with a tenth of the learning rate", error, good.state.epoch)
+        self.restore(good)
+        self.state.lower_after_divergence()
+        good.state.recoveries, good.state.rate_factor = self.state.recoveries, self.state.rate_factor
 
-    def _recover(self, state: State, schedule: Schedule, reason: str) -> None:
-        if state.recovered:
-            raise TrainingError(f"{reason}, again after going back once; lower learning_rate or use precision float32")
-        log.warning("%s: back to the state after epoch %d, learning rate times %g", reason, state.epoch, _AFTER_NAN)
-        self._restore(state)
-        state.recovered, schedule.scale = True, schedule.scale * _AFTER_NAN
-        state.scale = schedule.scale
-
-    def _snapshot(self, state: State) -> None:
-        optimizer = self.network.trained.optimizer
-        optimizer.build(self.network.trained.trainable_variables)
-        state.weights = self.network.trained.get_weights()
-        state.optimizer = [np.asarray(variable) for variable in optimizer.variables]
-        if not state.best:
-            state.best = state.weights
-
-    def _restore(self, state: State) -> None:
-        optimizer = self.network.trained.optimizer
-        optimizer.build(self.network.trained.trainable_variables)
-        self.network.trained.set_weights(state.weights)
-        for variable, value in zip(optimizer.variables, state.optimizer, strict=True):
+    @staticmethod
+    def _assign(variables: list[Any], values: list[npt.NDArray[np.generic]]) -> None:
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-
-
-def _row(
-    epoch: int, rate: float, loss: float, judged: Validation, feed: Feed, seconds: float, waited: float
-) -> dict[str, Any]:
-    images = feed.steps * feed.config.batch_size
-    return {
-        "epoch": epoch + 1,
-        "learning_rate": rate,
-        "loss": loss,
-        "val_average_precision": judged.average_precision,
-        "val_roc_auc": judged.roc_auc,
-        "val_sensitivity": judged.sensitivity,
-        "val_specificity": judged.specificity,
-        "val_predicted_positive_rate": judged.predicted_positive_rate,
-        "val_prevalence": judged.prevalence,
-        "tp": judged.tp, "fp": judged.fp, "tn": judged.tn, "fn": judged.fn,
-        "one_class": judged.one_class,
-        "seconds": round(seconds, 2),
-        "images_per_s": round(images / seconds, 2),
-        "data_wait": round(waited / seconds, 4),
-        "memory_peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }  # fmt: skip

@@ -1,70 +1,92 @@
-"""The whole network: preprocessing, backbone, head, and one malignant logit whatever the target."""
+"""The network: preprocessing, backbone, pooling, head; and the one malignant logit everything downstream reads."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from components.train.backbones import build_backbone, freeze_before
+from components.common.errors import DataError
+from components.train.backbones import build_backbone, freeze
 from components.train.config import TrainConfig
-from components.train.preprocessing import preprocess
-from components.train.registry import BACKBONES
+from components.train.inputs import preprocess
+from components.train.registry import backbone
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Network:
-    """Two views of the same weights.
+    """Views of one set of layers.
 
     Attributes:
-        trained: RGB 0..255 (n, h, w, 3) to logits (n, k): k = 1, or one logit per diagnosis.
-        scoring: the same input to the malignant logit (n, 1), float32; what is saved and shipped.
-        backbone: the backbone inside both.
+        classifier: RGB 0..255 (n, h, w, 3) to target logits, (n, 1) binary or (n, classes) diagnosis; trained.
+        scorer: the same images to the malignant logit (n, 1), float32; saved.
+        features: the same images to pooled features (n, c).
+        head: the last layer, features to target logits.
     """
 
-    trained: keras.Model
-    scoring: keras.Model
-    backbone: keras.Model
+    classifier: keras.Model
+    scorer: keras.Model
+    features: keras.Model
+    head: keras.layers.Dense
 
 
-def build_network(config: TrainConfig, dx_classes: dict[str, int]) -> Network:
-    """Builds the network of `config`.
+def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
+    """Builds and initialises the network under the dtype policy in force.
 
     Args:
-        config: parameters of training.
-        dx_classes: label (0 or 1) of each diagnosis, in the order of the logits.
+        config: architecture, weights, size, target, dropout, frozen layers.
+        classes: diagnosis code to label, in the order of the diagnosis target.
 
     Raises:
-        DataError: weights that do not fit, or an unknown layer in `freeze_until`.
+        DataError: the diagnosis target without diagnoses of both labels.
     """
-    images = keras.Input((*config.height_width, 3), dtype="float32", name="image")
-    backbone = build_backbone(config.architecture, config.height_width, config.weights)
-    if config.freeze_until:
-        freeze_before(backbone, config.freeze_until)
-    x = backbone(preprocess(images, BACKBONES[config.architecture].contract))
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    x = keras.layers.Dropout(config.dropout, seed=config.seed, name="dropout")(x)
-    units = 1 if config.target == "binary" else len(dx_classes)
-    # float32 head under mixed precision: a float16 logit is too coarse to calibrate
-    logits = keras.layers.Dense(units, dtype="float32", name="logits")(x)
-    score = logits if config.target == "binary" else malignant_logit(logits, list(dx_classes.values()))
-    return Network(keras.Model(images, logits), keras.Model(images, score, name=config.architecture), backbone)
+    line = backbone(config.architecture)
+    base = build_backbone(line, config.size, config.alpha, config.weights)
+    frozen = freeze(base, config.freeze_until)
+    if frozen:
+        log.info("%d of %d layers of the backbone stay as they are", frozen, len(base.layers))
+    images = keras.Input((*config.size, 3), name="images", dtype="float32")
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base(preprocess(images, line.preprocessing)))
+    dropped = keras.layers.Dropout(config.dropout, seed=config.seed, name="dropout")(pooled)
+    width = len(classes) if config.target == "diagnosis" else 1
+    # float32, or the logits of a confident network collapse onto a few values under mixed precision
+    head = keras.layers.Dense(width, kernel_initializer="zeros", dtype="float32", name="head")
+    logits = head(dropped)
+    score = logits if config.target == "binary" else malignant_logit(logits, classes)
+    return Network(
+        classifier=keras.Model(images, logits, name="classifier"),
+        scorer=keras.Model(images, score, name=config.architecture),
+        features=keras.Model(images, pooled, name="features"),
+        head=head,
+    )
 
 
-def malignant_logit(logits: Any, labels: list[int]) -> Any:
-    """Log odds of the malignant diagnoses under a softmax: logsumexp(malignant) - logsumexp(benign).
+def malignant_logit(logits: Any, classes: Mapping[str, int]) -> Any:
+    """Log odds of the summed malignant softmax mass: logsumexp over malignant minus over benign classes.
 
     Args:
-        logits: (n, k) float32.
-        labels: 0 or 1 for each of the k diagnoses.
+        logits: (n, classes).
+        classes: diagnosis code to label, in the order of the columns.
 
     Returns:
-        (n, 1) float32.
+        (n, 1): ln(sum of malignant probabilities / sum of benign probabilities).
+
+    Raises:
+        DataError: only benign or only malignant diagnoses.
     """
-    parts = [
-        keras.ops.logsumexp(keras.ops.take(logits, [i for i, label in enumerate(labels) if label == wanted], axis=1),
-                            axis=1, keepdims=True)
-        for wanted in (1, 0)
-    ]  # fmt: skip
-    return keras.ops.subtract(parts[0], parts[1])
+    columns = {label: [i for i, one in enumerate(classes.values()) if one == label] for label in (0, 1)}
+    if not columns[0] or not columns[1]:
+        raise DataError(
+            f"target diagnosis: the records hold the diagnoses {', '.join(classes)}, all of one label; "
+            "use target binary, or records with both"
+        )
+    mass = {
+        label: keras.ops.logsumexp(keras.ops.take(logits, which, axis=-1), axis=-1, keepdims=True)
+        for label, which in columns.items()
+    }
+    return keras.ops.subtract(mass[1], mass[0])

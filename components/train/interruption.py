@@ -1,0 +1,46 @@
+"""SIGTERM, as Kubernetes sends it before it takes a node away: finish the step, save, leave with a code of its own."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from components.common.errors import LesionflowError
+
+log = logging.getLogger(__name__)
+
+
+class StoppedError(LesionflowError):
+    """Training was told to stop and has saved its state; the same command goes on from there."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+class DivergenceError(Exception):
+    """A loss or a validation logit is NaN or infinite; caught by the loop, which goes back to the last good state."""
+
+
+class StopRequest:
+    """Notes a SIGTERM while it is active; outside the main thread, where signals cannot be caught, it never asks."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._previous: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        log.warning("SIGTERM received: saving after this step")

@@ -1,0 +1,98 @@
+"""What every epoch says about validation: exact ranking metrics and the confusion matrix at probability 1/2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class ValidationMetrics:
+    """Metrics of one epoch; counts are images.
+
+    Attributes:
+        average_precision: step sum over distinct scores, ties grouped.
+        roc_auc: share of malignant-benign pairs in the right order, ties half.
+        true_positive: malignant and predicted so.
+        false_negative: malignant, missed.
+        false_positive: benign, predicted malignant.
+        true_negative: benign and predicted so.
+    """
+
+    average_precision: float
+    roc_auc: float
+    true_positive: int
+    false_negative: int
+    false_positive: int
+    true_negative: int
+
+    @property
+    def sensitivity(self) -> float:
+        """TP / (TP + FN)."""
+        return self.true_positive / max(1, self.true_positive + self.false_negative)
+
+    @property
+    def specificity(self) -> float:
+        """TN / (TN + FP)."""
+        return self.true_negative / max(1, self.true_negative + self.false_positive)
+
+    @property
+    def n(self) -> int:
+        """Images."""
+        return self.true_positive + self.false_negative + self.false_positive + self.true_negative
+
+    @property
+    def predicted_positive_rate(self) -> float:
+        """Share of images predicted malignant."""
+        return (self.true_positive + self.false_positive) / self.n
+
+    @property
+    def prevalence(self) -> float:
+        """Share of images that are malignant."""
+        return (self.true_positive + self.false_negative) / self.n
+
+
+def validation_metrics(label: Labels, logit: Floats) -> ValidationMetrics:
+    """Metrics of a whole validation set.
+
+    Args:
+        label: (n,), 1 = malignant; both classes present.
+        logit: (n,) finite malignant logits; predicted malignant above 0.
+    """
+    positive, predicted = label == 1, logit > 0
+    return ValidationMetrics(
+        average_precision=average_precision(label, logit),
+        roc_auc=roc_auc(label, logit),
+        true_positive=int((positive & predicted).sum()),
+        false_negative=int((positive & ~predicted).sum()),
+        false_positive=int((~positive & predicted).sum()),
+        true_negative=int((~positive & ~predicted).sum()),
+    )
+
+
+def average_precision(label: Labels, score: Floats) -> float:
+    """Exact average precision: sum of precision times the step in recall, one step per distinct score.
+
+    `keras.metrics.AUC(curve="PR")` interpolates over fixed thresholds and reads several points too low
+    on saturated outputs.
+    """
+    order = np.argsort(-score, kind="stable")
+    hits = label[order] == 1
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # of each group of ties
+    true_positives = np.cumsum(hits)[last]
+    precision = true_positives / (last + 1)
+    return float(np.sum(np.diff(true_positives, prepend=0) * precision) / hits.sum())
+
+
+def roc_auc(label: Labels, score: Floats) -> float:
+    """Area under the ROC curve, as the Mann-Whitney statistic with mid-ranks (Hanley and McNeil 1982)."""
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    positive = label == 1
+    n1, n0 = int(positive.sum()), int((~positive).sum())
+    return float((rank[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))

@@ -1,0 +1,198 @@
+"""Reads a records artifact for training: the rows of a split and their images, in memory or from the shards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from components.common.artifacts import read_json
+from components.common.errors import ArtifactError, DataError
+from components.common.events import progress
+from components.common.record_schema import SCHEMA, Record, decode_record
+from components.common.tfrecord import read_tfrecord
+from components.train.memory import available_bytes
+
+log = logging.getLogger(__name__)
+Pixels = npt.NDArray[np.uint8]
+
+_HEADER_BYTES = 12  # of a TFRecord frame, before the data
+_CACHE_SHARE = 0.5  # of the memory that is left: the network needs the rest
+
+
+class ImageSource(Protocol):
+    """Decoded images by position; `get` may be called from several threads."""
+
+    def get(self, index: int) -> Pixels:
+        """uint8 [h, w, 3] RGB at the network's size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one split says about its images, in record order.
+
+    Attributes:
+        image_id: (n,) text.
+        lesion_id: (n,) text.
+        group_id: (n,) text.
+        label: (n,) int8, 1 = malignant.
+        dx: (n,) int32, position of the diagnosis in the sorted diagnosis codes.
+    """
+
+    image_id: npt.NDArray[np.str_]
+    lesion_id: npt.NDArray[np.str_]
+    group_id: npt.NDArray[np.str_]
+    label: npt.NDArray[np.int8]
+    dx: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """One split: its rows and its images."""
+
+    rows: Rows
+    images: ImageSource
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a record's bytes lie."""
+
+    path: Path
+    start: int
+    length: int
+
+
+class CachedImages:
+    """All images in one uint8 array [n, h, w, 3]."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+
+    def get(self, index: int) -> Pixels:
+        """A view, not a copy."""
+        return self.pixels[index]
+
+
+class StreamedImages:
+    """Images decoded when they are asked for; only their places in the shards stay in memory."""
+
+    def __init__(self, places: list[Location], size: tuple[int, int]) -> None:
+        self.places, self.size = places, size
+
+    def get(self, index: int) -> Pixels:
+        """Reads and decodes one record."""
+        place = self.places[index]
+        with place.path.open("rb") as handle:
+            handle.seek(place.start)
+            data = handle.read(place.length)
+        return working_view(decode_record(data).image, self.size)
+
+
+def read_manifest(records: Path) -> dict[str, Any]:
+    """`manifest.json` of a records artifact; refuses originals, which have no common size.
+
+    Raises:
+        ArtifactError: missing or of another schema.
+    """
+    return read_json(records / "manifest.json", SCHEMA)
+
+
+def dx_classes(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Diagnosis code to label, sorted by code: the order of the classes of the diagnosis target."""
+    return {str(dx): int(label) for dx, label in sorted(manifest["dx_classes"].items())}
+
+
+def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> SplitData:
+    """Reads the shards of one split, checking every record's checksum and the number of records.
+
+    Args:
+        records: the records artifact; its file hashes have been checked.
+        split: train or val.
+        size: height and width the network sees.
+        cache: memory, stream, or auto: memory when the decoded images fit into half of what is left.
+
+    Raises:
+        ArtifactError: a damaged record or shard, or another count than the manifest's.
+        DataError: the split is empty.
+    """
+    manifest = read_manifest(records)
+    entry = manifest["splits"].get(split, {"shards": []})
+    count = sum(int(shard["records"]) for shard in entry["shards"])
+    if count == 0:
+        raise DataError(f"{records}: split {split!r} holds no image; split the data again")
+    needed = count * size[0] * size[1] * 3
+    memory = cache == "memory" or (cache == "auto" and needed <= _CACHE_SHARE * available_bytes())
+    log.info("%s: %d images, %.2f GB decoded, %s", split, count, needed / 1e9, "in memory" if memory else "streamed")
+    pixels = np.empty((count, *size, 3), np.uint8) if memory else None
+    rows: list[Record] = []
+    places: list[Location] = []
+    with progress(f"read {split}", count) as bar:
+        for shard in entry["shards"]:
+            before = len(rows)
+            _read_shard(records / shard["name"], size, pixels, rows, places)
+            if len(rows) - before != int(shard["records"]):
+                raise ArtifactError(
+                    f"{shard['name']}: holds {len(rows) - before} records, the manifest says {shard['records']}"
+                )
+            bar.advance(len(rows) - before)
+    images = StreamedImages(places, size) if pixels is None else CachedImages(pixels)
+    return SplitData(_columns(rows, list(dx_classes(manifest))), images, pixels is not None)
+
+
+def working_view(image: bytes, size: tuple[int, int]) -> Pixels:
+    """The network's plain view of a stored image: decoded, then stretched bilinearly if its size differs.
+
+    Serving does the same from the original bytes, so no other resize may happen anywhere.
+    """
+    if image[:2] == b"\xff\xd8":
+        rgb = simplejpeg.decode_jpeg(image, "RGB")
+    else:
+        bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+        rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    if rgb.shape[:2] != size:
+        rgb = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(rgb, np.uint8)
+
+
+def _read_shard(
+    path: Path, size: tuple[int, int], pixels: Pixels | None, rows: list[Record], places: list[Location]
+) -> None:
+    offset = 0
+    for data in read_tfrecord(path):
+        record = decode_record(data)
+        if pixels is not None and len(rows) < len(pixels):
+            pixels[len(rows)] = working_view(record.image, size)
+        places.append(Location(path, offset + _HEADER_BYTES, len(data)))
+        rows.append(_without_image(record))
+        offset += _HEADER_BYTES + len(data) + 4
+
+
+def _without_image(record: Record) -> Record:
+    return Record(
+        b"", record.image_id, record.lesion_id, record.group_id, record.dx, record.label, record.width,
+        record.height, record.weight,
+    )  # fmt: skip
+
+
+def _columns(rows: list[Record], classes: list[str]) -> Rows:
+    index = {dx: i for i, dx in enumerate(classes)}
+    return Rows(
+        image_id=np.array([row.image_id for row in rows]),
+        lesion_id=np.array([row.lesion_id for row in rows]),
+        group_id=np.array([row.group_id for row in rows]),
+        label=np.array([row.label for row in rows], np.int8),
+        dx=np.array([index[row.dx] for row in rows], np.int32),
+    )

@@ -1,0 +1,104 @@
+"""The compiled parts: one training step, scoring, and features; TensorFlow runs them, Keras defines the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.train.config import TrainConfig
+from components.train.feed import Batch
+from components.train.network import Network
+
+Step = Callable[[Batch], Any]
+
+
+def make_optimizer(config: TrainConfig, network: Network, policy: str) -> keras.optimizers.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) without decay of biases and norms, its variables built.
+
+    float16 gets a dynamic loss scale around it: its gradients would vanish otherwise.
+    """
+    inner = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    inner.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = keras.optimizers.LossScaleOptimizer(inner) if policy == "mixed_float16" else inner
+    optimizer.build(network.classifier.trainable_variables)
+    return optimizer
+
+
+def set_learning_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> None:
+    """Sets the rate of the optimizer, or of the one inside a loss scale."""
+    getattr(optimizer, "inner_optimizer", optimizer).learning_rate = rate
+
+
+def example_loss(target: str, smoothing: float, classes: int) -> Callable[[Any, Any], Any]:
+    """Loss of each image, (n,) float32, from target logits (n, k) and targets (n,).
+
+    Cross-entropy of a sigmoid (binary) or a softmax (diagnosis), from logits; `smoothing` is spread
+    evenly over the classes (Szegedy 2016, arXiv:1512.00567).
+    """
+
+    def binary(logits: Any, truth: Any) -> Any:
+        aim = tf.cast(truth, tf.float32) * (1 - smoothing) + smoothing / 2
+        return tf.nn.sigmoid_cross_entropy_with_logits(aim, logits[:, 0])
+
+    def diagnosis(logits: Any, truth: Any) -> Any:
+        aim = tf.one_hot(truth, classes) * (1 - smoothing) + smoothing / classes
+        return tf.nn.softmax_cross_entropy_with_logits(aim, logits)
+
+    return binary if target == "binary" else diagnosis
+
+
+def make_train_step(
+    config: TrainConfig,
+    network: Network,
+    optimizer: keras.optimizers.Optimizer,
+    by_class: npt.NDArray[np.float32],
+    *,
+    compile_xla: bool,
+) -> Step:
+    """One step of training: a batch in, its mean weighted loss (a scalar tensor) out.
+
+    Args:
+        config: target, label smoothing.
+        network: what is trained.
+        optimizer: with its variables built.
+        by_class: (2,) loss weight by label, for batches that bring no weights of their own.
+        compile_xla: compile with XLA; on a CPU that is twelve times slower for depthwise convolutions.
+    """
+    model = network.classifier
+    loss_of = example_loss(config.target, config.label_smoothing, model.output_shape[-1])
+    table = tf.constant(by_class)
+    binary = config.target == "binary"
+
+    @tf.function(jit_compile=compile_xla or None)  # type: ignore[untyped-decorator]
+    def step(images: Any, truth: Any, weight: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits = model(tf.cast(images, tf.float32), training=True)
+            loss = tf.reduce_mean(weight * loss_of(logits, truth))
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    def run(batch: Batch) -> Any:
+        weight = tf.gather(table, batch.label) if batch.weight is None else tf.constant(batch.weight)
+        truth = batch.label if binary else batch.dx
+        return step(tf.constant(batch.images), tf.constant(truth), weight)
+
+    return run
+
+
+def make_forward(model: keras.Model) -> Callable[[Iterable[npt.NDArray[np.uint8]]], npt.NDArray[np.float64]]:
+    """A function from batches of uint8 images to the model's output over all of them, (n, k) float64."""
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def forward(images: Any) -> Any:
+        return tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
+
+    def run(batches: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float64]:
+        return np.concatenate([forward(tf.constant(batch)).numpy() for batch in batches]).astype(np.float64)
+
+    return run

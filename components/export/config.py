@@ -18,8 +18,11 @@ class ExportConfig(StepConfig):
     augmentation: Literal["none", "flips"] = Field(
         "none", description="test-time augmentation: flips averages the logits of four mirrored views"
     )
+    # the two defaults are ingest's own limits: what it accepts, the bundle reads
     min_side: int = Field(16, description="images with a shorter side, in pixels, are not read", ge=1)
-    max_megapixels: float = Field(50.0, description="images with more pixels are refused before decoding", gt=0, le=500)
+    max_megapixels: float = Field(
+        100.0, description="images with more pixels are refused before decoding", gt=0, le=500
+    )
     parity_images: int = Field(500, description="validation images the bundle is compared on", ge=1)
     parity_tolerance: float = Field(
         1e-5, description="largest difference in probability between the Keras path and the bundle", gt=0, lt=1

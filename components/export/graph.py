@@ -32,7 +32,7 @@ class Preparation:
     image_size: tuple[int, int]
     record_size: int
     min_side: int = 16
-    max_pixels: int = 50_000_000
+    max_pixels: int = 100_000_000
     augmentation: str = "none"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.common import imaging
 from components.export.selftest import generated_image
 
 
@@ -26,6 +27,12 @@ def bad_images():
     huge_jpeg = bytearray(good)
     at = huge_jpeg.index(b"\xff\xc0")
     huge_jpeg[at + 5 : at + 9] = (30000).to_bytes(2, "big") * 2
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    transparent = image.copy()
+    transparent.putalpha(128)
+    deep = cv2.imencode(".png", rgb.astype(np.uint16) * 257)[1].tobytes()
+    whole = bytes(png)
     png[len(png) // 2 : len(png) // 2 + 40] = bytes(40)
     return {
         "zero bytes": (b"", "not_an_image"),
@@ -37,6 +44,11 @@ def bad_images():
         "end marker lost": (good[:-2], "corrupt"),
         "png edited": (bytes(png), "corrupt"),
         "png cut": (bytes(png[:30]), "corrupt"),
+        "png without its end": (whole[:-12], "corrupt"),
+        "png transparent": (encode(transparent, "PNG"), "unsupported"),
+        "png palette transparent": (encode(image.convert("P"), "PNG", transparency=3), "unsupported"),
+        "png 16 bits": (deep, "unsupported"),
+        "png turned": (encode(image, "PNG", exif=turned), "unsupported"),
         "cmyk": (encode(image.convert("CMYK"), "JPEG"), "unsupported"),
         "one pixel": (encode(image.resize((1, 1)), "JPEG"), "too_small"),
         "400 megapixels png": (bytes(huge_png), "too_large"),
@@ -69,10 +81,7 @@ def test_any_batch_size(n, bundle, kit):
 def test_readable_kinds_give_the_answer_of_their_pixels(bundle):
     rgb = generated_image(2, 150, 200)
     image = Image.fromarray(rgb)
-    deep = cv2.imencode(".png", rgb[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
-    transparent = image.copy()
-    transparent.putalpha(255)
-    same = [encode(image, "PNG"), encode(transparent, "PNG"), deep, encode(image, "PNG", optimize=True)]
+    same = [encode(image, "PNG"), encode(image, "PNG", optimize=True)]
     expected = bundle.ask_pixels(rgb[None]).logit[0]
     np.testing.assert_allclose(bundle.ask(same).logit, expected, atol=1e-5)
     grey = image.convert("L")
@@ -84,3 +93,9 @@ def test_readable_kinds_give_the_answer_of_their_pixels(bundle):
 
 def test_pixels_out_of_bounds_are_flagged(bundle):
     assert bundle.ask_pixels(np.zeros((2, 3, 400, 3), np.uint8)).status.tolist() == ["too_small"] * 2
+
+
+def test_the_graph_refuses_what_ingest_refuses_and_reads_what_it_accepts(bundle, kit):
+    cases = [data for data, _ in bad_images().values()] + [kit.jpeg(i, 61 + i, 75) for i in range(5)]
+    accepted = [imaging.inspect(data, "image").verdict == "ok" for data in cases]
+    assert (bundle.ask(cases).decision != -1).tolist() == accepted

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from components.common import imaging
-from components.export.decoding import decode, orientation
+from components.common.jpeg import DamagedHeaderError, read_header, zeroed
+from components.export.decoding import decode
+from components.export.headers import jpeg_facts
+from components.export.layout import CORRUPT, OK, UNSUPPORTED
 from components.export.selftest import generated_image
+
+FACTS = tf.function(jpeg_facts, [tf.TensorSpec([], tf.string)])
+
+
+def orientation(data):
+    return FACTS(tf.constant(data))[0]
 
 
 def with_exif(code, rgb=None, **tags):
@@ -28,7 +37,7 @@ def with_exif(code, rgb=None, **tags):
 @pytest.mark.parametrize("code", range(1, 9))
 def test_orientation_is_read_and_applied_as_ingest_applies_it(code):
     data = with_exif(code, x010f="a maker whose name is long", x0110="a model")
-    assert int(orientation(tf.constant(data))) == code
+    assert int(orientation(data)) == code
     rgb, status = decode(tf.constant(data), 1, 10**6)
     assert int(status) == 0
     np.testing.assert_array_equal(rgb.numpy(), imaging.decode_rgb(data))
@@ -41,12 +50,12 @@ def test_both_byte_orders_and_a_segment_before_exif():
     for tiff in (little, big):
         body = b"Exif\x00\x00" + tiff
         segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
-        assert int(orientation(tf.constant(b"\xff\xd8" + comment + segment + b"\xff\xda\x00\x08"))) == 6
+        assert int(orientation(b"\xff\xd8" + comment + b"\xff" + segment + b"\xff\xda\x00\x08")) == 6
 
 
 def test_no_orientation_and_impossible_codes_count_as_upright():
-    assert int(orientation(tf.constant(imaging.encode_jpeg(generated_image(0, 40, 40), 90)))) == 1
-    assert int(orientation(tf.constant(with_exif(9)))) == 1
+    assert int(orientation(imaging.encode_jpeg(generated_image(0, 40, 40), 90))) == 1
+    assert int(orientation(with_exif(9))) == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,14 +63,42 @@ def test_no_orientation_and_impossible_codes_count_as_upright():
 def test_damaged_headers_never_raise(at, junk):
     data = bytearray(with_exif(6))
     data[at : at + len(junk)] = junk
-    assert 1 <= int(ORIENTATION(tf.constant(bytes(data)))) <= 8
-    assert 1 <= int(ORIENTATION(tf.constant(bytes(data[:at])))) <= 8
-
-
-ORIENTATION = tf.function(orientation, [tf.TensorSpec([], tf.string)])
+    assert 1 <= int(orientation(bytes(data))) <= 8
+    assert 1 <= int(orientation(bytes(data[:at]))) <= 8
 
 
 def test_decoded_pixels_equal_ingests_pixels():
     for seed, (height, width) in enumerate([(150, 200), (33, 47), (64, 17)]):
         data = imaging.encode_jpeg(generated_image(seed, height, width), 75)
         np.testing.assert_array_equal(decode(tf.constant(data), 1, 10**6)[0].numpy(), imaging.decode_rgb(data))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.booleans())
+def test_the_graph_reads_headers_as_ingest_does(place, size, zeros):
+    """Damage anywhere in front of the scan: ingest's header reader and the graph agree on what it means."""
+    data = bytearray(with_exif(8))
+    at = 2 + place % (bytes(data).index(b"\xff\xda") - 2)
+    data[at : at + size] = bytes(size) if zeros else bytes((37 * i + at) % 256 for i in range(size))
+    turned, status = FACTS(tf.constant(bytes(data)))
+    try:
+        header = read_header(bytes(data))
+    except DamagedHeaderError as error:
+        # a damaged frame, or none, is left to the decoder, which raises
+        assert int(status) == CORRUPT or "frame" in str(error) or "ends before" in str(error)
+    else:
+        assert int(turned) == header.orientation
+        assert (int(status) == CORRUPT) == (zeroed(bytes(data), header) >= 0)
+
+
+def test_zeroed_sectors_are_refused_by_ingests_rule():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    data = bytearray(imaging.encode_jpeg(noise, 95))
+    assert int(FACTS(tf.constant(bytes(data)))[1]) == OK
+    data[40_000:40_512] = bytes(512)
+    assert int(FACTS(tf.constant(bytes(data)))[1]) == CORRUPT
+
+
+def test_a_progressive_file_with_too_many_scans_is_refused():
+    data = with_exif(1) + b"\xff\xda" * 101
+    assert int(FACTS(tf.constant(data))[1]) == UNSUPPORTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from pipelines.cluster_commands.checks import Check, failed, ok, warning
@@ -36,13 +37,27 @@ def check_kfp(connection: Connection) -> Iterator[Check]:
     except ClusterError as error:
         yield failed(what, str(error), "give --host, or: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80")
         return
-    version = str(health.tag_name or "of unknown version")
+    version = _kfp_version(connection)
     ours = metadata.version("kfp")
     mode = "multi-user" if health.multi_user else "single-user"
-    if version.lstrip("v").startswith("1."):
+    if version.startswith("1."):
         yield failed(what, f"{version}, {mode}", f"the compiled file needs a 2.x server; the client is {ours}")
         return
-    yield ok(what, f"{version}, {mode}; client {ours}")
+    yield ok(what, f"{version or 'version not told'}, {mode}; client {ours}")
+
+
+def _kfp_version(connection: Connection) -> str:
+    """The server's release; only the older path tells it, and not every installation still has that."""
+    client = connection.kfp._healthz_api.api_client
+    try:
+        with api_call("version"):
+            answer = client.call_api(
+                "/apis/v1beta1/healthz", "GET", auth_settings=["Bearer"], _preload_content=False,
+                _return_http_data_only=True,
+            )  # fmt: skip
+            return str(json.loads(answer.data).get("tag_name", "")).lstrip("v")
+    except (ClusterError, AttributeError):
+        return ""
 
 
 def _rights(connection: Connection) -> Iterator[Check]:

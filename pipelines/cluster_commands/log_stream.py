@@ -114,7 +114,8 @@ class PodLog:
 def _stamped(response: Any) -> Iterator[tuple[str, str, bool]]:
     """Time stamp, text, and whether the line came whole."""
     rest = b""
-    for chunk in response.stream(amt=65_536, decode_content=True):
+    # read1 gives what has come so far; `stream` would wait for a full block, and lose it when cut
+    while chunk := response.read1(65_536):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield (*_split(line), True)

@@ -52,7 +52,8 @@ class FakeCluster:
 class Raw:
     """An answer sent as bytes: whole, cut (a promised length that never comes), or none at all."""
 
-    def __init__(self, data=b"", status=200, cut=False, kind="text/plain", headers=None):
+    def __init__(self, data=b"", status=200, cut=False, kind="text/plain", headers=None, chunked=False):
+        self.chunked = chunked
         self.data, self.status, self.cut, self.kind, self.headers = data, status, cut, kind, headers or {}
 
 
@@ -92,12 +93,26 @@ def _handler(fake):
             self.send_header("Content-Type", answer.kind)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
+            if answer.chunked:
+                self._send_chunks(answer)
+                return
             self.send_header("Content-Length", str(len(answer.data) + (100 if answer.cut else 0)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.data)
             if answer.cut:
                 self.close_connection = True
+
+        def _send_chunks(self, answer):
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for at in range(0, len(answer.data), 40):
+                part = answer.data[at : at + 40]
+                self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            if answer.cut:
+                self.close_connection = True
+            else:
+                self.wfile.write(b"0\r\n\r\n")
 
     return Handler
 
@@ -123,13 +138,19 @@ def cluster(monkeypatch, tmp_path):
             }
         )
     )
-    for name in ("KUBERNETES_SERVICE_HOST", "KF_PIPELINES_ENDPOINT", "LESIONFLOW_NAMESPACE", "HTTP_PROXY", "http_proxy"):
+    for name in (
+        "KUBERNETES_SERVICE_HOST",
+        "KF_PIPELINES_ENDPOINT",
+        "LESIONFLOW_NAMESPACE",
+        "HTTP_PROXY",
+        "http_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(config))
     monkeypatch.setenv("LESIONFLOW_KFP_TOKEN", "kfp-token-0123456789")
     monkeypatch.setattr(reading, "DELAYS_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    fake.on("GET", "/apis/v2beta1/healthz", (200, {"multi_user": False, "tag_name": "2.17.0"}))
+    fake.on("GET", "/apis/v2beta1/healthz", (200, {"multi_user": False}))
     yield fake
     server.shutdown()
     server.server_close()
@@ -209,7 +230,10 @@ def pod(step="train", attempt=0, phase="Running", name=None, **more):
             "labels": {"pipeline/runid": RUN, "lesionflow/step": step},
             "annotations": {"workflows.argoproj.io/node-name": more.get("path", f"wf.root.{step}.executor({attempt})")},
         },
-        "spec": {"containers": [{"name": "main", "resources": {"limits": limits}}], "nodeName": more.get("node", "gpu-1")},
+        "spec": {
+            "containers": [{"name": "main", "resources": {"limits": limits}}],
+            "nodeName": more.get("node", "gpu-1"),
+        },
         "status": {
             "phase": phase,
             "conditions": more.get("conditions", []),

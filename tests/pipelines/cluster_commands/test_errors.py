@@ -53,7 +53,7 @@ def test_a_dropped_connection_is_asked_again(cluster, connection, drop):
     assert nodes(connection).items == []
 
 
-def test_no_server_at_all_is_one_clear_line():
+def test_no_server_at_all_is_one_clear_line(cluster):
     with pytest.raises(ClusterError, match="cannot be reached") as caught:
         _ = Connection(host="http://127.0.0.1:1").kfp
     assert "port-forward" in str(caught.value)
@@ -61,7 +61,7 @@ def test_no_server_at_all_is_one_clear_line():
 
 def test_a_redirect_to_a_sign_in_page_is_not_followed(cluster, connection, raw):
     cluster.on("GET", HEALTH, raw(status=302, headers={"Location": "/dex/auth"}))
-    with pytest.raises(ClusterError, match="HTTP 302|sign-in page"):
+    with pytest.raises(ClusterError, match=r"HTTP 302|sign-in page"):
         _ = connection.multi_user
     assert not cluster.requests("GET", "/dex")
 

@@ -38,7 +38,7 @@ def warm_up_head(config: TrainConfig, network: Network, data: SplitData, by_clas
     per_image = example_loss(config.target, config.label_smoothing, network.head.units)
     model.compile(
         keras.optimizers.AdamW(_RATE, weight_decay=config.weight_decay),
-        loss=lambda y, logits: per_image(logits, keras.ops.reshape(y, (-1,))),
+        loss=lambda y, logits: per_image(logits, keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32")),
         jit_compile=False,
     )
     fitted = model.fit(

@@ -124,11 +124,11 @@ class Loop:
             "average": list(self.average.values()),
             "best": self._best,
         }
-        return Checkpoint(self.store.identity, RunState(**vars(self.state)), arrays)
+        return Checkpoint(self.store.identity, _copy(self.state), arrays)
 
     def restore(self, point: Checkpoint) -> None:
         """Puts a snapshot back."""
-        self.state = RunState(**{**vars(point.state), "history": list(point.state.history)})
+        self.state = _copy(point.state)
         self._assign(self.network.classifier.variables, point.arrays["weights"])
         self._assign(self.optimizer.variables, point.arrays["optimizer"])
         self.average.set_values(point.arrays["average"])
@@ -212,3 +212,7 @@ class Loop:
     def _assign(variables: list[Any], values: list[npt.NDArray[np.generic]]) -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def _copy(state: RunState) -> RunState:
+    return RunState(**{**vars(state), "history": list(state.history)})

@@ -1,137 +1,173 @@
-"""Training: records in, a model artifact out."""
+"""Train: from records to the best model, its validation scores, and all that is needed to make it again."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from components.common.artifacts import new_artifact, open_artifact, write_atomic, write_json
-from components.common.class_weight import ClassWeight
-from components.common.decision import sigmoid
-from components.common.errors import DataError
-from components.common.scores import Scores, save_scores
-from components.train.balance import balance_record, label_weights
-from components.train.checkpoint import State, load_state, save_state
+from components.common.artifacts import Artifact, new_artifact, open_artifact, write_atomic, write_json
+from components.common.errors import DataError, TrainingError
+from components.train.augmentation import Augmentation
+from components.train.balance import balance_record, loss_weights
+from components.train.checkpoint import CheckpointStore, identity_of
 from components.train.config import TrainConfig
-from components.train.examples import Examples, load_examples, read_manifest
+from components.train.device import Device, dtype_policy, find_device, log_device
+from components.train.epoch_report import history_csv
+from components.train.feed import TrainFeed
+from components.train.interruption import StopRequest
+from components.train.metrics import ValidationMetrics, validation_metrics
+from components.train.records import SplitData, dx_classes, load_split, read_manifest
+from components.train.reproducibility import environment_record, seed_everything
 
 log = logging.getLogger(__name__)
+
+_NO_RANKING = 0.6  # ROC-AUC; a model that calls everything one class and ranks no better than this is of no use
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished training.
+    """What training made.
 
     Attributes:
-        out: the model artifact.
-        epochs: epochs done.
-        best_epoch: the epoch whose weights were kept, counted from 1.
-        average_precision: its exact average precision on validation.
-        roc_auc: its area under the ROC curve on validation.
+        path: the model artifact.
+        best_epoch: the epoch whose weights it holds.
+        epochs: epochs trained.
+        metrics: of the best epoch, on validation.
     """
 
-    out: Path
-    epochs: int
+    path: Path
     best_epoch: int
-    average_precision: float
-    roc_auc: float
+    epochs: int
+    metrics: ValidationMetrics
+
+    def kfp_metrics(self) -> dict[str, float]:
+        """Finite Python numbers for the Kubeflow UI."""
+        return {
+            "val_average_precision": float(self.metrics.average_precision),
+            "val_roc_auc": float(self.metrics.roc_auc),
+            "best_epoch": float(self.best_epoch),
+        }
 
 
 def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
-    """Trains a model on a records artifact.
+    """Trains a network and writes the model artifact.
+
+    The same command goes on where a stopped or killed run was, from the resume file in
+    `config.checkpoint_dir`, or beside `out` where none is given.
+
+    Args:
+        config: parameters.
+        records: a records artifact.
+        out: folder for the model artifact.
 
     Raises:
-        DataError: unreadable records or weights, or a class that is absent.
-        TrainingError: NaN that could not be recovered, or a constant model.
-        ArtifactError: a checkpoint that belongs to something else.
+        ArtifactError: damaged records, weights that do not fit, or a resume file of another run.
+        ConfigError: a layer name or weights file that does not exist.
+        DataError: a split is empty or holds one class only.
+        StoppedError: SIGTERM; exit code 75, the state is saved.
+        TrainingError: diverged twice, or the model cannot tell the classes apart.
     """
-    source = open_artifact(records, "records")
-    manifest = read_manifest(records)
-    fingerprint = hashlib.sha256(
-        (source.digest + config.model_dump_json(exclude={"checkpoint_dir"})).encode()
-    ).hexdigest()
-    with new_artifact(out, "model", {"records": source.digest}) as folder, _log_file(folder / "train.log"):
-        # TensorFlow takes seconds to import: only now, after everything cheap has been checked
-        from components.train.device import environment_record, prepare_device
-        from components.train.loop import Trainer
-        from components.train.network import build_network
-        from components.train.tensorboard import scalar_writer
+    artifact = open_artifact(records, "records")
+    device = find_device()
+    policy = dtype_policy(config.precision, device.compute_capability)
+    log_device(device, policy)
+    if device.count > 1:
+        log.warning("%d GPUs seen, training uses the first; request one", device.count)
+    with new_artifact(out, "model", {"records": artifact.digest}) as folder, StopRequest() as stop:
+        from components.train.outputs import training_log
 
-        device = prepare_device(config)
-        counts = ClassWeight.from_counts(manifest["splits"]["train"]["label_counts"])
-        train, val = (load_examples(records, split, config.height_width) for split in ("train", "val"))
-        if len(set(val.label.tolist())) < 2:
-            raise DataError(f"{records}: validation holds one class only; split again with more lesions")
-        network = build_network(config, manifest["dx_classes"])
-        checkpoints = Path(config.checkpoint_dir) if config.checkpoint_dir else None
-        write_scalars = scalar_writer(folder / "tensorboard")
-
-        def after_epoch(state: State) -> None:
-            write_scalars(state.history[-1])
-            if checkpoints:
-                save_state(checkpoints, state, fingerprint)
-
-        labels = list(manifest["dx_classes"].values())
-        trainer = Trainer(config, network, train, val, label_weights(config, counts), labels, after_epoch)
-        state = trainer.run((checkpoints and load_state(checkpoints, fingerprint)) or State())
-        _write(folder, config, manifest, network.scoring, trainer.score(val.images), val, state)
-        write_json(folder / "class_weight.json", balance_record(config, counts))
-        write_json(folder / "environment.json", environment_record(device))
-    best = max(state.history, key=lambda row: row["val_average_precision"])
-    return TrainResult(out, state.epoch, best["epoch"], best["val_average_precision"], best["val_roc_auc"])
+        with training_log(folder / "train.log"):
+            return _train(config, artifact, folder, out, device, policy, stop)
 
 
-def _write(
-    folder: Path, config: TrainConfig, manifest: dict[str, Any], model: Any, logit: Any, val: Examples, state: State
-) -> None:
-    model.save(folder / "model.keras")
-    write_json(folder / "training_config.json", {"schema": "lesionflow.training_config/1", **config.model_dump()})
-    write_json(
-        folder / "model.json",
-        {
-            "schema": "lesionflow.model/1",
-            "architecture": config.architecture,
-            "image_size": list(config.height_width),
-            "target": config.target,
-            "record_size": manifest["record_size"],
-            "jpeg_quality": manifest["jpeg_quality"],
-            "parameters": int(model.count_params()),
-        },
-    )
-    write_atomic(folder / "history.csv", history_csv(state.history))
-    scores = Scores(
-        val.image_id, val.lesion_id, val.group_id, val.label, np.asarray(logit, np.float64), sigmoid(logit)
-    )  # fmt: skip
-    save_scores(folder / "val_probs.npz", scores)
-    log.info("kept the weights of average precision %.4f, %d parameters", state.best_value, model.count_params())
+def _train(
+    config: TrainConfig, records: Artifact, folder: Path, out: Path, device: Device, policy: str, stop: StopRequest
+) -> TrainResult:
+    import keras
 
+    from components.train.network import build_network
+    from components.train.outputs import config_record, model_record, save_model, save_validation, tensorboard
 
-def history_csv(history: list[dict[str, Any]]) -> str:
-    """History as CSV, one row an epoch, LF line ends."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return buffer.getvalue()
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Also writes the log into the artifact: a pod's log goes when the pod goes."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
-    logging.getLogger().addHandler(handler)
+    manifest = read_manifest(records.path)
+    classes = dx_classes(manifest)
+    train = load_split(records.path, "train", config.size, config.cache)
+    val = load_split(records.path, "val", config.size, config.cache)
+    for name, data in (("train", train), ("val", val)):
+        _need_both_classes(name, data)
+    identity = identity_of(config, records.digest)
+    # the implicit place never outlives a finished run; a folder the user named is theirs
+    place = config.checkpoint_dir or str(out.with_name(f".{out.name}.resume").absolute())
+    store = CheckpointStore(place, identity, strict=bool(config.checkpoint_dir))
+    start = store.load()
+    seed_everything(config.seed, deterministic=config.deterministic)
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
-        yield
+        network = build_network(config, classes)
+        loop = _loop(config, network, train, val, store, policy, device, tensorboard(folder / "tensorboard"))
+        if start is None and config.head_epochs:
+            from components.train.head import warm_up_head
+
+            warm_up_head(config, network, train, loss_weights(config.class_balance, train.rows.label))
+        logit = loop.run(start, stop)
     finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        keras.config.set_dtype_policy(previous)
+    metrics = validation_metrics(val.rows.label, logit)
+    refuse_constant(metrics, logit)
+    save_model(folder, network, model_record(config, manifest, classes, network))
+    save_validation(folder / "val_probs.npz", val.rows, logit)
+    write_json(folder / "training_config.json", config_record(config, identity))
+    write_json(folder / "class_weight.json", balance_record(config.class_balance, train.rows.label))
+    write_json(folder / "environment.json", environment_record(device, policy))
+    write_atomic(folder / "history.csv", history_csv(loop.state.history))
+    if not config.checkpoint_dir:
+        store.discard()
+    return TrainResult(out, loop.state.best_epoch, loop.state.epoch, metrics)
+
+
+def _loop(
+    config: TrainConfig, network: Any, train: SplitData, val: SplitData, store: CheckpointStore, policy: str,
+    device: Device, watch: Any,
+) -> Any:  # fmt: skip
+    from components.train.average import WeightAverage
+    from components.train.loop import Loop
+    from components.train.steps import make_optimizer, make_train_step
+
+    weights = loss_weights(config.class_balance, train.rows.label)
+    how = Augmentation(
+        config.rotation, config.zoom, config.translation, config.flip, config.brightness, config.contrast
+    )
+    per_image = weights if config.class_balance == "sample_weight" else None
+    feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_workers)
+    optimizer = make_optimizer(config, network, policy)
+    # XLA pays on a GPU; on a CPU it is many times slower, and it has no deterministic mode
+    xla = device.kind == "gpu" and not config.deterministic
+    step = make_train_step(config, network, optimizer, weights, compile_xla=xla)
+    average = WeightAverage(network.classifier.variables, config.average)
+    return Loop(config, network, optimizer, step, feed, val, average, store, watch)
+
+
+def _need_both_classes(name: str, data: SplitData) -> None:
+    malignant = int((data.rows.label == 1).sum())
+    if malignant in (0, len(data.rows)):
+        raise DataError(f"split {name}: {malignant} of {len(data.rows)} images are malignant; both classes are needed")
+
+
+def refuse_constant(metrics: ValidationMetrics, logit: npt.NDArray[np.float64]) -> None:
+    """Refuses a model that says the same of every image.
+
+    Raises:
+        TrainingError: all predictions are one class and the scores hardly rank.
+    """
+    rate = metrics.predicted_positive_rate
+    if rate in (0.0, 1.0) and metrics.roc_auc < _NO_RANKING:
+        name = "benign" if rate == 0.0 else "malignant"
+        raise TrainingError(
+            f"the model calls every validation image {name} (logits {logit.min():.3g} to {logit.max():.3g}, "
+            f"ROC-AUC {metrics.roc_auc:.3f}): train longer, lower learning_rate, or give pretrained weights"
+        )

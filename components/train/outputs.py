@@ -1,0 +1,91 @@
+"""Writes the files of a model artifact, and keeps the log and the TensorBoard scalars while training runs."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts import write_json
+from components.common.decision import sigmoid
+from components.common.scores import Scores, save_scores
+from components.train.config import TrainConfig
+from components.train.epoch_report import COLUMNS
+from components.train.network import Network
+from components.train.records import Rows
+
+MODEL_SCHEMA = "lesionflow.model/1"
+CONFIG_SCHEMA = "lesionflow.training_config/1"
+
+
+def model_record(
+    config: TrainConfig, manifest: Mapping[str, Any], classes: Mapping[str, int], network: Network
+) -> dict[str, Any]:
+    """Content of `model.json`: what serving must know to prepare an image for this network."""
+    return {
+        "schema": MODEL_SCHEMA,
+        "architecture": config.architecture,
+        "image_size": list(config.size),
+        "target": config.target,
+        "classes": list(classes) if config.target == "diagnosis" else [],
+        "record_size": manifest["record_size"],
+        "jpeg_quality": manifest["jpeg_quality"],
+        "parameters": int(network.scorer.count_params()),
+    }
+
+
+def config_record(config: TrainConfig, identity: str) -> dict[str, Any]:
+    """Content of `training_config.json`: every parameter after defaults."""
+    return {"schema": CONFIG_SCHEMA, "identity": identity, "parameters": config.model_dump(mode="json")}
+
+
+def save_validation(path: Path, rows: Rows, logit: npt.NDArray[np.float64]) -> None:
+    """Writes `val_probs.npz`; the probability is the plain sigmoid, calibration comes later."""
+    scores = Scores(rows.image_id, rows.lesion_id, rows.group_id, rows.label, logit, sigmoid(logit))
+    save_scores(path, scores)
+
+
+def save_model(folder: Path, network: Network, record: Mapping[str, Any]) -> None:
+    """Writes `model.keras` and `model.json`."""
+    network.scorer.save(folder / "model.keras")
+    write_json(folder / "model.json", record)
+
+
+@contextmanager
+def training_log(path: Path) -> Iterator[None]:
+    """Copies log lines of this process into `train.log`: a pod's own log goes when the pod goes."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    logger = logging.getLogger("components")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """A watcher that writes each row of history as scalars, one step an epoch."""
+    import tensorflow as tf
+
+    writer = tf.summary.create_file_writer(str(folder))
+
+    def watch(row: dict[str, Any]) -> None:
+        with writer.as_default():
+            for name in COLUMNS[1:]:
+                if math.isfinite(row[name]):
+                    tf.summary.scalar(_tag(name), float(row[name]), step=int(row["epoch"]))
+        writer.flush()
+
+    return watch
+
+
+def _tag(name: str) -> str:
+    return f"validation/{name.removeprefix('val_')}" if name.startswith("val_") else f"training/{name}"

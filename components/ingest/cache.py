@@ -1,0 +1,128 @@
+"""Verdicts of bytes seen before, so that unchanged images cost a hash and no decoding.
+
+Keyed by content: sha256 and the name's suffix, which decides about mislabelled formats. For object storage
+that versions its objects also by URI and version, which saves even the reading. Verdicts come from the
+folder given as `cache` and from the artifact a new one replaces; those of another inspector are not used.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import fields
+from pathlib import Path, PurePath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.common import storage
+from components.common.artifacts import open_artifact, read_json
+from components.common.errors import ArtifactError, LesionflowError
+from components.common.imaging import INSPECTOR, Inspection
+from components.common.storage import StoredObject
+
+log = logging.getLogger(__name__)
+
+_NAMES = tuple(field.name for field in fields(Inspection))
+_FILE = f"inspections-{INSPECTOR}.parquet"
+_VERSIONS = f"versions-{INSPECTOR}.parquet"
+
+
+class Cache:
+    """What is known of bytes and of stored versions; safe for threads (single dict operations)."""
+
+    def __init__(self) -> None:
+        self.inspections: dict[tuple[str, str], Inspection] = {}
+        self.versions: dict[tuple[str, str], str] = {}
+        self.hits = 0
+        self._new = False
+
+    def get(self, sha256: str, name: str) -> Inspection | None:
+        """The verdict on these bytes under a name with this suffix, if it is known."""
+        found = self.inspections.get((sha256, _suffix(name)))
+        if found is not None:
+            self.hits += 1
+        return found
+
+    def by_version(self, item: StoredObject) -> tuple[str, Inspection] | None:
+        """sha256 and verdict of a stored object, if this very version of it was read before."""
+        sha256 = self.versions.get((item.uri, item.version)) if item.version else None
+        found = self.get(sha256, item.name) if sha256 else None
+        return (sha256, found) if sha256 and found else None
+
+    def add(self, item: StoredObject, sha256: str, inspection: Inspection) -> None:
+        """Remembers the verdict on an object's bytes."""
+        key = (sha256, _suffix(item.name))
+        self._new |= key not in self.inspections
+        self.inspections[key] = inspection
+        if item.version:
+            self._new |= self.versions.get((item.uri, item.version)) != sha256
+            self.versions[(item.uri, item.version)] = sha256
+
+    def load(self, folder: str) -> None:
+        """Adds what the cache folder (path or URI) knows; an absent or unreadable one adds nothing."""
+        inspections, versions = _table(folder, _FILE), _table(folder, _VERSIONS)
+        if inspections is not None:
+            keys = zip(inspections["sha256"].to_pylist(), inspections["suffix"].to_pylist(), strict=True)
+            self.inspections.update(zip(keys, _inspections(inspections), strict=True))
+        if versions is not None:
+            keys = zip(versions["uri"].to_pylist(), versions["version"].to_pylist(), strict=True)
+            self.versions.update(zip(keys, versions["sha256"].to_pylist(), strict=True))
+
+    def load_artifact(self, out: Path) -> None:
+        """Adds the verdicts of an index artifact at `out`, if there is a sound one."""
+        if not (out / "index.parquet").is_file():
+            return
+        try:
+            open_artifact(out, "index")
+            if read_json(out / "ingest.json", "lesionflow.ingest/1")["inspector"] != INSPECTOR:
+                return
+            table = pq.read_table(out / "index.parquet", columns=["sha256", "uri", *_NAMES])
+        except (ArtifactError, KeyError, OSError, pa.ArrowException) as error:
+            log.info("the earlier index at %s is not used: %s", out, error)
+            return
+        uris, digests = table["uri"].to_pylist(), table["sha256"].to_pylist()
+        for uri, sha256, inspection in zip(uris, digests, _inspections(table), strict=True):
+            # a verdict about the row, not the bytes, cannot be taken over
+            if sha256 and inspection.verdict in ("ok", "corrupt", "mislabelled", "unsupported"):
+                self.inspections[(sha256, _suffix(uri))] = inspection
+
+    def save(self, folder: str) -> None:
+        """Writes everything known to the cache folder; a failure costs time later, not the run."""
+        if not self._new:
+            return
+        keys = sorted(self.inspections)
+        values = [self.inspections[key] for key in keys]
+        inspections = {"sha256": [key[0] for key in keys], "suffix": [key[1] for key in keys]}
+        inspections |= {name: [getattr(value, name) for value in values] for name in _NAMES}
+        sources = sorted(self.versions)
+        versions = {
+            "uri": [key[0] for key in sources], "version": [key[1] for key in sources],
+            "sha256": [self.versions[key] for key in sources],
+        }  # fmt: skip
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                for name, columns in ((_FILE, inspections), (_VERSIONS, versions)):
+                    pq.write_table(pa.table(columns), Path(scratch) / name)
+                    storage.upload(Path(scratch) / name, storage.join(folder, name))
+        except (LesionflowError, OSError) as error:
+            log.warning("the cache %s could not be written: %s", folder, error)
+
+
+def _table(folder: str, name: str) -> pa.Table | None:
+    try:
+        return pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(folder, name))))
+    except FileNotFoundError:
+        return None
+    except (LesionflowError, OSError, pa.ArrowException) as error:
+        log.warning("the cache %s is not used: %s", storage.join(folder, name), error)
+        return None
+
+
+def _inspections(table: pa.Table) -> list[Inspection]:
+    columns = [table[name].to_pylist() for name in _NAMES]
+    return [Inspection(*values) for values in zip(*columns, strict=True)]
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()

@@ -1,0 +1,104 @@
+"""The check of every image: read, hashed, decoded in full unless the same bytes were decoded before."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from components.common import imaging, storage
+from components.common.errors import LesionflowError
+from components.common.events import progress
+from components.common.imaging import Inspection
+from components.common.storage import StoredObject
+from components.ingest.cache import Cache
+
+log = logging.getLogger(__name__)
+
+_AHEAD = 4  # images in flight per thread: enough to keep threads busy, few enough to keep memory flat
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One image's verdict.
+
+    Attributes:
+        uri: where it was read from; empty if it is missing.
+        size: bytes.
+        sha256: of the bytes, hex; empty if they could not be read.
+        inspection: what the bytes are.
+        copies: further files with the same name and the same bytes.
+    """
+
+    uri: str
+    size: int
+    sha256: str
+    inspection: Inspection
+    copies: int = 0
+
+
+def check_images(candidates: Sequence[list[StoredObject]], cache: Cache, threads: int) -> Iterator[Checked]:
+    """Checks one image for each entry of `candidates`, in order.
+
+    Args:
+        candidates: for each image the files that bear its name; none if it is missing.
+        cache: known verdicts; new ones are added to it.
+        threads: how many images are read at a time.
+    """
+    waiting: deque[Future[Checked]] = deque()
+    with ThreadPoolExecutor(threads) as pool, progress("images", len(candidates)) as bar:
+        for files in candidates:
+            waiting.append(pool.submit(_check, files, cache))
+            if len(waiting) >= threads * _AHEAD:
+                yield waiting.popleft().result()
+                bar.advance()
+        while waiting:
+            yield waiting.popleft().result()
+            bar.advance()
+
+
+def _check(files: list[StoredObject], cache: Cache) -> Checked:
+    if not files:
+        return _lost("", 0, "missing", "no file of this name in any root")
+    first = _check_file(files[0], cache)
+    if len(files) == 1 or not first.sha256:
+        return first
+    others = [_digest(item) for item in files[1:]]
+    if all(digest == first.sha256 for digest in others):
+        return replace(first, copies=len(others))
+    reason = f"{len(files)} files of this name differ: {', '.join(item.uri for item in files)}"
+    return replace(first, inspection=replace(first.inspection, verdict="duplicate_conflict", reason=reason))
+
+
+def _check_file(item: StoredObject, cache: Cache) -> Checked:
+    known = cache.by_version(item)
+    if known is not None:
+        return Checked(item.uri, item.size, known[0], known[1])
+    if item.size > imaging.MAX_BYTES:
+        return _lost(item.uri, item.size, "unsupported", f"{item.size} bytes; at most {imaging.MAX_BYTES} are read")
+    try:
+        data = storage.read_object(item)
+    except FileNotFoundError:
+        return _lost(item.uri, item.size, "missing", "it was listed and is gone")
+    except (LesionflowError, OSError) as error:
+        return _lost(item.uri, item.size, "unreadable", " ".join(str(error).split()))
+    digest = hashlib.sha256(data).hexdigest()
+    inspection = cache.get(digest, item.name)
+    if inspection is None:
+        inspection = imaging.inspect(data, item.name)
+    cache.add(item, digest, inspection)
+    return Checked(item.uri, len(data), digest, inspection)
+
+
+def _digest(item: StoredObject) -> str:
+    try:
+        return hashlib.sha256(storage.read_object(item)).hexdigest()
+    except (LesionflowError, OSError) as error:
+        return f"unreadable: {error}"
+
+
+def _lost(uri: str, size: int, verdict: str, reason: str) -> Checked:
+    return Checked(uri, size, "", Inspection(verdict, reason, ""))

@@ -1,0 +1,261 @@
+"""Reading the metadata table: three known layouts, every value checked, each fault named by row and column.
+
+Rules: spaces around values and an image suffix after an id are dropped; an image id must be a plain file
+name; an image id twice, an age outside 0..120, a one-hot row without exactly one 1 are refused. An unknown
+diagnosis and a lesion with two labels are reported, row by row, as verdicts (`verdicts.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
+
+import pandas as pd
+
+from components.common import storage
+from components.common.errors import DataError
+from components.ingest.columns import RESERVED, Layout, layout_of
+
+MAX_AGE = 120
+_ID = re.compile(r"\w[\w.\- ]{0,199}")
+_BLANK = frozenset({"", "na", "nan", "n/a", "none", "null", "unknown"})
+_BINARY = {"0": "benign", "0.0": "benign", "benign": "benign", "1": "malignant", "1.0": "malignant",
+           "malignant": "malignant"}  # fmt: skip
+_SEX = {"m": "male", "f": "female", "male": "male", "female": "female"}
+_SHOWN = 5
+_TEXT = ("dx_type", "dataset")
+
+Rows = list[list[str]]
+
+
+def read_table(uri: str) -> tuple[pd.DataFrame, list[str]]:
+    """Reads the table at `uri`, or the two at `LABELS,FACTS` (ISIC 2019 keeps them apart).
+
+    Returns:
+        One row an image: row (number in the file), image_id, lesion_id, dx, malignant_label (0, 1 or -1 for
+        "as the policy says"), age, sex, localization, dx_type, dataset, then the table's further columns as
+        text; and notes on what was replaced.
+
+    Raises:
+        DataError: not readable, or values that break the rules; the message names row, column and value.
+    """
+    first, _, second = uri.rpartition(",")
+    if first and not storage.exists(uri):
+        labels, notes = _read(first)
+        facts, more = _read(second)
+        return _joined(labels, facts, first, second), notes + more
+    table, notes = _read(uri)
+    if "dx" not in table:
+        raise DataError(
+            f"{uri}: no column holds a diagnosis; expected dx, label, or one column a diagnosis with 0 and 1"
+        )
+    return _completed(table), notes
+
+
+def _read(uri: str) -> tuple[pd.DataFrame, list[str]]:
+    header, rows = _parse(_text(uri), uri)
+    layout = layout_of(header, uri)
+    return _Checked(uri, header, rows, layout).table()
+
+
+def _text(uri: str) -> str:
+    try:
+        data = storage.read_bytes(uri)
+    except FileNotFoundError:
+        raise DataError(f"{uri}: no such file; expected the metadata table (CSV)") from None
+    except OSError as error:
+        raise DataError(f"{uri}: cannot be read ({error.strerror}); expected the metadata table (CSV)") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{uri}: row {row} is not UTF-8 text (byte {error.start}); save the table as UTF-8") from None
+
+
+def _parse(text: str, source: str) -> tuple[list[str], Rows]:
+    """Header and rows; row i of the result is row i + 2 of the file as a spreadsheet counts."""
+    if "\0" in text:
+        raise DataError(f"{source}: row {text[: text.index(chr(0))].count(chr(10)) + 1} holds a zero byte; not a CSV")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: Rows = []
+    try:
+        for fields in reader:
+            rows.append([field.strip() for field in fields])
+    except csv.Error as error:
+        raise DataError(f"{source}: row {len(rows) + 1} is not CSV ({error}); check its quotes") from None
+    while rows and not any(rows[-1]):
+        rows.pop()
+    if len(rows) < 2:
+        raise DataError(f"{source}: {'no rows below the header' if rows else 'the file is empty'}; expected a table")
+    header = rows[0]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise DataError(
+            f"{source}: the header is not divided by commas ({header[0][:60]!r}); save it as CSV with commas"
+        )
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise DataError(f"{source}: row {number} has {len(row)} values, the header has {len(header)}")
+    return header, rows[1:]
+
+
+class _Checked:
+    """One table's values, checked column by column."""
+
+    def __init__(self, source: str, header: list[str], rows: Rows, layout: Layout) -> None:
+        self.source, self.layout = source, layout
+        self.columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+        self.ours = {ours: name for name, ours in layout.named.items()}
+        self.notes: list[str] = []
+
+    def table(self) -> tuple[pd.DataFrame, list[str]]:
+        ids = self._each("image_id", _image_id, "a plain file name without folders")
+        self._unique(ids)
+        found: dict[str, Sequence[object]] = {"row": range(2, len(ids) + 2), "image_id": ids}
+        if "lesion_id" in self.ours:
+            found["lesion_id"] = self._each("lesion_id", _lesion_id, "text without line breaks")
+        found |= self._diagnoses()
+        if "age" in self.ours:
+            found["age"] = self._each("age", _age, f"a number of years from 0 to {MAX_AGE}, or nothing")
+        if "sex" in self.ours:
+            found["sex"] = self._replaced("sex", lambda text: _SEX.get(text.lower()))
+        if "localization" in self.ours:
+            found["localization"] = [_known(text.lower()) for text in self._column("localization")]
+        for name in _TEXT:
+            if name in self.ours:
+                found[name] = self._column(name)
+        for name in self.layout.extra:
+            key = (
+                name.lower() if name.lower() not in found and name.lower() not in RESERVED else f"table_{name.lower()}"
+            )
+            found[key] = self.columns[name]
+        return pd.DataFrame(found), self.notes
+
+    def _column(self, ours: str) -> list[str]:
+        return self.columns[self.ours[ours]]
+
+    def _each(self, ours: str, read: Callable[[str], object], expected: str) -> list[object]:
+        values, wrong = [], []
+        for number, text in enumerate(self._column(ours), start=2):
+            try:
+                values.append(read(text))
+            except ValueError:
+                wrong.append((number, text))
+        self._refuse(self.ours[ours], wrong, expected)
+        return values
+
+    def _refuse(self, column: str, wrong: list[tuple[int, str]], expected: str) -> None:
+        if wrong:
+            shown = "; ".join(
+                f"row {number}, column {column}: received {text[:80]!r}" for number, text in wrong[:_SHOWN]
+            )
+            more = f" (and {len(wrong) - _SHOWN} more rows)" if len(wrong) > _SHOWN else ""
+            raise DataError(f"{self.source}: {shown}{more}; expected {expected}")
+
+    def _unique(self, ids: Iterable[object]) -> None:
+        seen: dict[object, int] = {}
+        twice = []
+        for number, one in enumerate(ids, start=2):
+            if seen.setdefault(one, number) != number:
+                twice.append((number, f"{one} (also row {seen[one]})"))
+        self._refuse(self.ours["image_id"], twice, "each image id once")
+
+    def _replaced(self, ours: str, read: Callable[[str], str | None]) -> list[str]:
+        """Values read by `read`; blank ones and those it does not know become unknown, the latter with a note."""
+        values, odd = [], []
+        for number, text in enumerate(self._column(ours), start=2):
+            value = read(text)
+            if value is None and text.lower() not in _BLANK:
+                odd.append((number, text))
+            values.append(value or "unknown")
+        if odd:
+            number, text = odd[0]
+            self.notes.append(
+                f"column {self.ours[ours]}: {len(odd)} values are not known and count as unknown, "
+                f"the first in row {number}: {text[:80]!r}"
+            )
+        return values
+
+    def _diagnoses(self) -> dict[str, Sequence[object]]:
+        if self.layout.kind == "facts":
+            return {}
+        if self.layout.kind == "one_hot":
+            return self._one_hot()
+        texts = [text.lower() for text in self._column("dx" if self.layout.kind == "diagnoses" else "label")]
+        binary = self.layout.kind == "label" and all(text in _BINARY for text in texts)
+        if not binary:
+            return {"dx": texts, "malignant_label": [-1] * len(texts)}
+        codes = [_BINARY[text] for text in texts]
+        return {"dx": codes, "malignant_label": [int(code == "malignant") for code in codes]}
+
+    def _one_hot(self) -> dict[str, Sequence[object]]:
+        names, wrong, found = list(self.layout.codes), [], []
+        for number, values in enumerate(zip(*(self.columns[name] for name in names), strict=True), start=2):
+            hot = [name for name, value in zip(names, values, strict=True) if value in ("1", "1.0")]
+            if len(hot) != 1 or any(value not in ("0", "0.0", "1", "1.0") for value in values):
+                wrong.append((number, ",".join(values)))
+            found.append(self.layout.codes[hot[0]] if hot else "")
+        self._refuse("/".join(names), wrong, "exactly one 1 and zeros")
+        return {"dx": found, "malignant_label": [-1] * len(found)}
+
+
+def _joined(labels: pd.DataFrame, facts: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    if "dx" not in labels:
+        raise DataError(f"{first}: no column holds a diagnosis; expected the table with the diagnoses first")
+    absent = labels.loc[~labels["image_id"].isin(facts["image_id"]), "image_id"]
+    if len(absent):
+        raise DataError(
+            f"{second}: no row for image {absent.iloc[0]} ({len(absent)} such images of {first}); "
+            "expected a row for every image"
+        )
+    new = [name for name in facts.columns if name == "image_id" or name not in labels.columns]
+    return _completed(labels.merge(facts[new], on="image_id", how="left", sort=False))
+
+
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    """All our columns in order, absent ones filled, then the table's own."""
+    blank: dict[str, float | str] = {
+        "age": math.nan,
+        "sex": "unknown",
+        "localization": "unknown",
+        "dx_type": "",
+        "dataset": "",
+    }
+    for name, value in blank.items():
+        if name not in table:
+            table[name] = value
+    lesion = table["lesion_id"] if "lesion_id" in table else table["image_id"]
+    table["lesion_id"] = lesion.where(lesion != "", table["image_id"])
+    ours = ["row", "image_id", "lesion_id", "dx", "malignant_label", *blank]
+    return table[ours + [name for name in table.columns if name not in ours]]
+
+
+def _image_id(text: str) -> str:
+    name = PurePath(text)
+    if name.suffix.lower() in storage.IMAGE_SUFFIXES:
+        text = text[: -len(name.suffix)]
+    if not _ID.fullmatch(text) or ".." in text or text.endswith((" ", ".")):
+        raise ValueError
+    return text
+
+
+def _lesion_id(text: str) -> str:
+    if not text.isprintable() or len(text) > 200:
+        raise ValueError
+    return text
+
+
+def _age(text: str) -> float:
+    if text.lower() in _BLANK:
+        return math.nan
+    age = float(text)
+    if not 0 <= age <= MAX_AGE:  # also refuses infinity
+        raise ValueError
+    return age
+
+
+def _known(text: str) -> str:
+    return "unknown" if text in _BLANK else text

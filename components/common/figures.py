@@ -56,6 +56,7 @@ def to_svg(figure: Figure, title: str) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)  # hundredths of a point: a third of the size, same picture
+    # hundredths of a point: a third of the size, same picture; glyph scales need all their digits
+    svg = re.sub(r"scale\([^)]*\)|(\d+\.\d{2})\d+", lambda found: found[1] or found[0], svg)
     label = title.replace("&", "and").replace('"', "'").replace("<", "below")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

@@ -1,13 +1,46 @@
-"""The HTML report."""
+"""The HTML report: one file, no script, no request; opens in a sandboxed frame, prints, fits a phone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from components.common.figures import BENIGN, GRID, MALIGNANT, MODEL, MUTED
+from components.evaluate import figures
 from components.evaluate.analysis import Inputs, Settings
+from components.evaluate.checklist import checklist
+from components.evaluate.curves import roc_and_pr
 from components.evaluate.gate import Verdict
-from components.evaluate.summary import summary_markdown
+from components.evaluate.summary import per_thousand, spell
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_ALARM = "#e0a458"
+_RANKING = (
+    ("ROC-AUC", "roc_auc"),
+    ("Average precision", "average_precision"),
+    ("Average precision above chance", "average_precision_normalised"),
+    ("Partial AUC above sensitivity 0.80 (of 0.2)", "partial_auc"),
+    ("Sensitivity at specificity 0.80", "sensitivity_at_specificity_0.80"),
+    ("Sensitivity at specificity 0.90", "sensitivity_at_specificity_0.90"),
+    ("Sensitivity at specificity 0.95", "sensitivity_at_specificity_0.95"),
+    ("Specificity at sensitivity 0.90", "specificity_at_sensitivity_0.90"),
+    ("Specificity at sensitivity 0.95", "specificity_at_sensitivity_0.95"),
+)
+_DECISION = (
+    ("Sensitivity", "sensitivity", "{:.3f}"),
+    ("Specificity", "specificity", "{:.3f}"),
+    ("Called malignant", "predicted_positive_rate", "{:.3f}"),
+    ("Malignant among those called so (PPV)", "ppv", "{:.3f}"),
+    ("Benign among those cleared (NPV)", "npv", "{:.4f}"),
+    ("Biopsies per cancer found", "number_needed_to_biopsy", "{:.2f}"),
+    ("Accuracy", "accuracy", "{:.3f}"),
+)
+CASE_TITLES = {
+    "missed": ("Surest misses", "Malignant, called benign; lowest probability first."),
+    "false_alarms": ("Surest false alarms", "Benign, called malignant; highest probability first."),
+    "borderline": ("Closest to the threshold", "Where a small change would have decided otherwise."),
+}
 
 
 def report_html(
@@ -17,5 +50,112 @@ def report_html(
     verdicts: Sequence[Verdict],
     context: Mapping[str, Any],
 ) -> str:
-    """report.html."""
-    return f"<!doctype html><html><body><pre>{summary_markdown(metrics, verdicts)}</pre></body></html>"
+    """report.html, from computed numbers; equal inputs give equal bytes."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(spell=_spell, percent=_percent, forest=_forest)
+    thousand = per_thousand(metrics["lesion_level"])
+    return environment.get_template("report.html.j2").render(
+        m=metrics,
+        lesion=metrics["lesion_level"],
+        verdicts=verdicts,
+        failed=[v for v in verdicts if not v.passed],
+        thousand=thousand,
+        colours={
+            "found": MODEL,
+            "missed": MALIGNANT,
+            "alarms": _ALARM,
+            "cleared": GRID,
+            "benign": BENIGN,
+            "muted": MUTED,
+        },
+        ranking=_RANKING,
+        decision=_DECISION,
+        figures=_figures(inputs, settings, metrics, context, thousand),
+        slices=_by_slice(metrics["slices"]),
+        cases=[(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
+        data=context.get("data", {}),
+        training=context.get("training", {}),
+        provenance=_provenance(metrics, context),
+        champion_name=context.get("champion", ""),
+        checklist=checklist(metrics, context),
+    )
+
+
+def _figures(
+    inputs: Inputs,
+    settings: Settings,
+    metrics: Mapping[str, Any],
+    context: Mapping[str, Any],
+    thousand: Mapping[str, int],
+) -> dict[str, str]:
+    both = 0 < metrics["malignant"] < metrics["n"]
+    roc, pr = roc_and_pr(inputs.test, settings.resamples, settings.seed) if both else (None, None)
+    parts = [(thousand["found"], MODEL), (thousand["missed"], MALIGNANT),
+             (thousand["alarms"], _ALARM), (thousand["cleared"], GRID)]  # fmt: skip
+    return {
+        "thousand": figures.thousand_svg(parts, "Of 1,000 lesions: found, missed, false alarms, cleared"),
+        "roc": figures.roc_svg(roc, metrics) if roc else "",
+        "pr": figures.pr_svg(pr, metrics) if pr else "",
+        "histogram": figures.histogram_svg(inputs.test, inputs.policy),
+        "reliability": figures.reliability_svg(metrics, 1.0),
+        "reliability_low": figures.reliability_svg(metrics, 0.1),
+        "sweep": figures.sweep_svg(metrics),
+        "decision_curve": figures.decision_curve_svg(metrics),
+        "training": figures.training_svg(context.get("training", {}).get("history", {})),
+    }
+
+
+def _by_slice(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    names = dict.fromkeys(row["slice"] for row in rows)
+    return [(name, [row for row in rows if row["slice"] == name]) for name in names]
+
+
+def _cases(context: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+    found = context.get("cases", {})
+    return [(name, found[name]) for name in CASE_TITLES if found.get(name)]
+
+
+def _provenance(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    training = context.get("training", {})
+    rows = [("decision policy", str(metrics["policy_id"]))]
+    rows += [(f"{name} artifact", entry["digest"]) for name, entry in sorted(context.get("provenance", {}).items())]
+    split = context.get("data", {}).get("split", {})
+    if split.get("sha256"):
+        rows.append(("split", f"{split['sha256']} ({split.get('recipe')}, seed {split.get('seed')})"))
+    rows += [("test scores", metrics["test_probs_sha256"]), ("validation scores", metrics["val_probs_sha256"])]
+    for part in ("model", "environment"):
+        values = training.get(part) or {}
+        rows += [(f"{part}: {k}", _plain(v)) for k, v in sorted(values.items()) if k != "schema" and _plain(v)]
+    return rows
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    return str(value) if isinstance(value, str | int | float) and value != "" else ""
+
+
+def _spell(value: Mapping[str, Any] | None, form: str = "{:.3f}") -> str:
+    """The value, and its interval in an element of its own, which a phone puts on the next line."""
+    import markupsafe
+
+    text, bracket, interval = spell(value, form).partition(" (")
+    return markupsafe.Markup(f'{text}<span class="ci"> ({interval}</span>' if bracket else text)
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"  # noqa: RUF001  a dash a person reads
+
+
+def _forest(value: Mapping[str, Any], enough: bool) -> str:
+    import markupsafe
+
+    return markupsafe.Markup(figures.interval_svg(value, enough))  # drawn by us from numbers

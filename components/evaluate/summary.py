@@ -30,7 +30,7 @@ def spell(value: Mapping[str, Any] | None, form: str = "{:.3f}") -> str:
 
 
 def per_thousand(metrics: Mapping[str, Any]) -> dict[str, int]:
-    """Of 1,000 such images: cancers, found, missed, false alarms, left in peace; whole numbers that add up."""
+    """Of 1,000 such lesions: cancers, found, missed, false alarms, left in peace; whole numbers that add up."""
     c, n = metrics["confusion"], metrics["n"]
     cancers = round(1000 * (c["tp"] + c["fn"]) / n)
     found = min(cancers, round(1000 * c["tp"] / n))
@@ -46,7 +46,8 @@ def per_thousand(metrics: Mapping[str, Any]) -> dict[str, int]:
 
 def summary_markdown(metrics: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     """summary.md."""
-    k, lesion, slope = per_thousand(metrics), metrics["lesion_level"], metrics["calibration"]["slope"]
+    lesion, slope = metrics["lesion_level"], metrics["calibration"]["slope"]
+    k = per_thousand(lesion)
     point = metrics["threshold"]["operating_point"]
     lines = [
         "# Evaluation",
@@ -54,7 +55,7 @@ def summary_markdown(metrics: Mapping[str, Any], verdicts: Sequence[Verdict]) ->
         f"{metrics['n']} test images of {metrics['lesions']} lesions, {metrics['malignant']} images malignant "
         f"({100 * metrics['prevalence']:.1f} %). Policy `{metrics['policy_id']}`.",
         "",
-        f"Of 1,000 images like these, {k['cancers']} show a cancer: {k['found']} are found and {k['missed']} missed; "
+        f"Of 1,000 lesions like these, {k['cancers']} are cancers: {k['found']} are found and {k['missed']} missed; "
         f"{k['alarms']} benign ones are called malignant.",
         "",
         "| | per image | per lesion |",

@@ -11,9 +11,10 @@ import sys
 import time
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
 from components.common.resampling import group_codes, group_counts
 from components.evaluate.ranking import Ranking
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 RESAMPLES = 2000
 NAMES = ("roc_auc", "average_precision")
@@ -48,15 +49,15 @@ def compare(rows: int, looped: int) -> None:
     ours = time.perf_counter() - started
     if not looped:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"{rows:>9,} rows: {RESAMPLES} resamples {ours:7.2f} s, peak memory {peak:.2f} GB")
+        sys.stdout.write(f"{rows:>9,} rows: {RESAMPLES} resamples {ours:7.2f} s, peak memory {peak:.2f} GB\n")
         return
     started = time.perf_counter()
     expected = baseline(score, label, codes, groups, looped)
     loop = (time.perf_counter() - started) * RESAMPLES / looped
     apart = max(np.abs(drawn[name][:looped] - expected[:, k]).max() for k, name in enumerate(NAMES))
-    print(
+    sys.stdout.write(
         f"{rows:>9,} rows: {RESAMPLES} resamples {ours:7.3f} s, scikit-learn loop {loop:8.2f} s, "
-        f"ratio {loop / ours:6.1f}, largest difference {apart:.1e}"
+        f"ratio {loop / ours:6.1f}, largest difference {apart:.1e}\n"
     )
 
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
 from components.common.artifacts import new_artifact, sha256_file, write_json
 from components.common.decision import Calibrator, DecisionPolicy, sigmoid
 from components.common.scores import Scores, save_scores

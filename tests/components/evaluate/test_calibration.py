@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from components.common.decision import logit_of, sigmoid
-from components.common.reliability import calibration_error, calibration_error_null, equal_mass_bins
-from components.evaluate.calibration import brier_decomposition, calibration_metrics, recalibration
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
+
+from components.common.decision import logit_of, sigmoid
+from components.common.reliability import calibration_error, calibration_error_null, equal_mass_bins
+from components.evaluate.calibration import brier_decomposition, calibration_metrics, recalibration
 
 
 def truth(n, seed, stretch=1.0, shift=0.0):

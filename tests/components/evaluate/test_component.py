@@ -1,10 +1,12 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
+from kfp import dsl
+
 from components.common.errors import GateError
 from components.evaluate.component import evaluate, gate
-from kfp import dsl
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,8 @@ def test_no_value_that_reaches_kfp_is_numpy_or_non_finite(outputs):
 
 
 def test_the_html_output_is_the_report(outputs):
-    with open(outputs["report"].path) as report, open(outputs["evaluation"].path + "/report.html") as kept:
-        assert report.read() == kept.read()
+    kept = Path(outputs["evaluation"].path) / "report.html"
+    assert Path(outputs["report"].path).read_bytes() == kept.read_bytes()
 
 
 def test_the_evaluation_task_succeeds_and_the_gate_task_fails_with_the_numbers(outputs):

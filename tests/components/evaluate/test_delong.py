@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
+
 from components.common.resampling import group_codes
 from components.evaluate.delong import clustered_auc
 from components.evaluate.ranking import Ranking
-from sklearn.metrics import roc_auc_score
 
 
 def plain_delong(label, score):

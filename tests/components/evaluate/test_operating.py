@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from components.common.decision import sigmoid
-from components.common.resampling import group_codes, group_counts
-from components.evaluate import operating
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
+
+from components.common.decision import sigmoid
+from components.common.resampling import group_codes, group_counts
+from components.evaluate import operating
 
 
 def calls_of(scores, thresholds, resamples=20, seed=0):

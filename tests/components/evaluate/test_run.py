@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from components.common.errors import ArtifactError, DataError
 from components.common.scores import load_extra, load_scores
 from components.evaluate.config import EvaluateConfig

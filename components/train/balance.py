@@ -32,9 +32,12 @@ def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float
 
 def balance_record(mode: str, label: npt.NDArray[np.int8]) -> dict[str, Any]:
     """Content of `class_weight.json`: the weights used and the logit offset they cause, for calibration."""
-    weight = ClassWeight(int((label == 0).sum()), int((label == 1).sum()))
+    counts = ClassWeight(int((label == 0).sum()), int((label == 1).sum()))
     used = loss_weights(mode, label)
-    record = {**weight.record(), "mode": mode, "loss_weights": {"0": float(used[0]), "1": float(used[1])}}
-    if mode == "none":
-        record |= {"schema": SCHEMA, "weights": {"0": 1.0, "1": 1.0}, "logit_offset": 0.0}
-    return record
+    return {
+        "schema": SCHEMA,
+        "class_balance": mode,
+        "weights": {"0": float(used[0]), "1": float(used[1])},
+        "counts": {"0": counts.benign, "1": counts.malignant},
+        "logit_offset": 0.0 if mode == "none" else counts.logit_offset,
+    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -25,13 +24,12 @@ from components.common.errors import ArtifactError
 from components.train.config import TrainConfig
 from components.train.schedule import RunState
 
-log = logging.getLogger(__name__)
 SCHEMA = "lesionflow.checkpoint/1"
 NAME = "resume.ckpt"
 Arrays = dict[str, list[npt.NDArray[np.generic]]]
 
 # these change where and how fast a run computes, not what
-_NOT_IDENTITY = frozenset({"checkpoint_dir", "feed_workers", "cache"})
+_NOT_IDENTITY = frozenset({"checkpoint_dir", "feed_threads", "cache"})
 
 
 @dataclass(frozen=True)
@@ -58,19 +56,20 @@ def identity_of(config: TrainConfig, records_digest: str) -> str:
 class CheckpointStore:
     """One resume file in a folder or under a URI."""
 
-    def __init__(self, place: str, identity: str, *, strict: bool) -> None:
+    def __init__(self, place: str, identity: str) -> None:
         """Prepares a store.
 
         Args:
-            place: folder or URI.
+            place: folder or URI; empty keeps nothing.
             identity: of this run.
-            strict: refuse another run's file; otherwise start afresh and replace it.
         """
-        self.place, self.identity, self.strict = place, identity, strict
-        self.uri = storage.join(place, NAME)
+        self.place, self.identity = place, identity
+        self.uri = storage.join(place, NAME) if place else ""
 
     def save(self, state: RunState, arrays: Arrays) -> None:
         """Replaces the resume file."""
+        if not self.place:
+            return
         data = _pack(Checkpoint(self.identity, state, arrays))
         if storage.is_local(self.place):
             folder = storage.local_path(self.place)
@@ -88,27 +87,15 @@ class CheckpointStore:
         Raises:
             ArtifactError: it is damaged, or belongs to other records or another configuration.
         """
-        if not storage.exists(self.uri):
+        if not self.place or not storage.exists(self.uri):
             return None
         checkpoint = _unpack(storage.read_bytes(self.uri), self.uri)
-        if checkpoint.identity == self.identity:
-            return checkpoint
-        message = (
-            f"{self.uri}: belongs to records and configuration {checkpoint.identity}, this run is {self.identity}; "
-            "give another checkpoint_dir, or remove the file to start afresh"
-        )
-        if self.strict:
-            raise ArtifactError(message)
-        log.warning("%s: of another run, starting afresh", self.uri)
-        return None
-
-    def discard(self) -> None:
-        """Removes a local resume file and its folder; what lies in object storage stays."""
-        if storage.is_local(self.place):
-            folder = storage.local_path(self.place)
-            (folder / NAME).unlink(missing_ok=True)
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        if checkpoint.identity != self.identity:
+            raise ArtifactError(
+                f"{self.uri}: belongs to records and configuration {checkpoint.identity}, this run's are "
+                f"{self.identity}; choose another checkpoint_dir, or remove the file to start anew"
+            )
+        return checkpoint
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:

@@ -38,9 +38,9 @@ def train(
     from components.train.config import TrainConfig
     from components.train.run import run
 
-    asked = {"architecture": architecture, "weights": weights, "image_size": image_size, "epochs": epochs,
-             "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, **options}  # fmt: skip
+    named = {"architecture": architecture, "weights": weights, "image_size": image_size, "epochs": epochs}
+    rest = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     with step_session("train"):
-        result = run(TrainConfig.parse(asked), Path(records.path), Path(model.path))
-    for name, value in result.kfp_metrics().items():
-        metrics.log_metric(name, value)
+        result = run(TrainConfig.parse({**options, **named, **rest}), Path(records.path), Path(model.path))
+        for name in ("average_precision", "roc_auc", "best_epoch", "epochs"):
+            metrics.log_metric(name, float(getattr(result, name)))

@@ -1,121 +1,110 @@
-"""Parameters of the train step. Importable without TensorFlow."""
+"""Parameters of training; every one is written to `training_config.json` after defaults."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.common.config import StepConfig
-from components.train.registry import BACKBONES, backbone
+from components.train.registry import BACKBONES
 
-_SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
-_PLATEAU_ONLY = ("plateau_factor", "plateau_patience")
-_COSINE_ONLY = ("warmup_epochs",)
+_SIZE = re.compile(r"^([1-9][0-9]{1,3})x([1-9][0-9]{1,3})$")
 
 
 class TrainConfig(StepConfig):
-    """What is trained, on which view of the records, and how."""
+    """How a model is trained."""
 
-    architecture: str = Field("efficientnet_lite0", description=f"backbone: {', '.join(BACKBONES)}")
-    alpha: float = Field(1.0, description="width of mobilenet_v2: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4", gt=0, le=2)
-    weights: str = Field("none", description="pretrained weights: imagenet, none, a file or a gs:// or s3:// URI")
-    image_size: str = Field("224x224", description="height x width in pixels, such as 144x192")
+    architecture: str = Field("efficientnet_lite0", description="backbone: one of " + ", ".join(BACKBONES))
+    weights: str = Field("none", description="pretrained weights: imagenet (downloaded by Keras), none, a path, a URI")
+    image_size: str = Field("224x224", description="HEIGHTxWIDTH in pixels that the network sees")
     target: Literal["binary", "diagnosis"] = Field(
-        "diagnosis", description="binary: one logit; diagnosis: softmax whose malignant mass is summed"
+        "binary", description="one malignant logit, or all diagnoses with the malignant mass summed"
     )
+    epochs: int = Field(20, ge=1, le=1000, description="most epochs")
+    batch_size: int = Field(32, ge=1, le=4096, description="images per step, over all devices")
+    learning_rate: float = Field(4e-4, gt=0, le=1, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay; not on biases and norms")
+    schedule: Literal["cosine", "plateau"] = Field("cosine", description="course of the learning rate")
+    warmup_epochs: float = Field(0.5, ge=0, description="epochs of linear warm-up before the cosine")
+    plateau_factor: float | None = Field(
+        None, gt=0, lt=1, description="plateau schedule: multiplies the rate after plateau_patience epochs (0.5)"
+    )
+    plateau_patience: int | None = Field(None, ge=1, description="plateau schedule: epochs without a better AP (2)")
+    early_stopping_patience: int = Field(5, ge=0, description="epochs without a better AP before the end; 0: never")
     class_balance: Literal["class_weight", "sample_weight", "none"] = Field(
-        "class_weight", description="weight of the malignant class in the loss: by class, by image, or none"
+        "class_weight", description="how the rarer class is weighted"
     )
-    label_smoothing: float = Field(0.0, description="share of the target spread over all classes", ge=0, lt=0.5)
-    dropout: float = Field(0.2, description="dropout before the last layer", ge=0, lt=1)
-
-    epochs: int = Field(20, description="most epochs; early stopping may end before", ge=1, le=10_000)
-    batch_size: int = Field(32, description="images a step, over all GPUs", ge=1, le=65_536)
-    learning_rate: float = Field(4e-4, description="peak learning rate of AdamW", gt=0, le=1)
-    weight_decay: float = Field(0.02, description="AdamW's decoupled weight decay of kernels", ge=0, le=1)
-    schedule: Literal["cosine", "plateau"] = Field(
-        "cosine", description="cosine to zero with warm-up, or lower on a plateau of average precision"
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = Field(
+        "auto", description="auto: bfloat16 from compute capability 8.0, float16 on 7.x, else float32"
     )
-    warmup_epochs: float = Field(0.3, description="epochs of linear warm-up (cosine)", ge=0)
-    plateau_factor: float = Field(0.5, description="learning rate factor on a plateau", gt=0, lt=1)
-    plateau_patience: int = Field(2, description="epochs without a better average precision until then", ge=1)
-    early_stopping: int = Field(
-        5, description="epochs without a better average precision until the end; 0 is off", ge=0
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the head")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of each label spread over all classes")
+    freeze_until: str = Field("", description="name of the first layer of the backbone that is trained; empty: all are")
+    augment_rotation: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees")
+    augment_zoom: float = Field(0.15, ge=0, lt=1, description="largest zoom in or out, share")
+    augment_shift: float = Field(0.05, ge=0, lt=0.5, description="largest shift, share of the side")
+    augment_brightness: float = Field(0.1, ge=0, lt=1, description="largest change of brightness, share")
+    augment_contrast: float = Field(0.1, ge=0, lt=1, description="largest change of contrast, share")
+    augment_flip: bool = Field(True, description="mirror half of the images")
+    seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of weights, order, augmentation and dropout")
+    deterministic: bool = Field(False, description="ops with reproducible results, slower")
+    checkpoint_dir: str = Field(
+        "", description="folder or URI that survives the pod: training resumes from there; empty: the cluster's, or off"
     )
     average: float = Field(
-        0.0, description="decay of an exponential moving average of the weights, per 4 steps; 0 is off", ge=0, lt=1
+        0.0, ge=0, lt=1, description="decay of a moving average of the weights, taken every 4 steps; 0: off"
     )
-    head_epochs: int = Field(0, description="first train the head alone so long, on features computed once", ge=0)
-    freeze_until: str = Field("", description="keep layers up to this one as they are; all = the whole backbone")
-
-    rotation: float = Field(180.0, description="augmentation: largest rotation in degrees", ge=0, le=180)
-    zoom: float = Field(0.2, description="augmentation: scale 1/(1+zoom) to 1+zoom", ge=0, le=2)
-    translation: float = Field(0.05, description="augmentation: largest shift, as a share of the side", ge=0, le=0.5)
-    flip: bool = Field(True, description="augmentation: mirror in both directions")
-    brightness: float = Field(0.06, description="augmentation: largest shift, as a share of 255", ge=0, le=0.5)
-    contrast: float = Field(0.15, description="augmentation: contrast 1-c to 1+c", ge=0, lt=1)
+    head_epochs: int = Field(
+        0, ge=0, le=1000, description="epochs of the head alone before all else, on features computed once"
+    )
     cache: Literal["auto", "memory", "stream"] = Field(
-        "auto", description="keep decoded images in memory, decode on the way, or whichever fits"
+        "auto", description="decoded images: kept in memory, decoded when needed, or in memory if they fit"
     )
-    feed_workers: int = Field(
-        0, description="threads that prepare batches; 0 for one less than the cores", ge=0, le=256
-    )
+    feed_threads: int = Field(0, ge=0, le=256, description="threads that make batches; 0: one less than the cores")
 
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto: bfloat16 on compute capability 8.0+, float16 on 7.x, else float32"
-    )
-    seed: int = Field(42, description="seed of everything random", ge=0, le=2**31 - 1)
-    deterministic: bool = Field(False, description="equal runs give equal bits, somewhat slower")
-    checkpoint_dir: str = Field("", description="folder or URI for resume files; empty: beside the output")
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, value: str) -> str:
+        if value not in BACKBONES:
+            raise ValueError(f"allowed: one of {', '.join(BACKBONES)}")
+        return value
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        height, _, width = self.image_size.partition("x")
-        return int(height), int(width)
+    @field_validator("image_size")
+    @classmethod
+    def _readable_size(cls, value: str) -> str:
+        found = _SIZE.match(value)
+        if not found or not all(32 <= int(side) <= 1024 for side in found.groups()):
+            raise ValueError("allowed: HEIGHTxWIDTH in pixels, each 32 to 1024, such as 144x192")
+        return value
 
     @model_validator(mode="after")
-    def _model(self) -> Self:
-        line = backbone(self.architecture)
-        if not _SIZE.fullmatch(self.image_size) or min(self.size) < line.smallest:
+    def _no_contradiction(self) -> TrainConfig:
+        if self.schedule == "cosine":
+            for name in ("plateau_factor", "plateau_patience"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name}: received {getattr(self, name)} together with schedule cosine; allowed: "
+                        f"{name} with schedule plateau, or neither"
+                    )
+        elif "warmup_epochs" in self.model_fields_set and self.warmup_epochs:
             raise ValueError(
-                f"image_size: received {self.image_size!r}; allowed: height x width such as 144x192, "
-                f"each at least {line.smallest} for {self.architecture}"
+                f"warmup_epochs: received {self.warmup_epochs:g} together with schedule plateau; allowed: "
+                "warmup_epochs with schedule cosine, or neither"
             )
-        if line.widths and self.alpha not in line.widths:
-            raise ValueError(f"alpha: received {self.alpha:g}; {self.architecture} has {_listed(line.widths)}")
-        if not line.widths and self.alpha != 1.0:
-            raise ValueError(f"alpha: received {self.alpha:g}; {self.architecture} has one width, leave it at 1")
-        if self.weights == "imagenet" and not line.imagenet:
+        if self.warmup_epochs >= self.epochs and self.schedule == "cosine":
             raise ValueError(
-                f"weights: received 'imagenet' with architecture {self.architecture!r}; nothing can be downloaded for "
-                "it: give a file or none"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _known_pairs(self) -> Self:
-        other = _PLATEAU_ONLY if self.schedule == "cosine" else _COSINE_ONLY
-        clash = [name for name in other if self._changed(name)]
-        if clash:
-            raise ValueError(
-                f"{clash[0]} and schedule: received {clash[0]} {getattr(self, clash[0])!r} with schedule "
-                f"{self.schedule!r}; {clash[0]} counts only with schedule "
-                f"{'plateau' if self.schedule == 'cosine' else 'cosine'!r}"
+                f"warmup_epochs: received {self.warmup_epochs:g} with epochs {self.epochs}; allowed: less than epochs"
             )
         if self.freeze_until and self.weights == "none":
             raise ValueError(
-                f"freeze_until and weights: received freeze_until {self.freeze_until!r} with weights 'none'; "
-                "random layers are not worth keeping: give weights"
+                f"freeze_until: received {self.freeze_until!r} with weights none; allowed: pretrained weights only"
             )
         return self
 
-    def _changed(self, name: str) -> bool:
-        # a record of all parameters names every one of them: only a value that differs was meant
-        return name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """Height and width in pixels that the network sees."""
+        height, width = self.image_size.split("x")
+        return int(height), int(width)

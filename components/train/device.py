@@ -52,10 +52,10 @@ def find_device() -> Device:
 
 
 def dtype_policy(precision: str, capability: tuple[int, int]) -> str:
-    """The Keras dtype policy for a precision parameter on a device.
+    """The Keras dtype policy for `precision` on a device.
 
     Args:
-        precision: auto, float32, bfloat16 or float16.
+        precision: auto, float32, mixed_bfloat16 or mixed_float16.
         capability: compute capability of the GPU; (0, 0) on a CPU.
 
     Returns:
@@ -63,8 +63,8 @@ def dtype_policy(precision: str, capability: tuple[int, int]) -> str:
     """
     if precision == "auto":
         # tensor cores know bfloat16 from Ampere (8.0) on, float16 from Volta (7.0) on; a CPU gains nothing
-        precision = "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
-    return "float32" if precision == "float32" else f"mixed_{precision}"
+        return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
+    return precision
 
 
 def log_device(device: Device, policy: str) -> None:

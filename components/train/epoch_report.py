@@ -12,13 +12,13 @@ from components.train.metrics import ValidationMetrics
 
 log = logging.getLogger(__name__)
 
-_NEARLY_ONE_CLASS = 0.01
 _WAIT_WARNING = 0.10
 COLUMNS = (
-    "epoch", "lr", "loss", "val_average_precision", "val_roc_auc", "val_sensitivity", "val_specificity",
-    "val_predicted_positive_rate", "val_prevalence", "val_true_positive", "val_false_negative",
-    "val_false_positive", "val_true_negative", "images_per_s", "data_wait", "seconds", "memory_peak_bytes",
+    "epoch", "learning_rate", "loss", "val_average_precision", "val_roc_auc", "val_sensitivity", "val_specificity",
+    "val_predicted_positive_rate", "val_prevalence", "tp", "fp", "tn", "fn", "one_class", "seconds", "images_per_s",
+    "data_wait", "memory_peak_mb",
 )  # fmt: skip
+MACHINE_COLUMNS = ("seconds", "images_per_s", "data_wait", "memory_peak_mb")
 
 
 def history_row(
@@ -31,10 +31,10 @@ def history_row(
     waited: float,
     peak: int,
 ) -> dict[str, Any]:
-    """One row of `history.csv`; the last four columns are about this machine, not about the result."""
+    """One row of `history.csv`; `MACHINE_COLUMNS` are about this machine, not about the result."""
     return {
         "epoch": epoch,
-        "lr": lr,
+        "learning_rate": lr,
         "loss": loss,
         "val_average_precision": metrics.average_precision,
         "val_roc_auc": metrics.roc_auc,
@@ -42,14 +42,15 @@ def history_row(
         "val_specificity": metrics.specificity,
         "val_predicted_positive_rate": metrics.predicted_positive_rate,
         "val_prevalence": metrics.prevalence,
-        "val_true_positive": metrics.true_positive,
-        "val_false_negative": metrics.false_negative,
-        "val_false_positive": metrics.false_positive,
-        "val_true_negative": metrics.true_negative,
-        "images_per_s": images / max(seconds, 1e-9),
-        "data_wait": waited / max(seconds, 1e-9),
-        "seconds": seconds,
-        "memory_peak_bytes": peak,
+        "tp": metrics.tp,
+        "fp": metrics.fp,
+        "tn": metrics.tn,
+        "fn": metrics.fn,
+        "one_class": metrics.one_class,
+        "seconds": round(seconds, 2),
+        "images_per_s": round(images / max(seconds, 1e-9), 2),
+        "data_wait": round(waited / max(seconds, 1e-9), 4),
+        "memory_peak_mb": round(peak / 2**20),
     }
 
 
@@ -67,18 +68,16 @@ def block(row: Mapping[str, Any], epochs: int, best: float, best_epoch: int) -> 
     mark = "best so far" if best_epoch == row["epoch"] else f"best {best:.4f} in epoch {best_epoch}"
     return "\n".join(
         [
-            f"epoch {row['epoch']} of {epochs}   learning rate {row['lr']:.3g}   loss {row['loss']:.4f}   "
+            f"epoch {row['epoch']} of {epochs}   learning rate {row['learning_rate']:.3g}   loss {row['loss']:.4f}   "
             f"{row['seconds']:.0f} s",
             f"  validation: average precision {row['val_average_precision']:.4f} ({mark})   "
             f"ROC-AUC {row['val_roc_auc']:.4f}",
             "  at probability 1/2   said benign   said malignant",
-            f"    benign           {row['val_true_negative']:>13}{row['val_false_positive']:>17}"
-            f"   specificity {row['val_specificity']:.3f}",
-            f"    malignant        {row['val_false_negative']:>13}{row['val_true_positive']:>17}"
-            f"   sensitivity {row['val_sensitivity']:.3f}",
+            f"    benign           {row['tn']:>13}{row['fp']:>17}   specificity {row['val_specificity']:.3f}",
+            f"    malignant        {row['fn']:>13}{row['tp']:>17}   sensitivity {row['val_sensitivity']:.3f}",
             f"  said malignant {row['val_predicted_positive_rate']:.1%}, prevalence {row['val_prevalence']:.1%}   "
             f"{row['images_per_s']:.1f} images/s   data wait {row['data_wait']:.1%}   "
-            f"memory peak {row['memory_peak_bytes'] / 2**30:.2f} GiB",
+            f"memory peak {row['memory_peak_mb']:,} MB",
         ]
     )
 
@@ -86,8 +85,8 @@ def block(row: Mapping[str, Any], epochs: int, best: float, best_epoch: int) -> 
 def log_epoch(row: Mapping[str, Any], epochs: int, best: float, best_epoch: int) -> None:
     """Logs the block and what a person should worry about."""
     log.info("%s", block(row, epochs, best, best_epoch))
-    rate = row["val_predicted_positive_rate"]
-    if min(rate, 1 - rate) < _NEARLY_ONE_CLASS:
+    if row["one_class"]:
+        rate = row["val_predicted_positive_rate"]
         name = "benign" if rate < 0.5 else "malignant"
         log.warning("(almost) every validation image is called %s (%.1f %% malignant)", name, 100 * rate)
     if row["data_wait"] > _WAIT_WARNING:

@@ -51,7 +51,7 @@ class TrainFeed:
         seed: int,
         how: Augmentation,
         weight: npt.NDArray[np.float32] | None = None,
-        workers: int = 0,
+        threads: int = 0,
     ) -> None:
         """Prepares a feed; threads start with the first epoch.
 
@@ -61,12 +61,12 @@ class TrainFeed:
             seed: decides order and augmentation.
             how: augmentation.
             weight: (2,) loss weight by label, put beside each image; None for none.
-            workers: threads; 0 for one less than the cores, at least one.
+            threads: how many make batches; 0 for one less than the cores, at least one.
         """
         self.data, self.seed, self.how, self.weight = data, seed, how, weight
         self.batch_size = min(batch_size, len(data.rows))
         self.steps = len(data.rows) // self.batch_size
-        self.workers = workers or max(1, (os.cpu_count() or 2) - 1)
+        self.threads = threads or max(1, (os.cpu_count() or 2) - 1)
         self.waited = 0.0
         cv2.setNumThreads(1)  # each batch has a thread of its own
 
@@ -79,11 +79,11 @@ class TrainFeed:
         order = self.order(epoch)
         steps = iter(range(first_step, self.steps))
         pending: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="feed")
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="feed")
         try:
             for step in steps:
                 pending.append(pool.submit(self._batch, epoch, order, step))
-                if len(pending) >= _AHEAD * self.workers:
+                if len(pending) >= _AHEAD * self.threads:
                     break
             while pending:
                 started = time.perf_counter()

@@ -10,25 +10,25 @@ from typing import Any
 
 import keras
 
-from components.train.registry import Preprocessing
+from components.train.registry import Contract
 
 CAFFE_BGR_MEAN = (103.939, 116.779, 123.68)  # of ImageNet, in the channel order of the caffe weights
 _LITE_MEAN, _LITE_SCALE = 127.0, 128.0
 
 
-def preprocess(images: Any, kind: Preprocessing) -> Any:
+def preprocess(images: Any, contract: Contract) -> Any:
     """Maps RGB 0..255 [n, h, w, 3] to what a backbone expects.
 
     Args:
         images: symbolic or real tensor.
-        kind: raw, caffe, tf or lite, see `registry`.
+        contract: raw, caffe, minus_one_to_one or lite, see `registry`.
     """
-    if kind == "raw":
+    if contract == "raw":
         return images
-    if kind == "caffe":
+    if contract == "caffe":
         bgr = keras.ops.flip(images, axis=-1)
         return _rescaling(1.0, [-mean for mean in CAFFE_BGR_MEAN])(bgr)
-    if kind == "tf":
+    if contract == "minus_one_to_one":
         return _rescaling(1 / 127.5, -1.0)(images)
     return _rescaling(1 / _LITE_SCALE, -_LITE_MEAN / _LITE_SCALE)(images)
 

@@ -178,8 +178,12 @@ class Loop:
         point = self.snapshot()
         self.store.save(point.state, point.arrays)
         raise StoppedError(
-            f"stopped by SIGTERM in epoch {self.state.epoch + 1} after step {self.state.step}; the state is in "
-            f"{self.store.uri}: run the same command to go on"
+            f"stopped by SIGTERM in epoch {self.state.epoch + 1} after step {self.state.step}; "
+            + (
+                f"run the same command to go on from {self.store.uri}"
+                if self.store.uri
+                else "no checkpoint_dir was given"
+            )
         )
 
     def _judge(self, logits: npt.NDArray[np.float64], loss: float, seconds: float, lr: float, images: int = 0) -> None:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
 
+_ALMOST = 0.02
+
 
 @dataclass(frozen=True)
 class ValidationMetrics:
@@ -18,43 +20,48 @@ class ValidationMetrics:
     Attributes:
         average_precision: step sum over distinct scores, ties grouped.
         roc_auc: share of malignant-benign pairs in the right order, ties half.
-        true_positive: malignant and predicted so.
-        false_negative: malignant, missed.
-        false_positive: benign, predicted malignant.
-        true_negative: benign and predicted so.
+        tp: malignant and predicted so.
+        fn: malignant, missed.
+        fp: benign, predicted malignant.
+        tn: benign and predicted so.
     """
 
     average_precision: float
     roc_auc: float
-    true_positive: int
-    false_negative: int
-    false_positive: int
-    true_negative: int
+    tp: int
+    fn: int
+    fp: int
+    tn: int
 
     @property
     def sensitivity(self) -> float:
         """TP / (TP + FN)."""
-        return self.true_positive / max(1, self.true_positive + self.false_negative)
+        return self.tp / max(1, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
         """TN / (TN + FP)."""
-        return self.true_negative / max(1, self.true_negative + self.false_positive)
+        return self.tn / max(1, self.tn + self.fp)
 
     @property
     def n(self) -> int:
         """Images."""
-        return self.true_positive + self.false_negative + self.false_positive + self.true_negative
+        return self.tp + self.fn + self.fp + self.tn
 
     @property
     def predicted_positive_rate(self) -> float:
         """Share of images predicted malignant."""
-        return (self.true_positive + self.false_positive) / self.n
+        return (self.tp + self.fp) / self.n
+
+    @property
+    def one_class(self) -> bool:
+        """Whether (almost) every image is called the same."""
+        return not _ALMOST < self.predicted_positive_rate < 1 - _ALMOST
 
     @property
     def prevalence(self) -> float:
         """Share of images that are malignant."""
-        return (self.true_positive + self.false_negative) / self.n
+        return (self.tp + self.fn) / self.n
 
 
 def validation_metrics(label: Labels, logit: Floats) -> ValidationMetrics:
@@ -68,10 +75,10 @@ def validation_metrics(label: Labels, logit: Floats) -> ValidationMetrics:
     return ValidationMetrics(
         average_precision=average_precision(label, logit),
         roc_auc=roc_auc(label, logit),
-        true_positive=int((positive & predicted).sum()),
-        false_negative=int((positive & ~predicted).sum()),
-        false_positive=int((~positive & predicted).sum()),
-        true_negative=int((~positive & ~predicted).sum()),
+        tp=int((positive & predicted).sum()),
+        fn=int((positive & ~predicted).sum()),
+        fp=int((~positive & predicted).sum()),
+        tn=int((~positive & ~predicted).sum()),
     )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 
 from components.common.errors import DataError
-from components.train.backbones import build_backbone, freeze
+from components.train.backbones import build_backbone, freeze_before
 from components.train.config import TrainConfig
 from components.train.inputs import preprocess
-from components.train.registry import backbone
+from components.train.registry import BACKBONES
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,13 @@ def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
     Raises:
         DataError: the diagnosis target without diagnoses of both labels.
     """
-    line = backbone(config.architecture)
-    base = build_backbone(line, config.size, config.alpha, config.weights)
-    frozen = freeze(base, config.freeze_until)
-    if frozen:
+    base = build_backbone(config.architecture, config.height_width, config.weights)
+    if config.freeze_until:
+        frozen = freeze_before(base, config.freeze_until)
         log.info("%d of %d layers of the backbone stay as they are", frozen, len(base.layers))
-    images = keras.Input((*config.size, 3), name="images", dtype="float32")
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base(preprocess(images, line.preprocessing)))
+    images = keras.Input((*config.height_width, 3), name="images", dtype="float32")
+    prepared = preprocess(images, BACKBONES[config.architecture].contract)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base(prepared))
     dropped = keras.layers.Dropout(config.dropout, seed=config.seed, name="dropout")(pooled)
     width = len(classes) if config.target == "diagnosis" else 1
     # float32, or the logits of a confident network collapse onto a few values under mixed precision

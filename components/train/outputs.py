@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from components.common.artifacts import write_json
 from components.common.decision import sigmoid
 from components.common.scores import Scores, save_scores
 from components.train.config import TrainConfig
-from components.train.epoch_report import COLUMNS
 from components.train.network import Network
 from components.train.records import Rows
 
@@ -31,7 +29,7 @@ def model_record(
     return {
         "schema": MODEL_SCHEMA,
         "architecture": config.architecture,
-        "image_size": list(config.size),
+        "image_size": list(config.height_width),
         "target": config.target,
         "classes": list(classes) if config.target == "diagnosis" else [],
         "record_size": manifest["record_size"],
@@ -40,9 +38,9 @@ def model_record(
     }
 
 
-def config_record(config: TrainConfig, identity: str) -> dict[str, Any]:
+def config_record(config: TrainConfig) -> dict[str, Any]:
     """Content of `training_config.json`: every parameter after defaults."""
-    return {"schema": CONFIG_SCHEMA, "identity": identity, "parameters": config.model_dump(mode="json")}
+    return {"schema": CONFIG_SCHEMA, **config.model_dump(mode="json")}
 
 
 def save_validation(path: Path, rows: Rows, logit: npt.NDArray[np.float64]) -> None:
@@ -69,23 +67,3 @@ def training_log(path: Path) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
-
-
-def tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
-    """A watcher that writes each row of history as scalars, one step an epoch."""
-    import tensorflow as tf
-
-    writer = tf.summary.create_file_writer(str(folder))
-
-    def watch(row: dict[str, Any]) -> None:
-        with writer.as_default():
-            for name in COLUMNS[1:]:
-                if math.isfinite(row[name]):
-                    tf.summary.scalar(_tag(name), float(row[name]), step=int(row["epoch"]))
-        writer.flush()
-
-    return watch
-
-
-def _tag(name: str) -> str:
-    return f"validation/{name.removeprefix('val_')}" if name.startswith("val_") else f"training/{name}"

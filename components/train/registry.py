@@ -1,16 +1,15 @@
-"""The backbones by name, one line each. Importable without TensorFlow: parameters are checked with it.
+"""The backbones by name: how each is built, what it wants as input, at which size it was trained.
 
-`preprocessing` is what the backbone wants its input to be; the model does it inside (`inputs.py`):
-raw = RGB 0..255 (the network rescales itself), caffe = BGR minus the ImageNet mean, tf = -1..1,
-lite = (x - 127) / 128.
+A table without TensorFlow, so that a pipeline can validate an architecture before anything heavy runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-Preprocessing = Literal["raw", "caffe", "tf", "lite"]
+# What a backbone's first weights expect of RGB 0..255; `components.train.inputs` builds it.
+Contract = Literal["raw", "minus_one_to_one", "caffe", "lite"]
 
 
 @dataclass(frozen=True)
@@ -18,47 +17,34 @@ class Backbone:
     """One line of the registry.
 
     Attributes:
-        name: as in `--architecture`.
-        preprocessing: what the convolutional part expects.
-        builder: class of `keras.applications`, or the name of a module of ours.
-        imagenet: Keras can download ImageNet weights for it.
-        widths: allowed values of `alpha`; empty where the width is fixed.
-        smallest: smallest side of an image in pixels.
+        factory: class or function name in `keras.applications`, or a builder of this package.
+        contract: the input its ImageNet weights were trained with.
+        size: side in pixels of the images it was trained on.
+        options: further arguments of the factory.
+        own: built in this package instead of `keras.applications`.
     """
 
-    name: str
-    preprocessing: Preprocessing
-    builder: str
-    imagenet: bool = True
-    widths: tuple[float, ...] = ()
-    smallest: int = 32
+    factory: str
+    contract: Contract
+    size: int = 224
+    options: dict[str, Any] = field(default_factory=dict)
+    own: bool = False
 
 
-_MOBILENET_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-
-_ALL = (
-    Backbone("resnet50", "caffe", "ResNet50"),
-    Backbone("efficientnet_b0", "raw", "EfficientNetB0"),
-    Backbone("efficientnet_b1", "raw", "EfficientNetB1"),
-    Backbone("efficientnet_b2", "raw", "EfficientNetB2"),
-    Backbone("efficientnet_b3", "raw", "EfficientNetB3"),
-    Backbone("efficientnetv2_b0", "raw", "EfficientNetV2B0"),
-    Backbone("efficientnetv2_s", "raw", "EfficientNetV2S"),
-    Backbone("convnext_tiny", "raw", "ConvNeXtTiny"),
-    Backbone("mobilenet_v2", "tf", "MobileNetV2", widths=_MOBILENET_WIDTHS),
-    Backbone("mobilenet_v3_small", "raw", "MobileNetV3Small"),
-    Backbone("efficientnet_lite0", "lite", "lite0", imagenet=False),
-    Backbone("small_cnn", "tf", "small_cnn", imagenet=False, smallest=16),
-)
-BACKBONES: dict[str, Backbone] = {one.name: one for one in _ALL}
-
-
-def backbone(name: str) -> Backbone:
-    """The line of a backbone.
-
-    Raises:
-        ValueError: an unknown name; lists the known ones.
-    """
-    if name not in BACKBONES:
-        raise ValueError(f"architecture: received {name!r}; allowed: {', '.join(BACKBONES)}")
-    return BACKBONES[name]
+BACKBONES: dict[str, Backbone] = {
+    "resnet50": Backbone("ResNet50", "caffe"),
+    "efficientnet_b0": Backbone("EfficientNetB0", "raw"),
+    "efficientnet_b1": Backbone("EfficientNetB1", "raw", 240),
+    "efficientnet_b2": Backbone("EfficientNetB2", "raw", 260),
+    "efficientnet_b3": Backbone("EfficientNetB3", "raw", 300),
+    "efficientnetv2_b0": Backbone("EfficientNetV2B0", "raw"),
+    "efficientnetv2_s": Backbone("EfficientNetV2S", "raw", 384),
+    "convnext_tiny": Backbone("ConvNeXtTiny", "raw"),
+    "mobilenet_v2": Backbone("MobileNetV2", "minus_one_to_one"),
+    "mobilenet_v2_035": Backbone("MobileNetV2", "minus_one_to_one", options={"alpha": 0.35}),
+    "mobilenet_v2_050": Backbone("MobileNetV2", "minus_one_to_one", options={"alpha": 0.5}),
+    "mobilenet_v2_140": Backbone("MobileNetV2", "minus_one_to_one", options={"alpha": 1.4}),
+    "mobilenet_v3_small": Backbone("MobileNetV3Small", "raw"),
+    "efficientnet_lite0": Backbone("efficientnet_lite0", "lite", own=True),
+    "small_cnn": Backbone("small_cnn", "minus_one_to_one", 96, own=True),
+}

@@ -32,14 +32,12 @@ def environment_record(device: Device, policy: str) -> dict[str, Any]:
     commit, dirty = source_version(Path(__file__).resolve().parents[2])
     return {
         "schema": SCHEMA,
-        "commit": commit,
-        "dirty": dirty,
+        "git": {"commit": commit, "dirty": dirty},
         "image": os.environ.get(IMAGE_VARIABLE) or None,
         "python": platform.python_version(),
         "platform": platform.machine(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
-        "device": device.record(),
-        "dtype_policy": policy,
+        "device": {**device.record(), "precision": policy},
     }
 
 

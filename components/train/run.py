@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from components.train.reproducibility import environment_record, seed_everything
 
 log = logging.getLogger(__name__)
 
+ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
+RUN_VARIABLE = "LESIONFLOW_RUN_ID"  # equal for all attempts of a run
 _NO_RANKING = 0.6  # ROC-AUC; a model that calls everything one class and ranks no better than this is of no use
 
 
@@ -34,31 +37,25 @@ class TrainResult:
     """What training made.
 
     Attributes:
-        path: the model artifact.
-        best_epoch: the epoch whose weights it holds.
-        epochs: epochs trained.
-        metrics: of the best epoch, on validation.
+        out: the model artifact.
+        epochs: epochs done.
+        best_epoch: the epoch whose weights were kept, counted from 1; 0 is the state after head warm-up.
+        average_precision: its exact average precision on validation.
+        roc_auc: its area under the ROC curve on validation.
     """
 
-    path: Path
-    best_epoch: int
+    out: Path
     epochs: int
-    metrics: ValidationMetrics
-
-    def kfp_metrics(self) -> dict[str, float]:
-        """Finite Python numbers for the Kubeflow UI."""
-        return {
-            "val_average_precision": float(self.metrics.average_precision),
-            "val_roc_auc": float(self.metrics.roc_auc),
-            "best_epoch": float(self.best_epoch),
-        }
+    best_epoch: int
+    average_precision: float
+    roc_auc: float
 
 
 def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
     """Trains a network and writes the model artifact.
 
     The same command goes on where a stopped or killed run was, from the resume file in
-    `config.checkpoint_dir`, or beside `out` where none is given.
+    `config.checkpoint_dir`; on a cluster that is the run's own place, see `checkpoint_place`.
 
     Args:
         config: parameters.
@@ -91,25 +88,24 @@ def _train(
     import keras
 
     from components.train.network import build_network
-    from components.train.outputs import config_record, model_record, save_model, save_validation, tensorboard
+    from components.train.outputs import config_record, model_record, save_model, save_validation
+    from components.train.tensorboard import scalar_writer
 
     manifest = read_manifest(records.path)
     classes = dx_classes(manifest)
-    train = load_split(records.path, "train", config.size, config.cache)
-    val = load_split(records.path, "val", config.size, config.cache)
+    train = load_split(records.path, "train", config.height_width, config.cache)
+    val = load_split(records.path, "val", config.height_width, config.cache)
     for name, data in (("train", train), ("val", val)):
         _need_both_classes(name, data)
     identity = identity_of(config, records.digest)
-    # the implicit place never outlives a finished run; a folder the user named is theirs
-    place = config.checkpoint_dir or str(out.with_name(f".{out.name}.resume").absolute())
-    store = CheckpointStore(place, identity, strict=bool(config.checkpoint_dir))
+    store = CheckpointStore(checkpoint_place(config), identity)
     start = store.load()
     seed_everything(config.seed, deterministic=config.deterministic)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         network = build_network(config, classes)
-        loop = _loop(config, network, train, val, store, policy, device, tensorboard(folder / "tensorboard"))
+        loop = _loop(config, network, train, val, store, policy, device, scalar_writer(folder / "tensorboard"))
         if start is None and config.head_epochs:
             from components.train.head import warm_up_head
 
@@ -121,13 +117,17 @@ def _train(
     refuse_constant(metrics, logit)
     save_model(folder, network, model_record(config, manifest, classes, network))
     save_validation(folder / "val_probs.npz", val.rows, logit)
-    write_json(folder / "training_config.json", config_record(config, identity))
+    write_json(folder / "training_config.json", config_record(config))
     write_json(folder / "class_weight.json", balance_record(config.class_balance, train.rows.label))
     write_json(folder / "environment.json", environment_record(device, policy))
     write_atomic(folder / "history.csv", history_csv(loop.state.history))
-    if not config.checkpoint_dir:
-        store.discard()
-    return TrainResult(out, loop.state.best_epoch, loop.state.epoch, metrics)
+    return TrainResult(out, loop.state.epoch, loop.state.best_epoch, metrics.average_precision, metrics.roc_auc)
+
+
+def checkpoint_place(config: TrainConfig) -> str:
+    """Where the resume file is: the parameter, else the place the cluster gives each run, else nowhere."""
+    root, run_id = os.environ.get(ROOT_VARIABLE), os.environ.get(RUN_VARIABLE)
+    return config.checkpoint_dir or (f"{root.rstrip('/')}/{run_id}" if root and run_id else "")
 
 
 def _loop(
@@ -140,10 +140,15 @@ def _loop(
 
     weights = loss_weights(config.class_balance, train.rows.label)
     how = Augmentation(
-        config.rotation, config.zoom, config.translation, config.flip, config.brightness, config.contrast
+        config.augment_rotation,
+        config.augment_zoom,
+        config.augment_shift,
+        config.augment_flip,
+        config.augment_brightness,
+        config.augment_contrast,
     )
     per_image = weights if config.class_balance == "sample_weight" else None
-    feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_workers)
+    feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_threads)
     optimizer = make_optimizer(config, network, policy)
     # XLA pays on a GPU; on a CPU it is many times slower, and it has no deterministic mode
     xla = device.kind == "gpu" and not config.deterministic

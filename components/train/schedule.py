@@ -46,14 +46,14 @@ class RunState:
             return True
         self.wait += 1
         self.plateau_wait += 1
-        if config.schedule == "plateau" and self.plateau_wait >= config.plateau_patience:
-            self.rate_factor *= config.plateau_factor
+        if config.schedule == "plateau" and self.plateau_wait >= (config.plateau_patience or 2):
+            self.rate_factor *= config.plateau_factor or 0.5
             self.plateau_wait = 0
         return False
 
     def stops_early(self, config: TrainConfig) -> bool:
         """Whether early stopping ends the run here."""
-        return 0 < config.early_stopping <= self.wait
+        return 0 < config.early_stopping_patience <= self.wait
 
     def lower_after_divergence(self) -> None:
         """Counts a recovery and lowers the learning rate for the rest of the run."""

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from components.common.artifacts import new_artifact, write_json
 from components.common.decision import sigmoid
 from components.common.scores import Scores, save_scores

@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from kfp import dsl
+
 from components.calibrate.component import calibrate
 from components.common.decision import load_policy
-from kfp import dsl
 
 
 @pytest.fixture

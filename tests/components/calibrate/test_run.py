@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+
+from components.calibrate.__main__ import main
+from components.calibrate.config import CalibrateConfig
+from components.calibrate.run import run
+from components.common.artifacts import open_artifact
+from components.common.decision import load_policy
+from components.common.errors import ArtifactError, ConfigError, DataError
+from components.common.scores import Scores
+
+
+def changed(scores, **columns):
+    return Scores(**{**{k: getattr(scores, k) for k in scores.__dataclass_fields__}, **columns})
+
+
+def test_a_policy_holds_everything_export_and_evaluate_need(model_of, sim, tmp_path):
+    scores = sim(600, 0, weight=4.12)
+    model = model_of(scores, np.log(4.12))
+    result = run(CalibrateConfig(), model, tmp_path / "policy")
+    policy = load_policy(tmp_path / "policy" / "decision_policy.json")
+    assert policy == result.policy
+    assert policy.counts["n"] == len(scores)
+    assert policy.counts["malignant_groups"] == len(np.unique(scores.group_id[scores.label == 1]))
+    assert policy.prevalence == pytest.approx(scores.label.mean())
+    assert policy.model_sha256 == open_artifact(model, "model").files["model.keras"]
+    assert policy.val_probs_sha256 == open_artifact(model, "model").files["val_probs.npz"]
+    p = policy.probability(np.array([policy.threshold_logit]))[0]
+    assert policy.threshold_probability == p
+    record = json.loads((tmp_path / "policy" / "calibration.json").read_text())
+    assert {c["name"] for c in record["candidates"]} == {"none", "offset", "temperature", "platt", "beta", "isotonic"}
+    assert record["why"] == result.why
+    assert (tmp_path / "policy" / "reliability.svg").read_text().startswith("<svg ")
+
+
+def test_equal_inputs_give_equal_bytes(model_of, sim, tmp_path):
+    model = model_of(sim(500, 1))
+    one, two = (run(CalibrateConfig(), model, tmp_path / name).path for name in ("a", "b"))
+    assert (one / "artifact.json").read_bytes() == (two / "artifact.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["none", "offset", "temperature", "platt", "beta", "isotonic"])
+def test_every_calibrator_can_be_asked_for(model_of, sim, tmp_path, name):
+    config = CalibrateConfig.parse({"calibration": name})
+    result = run(config, model_of(sim(500, 2, weight=2.0), np.log(2)), tmp_path / "p")
+    assert result.policy.calibrator.name == name
+    assert result.why.startswith(f"{name} was asked for")
+
+
+def test_the_abstain_band_holds_the_threshold_and_keeps_both_errors(model_of, sim, tmp_path):
+    config = CalibrateConfig.parse({"abstain_alpha": 0.05})
+    policy = run(config, model_of(sim(900, 3)), tmp_path / "p").policy
+    low, high = policy.abstain["low"], policy.abstain["high"]
+    assert low <= policy.threshold_probability <= high
+    new = sim(6000, 4)
+    p = policy.probability(new.logit)
+    assert np.mean(p[new.label == 1] <= low) < 0.08
+    assert np.mean(p[new.label == 0] >= high) < 0.08
+
+
+def test_too_few_lesions_for_the_abstain_error(model_of, sim, tmp_path):
+    with pytest.raises(DataError, match=r"abstain_alpha 0.01: validation has \d+ malignant lesion groups, expected"):
+        run(CalibrateConfig.parse({"abstain_alpha": 0.01}), model_of(sim(300, 5)), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_one_class_only_is_one_clear_line(model_of, sim, tmp_path):
+    scores = sim(100, 6)
+    with pytest.raises(DataError, match="validation holds only label 0; calibration needs both classes"):
+        run(CalibrateConfig(), model_of(changed(scores, label=np.zeros_like(scores.label))), tmp_path / "p")
+    assert list(tmp_path.glob("*p*/decision_policy.json")) == []
+
+
+def test_a_lesion_with_two_labels_is_refused(model_of, sim, tmp_path):
+    scores = sim(100, 7)
+    group = scores.group_id.copy()
+    group[np.argmax(scores.label == 0)] = group[np.argmax(scores.label == 1)]
+    with pytest.raises(DataError, match="holds benign and malignant images"):
+        run(CalibrateConfig(), model_of(changed(scores, group_id=group)), tmp_path / "p")
+
+
+def test_a_damaged_model_artifact_is_refused(model_of, sim, tmp_path):
+    model = model_of(sim(100, 8))
+    (model / "model.keras").write_bytes(b"another model")
+    with pytest.raises(ArtifactError, match="model.keras: sha256 is"):
+        run(CalibrateConfig(), model, tmp_path / "p")
+
+
+def test_parameters_that_contradict_each_other_are_named():
+    with pytest.raises(ConfigError, match="cost_ratio 5 with operating_point 'point'"):
+        CalibrateConfig.parse({"operating_point": "point", "cost_ratio": 5})
+    with pytest.raises(ConfigError, match="target_sensitivity: received 1.5"):
+        CalibrateConfig.parse({"target_sensitivity": 1.5})
+
+
+def test_the_command_ends_with_the_right_exit_codes(model_of, sim, tmp_path, capsys):
+    model = str(model_of(sim(500, 9)))
+    assert main(["--model", model, "--out", str(tmp_path / "p"), "--operating_point", "youden"]) == 0
+    assert main(["--model", model, "--out", str(tmp_path / "q"), "--calibration", "magic"]) == 2
+    assert "calibration: received 'magic'; allowed: one of auto, none" in capsys.readouterr().err
+    assert main(["--model", str(tmp_path / "absent"), "--out", str(tmp_path / "q")]) == 1
+    assert not (tmp_path / "q").exists()

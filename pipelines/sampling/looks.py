@@ -54,7 +54,7 @@ class Looks:
 
 
 # Atypia is one latent number a lesion; the traits of the ABCD rule follow it. (a, b) of a beta distribution.
-_ATYPIA = {"nv": (1.7, 4.6), "bkl": (2.2, 3.6), "mel": (3.6, 2.6), "bcc": (2.6, 3.0), "akiec": (2.5, 3.0),
+_ATYPIA = {"nv": (1.7, 4.6), "bkl": (2.1, 3.8), "mel": (4.0, 2.4), "bcc": (2.9, 2.8), "akiec": (2.9, 2.8),
            "vasc": (1.6, 4.0), "df": (1.6, 4.5)}  # fmt: skip
 _DARKNESS = {"nv": 0.50, "bkl": 0.47, "mel": 0.62, "bcc": 0.28, "akiec": 0.24, "vasc": 0.45, "df": 0.34}
 _REDNESS = {"nv": 0.22, "bkl": 0.22, "mel": 0.22, "bcc": 0.58, "akiec": 0.66, "vasc": 0.90, "df": 0.38}
@@ -83,11 +83,11 @@ def draw_looks(dx: str, random: np.random.Generator) -> Looks:
         colours=int(np.clip(round(random.normal(0.2 + 3.2 * atypia, 0.6)), 0, 4)),
         network=sometimes({"nv": 0.6, "mel": 0.55, "df": 0.55, "bkl": 0.2}.get(dx, 0.06), strong),
         coarseness=trait(0.1, 0.9, 0.15),
-        globules=int(sometimes(0.45 if pigmented else 0.15, random.integers(4, 26))),
-        cysts=int(sometimes(0.6 if dx == "bkl" else 0.06, random.integers(4, 18))),
+        globules=int(sometimes(0.45 if pigmented else 0.15, float(random.integers(4, 26)))),
+        cysts=int(sometimes(0.6 if dx == "bkl" else 0.06, float(random.integers(4, 18)))),
         veil=sometimes({"mel": 0.45, "bcc": 0.45}.get(dx, 0.08), strong),
-        vessels=int(sometimes({"bcc": 0.6, "mel": 0.12, "akiec": 0.25}.get(dx, 0.05), random.integers(2, 6))),
-        lacunae=int(sometimes(0.9 if dx == "vasc" else 0.01, random.integers(5, 16))),
+        vessels=int(sometimes({"bcc": 0.6, "mel": 0.12, "akiec": 0.25}.get(dx, 0.05), float(random.integers(2, 6)))),
+        lacunae=int(sometimes(0.9 if dx == "vasc" else 0.01, float(random.integers(5, 16)))),
         scale=sometimes({"akiec": 0.65, "bkl": 0.25, "bcc": 0.25}.get(dx, 0.04), strong),
         scar=sometimes({"df": 0.75, "mel": 0.2}.get(dx, 0.04), strong),
     )

@@ -1,0 +1,170 @@
+"""The manifests render offline, fit Kubernetes' own schemas, and give the pods no more than they need."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.cluster import load_cluster
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
+SETS = ["base", *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue")),
+        "third-party/nvidia-device-plugin"]  # fmt: skip
+SCRIPTS = sorted([*MANIFESTS.rglob("*.sh"), *(ROOT / "images").rglob("*.sh")])
+
+
+def tool(name):
+    """A checker beside this interpreter or on PATH; where it is absent the test says so."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def render(name):
+    assert shutil.which("kubectl"), "kubectl is missing: it comes with the machine image, and these tests need it"
+    done = subprocess.run(
+        ["kubectl", "kustomize", MANIFESTS / name], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return {name: [item for item in yaml.safe_load_all(render(name)) if item] for name in SETS}
+
+
+def one(items, kind, name="lesionflow"):
+    found = [item for item in items if item["kind"] == kind and item["metadata"]["name"] == name]
+    assert len(found) == 1, f"{kind} {name}: {len(found)}"
+    return found[0]
+
+
+def test_every_kustomization_is_covered():
+    found = {str(path.parent.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("kustomization.yaml")}
+    assert found == set(SETS)
+
+
+def test_nothing_is_fetched_to_render():
+    for path in MANIFESTS.rglob("kustomization.yaml"):
+        assert not [
+            item for item in yaml.safe_load(path.read_text()).get("resources", []) if "://" in item or "?" in item
+        ]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_resources_fit_the_three_newest_kubernetes_schemas(rendered, name):
+    validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    from kubernetes_validate.utils import all_versions
+
+    checked = 0
+    for version in all_versions()[-3:]:
+        for item in rendered[name]:
+            if "kueue" not in item["apiVersion"]:  # its schemas are Kueue's own
+                validator.validate(item, version, strict=True)
+                checked += 1
+    assert checked
+
+
+def test_the_namespace_is_restricted(rendered):
+    labels = one(rendered["base"], "Namespace")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_roles_have_no_wildcards_and_show_no_secret_by_list(rendered):
+    for role in (item for item in rendered["base"] if item["kind"] == "Role"):
+        for rule in role["rules"]:
+            assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+            if "secrets" in rule["resources"]:
+                assert rule["verbs"] == ["get"]
+                assert rule["resourceNames"]
+
+
+def test_only_the_runner_gets_a_token(rendered):
+    accounts = {item["metadata"]["name"]: item for item in rendered["base"] if item["kind"] == "ServiceAccount"}
+    assert {name: item["automountServiceAccountToken"] for name, item in accounts.items()} == {
+        "lesionflow": True,
+        "default": False,
+    }
+
+
+def test_nobody_connects_to_a_step(rendered):
+    spec = one(rendered["base"], "NetworkPolicy")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert not spec.get("ingress")
+
+
+def test_gke_uses_workload_identity_and_no_claim(rendered):
+    items = rendered["overlays/gke"]
+    assert "iam.gke.io/gcp-service-account" in one(items, "ServiceAccount")["metadata"]["annotations"]
+    assert "PersistentVolumeClaim" not in {item["kind"] for item in items}
+    ports = [port["port"] for rule in one(items, "NetworkPolicy")["spec"]["egress"] for port in rule.get("ports", [])]
+    assert 988 in ports, "GKE's metadata server"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "config"), [("on-premises", "on-premises"), ("kind", "cpu-only"), ("gke", "gke-t4")]
+)
+def test_the_example_cluster_files_name_what_the_overlay_makes(rendered, overlay, config):
+    items, cluster = rendered[f"overlays/{overlay}"], load_cluster(config)
+    account = one(items, "ServiceAccount", cluster.service_account)
+    assert [item["name"] for item in account.get("imagePullSecrets", [])] in ([], [cluster.image_pull_secret])
+    if cluster.checkpoints.pvc:
+        one(items, "PersistentVolumeClaim", cluster.checkpoints.pvc)
+
+
+def test_the_kueue_queues_point_at_each_other(rendered):
+    items = rendered["overlays/kueue"]
+    queue = one(items, "ClusterQueue")
+    assert one(items, "LocalQueue")["spec"]["clusterQueue"] == "lesionflow"
+    flavors = {flavor["name"] for group in queue["spec"]["resourceGroups"] for flavor in group["flavors"]}
+    assert flavors == {item["metadata"]["name"] for item in items if item["kind"] == "ResourceFlavor"}
+    assert not any(
+        "namespace" in item["metadata"] for item in items if item["kind"] in ("ResourceFlavor", "ClusterQueue")
+    )
+
+
+def test_third_party_versions_are_pinned_and_agree(rendered):
+    text = (MANIFESTS / "third-party" / "versions.env").read_text()
+    versions = dict(re.findall(r"^(\w+)=(v?\d+\.\d+\.\d+)$", text, re.MULTILINE))
+    assert set(versions) == {"KFP_VERSION", "KUEUE_VERSION", "NVIDIA_DEVICE_PLUGIN_VERSION"}
+    plugin = one(rendered["third-party/nvidia-device-plugin"], "DaemonSet", "nvidia-device-plugin")
+    image = plugin["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image.endswith(":" + versions["NVIDIA_DEVICE_PLUGIN_VERSION"])
+
+
+def test_yaml_is_tidy():
+    done = subprocess.run(
+        [tool("yamllint"), "--strict", str(MANIFESTS)], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_pass_shellcheck(script):
+    done = subprocess.run(
+        [tool("shellcheck"), "-x", str(script)], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_dockerfile_passes_hadolint():
+    done = subprocess.run(
+        [tool("hadolint"), "images/Dockerfile"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_manifests_pass_checkov(tmp_path):
+    command = [tool("checkov"), "--quiet", "--compact", "--skip-download", "--framework", "kubernetes", "-d", tmp_path]
+    for name in SETS:
+        (tmp_path / f"{name.replace('/', '-')}.yaml").write_text(render(name))
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout

@@ -11,7 +11,7 @@ WEIGHTS ?= ../shared/weights
 OUT ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ham10000 test check lint types contracts locks lock-check compile bench clean
+.PHONY: help setup run ham10000 test images check lint types contracts locks lock-check compile bench clean
 
 ##@ Start here
 run: setup ## generate sample data, run the whole pipeline on it, print the summary
@@ -33,6 +33,9 @@ ham10000: setup ## run the reference data set: DATA=folder WEIGHTS=folder OUT=fo
 ##@ Cluster
 compile: setup ## write the pipeline YAML for upload in the Kubeflow UI
 	@$(BIN)/lesionflow compile --out $(OUT)/lesionflow.yaml
+
+images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --images
+	@images/build.sh "$(REGISTRY)" $(OUT)/images.yaml
 
 ##@ Development
 check: setup lint types contracts lock-check ## everything CI runs besides the tests

@@ -84,7 +84,8 @@ def zeroed(data: bytes, header: JpegHeader) -> int:
     The decoder accepts about one in 150 zeroed sectors: where zero bits happen to be valid codes. They
     are plausible only if, in every code table of the file, the shortest code means "nothing new here".
     """
-    return -1 if header.flat else data.find(_ZEROS, header.scan)
+    end = data.rfind(b"\xff\xd9")  # some cameras pad their files behind the end marker
+    return -1 if header.flat else data.find(_ZEROS, header.scan, end if end > header.scan else len(data))
 
 
 def exif_orientation(tiff: bytes) -> int:

@@ -117,7 +117,7 @@ def _raw_size(header: PngHeader) -> int:
 
     if not header.interlaced:
         return size(header.width, header.height)
-    return sum(size(_count(header.width, x, dx), _count(header.height, y, dy)) for x, y, dy, dx in _ADAM7)
+    return sum(size(_count(header.width, x, dx), _count(header.height, y, dy)) for x, y, dx, dy in _ADAM7)
 
 
 def _count(total: int, first: int, step: int) -> int:

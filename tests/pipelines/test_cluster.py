@@ -1,5 +1,7 @@
 """cluster.yaml: strict, documented by examples, and each key reaches the compiled file."""
 
+from pathlib import Path
+
 import pytest
 
 from components.common.errors import ConfigError
@@ -93,3 +95,9 @@ def test_caching_is_by_step():
     cluster = Cluster.parse({"uncached_steps": ["train"]})
     assert [step for step in STEPS if not cluster.caches(step)] == ["train"]
     assert not any(Cluster.parse({"caching": False}).caches(step) for step in STEPS)
+
+
+def test_every_key_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    missing = [key for key in Cluster.model_fields if f"`{key}" not in text]
+    assert not missing

@@ -83,7 +83,7 @@ class CachedImages:
 
     def get(self, index: int) -> Pixels:
         """A view, not a copy."""
-        return self.pixels[index]
+        return np.asarray(self.pixels[index])
 
 
 class StreamedImages:

@@ -54,8 +54,10 @@ def jpeg_facts(data: Any) -> tuple[Any, Any]:
     start = (tf.constant(2), no, tf.constant(0), no, no, no)
     at, _, turned, baseline, coded, bad = tf.while_loop(walking, step, start)
     rest = tf.strings.substr(data, tf.minimum(at, size), tf.maximum(size - at, 0))
-    hole = tf.cond(baseline & coded, lambda: tf.strings.regex_full_match(rest, _HOLE), lambda: no)
-    status = tf.where(_scans(rest) > _MAX_SCANS, layout.UNSUPPORTED, layout.OK)
+    raw = tf.io.decode_raw(rest, tf.uint8)
+    suspect = baseline & coded & _any_zero_block(raw)
+    hole = tf.cond(suspect, lambda: tf.strings.regex_full_match(rest, _HOLE), lambda: no)
+    status = tf.where(_scans(raw) > _MAX_SCANS, layout.UNSUPPORTED, layout.OK)
     return tf.maximum(turned, 1), tf.where(bad | hole, layout.CORRUPT, status)
 
 
@@ -127,8 +129,13 @@ def _any_first_code(data: Any, start: Any, end: Any) -> Any:
     return found
 
 
-def _scans(data: Any) -> Any:
-    raw = tf.io.decode_raw(data, tf.uint8)
+def _any_zero_block(raw: Any) -> Any:
+    """Whether 128 bytes at a multiple of 128 are zero, as they are inside every run of 256; twice as fast."""
+    blocks = tf.reshape(raw[: tf.size(raw) // 128 * 128], [-1, 128])
+    return tf.reduce_any(tf.equal(tf.reduce_max(blocks, axis=1), 0))
+
+
+def _scans(raw: Any) -> Any:
     return tf.reduce_sum(tf.cast(tf.equal(raw[:-1], 0xFF) & tf.equal(raw[1:], _SCAN), tf.int32))
 
 

@@ -54,7 +54,10 @@ def resize(rgb: Any, short_side: int, size: tuple[int, int]) -> Any:
         return area(rgb, tf.cast(target[0], tf.int32), tf.cast(target[1], tf.int32))
 
     shrunk = tf.cond(short > short_side, shrink, lambda: tf.cast(rgb, tf.float32))
-    return tf.ensure_shape(_separable(shrunk, tf.constant(size[0]), tf.constant(size[1]), _linear_taps), [*size, 3])
+    right = tf.reduce_all(tf.equal(tf.shape(shrunk)[:2], size))
+    target = tf.constant(size[0]), tf.constant(size[1])
+    resized = tf.cond(right, lambda: shrunk, lambda: _separable(shrunk, *target, _linear_taps))
+    return tf.ensure_shape(resized, [*size, 3])
 
 
 def area(rgb: Any, height: Any, width: Any) -> Any:
@@ -71,22 +74,27 @@ def _separable(image: Any, height: Any, width: Any, taps: Callable[[Any, Any], t
     import tensorflow as tf
 
     shape = tf.shape(image)
-    index, weight = taps(shape[0], height)
-    lines = tf.reshape(image, [shape[0], shape[1] * 3])
+    rows = _weigh(tf.reshape(image, [shape[0], shape[1] * 3]), *taps(shape[0], height))
+    # columns are weighed as rows of the transposed image: whole lines are contiguous, pixels are not
+    turned = tf.reshape(tf.transpose(tf.reshape(rows, [height, shape[1], 3]), [1, 0, 2]), [shape[1], height * 3])
+    columns = _weigh(turned, *taps(shape[1], width))
+    return tf.transpose(tf.reshape(columns, [width, height, 3]), [1, 0, 2])
+
+
+def _weigh(lines: Any, index: Any, weight: Any) -> Any:
+    """Weighted sums of lines: [n, c], positions and weights [m, k], to float32 [m, c]."""
+    import tensorflow as tf
 
     def at_once() -> Any:
         return tf.matmul(weight[:, None, :], tf.cast(tf.gather(lines, index), tf.float32))[:, 0]
 
-    def line_by_line() -> Any:  # a tenth of the speed, and no copy of a large image in float32
+    def one_by_one() -> Any:  # a tenth of the speed, and no copy of a large image in float32
         def line(one: tuple[Any, Any]) -> Any:
             return tf.matmul(one[1][None], tf.cast(tf.gather(lines, one[0]), tf.float32))[0]
 
         return tf.map_fn(line, (index, weight), fn_output_signature=tf.TensorSpec([None], tf.float32))
 
-    large = tf.size(image, out_type=tf.int64) > _LARGE
-    rows = tf.reshape(tf.cond(large, line_by_line, at_once), [height, shape[1], 3])
-    index, weight = taps(shape[1], width)
-    return tf.reduce_sum(tf.gather(rows, index, axis=1) * weight[None, :, :, None], axis=2)
+    return tf.cond(tf.size(lines, out_type=tf.int64) > _LARGE, one_by_one, at_once)
 
 
 def _area_taps(before: Any, after: Any) -> tuple[Any, Any]:

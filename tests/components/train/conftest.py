@@ -1,0 +1,97 @@
+"""Small real records: noise images whose malignant ones are redder, in two shards a split."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from components.common.artifacts import new_artifact, sha256_file, write_json
+from components.common.record_schema import SCHEMA, Record, encode_record
+from components.common.tfrecord import frame
+from components.train.config import TrainConfig
+
+DX = {"bkl": 0, "mel": 1, "nv": 0}
+CYCLE = ("nv", "bkl", "mel", "nv")
+SIZE = (32, 40)
+
+
+def picture(rng, dx, size=SIZE):
+    image = rng.integers(60, 180, (*size, 3))
+    image[8:24, 8:28, {"mel": 0, "bkl": 1, "nv": 2}[dx]] += rng.integers(0, 70)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def encoded(rgb, kind=".png"):
+    return cv2.imencode(kind, rgb[..., ::-1])[1].tobytes()
+
+
+def make_records(out, train=96, val=48, size=SIZE, seed=0, dx=CYCLE, kind=".jpg"):
+    """A records artifact as the records step writes it; returns its path."""
+    rng = np.random.default_rng(seed)
+    with new_artifact(out, "records", {}) as folder:
+        splits = {
+            name: write_split(folder, name, [dx[i % len(dx)] for i in range(n)], rng, size, kind)
+            for name, n in (("train", train), ("val", val))
+        }
+        manifest = {"schema": SCHEMA, "record_size": min(size), "jpeg_quality": 95, "dx_classes": DX,
+                    "class_weight": {"0": 1.0, "1": 3.0}, "splits": splits, "lost": []}  # fmt: skip
+        write_json(folder / "manifest.json", manifest)
+    return out
+
+
+def write_split(folder, name, codes, rng, size, kind):
+    shards, half = [], (len(codes) + 1) // 2
+    for part, chunk in enumerate((codes[:half], codes[half:])):
+        path = folder / f"{name}-{part:05d}-of-00002.tfrecord"
+        records = [
+            Record(encoded(picture(rng, dx, size), kind), f"{name}{part}_{i:04d}", f"L{name}{part}_{i // 2}",
+                   f"G{name}{part}_{i // 2}", dx, DX[dx], size[1], size[0], 1.0)
+            for i, dx in enumerate(chunk)
+        ]  # fmt: skip
+        path.write_bytes(b"".join(frame(encode_record(record)) for record in records))
+        shards.append({"name": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size,
+                       "records": len(chunk), "label_counts": counts(chunk)})  # fmt: skip
+    return {"expected": len(codes), "found": len(codes), "lost": 0, "label_counts": counts(codes), "shards": shards}
+
+
+def counts(codes):
+    malignant = sum(DX[dx] for dx in codes)
+    return {"0": len(codes) - malignant, "1": malignant}
+
+
+@pytest.fixture(scope="session")
+def kit():
+    return SimpleNamespace(make_records=make_records, picture=picture, encoded=encoded, dx=DX, size=SIZE)
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("train") / "records")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A configuration that trains in about a second."""
+
+    def make(**values):
+        plain = {"architecture": "small_cnn", "image_size": "32x40", "epochs": 2, "batch_size": 16,
+                 "learning_rate": 3e-3, "warmup_epochs": 0.5, "seed": 5}  # fmt: skip
+        return TrainConfig.parse({**plain, **values})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def weights_folder():
+    """ImageNet weights kept outside the repository."""
+    for root in (os.environ.get("LESIONFLOW_SHARED"), Path(__file__).parents[4] / "shared"):
+        if root and (Path(root) / "weights").is_dir():
+            return Path(root) / "weights"
+    pytest.skip("pretrained weights (../shared/weights) are not here")

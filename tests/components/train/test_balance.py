@@ -1,0 +1,32 @@
+import math
+
+import numpy as np
+import pytest
+
+from components.common.errors import DataError
+from components.train.balance import balance_record, loss_weights
+
+LABEL = np.array([0] * 30 + [1] * 10, np.int8)
+
+
+@pytest.mark.parametrize("mode", ["class_weight", "sample_weight"])
+def test_weights_have_mean_one_and_the_ratio_of_the_counts(mode):
+    weights = loss_weights(mode, LABEL)
+    assert weights[LABEL].mean() == pytest.approx(1.0)
+    assert weights[1] / weights[0] == pytest.approx(3.0)
+    record = balance_record(mode, LABEL)
+    assert record["logit_offset"] == pytest.approx(math.log(3.0))
+    assert record["weights"]["1"] / record["weights"]["0"] == pytest.approx(3.0)
+    assert record["class_balance"] == mode
+    assert record["counts"] == {"0": 30, "1": 10}
+
+
+def test_no_weights_cause_no_offset():
+    record = balance_record("none", LABEL)
+    assert record["weights"] == {"0": 1.0, "1": 1.0}
+    assert record["logit_offset"] == 0.0
+
+
+def test_an_absent_class_is_refused():
+    with pytest.raises(DataError, match="both classes"):
+        loss_weights("class_weight", np.zeros(4, np.int8))

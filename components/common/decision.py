@@ -20,6 +20,7 @@ from components.common.errors import ArtifactError
 
 SCHEMA = "lesionflow.decision_policy/1"
 CALIBRATORS = ("none", "offset", "temperature", "platt", "beta", "isotonic")
+_NEEDED = {"temperature": ("t",), "platt": ("a", "b"), "beta": ("a", "b", "c"), "isotonic": ("x", "y")}
 _EPS = 1e-12
 
 Floats = npt.NDArray[np.float64]
@@ -61,6 +62,28 @@ class Calibrator:
     def __post_init__(self) -> None:
         if self.name not in CALIBRATORS:
             raise ArtifactError(f"calibrator {self.name!r} is unknown; known are {', '.join(CALIBRATORS)}")
+        needed = _NEEDED.get(self.name, ())
+        if sorted(self.parameters) != sorted(needed):
+            raise ArtifactError(
+                f"calibrator {self.name} has parameters {sorted(self.parameters)}, expected {sorted(needed)}"
+            )
+        if not self._monotone():
+            raise ArtifactError(
+                f"calibrator {self.name} with {dict(self.parameters)} and offset {self.offset} is no monotone map from "
+                "logit to probability: calibrate the model again"
+            )
+
+    def _monotone(self) -> bool:
+        p = {name: np.asarray(value, np.float64) for name, value in self.parameters.items()}
+        if not all(np.isfinite(v).all() for v in (*p.values(), np.asarray(self.offset, np.float64))):
+            return False
+        if self.name == "isotonic":
+            x, y = p["x"], p["y"]
+            knots = x.ndim == y.ndim == 1 and len(x) == len(y) > 0 and bool((np.diff(x) >= 0).all())
+            return knots and bool((np.diff(y) >= 0).all() and y[0] >= 0 and y[-1] <= 1)
+        if self.name == "beta":
+            return bool(p["a"] >= 0 and p["b"] >= 0)
+        return all(bool(p[name] > 0) for name in ("t", "a") if name in p)
 
     def probability(self, logit: Floats) -> Floats:
         """P(malignant) for raw logits of any shape, in [0, 1]."""

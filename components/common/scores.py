@@ -58,7 +58,9 @@ class Scores:
         self._refuse(~((p >= 0) & (p <= 1)), "probability", "a number in [0, 1]")
         ids, counts = np.unique(self.image_id, return_counts=True)
         if len(ids) != n:
-            raise ArtifactError(f"scores: image_id {ids[counts > 1][0]!r} appears {counts.max()} times, expected once")
+            raise ArtifactError(
+                f"scores: image_id {str(ids[counts > 1][0])!r} appears {counts.max()} times, expected once"
+            )
 
     def _refuse(self, bad: npt.NDArray[np.bool_], name: str, expected: str) -> None:
         if bad.any():
@@ -118,9 +120,13 @@ def load_scores(path: Path) -> Scores:
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path}: not readable as scores ({error})") from None
     text = {name: columns[name].astype(np.str_) for name in _TEXT}
-    return Scores(
-        **text,
-        label=columns["label"].astype(np.int8),
-        logit=columns["logit"].astype(np.float64),
-        probability=columns["probability"].astype(np.float64),
-    )
+    try:
+        number = {name: columns[name].astype(np.float64) for name in ("label", "logit", "probability")}
+        # a bare cast would wrap 256 to 0 and cut 0.5 to 0: both must stay wrong, so that they are refused
+        whole = np.where(number["label"] == np.rint(number["label"]), number["label"], -1)
+        label = np.clip(whole, -128, 127).astype(np.int8)
+        return Scores(**text, label=label, logit=number["logit"], probability=number["probability"])
+    except ValueError as error:
+        raise ArtifactError(f"{path}: a column of numbers holds something else ({error})") from None
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from None

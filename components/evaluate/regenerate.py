@@ -9,7 +9,7 @@ from typing import Any
 
 from components.common.artifacts import read_json, sha256_file, write_atomic, write_json
 from components.common.decision import load_policy
-from components.common.errors import ArtifactError
+from components.common.errors import ArtifactError, DataError
 from components.common.scores import Scores, load_extra, load_scores
 from components.evaluate import context as about
 from components.evaluate.analysis import Inputs, Settings, analyse
@@ -38,6 +38,7 @@ def render(
 
     Raises:
         ArtifactError: scores or policy are unreadable, or do not belong together.
+        DataError: the test set holds one class only.
     """
     rule, test = load_policy(policy), load_scores(probs)
     val = load_scores(val_probs) if val_probs is not None else None
@@ -45,6 +46,12 @@ def render(
         raise ArtifactError(
             f"{val_probs}: policy {rule.policy_id} was chosen on other validation scores (sha256 "
             f"{rule.val_probs_sha256[:12]}, received {sha256_file(val_probs)[:12]}); give those it was chosen on"
+        )
+    malignant = int(test.label.sum())
+    if not 0 < malignant < len(test):
+        raise DataError(
+            f"the test set holds {malignant} malignant and {len(test) - malignant} benign images; every figure of the "
+            "report needs both classes: use a larger test split"
         )
     apart = abs(rule.probability(test.logit) - test.probability).max()
     if not apart <= _PROBABILITY_TOLERANCE:

@@ -1,0 +1,80 @@
+import pytest
+
+from components.common.artifacts import write_json
+from components.common.errors import ArtifactError, ConfigError, GateError
+from components.evaluate.config import EvaluateConfig
+from components.evaluate.gate import check, enforce, gate_record, parse_condition
+
+METRICS = {
+    "roc_auc": {"value": 0.88, "lower": 0.86, "upper": 0.90},
+    "average_precision": {"value": 0.64, "lower": 0.58, "upper": 0.70},
+    "sensitivity": {"value": 0.92, "lower": 0.88, "upper": 0.95},
+    "sensitivity_at_specificity_0.90": {"value": 0.7, "lower": 0.6, "upper": 0.8},
+    "ppv": {"value": None, "lower": None, "upper": None},
+    "prevalence": 0.2,
+    "calibration": {"slope": {"value": 1.1, "lower": 0.9, "upper": 1.3}, "ece": 0.015},
+    "champion": {"auc_difference": {"value": 0.01, "lower": -0.02, "upper": 0.04}},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "received", "passed"),
+    [
+        ("ap.lower >= 0.60", 0.58, False),
+        ("average_precision.value > 0.60", 0.64, True),
+        ("auc >= 0.88", 0.88, True),
+        ("calibration_slope in [0.8, 1.2]", 1.1, True),
+        ("calibration.slope.upper in [0.8, 1.2]", 1.3, False),
+        ("sensitivity.lower >= 0.85", 0.88, True),
+        ("sensitivity_at_specificity_0.90.lower>=.5", 0.6, True),
+        ("ece <= 2e-2", 0.015, True),
+        ("prevalence < 0.5", 0.2, True),
+        ("champion.auc_difference.lower >= -0.01", -0.02, False),
+        ("ppv >= 0.1", None, False),
+        ("prevalence.lower >= 0.1", None, False),
+    ],
+)
+def test_conditions_are_held_against_their_numbers(text, received, passed):
+    (verdict,) = check([text], METRICS)
+    assert (verdict.condition, verdict.received, verdict.passed) == (text, received, passed)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ap.lower => 0.6", "is not readable; write 'ap.lower >= 0.60'"),
+        ("ap.lower >= high", "is not readable"),
+        ("accurracy >= 0.6", "'accurracy' is no metric; known are"),
+        ("slope in [1.2, 0.8]", "write the smaller number first"),
+        ("", "is not readable"),
+    ],
+)
+def test_an_unreadable_condition_is_refused_with_an_example(text, said):
+    with pytest.raises(ValueError, match="gate condition") as error:
+        parse_condition(text)
+    assert said in str(error.value)
+
+
+def test_conditions_are_checked_before_anything_runs():
+    with pytest.raises(ConfigError, match="'f1' is no metric"):
+        EvaluateConfig.parse({"gate": ["f1 >= 0.5"]})
+    with pytest.raises(ConfigError, match="without a champion"):
+        EvaluateConfig.parse({"gate": ["champion.auc_difference.lower >= 0"]})
+    assert EvaluateConfig.parse({"gate": "ap >= 0.1; auc >= 0.2;"}).gate == ["ap >= 0.1", "auc >= 0.2"]
+
+
+def test_enforce_lists_missed_and_passed_with_numbers(tmp_path):
+    write_json(tmp_path / "gate.json", gate_record(check(["ap.lower >= 0.60", "auc >= 0.5"], METRICS)))
+    with pytest.raises(GateError) as error:
+        enforce(tmp_path)
+    assert "missed: ap.lower >= 0.60 (0.5800); passed: auc >= 0.5 (0.8800)" in str(error.value)
+
+
+def test_without_conditions_the_gate_passes(tmp_path):
+    write_json(tmp_path / "gate.json", gate_record([]))
+    assert enforce(tmp_path) == []
+
+
+def test_a_folder_without_gate_is_no_evaluation(tmp_path):
+    with pytest.raises(ArtifactError, match=r"gate.json: no such file"):
+        enforce(tmp_path)

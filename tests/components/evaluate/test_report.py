@@ -1,0 +1,117 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from components.common.artifacts import read_json
+from components.evaluate.__main__ import main
+from components.evaluate.checklist import AUTHOR, checklist
+from components.evaluate.figures import interval_svg, thousand_svg
+from components.evaluate.summary import per_thousand, spell
+
+
+@pytest.fixture
+def html(saved, tmp_path):
+    arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
+    gate = ["--gate", "auc >= 0.5", "auc >= 0.999"]
+    assert main([str(a) for a in ("report", *arguments, *gate, "--out", tmp_path / "out")]) == 0
+    return (tmp_path / "out" / "report.html").read_text()
+
+
+class Strict(HTMLParser):
+    """Collects references and unbalanced tags."""
+
+    VOID = ("meta", "img", "br", "path", "circle", "use", "rect", "link")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.wrong, self.refs, self.tags = [], [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.refs += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+        self.refs += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        if tag in self.VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_the_file_needs_nothing_from_outside_and_no_script(html):
+    page = Strict()
+    page.feed(html)
+    assert page.wrong == []
+    assert page.open == []
+    assert not {"script", "link", "iframe"} & page.tags
+    assert all(ref.startswith(("#", "data:image/")) for ref in page.refs)
+    assert "@import" not in html
+    assert "url(" not in html.replace("url(#", "")
+
+
+def test_every_figure_and_section_is_there(html):
+    for label in ("ROC curve", "Precision-recall", "Histogram", "Reliability", "Decision curve", "over the threshold"):
+        assert f'aria-label="{label}' in html or re.search(f'aria-label="[^"]*{label}', html), label
+    for words in ("In plain words", "Release gate", "insufficient", "Could it be cheating", "skin-tone", "TRIPOD"):
+        assert words in html
+    assert "nan" not in re.sub(r"<svg.*?</svg>|[a-z]*nan[a-z]+", "", html, flags=re.DOTALL)
+    assert html.count(">missed<") == 1
+    assert "@media print" in html
+    assert "width=device-width" in html
+
+
+def test_text_from_the_table_cannot_become_markup(saved, tmp_path):
+    from components.common.scores import load_extra, load_scores, save_scores
+
+    columns = load_extra(saved / "test_probs.npz")
+    columns["sex"] = columns["sex"].astype("<U40")
+    columns["sex"][:40] = "<script>alert(1)</script>"
+    save_scores(saved / "test_probs.npz", load_scores(saved / "test_probs.npz"), columns)
+    arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
+    assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("tp", "fn", "fp", "tn"), [(150, 7, 289, 554), (1, 0, 0, 2), (0, 3, 0, 0), (333, 334, 333, 1), (5, 5, 5, 1490)]
+)
+def test_the_thousand_add_up(tp, fn, fp, tn):
+    k = per_thousand({"confusion": {"tp": tp, "fn": fn, "fp": fp, "tn": tn}, "n": tp + fn + fp + tn})
+    assert k["found"] + k["missed"] + k["alarms"] + k["cleared"] == 1000
+    assert min(k.values()) >= 0
+    squares = thousand_svg([(k[name], "#000") for name in ("found", "missed", "alarms", "cleared")], "x")
+    assert squares.count("z") == 1000
+
+
+def test_values_are_spelled_with_their_interval():
+    assert spell({"value": 0.8761, "lower": 0.85, "upper": 0.9}) == "0.876 (0.850 to 0.900)"
+    assert spell({"value": 0.5, "lower": None, "upper": None}) == "0.500"
+    assert spell({"value": None, "lower": None, "upper": None}) == spell(None) == "\N{EN DASH}"
+
+
+def test_a_forest_row_lies_on_its_scale():
+    svg = interval_svg({"value": 0.5, "lower": 0.25, "upper": 1.0}, enough=True)
+    assert 'cx="60.0"' in svg
+    assert "M32.0 8H116.0" in svg
+    assert interval_svg({"value": None}, enough=True) == ""
+
+
+def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):
+    arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
+    assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0
+    metrics = read_json(tmp_path / "out" / "metrics.json", "lesionflow.metrics/1")
+    bare = {item.topic: item for item in checklist(metrics, {})}
+    assert bare["Model and training"].answer == AUTHOR
+    training = {"model": {"architecture": "resnet50", "parameters": 10}, "training_config": {"epochs": 3}}
+    full = {item.topic: item for item in checklist(metrics, {"training": training})}
+    assert full["Model and training"].answer == "resnet50, 10 parameters, 3 epochs"
+    assert full["Funding and conflicts of interest"].open
+    assert "rosendahl" in full["Setting and devices"].answer

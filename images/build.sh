@@ -11,7 +11,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 registry=${1:-}
 out=${2:-out/images.yaml}
 read -r -a targets <<<"${TARGETS:-data cpu gpu}"
-default_base=python:3.11-slim-bookworm
 
 fail() {
   echo "error: $*" >&2
@@ -25,21 +24,16 @@ if [ -n "$(git status --porcelain -- components pipelines requirements images)" 
   fail "uncommitted changes: an image tagged $commit would not hold that commit; commit first, or ALLOW_DIRTY=1"
 fi
 
-base=${BASE_IMAGE:-}
-if [ -z "$base" ]; then
-  # a tag moves, its digest does not: the same build later starts from the same base
-  docker pull --quiet "$default_base" >/dev/null
-  base=$(docker image inspect --format '{{index .RepoDigests 0}}' "$default_base")
-fi
+arguments=(--file images/Dockerfile --build-arg "COMMIT=$commit")
+[ -z "${BASE_IMAGE:-}" ] || arguments+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
 
 mkdir -p "$(dirname "$out")"
 references=$(mktemp)
 trap 'rm -f "$references"' EXIT
 for target in "${targets[@]}"; do
   tag="$registry/lesionflow-$target:${commit:0:12}"
-  echo "building $tag from $base"
-  DOCKER_BUILDKIT=1 docker build --file images/Dockerfile --target "$target" --tag "$tag" \
-    --build-arg "BASE_IMAGE=$base" --build-arg "COMMIT=$commit" .
+  echo "building $tag"
+  DOCKER_BUILDKIT=1 docker build "${arguments[@]}" --target "$target" --tag "$tag" .
   docker push --quiet "$tag" >/dev/null
   digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$tag" |
     grep -F "$registry/lesionflow-$target@sha256:" | head -n 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,11 @@ def _load(model: keras.Model, architecture: str, weights: str) -> None:
             load_lite0_weights(model, path)
         else:
             try:
-                model.load_weights(path)
-            except (ValueError, OSError, KeyError) as error:
+                with warnings.catch_warnings():
+                    # layers that the file lacks keep their random weights, and Keras only warns
+                    warnings.simplefilter("error", UserWarning)
+                    model.load_weights(path)
+            except (ValueError, OSError, KeyError, UserWarning) as error:
                 reason = str(error).strip().split("\n")[0]
                 raise ArtifactError(
                     f"{weights}: these are no weights of {architecture} without top ({reason})"

@@ -1,0 +1,123 @@
+"""Graphs, weights and preprocessing of the backbones, at sizes that cost little."""
+
+import keras
+import numpy as np
+import pytest
+
+from components.common.errors import ArtifactError, ConfigError
+from components.train.backbones import build_backbone, freeze_before
+from components.train.inputs import preprocess
+from components.train.lite0 import efficientnet_lite0
+from components.train.registry import BACKBONES
+
+SIZE = (32, 32)
+
+
+def prepared(architecture, value):
+    """What a backbone sees of a constant RGB image, as (3,) numbers."""
+    image = np.tile(np.array(value, np.float32), (1, 4, 4, 1))
+    out = np.asarray(preprocess(keras.ops.convert_to_tensor(image), BACKBONES[architecture].contract))
+    assert np.ptp(out, axis=(1, 2)).max() == 0
+    return out[0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "module"),
+    [
+        ("resnet50", "resnet50"), ("mobilenet_v2", "mobilenet_v2"), ("efficientnet_b0", "efficientnet"),
+        ("efficientnetv2_b0", "efficientnet_v2"), ("convnext_tiny", "convnext"), ("mobilenet_v3_small", "mobilenet_v3"),
+    ],
+)  # fmt: skip
+def test_a_constant_image_is_prepared_as_keras_prepares_it(architecture, module):
+    image = np.tile(np.array([10.0, 100.0, 250.0], np.float32), (1, 4, 4, 1))
+    expected = getattr(keras.applications, module).preprocess_input(image.copy())[0, 0, 0]
+    np.testing.assert_allclose(prepared(architecture, [10, 100, 250]), expected, atol=1e-5)
+
+
+def test_lite0_takes_x_minus_127_over_128():
+    np.testing.assert_allclose(prepared("efficientnet_lite0", [127, 255, -1]), [0, 1, -1], atol=1e-6)
+
+
+def test_an_efficientnet_from_a_file_is_the_graph_that_imagenet_builds(tmp_path, monkeypatch):
+    plain = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(*SIZE, 3))
+    path = tmp_path / "efficientnetb0_notop.h5"
+    path = path.with_name("b0.weights.h5")
+    plain.save_weights(path)
+    monkeypatch.setattr("keras.src.applications.efficientnet.file_utils.get_file", lambda *_, **__: str(path))
+    downloaded = build_backbone("efficientnet_b0", SIZE, "imagenet")
+    from_file = build_backbone("efficientnet_b0", SIZE, str(path))
+    kinds = [[type(layer).__name__ for layer in model.layers] for model in (downloaded, from_file)]
+    assert kinds[0] == kinds[1]
+    image = np.random.default_rng(0).uniform(0, 255, (2, *SIZE, 3)).astype(np.float32)
+    expected = np.asarray(downloaded(image, training=False))
+    np.testing.assert_array_equal(np.asarray(from_file(image, training=False)), expected)
+    assert np.abs(np.asarray(plain(image, training=False)) - expected).max() > 0  # the trap this guards against
+
+
+def test_lite0_has_its_known_size():
+    model = efficientnet_lite0(SIZE)
+    assert model.output_shape == (None, 1, 1, 1280)
+    assert model.count_params() == 3_413_024
+
+
+@pytest.mark.real
+def test_lite0_golden_activation(weights_folder):
+    model = build_backbone("efficientnet_lite0", (224, 224), str(weights_folder / "efficientnet_lite0_notop.npz"))
+    image = np.full((1, 224, 224, 3), 100, np.float32)
+    out = np.asarray(model(preprocess(keras.ops.convert_to_tensor(image), "lite"), training=False))
+    assert out.mean() == pytest.approx(0.02305, abs=5e-6)
+    assert out.std() == pytest.approx(0.18284, abs=5e-6)
+
+
+@pytest.mark.real
+def test_mobilenet_v2_from_a_file_gives_what_keras_gives(weights_folder):
+    path = str(weights_folder / "mobilenet_v2_0.35_224_notop.weights.h5")
+    ours = build_backbone("mobilenet_v2_035", (96, 96), path)
+    theirs = keras.applications.MobileNetV2(alpha=0.35, include_top=False, weights=path, input_shape=(96, 96, 3))
+    image = np.full((1, 96, 96, 3), 100 / 127.5 - 1, np.float32)
+    np.testing.assert_array_equal(np.asarray(ours(image, training=False)), np.asarray(theirs(image, training=False)))
+
+
+def arrays_of(model):
+    return {f"{layer.name}/{w.name}": np.asarray(w) for layer in model.layers for w in layer.weights}
+
+
+def test_lite0_weights_are_read_by_name_and_refused_when_they_do_not_fit(tmp_path):
+    source = efficientnet_lite0(SIZE)
+    arrays = arrays_of(source)
+    path = tmp_path / "lite0.npz"
+    np.savez(path, **arrays)
+    image = np.random.default_rng(0).normal(size=(1, *SIZE, 3)).astype(np.float32)
+    expected = np.asarray(source(image, training=False))
+    read = build_backbone("efficientnet_lite0", SIZE, str(path))
+    np.testing.assert_array_equal(np.asarray(read(image, training=False)), expected)
+    cases = {
+        "missing": {k: v for k, v in arrays.items() if k != "block3.bn1/gamma"},
+        "belongs to no layer": {**arrays, "block99/kernel": np.zeros(3)},
+        "do not fit": {**arrays, "conv_stem/kernel": np.zeros((3, 3, 3, 8))},
+    }
+    for message, content in cases.items():
+        np.savez(path, **content)
+        with pytest.raises(ArtifactError, match=message):
+            build_backbone("efficientnet_lite0", SIZE, str(path))
+
+
+def test_unfit_and_absent_weights_files_are_named(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    build_backbone("small_cnn", SIZE, "none").save_weights(path)
+    with pytest.raises(ArtifactError, match=r"other\.weights\.h5.*mobilenet_v2_035"):
+        build_backbone("mobilenet_v2_035", SIZE, str(path))
+    with pytest.raises(ConfigError, match=r"weights: received '.*gone\.h5'"):
+        build_backbone("small_cnn", SIZE, str(tmp_path / "gone.h5"))
+
+
+def test_freezing_stops_before_the_named_layer():
+    model = build_backbone("small_cnn", SIZE, "none")
+    frozen = freeze_before(model, "conv2")
+    assert frozen == [layer.name for layer in model.layers].index("conv2")
+    assert not model.get_layer("bn1").trainable
+    assert model.get_layer("conv2").trainable
+    freeze_before(model, "head")
+    assert model.trainable_variables == []
+    with pytest.raises(ConfigError, match=r"freeze_until: received 'conv9'; allowed: head, or a layer"):
+        freeze_before(model, "conv9")

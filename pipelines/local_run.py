@@ -22,7 +22,6 @@ from rich.console import Console
 from components.common.artifacts import MANIFEST, write_json
 from components.common.errors import ConfigError, LesionflowError
 from components.common.events import EVENTS_VARIABLE
-from pipelines.bundle_commands import verify
 from pipelines.cluster import Cluster
 from pipelines.compile import write_pipeline
 from pipelines.parameters import Parameters
@@ -72,7 +71,7 @@ def run_locally(parameters: Parameters, out: Path, console: Console) -> LocalRun
             _keep_failure(work, out)
             raise _failure(state, out / "failed" / "run.log", console)
         console.print("checking that the bundle loads", highlight=False)
-        verify(work / "export")
+        _check_bundle(work / "export")
         summary = summarize(work, {step.name: step.seconds for step in state.steps.values()})
         write_json(work / "summary.json", summary)
         shutil.copyfile(work / "evaluate" / "report.html", work / "report.html")
@@ -127,6 +126,15 @@ def _execute(parameters: Parameters, work: Path, console: Console) -> tuple[RunS
             return watcher.state, watcher.follow(process)
         finally:
             _stop(process)
+
+
+def _check_bundle(bundle: Path) -> None:
+    """Verifies the bundle in a fresh process, as its user would: nothing of this run is in memory there."""
+    command = [sys.executable, "-m", "pipelines.cli", "bundle", "verify", str(bundle)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise RunFailedError(f"export: the bundle does not load: {done.stderr.strip().rpartition('error: ')[2]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = "lesionflow.summary/1"
+SPLITS = ("train", "val", "test")
 
 
 def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -30,8 +31,8 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
         "split": {
             "recipe": split["recipe"],
             "sha256": split["sha256"],
-            "found": {name: part["found"] for name, part in manifest["splits"].items()},
-            "malignant": {name: part["label_counts"]["1"] for name, part in manifest["splits"].items()},
+            "found": {name: manifest["splits"][name]["found"] for name in SPLITS},
+            "malignant": {name: manifest["splits"][name]["label_counts"]["1"] for name in SPLITS},
             "class_weight": manifest["class_weight"]["1"],
         },
         "model": {"architecture": model["architecture"], "image_size": model["image_size"]},
@@ -57,26 +58,31 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     images, split, test, decision = (summary[key] for key in ("images", "split", "test", "decision"))
     target = decision["target_sensitivity"]
     rule = decision["policy"] + (f", target sensitivity {target:.2f}" if target is not None else "")
-    sizes = " / ".join(f"{name} {split['found'][name]}" for name in split["found"])
-    malignant = " / ".join(str(split["malignant"][name]) for name in split["malignant"])
+    size = "x".join(str(side) for side in summary["model"]["image_size"])
+    called, are = (_percent(decision[name]) for name in ("predicted_positive_rate", "prevalence"))
     rows = [
         ("images", f"{images['rows']} in the table, {images['usable']} usable, {images['lost']} lost"),
-        ("split", f"{sizes}  ({split['recipe']}, sha256 {split['sha256'][:8]})"),
-        ("malignant", f"{malignant}, class weight {split['class_weight']:.4f}"),
-        ("model", f"{summary['model']['architecture']} at {'x'.join(map(str, summary['model']['image_size']))}"),
-        ("test ROC-AUC", interval(test["roc_auc"])),
-        ("test AP", interval(test["average_precision"])),
-        ("threshold", f"{decision['threshold']:.4f}  (chosen on validation: {rule})"),
+        ("split", f"{split['recipe']}, sha256 {split['sha256'][:16]}"),
+        ("  train, val, test", " / ".join(str(split["found"][name]) for name in SPLITS)),
+        ("  malignant", " / ".join(str(split["malignant"][name]) for name in SPLITS)),
+        ("  class weight", f"{split['class_weight']:.4f}"),
+        ("model", f"{summary['model']['architecture']} at {size}"),
+        ("test", f"{test['n']} images of {test['groups']} lesions, {test['malignant']} malignant"),
+        ("  ROC-AUC", interval(test["roc_auc"])),
+        ("  AP", interval(test["average_precision"])),
+        ("decision rule", f"{rule}, chosen on validation"),
+        ("  threshold", f"{decision['threshold']:.4f}"),
         ("  sensitivity", interval(decision["sensitivity"])),
         ("  specificity", interval(decision["specificity"])),
-        ("  called malignant", f"{_percent(decision['predicted_positive_rate'])}, "
-                               f"of whom there are {_percent(decision['prevalence'])}"),
-        ("calibration slope", f"{interval(summary['calibration_slope'])}  ({decision['calibrator']})"),
-    ]  # fmt: skip
-    head = (
-        f"test: {test['n']} images, {test['malignant']} malignant, {test['groups']} lesions; 95 % intervals by lesion"
-    )
-    return ["", *(f"{name:<19}{text}" for name, text in rows), head]
+        ("  called malignant", f"{called}, malignant are {are}"),
+        ("calibration slope", f"{interval(summary['calibration_slope'])}, calibrator {decision['calibrator']}"),
+    ]
+    return [
+        "",
+        *(f"{name:<20}{text}" for name, text in rows),
+        "(in brackets: 95 % intervals that resample lesions)",
+        "",
+    ]
 
 
 def interval(value: Any) -> str:

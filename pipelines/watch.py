@@ -92,6 +92,7 @@ class Watcher:
         if kind == "start":
             step.state = "running"
             self._started[step.name] = time.monotonic()
+            self._plain_at = time.monotonic()
             if not self._console.is_terminal:
                 self._line(step)
         else:
@@ -110,11 +111,9 @@ class Watcher:
         what, done, total = event["what"], event["done"], event["total"]
         if not self._console.is_terminal:
             now = time.monotonic()
-            if what == self._what and done < total and now - self._plain_at >= _PLAIN_EVERY_S:
+            if now - self._plain_at >= _PLAIN_EVERY_S:
                 self._plain_at = now
                 self._console.print(f"  {what}: {done} of {total} {event['note']}", highlight=False, markup=False)
-            elif what != self._what:
-                self._what, self._plain_at = what, now
             return
         if what != self._what or self._task is None:
             self._clear_bar()

@@ -22,7 +22,7 @@ def test_a_good_run_exits_with_0_and_shows_each_step_once_as_done(finished):
 
 
 def test_the_summary_is_printed_and_written(finished):
-    for line in ("images", "split", "test ROC-AUC", "test AP", "threshold", "sensitivity", "calibration slope"):
+    for line in ("images", "split", "ROC-AUC", "AP", "threshold", "sensitivity", "calibration slope"):
         assert re.search(rf"^ *{line}", finished.stdout, re.MULTILINE), line
     assert f"report: {finished.out / 'report.html'}" in finished.stdout
     summary = json.loads((finished.out / "summary.json").read_text())

@@ -1,0 +1,280 @@
+"""Ingest judges every image, loses none silently, and gives equal bytes for equal data."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.common import imaging
+from components.common.artifacts import open_artifact, sha256_bytes
+from components.common.errors import ArtifactError, ConfigError, DataError
+from components.common.imaging import encode_jpeg
+from components.ingest.__main__ import main
+from components.ingest.config import IngestConfig
+from components.ingest.run import run
+from pipelines.sample import make_sample
+
+REAL = Path(__file__).parents[4] / "shared" / "ham10000"
+COLUMNS = [
+    "image_id", "lesion_id", "group_id", "dx", "label", "uri", "sha256", "width", "height", "phash", "verdict",
+    "reason", "format", "channels", "orientation", "size", "age", "sex", "localization", "dx_type", "dataset",
+    "thumbnail",
+]  # fmt: skip
+LOSE_ALL = IngestConfig(max_lost_pct=100)
+
+
+def index_of(result):
+    return pd.read_parquet(result.path / "index.parquet").set_index("image_id")
+
+
+def test_a_whole_collection_is_ok(collection, tmp_path):
+    result = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert (result.rows, result.ok, result.lost, result.malignant) == (8, 8, 0, 4)
+    table = pd.read_parquet(tmp_path / "out" / "index.parquet")
+    assert table.columns.tolist() == COLUMNS
+    assert table["image_id"].tolist() == [row["image_id"] for row in collection.rows]
+    first = table.iloc[0]
+    assert first["sha256"] == sha256_bytes(collection.file(0).read_bytes())
+    assert (first["uri"], first["size"]) == (str(collection.file(0)), collection.file(0).stat().st_size)
+    assert table["label"].tolist() == [0, 0, 1, 1, 0, 1, 1, 0]
+    assert (table["group_id"] == table["lesion_id"]).all()
+    assert open_artifact(tmp_path / "out", "index").made_from.keys() == {"metadata", "label_policy"}
+
+
+def test_ingest_json_holds_the_account(collection, tmp_path):
+    collection.file(2).unlink()
+    run(LOSE_ALL, collection.table, [collection.root, "nowhere"], tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "ingest.json").read_text())
+    assert record["schema"] == "lesionflow.ingest/1"
+    assert record["counts"] == {"missing": 1, "ok": 7}
+    assert (record["rows"], record["ok"], record["lost"], record["lost_pct"]) == (8, 7, 1, 12.5)
+    assert record["lost_images"] == [
+        {"image_id": "im2", "verdict": "missing", "reason": "no file of this name in any root"}
+    ]
+    assert record["roots"] == [
+        {"uri": collection.root, "exists": True, "images": 7}, {"uri": "nowhere", "exists": False, "images": 0},
+    ]  # fmt: skip
+    assert record["label_policy"]["name"] == "ham10000"
+
+
+def test_every_planted_fault_gets_its_verdict(tmp_path):
+    sample = make_sample(tmp_path / "sample", 40, 5, faults=True)
+    result = run(LOSE_ALL, str(sample.metadata), [str(sample.folder)], tmp_path / "out")
+    index = index_of(result)
+    expected = {
+        "missing_file": "missing", "zero_bytes": "corrupt", "truncated": "corrupt", "hole_of_zeros": "corrupt",
+        "png_named_jpg": "mislabelled", "grey": "ok", "cmyk": "unsupported", "exif_rotated": "ok",
+        "duplicate_under_two_lesions": "ok", "lesion_with_two_diagnoses": "conflicting_diagnosis",
+        "unknown_diagnosis": "unknown_diagnosis",
+    }  # fmt: skip
+    assert sample.faults.keys() == expected.keys()
+    for fault, ids in sample.faults.items():
+        assert set(index.loc[ids, "verdict"]) == {expected[fault]}, fault
+    planted = {one for ids in sample.faults.values() for one in ids}
+    assert set(index.loc[~index.index.isin(planted), "verdict"]) == {"ok"}
+    turned = index.loc[sample.faults["exif_rotated"][0]]
+    assert (turned["orientation"], turned["width"], turned["height"]) == (6, 200, 150)
+    assert index.loc[sample.faults["grey"][0], "channels"] == 1
+    assert index.loc[sample.faults["duplicate_under_two_lesions"], "sha256"].nunique() == 1
+    assert index.loc[sample.faults["unknown_diagnosis"][0], "label"] == -1
+
+
+def test_too_much_loss_names_the_first_images_and_writes_nothing(collection, tmp_path):
+    collection.file(1).unlink()
+    collection.file(6).write_bytes(collection.file(6).read_bytes()[:-300])
+    with pytest.raises(DataError) as caught:
+        run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert "2 of 8 images (25.00 %) are unusable, at most 5 % may be" in str(caught.value)
+    assert "im1: missing" in str(caught.value) and "im6: corrupt, Premature end" in str(caught.value)
+    assert list(tmp_path.glob("*out*")) == []
+
+
+def test_loss_at_the_limit_is_accepted(collection, tmp_path):
+    collection.file(1).unlink()
+    assert run(IngestConfig(max_lost_pct=12.5), collection.table, [collection.root], tmp_path / "out").lost == 1
+
+
+@pytest.mark.parametrize("roots", [[], ["nowhere"], ["nowhere", "neither"]])
+def test_no_image_at_all_is_an_error(collection, tmp_path, roots):
+    with pytest.raises(DataError, match="images: "):
+        run(LOSE_ALL, collection.table, roots, tmp_path / "out")
+
+
+def test_a_mirror_with_equal_bytes_is_accepted_once(collection, tmp_path):
+    shutil.copytree(collection.root, tmp_path / "mirror")
+    result = run(IngestConfig(), collection.table, [collection.root, str(tmp_path / "mirror")], tmp_path / "out")
+    assert result.ok == 8
+    assert set(index_of(result)["uri"].map(lambda uri: Path(uri).parent.name)) == {"images"}
+    assert "8 images are there more than once with equal bytes" in (tmp_path / "out" / "ingest.json").read_text()
+
+
+def test_a_mirror_with_other_bytes_is_a_conflict(collection, tmp_path):
+    shutil.copytree(collection.root, tmp_path / "mirror")
+    (tmp_path / "mirror" / "im3.jpg").write_bytes(encode_jpeg(np.full((60, 80, 3), 90, np.uint8), 90))
+    result = run(LOSE_ALL, collection.table, [collection.root, str(tmp_path / "mirror")], tmp_path / "out")
+    assert result.counts == {"duplicate_conflict": 1, "ok": 7}
+    reason = index_of(result).loc["im3", "reason"]
+    assert collection.root in reason and str(tmp_path / "mirror") in reason
+
+
+def test_overlapping_roots_and_files_outside_the_table_are_no_conflict(collection, tmp_path):
+    (collection.folder / "images" / "other.jpg").write_bytes(b"?")
+    roots = [collection.root, str(collection.folder), collection.root]
+    result = run(IngestConfig(), collection.table, roots, tmp_path / "out")
+    assert result.ok == 8
+    notes = json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
+    assert notes == ["1 image files are not in the table, the first is other"]
+
+
+def test_a_lesion_with_two_labels_loses_all_its_images_and_one_label_is_kept(collection, tmp_path):
+    collection.write_table(dx={1: "mel", 3: "bcc"})
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert index.loc[["im0", "im1"], "verdict"].tolist() == ["conflicting_diagnosis"] * 2
+    assert "nv (im0), mel (im1)" in index.loc["im0", "reason"]
+    assert index.loc[["im2", "im3"], "verdict"].tolist() == ["ok", "ok"]
+    notes = json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
+    assert "1 lesions have several diagnoses with the same label" in notes[0]
+
+
+def test_an_excluded_diagnosis_is_left_out_without_being_lost(collection, tmp_path):
+    config = IngestConfig(label_policy="ham10000-without-akiec", max_lost_pct=0)
+    result = run(config, collection.table, [collection.root], tmp_path / "out")
+    assert (result.counts, result.lost) == ({"excluded_diagnosis": 1, "ok": 7}, 0)
+    assert index_of(result).loc["im6", "label"] == -1
+
+
+def test_an_unknown_diagnosis_names_the_known_ones(collection, tmp_path):
+    collection.write_table(dx={4: "wart", 5: ""})
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert "'wart' is not in policy ham10000 (akiec" in index.loc["im4", "reason"]
+    assert index.loc["im5", ["verdict", "reason"]].tolist() == ["unknown_diagnosis", "the table has no diagnosis"]
+
+
+def test_further_columns_are_carried_for_a_split_of_ones_own(collection, tmp_path):
+    for i, row in enumerate(collection.rows):
+        row["my_split"] = "test" if i % 2 else "train"
+    collection.write_table()
+    result = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    columns = pd.read_parquet(result.path / "index.parquet").columns.tolist()
+    assert columns == [*COLUMNS[:-1], "my_split", "thumbnail"]
+
+
+def test_a_second_ingest_decodes_nothing_and_gives_the_same_bytes(collection, tmp_path, monkeypatch):
+    first = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    before = (tmp_path / "out" / "artifact.json").read_bytes()
+    monkeypatch.setattr(imaging, "inspect", lambda *_: pytest.fail("decoded again"))
+    second = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert (first.unchanged, second.unchanged) == (0, 8)
+    assert (tmp_path / "out" / "artifact.json").read_bytes() == before
+
+
+def test_a_cache_serves_another_output_and_sees_what_changed(collection, tmp_path):
+    config = IngestConfig(cache=str(tmp_path / "cache"), max_lost_pct=100)
+    run(config, collection.table, [collection.root], tmp_path / "one")
+    again = run(config, collection.table, [collection.root], tmp_path / "two")
+    assert again.unchanged == 8
+    assert (tmp_path / "one/artifact.json").read_bytes() == (tmp_path / "two/artifact.json").read_bytes()
+    collection.file(0).write_bytes(collection.file(0).read_bytes()[:-50])
+    changed = run(config, collection.table, [collection.root], tmp_path / "three")
+    assert (changed.unchanged, changed.counts) == (7, {"corrupt": 1, "ok": 7})
+    fresh = run(LOSE_ALL, collection.table, [collection.root], tmp_path / "four")
+    assert fresh.unchanged == 0
+    assert (tmp_path / "three/artifact.json").read_bytes() == (tmp_path / "four/artifact.json").read_bytes()
+
+
+def test_a_damaged_cache_costs_time_and_nothing_else(collection, tmp_path):
+    config = IngestConfig(cache=str(tmp_path / "cache"))
+    run(config, collection.table, [collection.root], tmp_path / "one")
+    for file in (tmp_path / "cache").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    assert run(config, collection.table, [collection.root], tmp_path / "two").unchanged == 0
+
+
+def test_the_same_bytes_under_another_suffix_are_judged_anew(collection, tmp_path):
+    config = IngestConfig(cache=str(tmp_path / "cache"), max_lost_pct=100)
+    run(config, collection.table, [collection.root], tmp_path / "one")
+    collection.file(0).rename(collection.folder / "images" / "im0.png")
+    assert run(config, collection.table, [collection.root], tmp_path / "two").counts == {"mislabelled": 1, "ok": 7}
+
+
+def test_the_number_of_threads_changes_nothing(collection, tmp_path):
+    digests = set()
+    for threads in (1, 2, 16):
+        run(IngestConfig(threads=threads), collection.table, [collection.root], tmp_path / "out")
+        digests.add((tmp_path / "out" / "artifact.json").read_bytes())
+        shutil.rmtree(tmp_path / "out")
+    assert len(digests) == 1
+
+
+def test_a_foreign_folder_is_left_alone_before_any_work(collection, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    monkeypatch.setattr(imaging, "inspect", lambda *_: pytest.fail("worked for nothing"))
+    with pytest.raises(ArtifactError, match="already there"):
+        run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_command_does_the_same(collection, tmp_path, capsys):
+    arguments = ["--metadata", collection.table, "--images", collection.root, "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--label_policy", "ham10000-without-akiec"]) == 0
+    assert main([*arguments, "--max_lost_pct", "101"]) == 2
+    assert "max_lost_pct: received '101'; allowed: a number >= 0 and <= 100" in capsys.readouterr().err
+    assert main([*arguments, "--label_policy", "ham"]) == 2
+    with pytest.raises(ConfigError):
+        IngestConfig.parse({"threads": -1})
+
+
+def test_killed_at_any_moment_a_rerun_equals_an_undisturbed_run(tmp_path):
+    sample = make_sample(tmp_path / "sample", 80, 9)
+    arguments = ["--metadata", str(sample.metadata), "--images", str(sample.folder), "--cache", str(tmp_path / "cache")]
+    command = [sys.executable, "-m", "components.ingest", *arguments, "--out", str(tmp_path / "out")]
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0.2, 1.6))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    calm = run(IngestConfig(), str(sample.metadata), [str(sample.folder)], tmp_path / "calm")
+    assert calm.ok == calm.rows
+    assert (tmp_path / "out/artifact.json").read_bytes() == (tmp_path / "calm/artifact.json").read_bytes()
+
+
+def test_importing_the_step_is_light():
+    code = (
+        "import sys, components.ingest.run; sys.exit(bool({'tensorflow', 'google.cloud', 'kfp'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_thumbnails_show_the_picture_upright(collection, tmp_path):
+    index = index_of(run(IngestConfig(), collection.table, [collection.root], tmp_path / "out"))
+    small = cv2.imdecode(np.frombuffer(index.loc["im0", "thumbnail"], np.uint8), cv2.IMREAD_COLOR)
+    whole = cv2.imread(str(collection.file(0)))
+    assert np.abs(cv2.resize(whole, small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(int) - small).mean() < 6
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no reference data at {REAL}")
+def test_the_reference_data_is_whole(tmp_path):
+    roots = [str(REAL / f"HAM10000_images_part_{i}") for i in (1, 2)]
+    result = run(IngestConfig(max_lost_pct=0), str(REAL / "HAM10000_metadata.csv"), roots, tmp_path / "out")
+    assert (result.rows, result.ok, result.malignant) == (10015, 10015, 1954)
+    index = index_of(result)
+    assert index["lesion_id"].nunique() == 7470
+    assert index["dx"].value_counts().to_dict() == {
+        "nv": 6705, "mel": 1113, "bkl": 1099, "bcc": 514, "akiec": 327, "vasc": 142, "df": 115,
+    }  # fmt: skip
+    assert int(index["age"].isna().sum()) == 57
+    assert io.BytesIO(index["thumbnail"].iloc[0]).read(2) == b"\xff\xd8"

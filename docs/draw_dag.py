@@ -11,9 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pipelines.check_ir import load_documents
+from pipelines.check_ir import load_documents, step_tasks
 from pipelines.cluster import Cluster
 from pipelines.compile import compile_pipeline
+from pipelines.exit_task import EXIT_TASK
 
 TARGET = Path(__file__).parent / "images" / "dag.svg"
 # step: (column, row, what it does, what it writes, where it runs)
@@ -33,13 +34,18 @@ MAIN = [*zip(BOXES, list(BOXES)[1:], strict=False)]
 
 def edges(text: str) -> list[tuple[str, str]]:
     """Pairs (producer, consumer) of tasks in a compiled pipeline, sorted."""
-    tasks: dict[str, Any] = load_documents(text)[0]["root"]["dag"]["tasks"]
+    tasks = steps(text)
     found = {
         (source["taskOutputArtifact"]["producerTask"], name)
         for name, task in tasks.items()
         for source in task.get("inputs", {}).get("artifacts", {}).values()
     }
     return sorted(found)
+
+
+def steps(text: str) -> dict[str, Any]:
+    """The steps' tasks; the exit task reads nobody's output and is left out."""
+    return {name: task for name, task in step_tasks(load_documents(text)[0]).items() if name != EXIT_TASK}
 
 
 def corner(step: str) -> tuple[int, int]:
@@ -90,15 +96,15 @@ def draw(text: str) -> str:
     """
     width = 2 * MARGIN + 4 * WIDTH + 3 * GAP_X
     height = 2 * MARGIN + 2 * HEIGHT + GAP_Y + 12
-    parts = [arrow(*pair) for pair in edges(text)] + [box(step) for step in load_documents(text)[0]["root"]["dag"]["tasks"]]
+    parts = [arrow(*pair) for pair in edges(text)] + [box(step) for step in steps(text)]
     style = (
         "text{font:13px system-ui,sans-serif;fill:#333}.name{font-weight:700;font-size:16px;fill:#111}"
         ".where{font-size:11px;font-weight:700}.file{font-family:ui-monospace,monospace;font-size:12px;fill:#555}"
         ".main{stroke:#445;stroke-width:2;fill:none}.extra{stroke:#99a;stroke-width:1.2;fill:none}"
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="The pipeline: ingest, split, records, train, calibrate, export, evaluate, gate">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'role="img" aria-label="The pipeline: ingest, split, records, train, calibrate, export, evaluate, gate">\n'
         f"<style>{style}</style>\n"
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="8" markerHeight="8" orient="auto" '
         'markerUnits="userSpaceOnUse"><path d="M0 0L8 4L0 8z" fill="#556"/></marker></defs>\n'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 from kfp import components, local
@@ -16,6 +17,8 @@ from kfp import components, local
 def main(arguments: list[str]) -> int:
     """Runs `PIPELINE_YAML ARGUMENTS_JSON PIPELINE_ROOT`; 0 only if KFP reports every task as done."""
     pipeline, values, root = arguments
+    # each task would warn that sizes and images mean nothing here, which is the point of a local run
+    warnings.filterwarnings("ignore", module=r"kfp\.local")
     # use_venv=False: the steps run in this very environment, as in an image that holds the package
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)
     run = components.load_component_from_file(pipeline)

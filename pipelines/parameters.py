@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from components.evaluate.config import EvaluateConfig
-from components.ingest.config import IngestConfig
-from components.records.config import RecordsConfig
-from components.split.config import SplitConfig
-from components.train.config import TrainConfig
 from pydantic import Field
 
 from components.calibrate.config import CalibrateConfig
 from components.common.config import StepConfig, unknown_name
 from components.common.errors import ConfigError
+from components.evaluate.config import EvaluateConfig
+from components.ingest.config import IngestConfig
+from components.records.config import RecordsConfig
+from components.split.config import SplitConfig
+from components.train.config import TrainConfig
 from pipelines.cluster import load_yaml
 
 PRESETS = Path(__file__).parent / "configs"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 # `point` needs no minimum of malignant lesions, so a small sample will do
 SMALL = ("--set", "operating_point=point", "--set", "epochs=2", "--config", "sample")
 

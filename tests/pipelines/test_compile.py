@@ -4,9 +4,10 @@ import pytest
 import yaml
 
 from components.common.errors import ConfigError
-from pipelines.check_ir import SENTINEL, check_ir, executors, load_documents, placement
+from pipelines.check_ir import SENTINEL, check_ir, executors, load_documents, placement, step_tasks
 from pipelines.cluster import STEPS, Cluster
 from pipelines.compile import compile_pipeline, write_pipeline
+from pipelines.exit_task import EXIT_TASK
 
 GKE = {
     "images": {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")},
@@ -36,7 +37,7 @@ def test_equal_inputs_give_equal_bytes(text):
 
 def test_every_step_is_there_and_has_its_image(spec):
     images = {name: container["image"] for name, container in executors(spec).items()}
-    assert set(images) == set(STEPS)
+    assert set(images) == {*STEPS, EXIT_TASK}
     assert images["train"] == GKE["images"]["gpu"]
     assert images["evaluate"] == images["export"] == GKE["images"]["cpu"]
     assert images["ingest"] == images["gate"] == GKE["images"]["data"]
@@ -53,11 +54,11 @@ def test_the_training_pod_asks_for_its_gpus(spec, placed):
     assert train["emptyDirMounts"] == [
         {"medium": "Memory", "mountPath": "/dev/shm", "sizeLimit": "16Gi", "volumeName": "dshm"}
     ]
-    assert train["activeDeadlineSeconds"] == 7200 or train.get("timeout") == 7200
+    assert train["activeDeadlineSeconds"] == "7200"
 
 
 def test_training_is_retried_with_backoff(spec):
-    policy = spec["root"]["dag"]["tasks"]["train"]["retryPolicy"]
+    policy = step_tasks(spec)["train"]["retryPolicy"]
     assert policy["maxRetryCount"] == 2
     assert policy["backoffDuration"] == "60s"
 
@@ -82,6 +83,22 @@ def test_every_parameter_has_a_type_and_a_description(spec):
         assert len(definition["description"]) > 15, name
 
 
+def test_the_exit_task_waits_for_all_steps_however_they_end_and_is_never_cached(spec):
+    root = spec["root"]["dag"]["tasks"]
+    assert set(root) == {"steps", EXIT_TASK}
+    ending = root[EXIT_TASK]
+    assert ending["dependentTasks"] == ["steps"]
+    assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    assert ending["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "steps"}}
+    assert ending["cachingOptions"] == {}
+    assert set(step_tasks(spec)) == {*STEPS, EXIT_TASK}
+
+
+def test_the_nested_pipeline_is_given_every_parameter(spec):
+    declared = set(spec["root"]["inputDefinitions"]["parameters"])
+    assert set(spec["root"]["dag"]["tasks"]["steps"]["inputs"]["parameters"]) == declared
+
+
 def test_a_cpu_cluster_trains_on_the_cpu_image():
     text = compile_pipeline(Cluster.parse({**GKE, "gpu": {"count": 0}}))
     spec, platform = load_documents(text)
@@ -90,7 +107,9 @@ def test_a_cpu_cluster_trains_on_the_cpu_image():
 
 
 def test_a_preset_becomes_the_defaults(tmp_path):
-    write_pipeline(tmp_path / "deep" / "p.yaml", Cluster.parse(GKE), {"epochs": 3, "train_options": {"schedule": "plateau"}})
+    write_pipeline(
+        tmp_path / "deep" / "p.yaml", Cluster.parse(GKE), {"epochs": 3, "train_options": {"schedule": "plateau"}}
+    )
     spec, _ = load_documents((tmp_path / "deep" / "p.yaml").read_text())
     inputs = spec["root"]["inputDefinitions"]["parameters"]
     assert inputs["epochs"]["defaultValue"] == 3
@@ -108,7 +127,7 @@ def drop_platform(documents):
 
 
 def undeclared(documents):
-    inputs = documents[0]["root"]["dag"]["tasks"]["train"]["inputs"]["parameters"]
+    inputs = step_tasks(documents[0])["train"]["inputs"]["parameters"]
     inputs["epochs"] = {"componentInputParameter": "epoch"}
 
 
@@ -133,7 +152,7 @@ def gpu_as_number(documents):
     ("change", "message"),
     [
         (drop_platform, "expected two, the second with the node selectors"),
-        (undeclared, "train: input epochs reads epoch, which root does not declare"),
+        (undeclared, "train: input epochs reads epoch, which root.steps does not declare"),
         (sentinel, "split: image .* is the sentinel"),
         (pip, "split: installs packages"),
         (no_selector, "train: nodeSelector is missing"),

@@ -5,8 +5,10 @@ Layout after Mitchell et al. 2019 (Model Cards for Model Reporting), front matte
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -
         "model": layout.model_facts(model),
         "training": _optional(model / "training_config.json"),
         "environment": _optional(model / "environment.json"),
-        "history": _optional(model / "summary.json"),
+        "history": training_history(model / "history.csv"),
         "class_weight": _optional(model / "class_weight.json"),
         "calibration": _optional(policy / "calibration.json"),
         "policy": _optional(folder / layout.POLICY),
@@ -73,6 +75,8 @@ def estimate(value: Any) -> str:
     """`0.884 (0.861 to 0.905)` from {value, lower, upper}, or the bare number."""
     if value is None or (isinstance(value, Mapping) and value.get("value") is None):
         return "not estimable"
+    if isinstance(value, Mapping) and value.get("status") == "insufficient":
+        return "insufficient"
     if isinstance(value, Mapping):
         text = f"{value['value']:.3f}"
         bounds = value.get("lower"), value.get("upper")
@@ -86,6 +90,38 @@ def plain(mapping: Mapping[str, Any]) -> dict[str, str]:
     return {key.replace("_", " "): estimate(value).replace("|", "/") for key, value in scalars.items()}
 
 
+def training_history(path: Path) -> dict[str, Any]:
+    """Epochs, seconds and the best validation average precision of `history.csv`; empty without one."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    facts: dict[str, Any] = {"epochs_run": len(rows)}
+    for name, column, take in (
+        ("seconds_of_training", "seconds", sum),
+        ("best_validation_average_precision", "val_average_precision", max),
+        ("best_validation_roc_auc", "val_roc_auc", max),
+    ):
+        values = [float(row[column]) for row in rows if row.get(column)]
+        if values and all(math.isfinite(value) for value in values):
+            facts[name] = take(values)
+    return facts
+
+
+def gaps(slices: Sequence[Mapping[str, Any]], metric: str) -> dict[str, str]:
+    """Largest difference of a metric between groups of one slice that are large enough to be compared."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for row in slices:
+        value = row.get(metric)
+        if isinstance(value, Mapping) and value.get("value") is not None and value.get("status", "ok") == "ok":
+            found.setdefault(str(row["slice"]), []).append((float(value["value"]), str(row.get("value"))))
+    wide = {name: (min(values), max(values)) for name, values in found.items() if len(values) > 1}
+    return {
+        name: f"{high[0] - low[0]:.3f} ({low[1]} {low[0]:.3f}, {high[1]} {high[0]:.3f})"
+        for name, (low, high) in wide.items()
+    }
+
+
 @cache
 def _template() -> Any:
     import jinja2
@@ -95,6 +131,7 @@ def _template() -> Any:
         loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
     environment.filters |= {"estimate": estimate, "plain": plain}
+    environment.globals["gaps"] = gaps
     return environment.get_template("model_card.md.j2")
 
 

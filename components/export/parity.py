@@ -48,7 +48,8 @@ class Compared:
 
     Attributes:
         image_id: (n,) text.
-        keras_logit: (n,) float64 from the Python path.
+        keras_logit: (n,) float64 from the Python path, with the bundle's test-time augmentation.
+        plain_logit: (n,) float64 from the Python path without augmentation.
         bundle_logit: (n,) float64.
         bundle_probability: (n,) float64.
         bundle_decision: (n,) int.
@@ -56,6 +57,7 @@ class Compared:
 
     image_id: npt.NDArray[np.str_]
     keras_logit: npt.NDArray[np.float64]
+    plain_logit: npt.NDArray[np.float64]
     bundle_logit: npt.NDArray[np.float64]
     bundle_probability: npt.NDArray[np.float64]
     bundle_decision: npt.NDArray[np.int64]
@@ -79,7 +81,7 @@ def validation_sources(split: Path, limit: int) -> list[Source]:
 
 def compare(
     sources: Sequence[Source],
-    logits_of: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]],
+    logits_of: Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
     bundle: Bundle,
     read: Callable[[str], bytes] = storage.read_bytes,
 ) -> Compared:
@@ -87,7 +89,7 @@ def compare(
 
     Args:
         sources: the images.
-        logits_of: the Keras model: float32 [n, H, W, 3] to raw logits [n].
+        logits_of: the Keras model: float32 [n, H, W, 3] to raw logits [n] with augmentation and without.
         bundle: the reloaded bundle.
         read: bytes of a URI.
 
@@ -96,7 +98,7 @@ def compare(
     """
     how = bundle.preprocessing
     size = (how["image_size"][0], how["image_size"][1])
-    keras: list[npt.NDArray[np.float64]] = []
+    keras: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
     asked = []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
         for batch, files in _read_batches(sources, read):
@@ -110,7 +112,8 @@ def compare(
             bar.advance(len(files))
     return Compared(
         image_id=np.array([source.image_id for source in sources]),
-        keras_logit=np.concatenate(keras),
+        keras_logit=np.concatenate([served for served, _ in keras]),
+        plain_logit=np.concatenate([plain for _, plain in keras]),
         bundle_logit=np.concatenate([reply.logit for reply in asked]).astype(np.float64),
         bundle_probability=np.concatenate([reply.probability for reply in asked]).astype(np.float64),
         bundle_decision=np.concatenate([reply.decision for reply in asked]).astype(np.int64),
@@ -157,6 +160,8 @@ def preparation_report(
 ) -> dict[str, Any]:
     """Difference between training-time and serving-time preparation of the same images, in logits.
 
+    Without augmentation on either side: what that changes is not the preparation's doing.
+
     Raises:
         ArtifactError: no image in common, or the difference is out of the bounds in `config`.
     """
@@ -165,7 +170,7 @@ def preparation_report(
     if not common.any():
         raise ArtifactError("none of the compared validation images is in the model's val_probs.npz; wrong split?")
     trained = np.array([before[name] for name in compared.image_id[common].tolist()])
-    served = compared.bundle_logit[common]
+    served = compared.plain_logit[common]
     shift = served - trained
     size = np.abs(shift)
     changed = int((policy.decide(served) != policy.decide(trained)).sum())

@@ -16,13 +16,14 @@ from components.common import imaging
 from components.common.artifacts import Artifact, new_artifact, open_artifact, write_json
 from components.common.decision import DecisionPolicy, load_policy
 from components.common.errors import ArtifactError
-from components.common.scores import load_scores
+from components.common.scores import Scores, load_scores
 from components.export import layout
+from components.export.augmentation import gain
 from components.export.bundle import Bundle, load_parts
 from components.export.card import collect_facts, write_card
 from components.export.config import ExportConfig
 from components.export.model_file import load_network
-from components.export.parity import Source, compare, parity_report, preparation_report, validation_sources
+from components.export.parity import Compared, Source, compare, parity_report, preparation_report, validation_sources
 from components.export.selftest import generated_image, write_selftest
 
 log = logging.getLogger(__name__)
@@ -183,8 +184,11 @@ def _write_graph(network: Any, rule: DecisionPolicy, preparation: Mapping[str, A
 def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, split: Path | None) -> dict[str, Any]:
     from components.export.graph import mean_logit
 
-    def logits_of(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        return np.asarray(mean_logit(network, pixels, config.augmentation), np.float64)
+    def logits_of(pixels: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        plain = np.asarray(mean_logit(network, pixels, "none"), np.float64)
+        if config.augmentation == "none":
+            return plain, plain
+        return np.asarray(mean_logit(network, pixels, config.augmentation), np.float64), plain
 
     report: dict[str, Any] = {"schema": layout.PARITY_SCHEMA, "images_from": "validation" if split else "generated"}
     if split is None:
@@ -196,9 +200,18 @@ def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, spli
     report["parity"] = parity_report(compared, loaded.policy, config)
     recorded = load_scores(model / "val_probs.npz")
     report["preparation"] = preparation_report(compared, recorded, loaded.policy, config)
+    if config.augmentation != "none":
+        report["augmentation"] = _gain(compared, recorded, loaded.policy)
     log.info(
         "parity on %d images: max |dp| %.2g; preparation: mean |dlogit| %.3g, %d changed decisions",
         report["parity"]["images"], report["parity"]["max_probability_difference"],
         report["preparation"]["mean_absolute_logit_shift"], report["preparation"]["changed_decisions"],
     )  # fmt: skip
     return report
+
+
+def _gain(compared: Compared, recorded: Scores, policy: DecisionPolicy) -> dict[str, Any]:
+    label = dict(zip(recorded.image_id.tolist(), recorded.label.tolist(), strict=True))
+    known = np.array([name in label for name in compared.image_id.tolist()])
+    labels = np.array([label[name] for name in compared.image_id[known].tolist()], np.int8)
+    return gain(labels, compared.plain_logit[known], compared.keras_logit[known], policy)

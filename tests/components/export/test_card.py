@@ -7,7 +7,7 @@ import yaml
 
 from components.common.artifacts import new_artifact, open_artifact, write_json
 from components.common.errors import ArtifactError
-from components.export.card import card_with_metrics, estimate, plain, render
+from components.export.card import card_with_metrics, estimate, plain, render, training_history
 
 METRICS = {
     "schema": "lesionflow.metrics/1", "n": 1505, "malignant": 288, "groups": 1121, "prevalence": 0.19,
@@ -16,7 +16,13 @@ METRICS = {
     "sensitivity": {"value": 0.91, "lower": 0.87, "upper": 0.94},
     "specificity": {"value": 0.66, "lower": 0.63, "upper": 0.69},
     "calibration": {"slope": {"value": 1.02, "lower": 0.9, "upper": 1.1}, "ece": 0.021},
-    "slices": [{"slice": "sex", "group": "female", "n": 700, "malignant": 110, "sensitivity": None,
+    "slices": [{"slice": "sex", "value": "male", "n": 800, "malignant": 178,
+                "sensitivity": {"value": 0.9, "lower": 0.8, "upper": 0.95, "status": "ok"},
+                "specificity": {"value": 0.6, "lower": 0.5, "upper": 0.7}, "roc_auc": {"value": 0.9, "status": "ok"}},
+               {"slice": "sex", "value": "unknown", "n": 5, "malignant": 1,
+                "sensitivity": {"value": 0.2, "lower": 0.1, "upper": 0.9, "status": "insufficient"},
+                "specificity": None, "roc_auc": {"value": 0.85, "status": "ok"}},
+               {"slice": "sex", "value": "female", "n": 700, "malignant": 110, "sensitivity": None,
                 "specificity": {"value": 0.7, "lower": 0.6, "upper": 0.8}, "roc_auc": {"value": None}}],
 }  # fmt: skip
 
@@ -45,6 +51,9 @@ def test_card_with_metrics_has_intervals_slices_and_a_model_index(exported):
     assert "| roc auc | 0.884 (0.861 to 0.905) |" in card
     assert "| calibration slope | 1.020 (0.900 to 1.100) |" in card
     assert "| sex | female | 700 | 110 | not estimable | 0.700 (0.600 to 0.800) | not estimable |" in card
+    assert "| sex | unknown | 5 | 1 | insufficient |" in card
+    assert "- Largest gap in roc auc by sex: 0.050 (unknown 0.850, male 0.900)" in card
+    assert "Largest gap in sensitivity" not in card  # one group alone is large enough
     results = front_matter(card)["model-index"][0]["results"][0]
     assert results["metrics"][0] == {"type": "roc_auc", "value": 0.8844}
 
@@ -69,3 +78,11 @@ def test_estimates_read_as_value_and_interval():
     assert estimate({"value": 0.5, "lower": None, "upper": None}) == "0.500"
     assert estimate(None) == "not estimable"
     assert plain({"schema": "x", "a_b": 0.123456, "deep": {}, "text": "p|q"}) == {"a b": "0.1235", "text": "p/q"}
+
+
+def test_training_history_gives_time_and_best_validation_figures(tmp_path):
+    path = tmp_path / "history.csv"
+    assert training_history(path) == {}
+    path.write_text("epoch,seconds,val_average_precision,val_roc_auc\n1,10.5,0.5,0.8\n2,9.5,0.6,nan\n")
+    facts = training_history(path)
+    assert facts == {"epochs_run": 2, "seconds_of_training": 20.0, "best_validation_average_precision": 0.6}

@@ -24,7 +24,7 @@ KERAS = np.array([-2.0, 0.4, 0.6, 3.0])
 def compared(bundle_logit, decision=None):
     bundle_logit = np.asarray(bundle_logit, np.float64)
     decided = RULE.decide(bundle_logit).astype(np.int64) if decision is None else np.asarray(decision)
-    return Compared(np.array(list("abcd")), KERAS, bundle_logit, RULE.probability(bundle_logit), decided)
+    return Compared(np.array(list("abcd")), KERAS, KERAS, bundle_logit, RULE.probability(bundle_logit), decided)
 
 
 def scores(logit):
@@ -71,7 +71,7 @@ def test_preparation_out_of_its_bounds_is_refused(change):
 
 
 def test_scores_of_other_images_are_refused():
-    other = Compared(np.array(list("wxyz")), KERAS, KERAS, RULE.probability(KERAS), np.array([0, 0, 1, 1]))
+    other = Compared(np.array(list("wxyz")), KERAS, KERAS, KERAS, RULE.probability(KERAS), np.array([0, 0, 1, 1]))
     with pytest.raises(ArtifactError, match="wrong split"):
         preparation_report(other, scores([*KERAS, 9]), RULE, ExportConfig())
 
@@ -90,4 +90,4 @@ def test_sources_are_the_readable_validation_images_evenly_spread(export_inputs)
 
 def test_an_image_that_ingest_accepted_and_the_bundle_refuses_fails_the_step(bundle):
     with pytest.raises(ArtifactError, match=r"x\.jpg: ingest accepted this image, the bundle says 'not_an_image'"):
-        compare([Source("x", "x.jpg")], lambda x: np.zeros(len(x)), bundle, read=lambda uri: b"text")
+        compare([Source("x", "x.jpg")], lambda x: (np.zeros(len(x)),) * 2, bundle, read=lambda uri: b"text")

@@ -70,13 +70,17 @@ def test_models_trained_in_mixed_precision_are_served_in_float32(precision, expo
 
 
 def test_flips_average_the_four_mirrored_views(export_inputs, kit, tmp_path, bundle):
-    config = ExportConfig(augmentation="flips", max_logit_shift=10, max_changed_decisions=1)
+    config = ExportConfig(augmentation="flips")
     done = run(config, export_inputs.model, export_inputs.policy, export_inputs.split, tmp_path / "bundle")
     augmented = load_bundle(done.path)
     image = np.random.default_rng(5).integers(0, 255, (1, *kit.size, 3), dtype=np.uint8)
     views = np.concatenate([image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]])
     expected = bundle.ask_pixels(views).logit.mean()
     assert augmented.ask_pixels(image).logit[0] == pytest.approx(expected, abs=1e-4)
+    measured = done.parity["augmentation"]
+    assert measured["images"] == len(export_inputs.files)
+    assert {"average_precision", "roc_auc", "log_loss", "sensitivity", "specificity"} <= set(measured)
+    assert "| average precision | " in (done.path / "model_card.md").read_text()
 
 
 def test_a_fresh_process_gives_the_same_numbers(exported, bundle, kit, tmp_path):

@@ -61,6 +61,15 @@ def executors(spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks that run containers, of all DAGs, by name; tasks that only hold a nested DAG are left out."""
+    return {
+        name: task
+        for _, name, task, _ in _tasks(spec)
+        if "executorLabel" in spec["components"][task["componentRef"]["name"]]
+    }
+
+
 def placement(platform: Mapping[str, Any]) -> dict[str, Any]:
     """Kubernetes settings of each executor, by the step's name."""
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -98,6 +107,8 @@ def _resources(spec: Mapping[str, Any]) -> Iterator[str]:
         container = _container_of(spec, inner)
         given = task.get("inputs", {}).get("parameters", {})
         for key, value in _leaves(container.get("resources", {})):
+            if key == "resourceCount" and not isinstance(value, str):
+                yield f"{task_name}: resource {key} is {value!r}; the driver reads text only"
             for name in _PLACEHOLDER.findall(value) if isinstance(value, str) else ():
                 if name not in given:
                     yield f"{where}.{task_name}: resource {key} reads {name}, which the task is not given"

@@ -192,13 +192,14 @@ class Cluster(StepConfig):
 
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""
-        return self.caching and step not in self.uncached_steps
+        # the exit task is no step: a cached one would tell how an earlier run ended
+        return self.caching and step in STEPS and step not in self.uncached_steps
 
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         defaults = {"train": training, "ingest": Size(cpu="4", memory="4Gi"), "records": Size(cpu="4", memory="4Gi"),
-                    "gate": Size(cpu="500m", memory="512Mi")}  # fmt: skip
+                    "gate": Size(cpu="500m", memory="512Mi"), "report-end": Size(cpu="500m", memory="512Mi")}  # fmt: skip
         return self.sizes.get(step, defaults.get(step, Size()))
 
     def image_of(self, step: str) -> str:

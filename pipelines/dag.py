@@ -1,29 +1,28 @@
 """The DAG: which step reads what. Where each step runs is `pipelines.runtime`'s business."""
 
+import inspect
+
+from kfp import dsl
+
+from components.calibrate.component import calibrate
 from components.evaluate.component import evaluate, gate
 from components.export.component import export
 from components.ingest.component import ingest
 from components.records.component import records
 from components.split.component import split
 from components.train.component import train
-from kfp import dsl
-
-from components.calibrate.component import calibrate
 from pipelines.cluster import STEPS, Cluster
+from pipelines.exit_task import EXIT_TASK, report_end
 from pipelines.runtime import pipeline_config, place
 
 PIPELINE_NAME = "lesionflow"
+NESTED = "steps"
 
 
 def build_pipeline(cluster: Cluster):
     """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally."""
 
-    @dsl.pipeline(
-        name=PIPELINE_NAME,
-        description="Dermoscopic images and a table become a calibrated, audited benign/malignant classifier.",
-        pipeline_config=pipeline_config(cluster),
-    )
-    def lesionflow(
+    def steps(
         metadata: str,
         images: list,
         label_policy: str = "ham10000",
@@ -90,4 +89,30 @@ def build_pipeline(cluster: Cluster):
         for step, task in zip(STEPS, tasks, strict=True):
             place(task, step, **placed)
 
-    return lesionflow
+    return _with_exit_task(steps, cluster)
+
+
+def _with_exit_task(steps, cluster: Cluster):
+    """The steps as a pipeline inside the pipeline and, after it, however it ended, the exit task.
+
+    An exit task starts when the task that it waits for has ended. The last step never starts after an
+    earlier failure, so the exit task waits for all steps as one. A nested pipeline, not dsl.ExitHandler
+    alone: inside the latter, selector and tolerations would read parameters that nothing declares. The
+    outer pipeline has the inner one's parameters, descriptions and defaults.
+    """
+    inner = dsl.pipeline(name=NESTED)(steps)
+    names = list(inspect.signature(steps).parameters)
+
+    def lesionflow(*values):
+        body = inner(**dict(zip(names, values, strict=True)))
+        ending = report_end().after(body).ignore_upstream_failure()
+        place(ending, EXIT_TASK, cluster=cluster, selector=None, tolerations=None)
+
+    lesionflow.__signature__ = inspect.signature(steps)
+    lesionflow.__doc__ = steps.__doc__
+    decorate = dsl.pipeline(
+        name=PIPELINE_NAME,
+        description="Dermoscopic images and a table become a calibrated, audited benign/malignant classifier.",
+        pipeline_config=pipeline_config(cluster),
+    )
+    return decorate(lesionflow)

@@ -123,7 +123,8 @@ class _Sweep:
         per_group = np.ones(self.groups) if counts is None else counts
         w = (per_group / (self.size if each else 1.0))[self.group]
         at = np.searchsorted(-self.distinct, -self.malignant)
-        return np.cumsum(np.bincount(at, weights=w, minlength=len(self.distinct))) / w.sum()
+        share: Floats = np.cumsum(np.bincount(at, weights=w, minlength=len(self.distinct))) / w.sum()
+        return share
 
     def specificity(self) -> Floats:
         return np.searchsorted(self.benign, self.distinct, side="left") / len(self.benign)

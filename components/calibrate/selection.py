@@ -38,7 +38,9 @@ class Candidate:
     note: str = ""
 
 
-def fold_of_group(codes: npt.NDArray[np.intp], groups: int, label: Floats, folds: int, seed: int) -> Floats:
+def fold_of_group(
+    codes: npt.NDArray[np.intp], groups: int, label: Floats, folds: int, seed: int
+) -> npt.NDArray[np.intp]:
     """(n,) fold of each image: no group crosses folds, malignant groups are dealt out evenly.
 
     Raises:
@@ -121,7 +123,7 @@ def _loss(one: Candidate) -> str:
     return "not fitted" if one.log_loss is None else f"{one.log_loss:.4f}"
 
 
-def _held_out(name: str, logit: Floats, y: Floats, fold: Floats, offset: float) -> Floats:
+def _held_out(name: str, logit: Floats, y: Floats, fold: npt.NDArray[np.intp], offset: float) -> Floats:
     p = np.empty_like(y)
     for k in np.unique(fold):
         inside = fold == k

@@ -36,7 +36,7 @@ def log_loss(y: Floats, p: Floats) -> float:
 def log_losses(y: Floats, p: Floats) -> Floats:
     """(n,) -ln P(what happened) of each image."""
     q = np.clip(np.asarray(p, np.float64), _EPS, 1 - _EPS)
-    return -np.where(np.asarray(y) == 1, np.log(q), np.log1p(-q))  # type: ignore[no-any-return]
+    return -np.where(np.asarray(y) == 1, np.log(q), np.log1p(-q))
 
 
 def brier(y: Floats, p: Floats) -> float:

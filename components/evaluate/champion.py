@@ -34,8 +34,8 @@ def aligned(scores: Scores, champion: Scores) -> Scores:
     if (label != scores.label).any():
         i = int(np.argmax(label != scores.label))
         raise DataError(
-            f"champion has label {label[i]} for image {str(scores.image_id[i])!r}, this test set has {scores.label[i]}; "
-            "evaluate the champion with the same label policy"
+            f"champion has label {label[i]} for image {str(scores.image_id[i])!r}, this test set has "
+            f"{scores.label[i]}; evaluate the champion with the same label policy"
         )
     return Scores(scores.image_id, scores.lesion_id, scores.group_id, label, champion.logit[order],
                   champion.probability[order])  # fmt: skip

@@ -55,7 +55,8 @@ def roc_and_pr(scores: Scores, resamples: int, seed: int) -> tuple[Curve, Curve]
 
 def _reached(fpr: Floats, tpr: Floats) -> Floats:
     """The highest true positive rate at each false positive rate of the grid."""
-    return np.r_[0.0, tpr][np.searchsorted(fpr, GRID + 1e-12, side="right")]
+    reached: Floats = np.r_[0.0, tpr][np.searchsorted(fpr, GRID + 1e-12, side="right")]
+    return reached
 
 
 def _steps(fpr: Floats, tpr: Floats) -> tuple[Floats, Floats]:

@@ -136,7 +136,7 @@ def training_svg(history: Mapping[str, Sequence[float | None]]) -> str:
     for name, colour, label in shown:
         axes.plot(epochs, _floats(history[name]), color=colour, marker="o", markersize=3, label=label)
     axes.set(xlabel="epoch", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_title("Training")
     axes.legend(loc="best")
     return to_svg(figure, "Training loss and validation scores by epoch")

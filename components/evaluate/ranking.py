@@ -111,7 +111,7 @@ def _metric(c: _Curve, name: str) -> Floats:
     if not len(c.tp):
         return np.full(len(c.positives), np.nan)
     if name == "roc_auc":  # twice the count of malignant-above-benign pairs, ties one half (Mann-Whitney)
-        pairs = np.einsum("kb,kb->b", c.gain, 2 * (c.negatives - c.fp) + c.tied)
+        pairs: Ints = np.einsum("kb,kb->b", c.gain, 2 * (c.negatives - c.fp) + c.tied)
         return pairs / (2.0 * c.positives * c.negatives)
     if name == "average_precision":
         called = c.tp + c.fp
@@ -139,4 +139,5 @@ def _partial_auc(c: _Curve) -> Floats:
     # inside a tie the curve is a slope from (fp - tied) to fp
     share = (start - before) / np.maximum(c.gain, 1)
     middle = (c.fp - c.tied) + c.tied * (1 + np.minimum(share, 1.0)) / 2
-    return np.einsum("kb,kb->b", width, 1 - middle / c.negatives) / c.positives
+    area: Floats = np.einsum("kb,kb->b", width, 1 - middle / c.negatives) / c.positives
+    return area

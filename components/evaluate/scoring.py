@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,12 @@ log = logging.getLogger(__name__)
 class Asked(Protocol):
     """A bundle: image bytes in, answers out."""
 
-    policy: DecisionPolicy
+    @property
+    def policy(self) -> DecisionPolicy:
+        """The policy beside the graph."""
+        ...
 
-    def ask(self, images: list[bytes]) -> Any:
+    def ask(self, images: Sequence[bytes]) -> Any:
         """Answers for a batch."""
         ...
 
@@ -118,12 +121,9 @@ def score(bundle: Asked, test: pd.DataFrame, batch_size: int) -> tuple[Scores, l
         raise DataError(f"the bundle could read none of {len(test)} test images, for example {unread[0]}")
     check_answers(bundle.policy, {name: column[read] for name, column in joined.items()})
     rows = test[read]
-    scores = Scores(
-        *(rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id")),
-        label=rows["label"].to_numpy(np.int8),
-        logit=joined["logit"][read].astype(np.float64),
-        probability=joined["probability"][read].astype(np.float64),
-    )
+    image, lesion, group = (rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id"))
+    logit, probability = (joined[name][read].astype(np.float64) for name in ("logit", "probability"))
+    scores = Scores(image, lesion, group, rows["label"].to_numpy(np.int8), logit, probability)
     return scores, unread
 
 

@@ -68,7 +68,7 @@ def test_too_few_lesions_for_the_abstain_error(model_of, sim, tmp_path):
 
 def test_one_class_only_is_one_clear_line(model_of, sim, tmp_path):
     scores = sim(100, 6)
-    with pytest.raises(DataError, match="validation holds only label 0; calibration needs both classes"):
+    with pytest.raises(DataError, match=r"validation holds only label 0; calibration needs both classes"):
         run(CalibrateConfig(), model_of(changed(scores, label=np.zeros_like(scores.label))), tmp_path / "p")
     assert list(tmp_path.glob("*p*/decision_policy.json")) == []
 
@@ -77,21 +77,21 @@ def test_a_lesion_with_two_labels_is_refused(model_of, sim, tmp_path):
     scores = sim(100, 7)
     group = scores.group_id.copy()
     group[np.argmax(scores.label == 0)] = group[np.argmax(scores.label == 1)]
-    with pytest.raises(DataError, match="holds benign and malignant images"):
+    with pytest.raises(DataError, match=r"holds benign and malignant images"):
         run(CalibrateConfig(), model_of(changed(scores, group_id=group)), tmp_path / "p")
 
 
 def test_a_damaged_model_artifact_is_refused(model_of, sim, tmp_path):
     model = model_of(sim(100, 8))
     (model / "model.keras").write_bytes(b"another model")
-    with pytest.raises(ArtifactError, match="model.keras: sha256 is"):
+    with pytest.raises(ArtifactError, match=r"model\.keras: sha256 is"):
         run(CalibrateConfig(), model, tmp_path / "p")
 
 
 def test_parameters_that_contradict_each_other_are_named():
-    with pytest.raises(ConfigError, match="cost_ratio 5 with operating_point 'point'"):
+    with pytest.raises(ConfigError, match=r"cost_ratio 5 with operating_point 'point'"):
         CalibrateConfig.parse({"operating_point": "point", "cost_ratio": 5})
-    with pytest.raises(ConfigError, match="target_sensitivity: received 1.5"):
+    with pytest.raises(ConfigError, match=r"target_sensitivity: received 1\.5"):
         CalibrateConfig.parse({"target_sensitivity": 1.5})
 
 

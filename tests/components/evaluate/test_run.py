@@ -54,5 +54,5 @@ def test_a_changed_bundle_is_refused(shipped, tmp_path):
     copy = tmp_path / "bundle"
     shutil.copytree(shipped.bundle, copy)
     (copy / "preprocessing.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="preprocessing.json: sha256"):
+    with pytest.raises(ArtifactError, match=r"preprocessing\.json: sha256"):
         run(EvaluateConfig.parse(FAST), copy, shipped.split, None, None, tmp_path / "out")

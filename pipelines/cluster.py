@@ -198,8 +198,8 @@ class Cluster(StepConfig):
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
-        defaults = {"train": training, "ingest": Size(cpu="4", memory="4Gi"), "records": Size(cpu="4", memory="4Gi"),
-                    "gate": Size(cpu="500m", memory="512Mi"), "report-end": Size(cpu="500m", memory="512Mi")}  # fmt: skip
+        reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
+        defaults = {"train": training, "ingest": reading, "records": reading, "gate": small, "report-end": small}
         return self.sizes.get(step, defaults.get(step, Size()))
 
     def image_of(self, step: str) -> str:

@@ -242,6 +242,7 @@ class _Gcs:
 
     def __init__(self) -> None:
         import requests.adapters  # type: ignore[import-untyped]
+        import urllib3
         from google.api_core import exceptions
         from google.auth.exceptions import DefaultCredentialsError, TransportError
         from google.cloud import storage
@@ -258,7 +259,8 @@ class _Gcs:
         self._missing, self._refused = exceptions.NotFound, (exceptions.Unauthorized, exceptions.Forbidden)
         self._transient = (
             exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, TransportError,
-            requests.exceptions.RequestException, ConnectionError, TimeoutError, _MismatchError,
+            requests.exceptions.RequestException, urllib3.exceptions.HTTPError,
+            ConnectionError, TimeoutError, _MismatchError,
             storage.exceptions.DataCorruption, storage.exceptions.InvalidResponse,
         )  # fmt: skip
 

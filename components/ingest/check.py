@@ -50,14 +50,17 @@ def check_images(candidates: Sequence[list[StoredObject]], cache: Cache, threads
     """
     waiting: deque[Future[Checked]] = deque()
     with ThreadPoolExecutor(threads) as pool, progress("images", len(candidates)) as bar:
-        for files in candidates:
-            waiting.append(pool.submit(_check, files, cache))
-            if len(waiting) >= threads * _AHEAD:
+        try:
+            for files in candidates:
+                waiting.append(pool.submit(_check, files, cache))
+                if len(waiting) >= threads * _AHEAD:
+                    yield waiting.popleft().result()
+                    bar.advance()
+            while waiting:
                 yield waiting.popleft().result()
                 bar.advance()
-        while waiting:
-            yield waiting.popleft().result()
-            bar.advance()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interrupted run does not finish what is queued
 
 
 def _check(files: list[StoredObject], cache: Cache) -> Checked:

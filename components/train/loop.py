@@ -137,7 +137,7 @@ class Loop:
     def _epoch(self, stop: StopRequest) -> None:
         state, first = self.state, self.state.step
         self.feed.waited, started = 0.0, time.perf_counter()
-        rate = learning_rate(self.config, state, first, self.feed.steps)
+        rate = learning_rate(self.config, state, self.feed.steps - 1, self.feed.steps)
         with progress(f"epoch {state.epoch + 1} of {self.config.epochs}", self.feed.steps) as bar:
             self._steps(bar, stop)
         seconds = time.perf_counter() - started

@@ -61,9 +61,13 @@ def training_log(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
     logger = logging.getLogger("components")
+    level = logger.level
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.INFO)  # whoever runs the step may want a quiet terminal, the file stays complete
     logger.addHandler(handler)
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()

@@ -8,8 +8,8 @@ bytes, floats or int64. Features are written in a fixed order (so equal records 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from components.common.errors import ArtifactError
 
@@ -80,22 +80,18 @@ def decode_record(example: bytes) -> Record:
     missing = [name for name in FEATURES if name not in features]
     if missing:
         raise ArtifactError(f"record lacks feature {missing[0]!r}; expected {', '.join(FEATURES)}")
-    return _record(features)
-
-
-def _record(features: Mapping[str, bytes | int | float]) -> Record:
-    text = {}
-    for name in BYTES_FEATURES:
-        value = features[name]
-        if not isinstance(value, bytes):
-            raise ArtifactError(f"record feature {name!r} is {type(value).__name__}, expected bytes")
-        text[name] = value
-    numbers = {name: int(features[name]) for name in INT_FEATURES}
-    return Record(
-        image=text["image"], image_id=text["image_id"].decode(), lesion_id=text["lesion_id"].decode(),
-        group_id=text["group_id"].decode(), dx=text["dx"].decode(), label=numbers["label"],
-        width=numbers["width"], height=numbers["height"], weight=float(features["weight"]),
-    )  # fmt: skip
+    for names, kind in ((BYTES_FEATURES, bytes), (INT_FEATURES, int), (FLOAT_FEATURES, float)):
+        for name in names:
+            if not isinstance(features[name], kind):
+                received = type(features[name]).__name__
+                raise ArtifactError(f"record feature {name!r} is {received}, expected {kind.__name__}")
+    values: dict[str, Any] = dict(features)
+    try:
+        text = {name: values[name].decode() for name in BYTES_FEATURES[1:]}
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"record holds text that is not UTF-8 ({error})") from None
+    numbers = {name: values[name] for name in (*INT_FEATURES, *FLOAT_FEATURES)}
+    return Record(image=values["image"], **text, **numbers)
 
 
 def _varint(value: int) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.common import imaging, storage
 from components.common.artifacts import sha256_bytes
 from components.common.errors import LesionflowError
+from components.common.imaging import decode_rgb, encode_jpeg, shrink
 from components.common.record_schema import Record, encode_record
+from components.common.storage import read_bytes
 from components.records.config import RecordsConfig
 
 
@@ -53,7 +54,7 @@ def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float])
     if source.verdict != "ok":
         return f"{source.verdict}: {source.reason}" if source.reason else source.verdict
     try:
-        data = storage.read_bytes(source.uri)
+        data = read_bytes(source.uri)
     except FileNotFoundError:
         return f"missing: {source.uri} is gone since ingest"
     except (LesionflowError, OSError) as error:
@@ -76,5 +77,5 @@ def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, i
     size = config.record_size
     if size is None or (source.plain and min(source.width, source.height) <= size):
         return data, source.width, source.height  # nothing to change: a second JPEG generation would only lose
-    rgb = imaging.shrink(imaging.decode_rgb(data), size)
-    return imaging.encode_jpeg(rgb, config.jpeg_quality), int(rgb.shape[1]), int(rgb.shape[0])
+    rgb = shrink(decode_rgb(data), size)
+    return encode_jpeg(rgb, config.jpeg_quality), int(rgb.shape[1]), int(rgb.shape[0])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from components.common import storage
 from components.common.artifacts import read_json
 from components.common.errors import ArtifactError
+from components.common.storage import exists
 from components.records.prepare import Source
 
 SPLITS = ("train", "val", "test")
@@ -46,7 +46,7 @@ def read_sources(split: Path) -> dict[str, list[Source]]:
 def roots(split: Path) -> list[dict[str, Any]]:
     """The image roots ingest was given, each with whether it exists now."""
     known = read_json(split / "split.json", "lesionflow.split/1").get("roots", [])
-    return [{"uri": root["uri"], "exists": storage.exists(root["uri"])} for root in known]
+    return [{"uri": root["uri"], "exists": exists(root["uri"])} for root in known]
 
 
 def _source(row: dict[Any, Any]) -> Source:

@@ -64,13 +64,16 @@ def damages(path: Path) -> tuple[list[Damage], int]:
         ArtifactError: the artifact's own list of files cannot be read.
     """
     listed: dict[str, str] = read_json(path / MANIFEST, "lesionflow.artifact/1")["files"]
+    manifest = path / "manifest.json"
+    if manifest.is_file() and sha256_file(manifest) != listed.get(manifest.name):
+        return [Damage(manifest.name, None, 0, manifest.stat().st_size, "its sha256 is not the artifact's")], 0
     shards = _listed_shards(path)
     out: list[Damage] = []
     for name, expected in listed.items():
         file = path / name
         if not file.is_file():
             out.append(Damage(name, None, 0, int(shards.get(name, {}).get("bytes", 0)), "the file is missing"))
-        elif name not in shards and sha256_file(file) != expected:
+        elif expected != (shards[name]["sha256"] if name in shards else sha256_file(file)):
             out.append(Damage(name, None, 0, file.stat().st_size, f"its sha256 is not {expected}"))
     present = {p.name for p in path.iterdir()} - {MANIFEST}
     out += [Damage(name, None, 0, 0, "not part of the artifact") for name in sorted(present - set(listed))]

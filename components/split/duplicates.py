@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from components.split.matching import match
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -30,13 +32,25 @@ class Pairs:
 
 
 def find_pairs(rows: pd.DataFrame) -> Pairs:
-    """Near-duplicates among readable images: equal bytes or equal perceptual hash.
+    """Near-duplicates among readable images: equal bytes, or pictures that lie on each other.
 
-    A set of n equal images gives the n - 1 pairs that join it, not all n(n - 1) / 2.
+    A set of n images with equal bytes gives the n - 1 pairs that join it, not all n(n - 1) / 2, and is
+    looked at once. An index without thumbnails falls back to equal perceptual hashes.
     """
-    edges = [_equal(rows, name) for name in ("sha256", "phash")]
-    both = np.unique(np.concatenate(edges), axis=0)
-    return Pairs(both[:, 0], both[:, 1], np.zeros(len(both), np.float32))
+    equal = _equal(rows, "sha256")
+    if "thumbnail" not in rows.columns:
+        both = np.unique(np.concatenate([equal, _equal(rows, "phash")]), axis=0)
+        return Pairs(both[:, 0], both[:, 1], np.zeros(len(both), np.float32))
+    seen = np.ones(len(rows), bool)
+    seen[equal[:, 1]] = False
+    seen &= (rows["thumbnail"].map(len) > 0).to_numpy()
+    chosen = np.flatnonzero(seen)
+    left, right, distance = match(rows["thumbnail"].iloc[chosen].tolist())
+    return Pairs(
+        np.concatenate([equal[:, 0], chosen[left]]),
+        np.concatenate([equal[:, 1], chosen[right]]),
+        np.concatenate([np.zeros(len(equal), np.float32), distance]),
+    )
 
 
 def _equal(rows: pd.DataFrame, name: str) -> Ints:

@@ -73,7 +73,7 @@ def brought(rows: pd.DataFrame, name: str) -> Codes:
             f"recipe column:{name}: image {first['image_id']} has {first[name]!r} ({int(bad.sum())} such rows); "
             f"expected train, val or test"
         )
-    return code.to_numpy(np.int8)
+    return np.asarray(code, np.int8)
 
 
 def quantile(rows: pd.DataFrame, seed: int) -> npt.NDArray[np.float64]:

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from components.common.artifacts import new_artifact, open_artifact, read_json, write_json
+from components.common.artifacts import new_artifact, open_artifact, read_json, write_atomic, write_json
 from components.common.class_weight import ClassWeight
 from components.split.audit import audit
 from components.split.config import SplitConfig
+from components.split.contact import contact_sheet, write_pairs
 from components.split.duplicates import find_pairs
 from components.split.groups import group_ids
 from components.split.recipes import REFERENCE_SEED, SPLITS, assign
@@ -83,7 +84,9 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     record["roots"] = read_json(index / "ingest.json", "lesionflow.ingest/1")["roots"]
     table.loc[used, "group_id"] = rows["group_id"].to_numpy()
     with new_artifact(out, "split", {"index": source.digest}) as folder:
-        table.to_parquet(folder / "index.parquet", index=False)
+        table.drop(columns="thumbnail", errors="ignore").to_parquet(folder / "index.parquet", index=False)
+        write_pairs(folder / "near_duplicates.csv", rows, code, pairs)
+        write_atomic(folder / "near_duplicates.html", contact_sheet(rows, code, pairs))
         write_split_csv(folder / "split.csv", rows, code)
         if fold is not None:
             write_csv(folder / "folds.csv", {"image_id": pa.array(rows["image_id"]), "fold": pa.array(fold)})

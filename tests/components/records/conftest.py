@@ -1,0 +1,72 @@
+"""A small split artifact with real JPEG files behind it."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.common.artifacts import new_artifact, write_json
+from components.common.imaging import encode_jpeg
+
+SPLITS = ("train", "val", "test")
+
+
+def picture(seed, height=60, width=80):
+    random = np.random.default_rng(seed)
+    field = cv2.resize(random.uniform(40, 220, (7, 9, 3)).astype(np.float32), (width, height))
+    return np.clip(field + random.normal(0, 5, field.shape), 0, 255).astype(np.uint8)
+
+
+class Data:
+    """Images, their rows, and the split artifact made of them."""
+
+    def __init__(self, folder, n):
+        self.folder = folder
+        self.images = folder / "images"
+        self.images.mkdir(parents=True)
+        label = np.arange(n) % 5 == 0
+        self.rows = pd.DataFrame(
+            {
+                "image_id": [f"im{i:04d}" for i in range(n)],
+                "lesion_id": [f"L{i:04d}" for i in range(n)],
+                "group_id": [f"L{i:04d}" for i in range(n)],
+                "dx": np.where(label, "mel", "nv"),
+                "label": label.astype(np.int8),
+                "uri": [str(self.images / f"im{i:04d}.jpg") for i in range(n)],
+                "width": 80, "height": 60, "verdict": "ok", "reason": "",
+                "format": "jpeg", "channels": 3, "orientation": 1,
+            }
+        )  # fmt: skip
+        self.split = np.array(SPLITS)[np.searchsorted([0.6, 0.8], (np.arange(n) * 7 % n) / n, side="right")]
+        data = [encode_jpeg(picture(i % 8), 90) for i in range(n)]
+        for uri, one in zip(self.rows["uri"], data, strict=True):
+            Path(uri).write_bytes(one)
+        self.rows["sha256"] = [hashlib.sha256(one).hexdigest() for one in data]
+
+    def file(self, i):
+        return Path(self.rows["uri"][i])
+
+    def lose(self, numbers, verdict="missing"):
+        self.rows.loc[list(numbers), ["verdict", "reason"]] = [verdict, "planted"]
+
+    def artifact(self, name="split"):
+        path = self.folder / name
+        with new_artifact(path, "split", {"index": "0" * 64}) as scratch:
+            self.rows.to_parquet(scratch / "index.parquet", index=False)
+            table = self.rows[["image_id", "lesion_id", "group_id", "label"]].assign(split=self.split)
+            table.to_csv(scratch / "split.csv", index=False, lineterminator="\n")
+            roots = [{"uri": str(self.images), "exists": True, "images": len(table)},
+                     {"uri": str(self.folder / "gone"), "exists": True, "images": 0}]  # fmt: skip
+            write_json(scratch / "split.json", {"schema": "lesionflow.split/1", "roots": roots})
+        return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    def build(n=60):
+        return Data(tmp_path / "data", n)
+
+    return build

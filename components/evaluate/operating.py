@@ -29,6 +29,8 @@ class Calls:
         negatives: (1 + B,) benign images.
         positive_groups: groups with a malignant image.
         negative_groups: groups with a benign image.
+        called_groups: (T,) groups with an image called malignant.
+        cleared_groups: (T,) groups with an image called benign.
     """
 
     tp: Floats
@@ -37,6 +39,8 @@ class Calls:
     negatives: Floats
     positive_groups: int
     negative_groups: int
+    called_groups: npt.NDArray[np.int64]
+    cleared_groups: npt.NDArray[np.int64]
 
 
 def count_calls(
@@ -60,9 +64,14 @@ def count_calls(
     exactly = np.hstack(blocks).astype(np.float64)
     above = [np.cumsum(part[::-1], axis=0)[::-1] for part in (exactly[: t + 1], exactly[t + 1 :])]
     place = np.argsort(order)
+    lowest, highest = np.full(groups, t), np.zeros(groups, np.intp)
+    np.minimum.at(lowest, codes, passed)
+    np.maximum.at(highest, codes, passed)
+    called, cleared = (np.array([np.sum(test(k)) for k in place], np.int64)
+                       for test in (lambda k: highest > k, lambda k: lowest <= k))  # fmt: skip
     return Calls(
         above[0][1:][place], above[1][1:][place], above[0][0], above[1][0],
-        len(np.unique(codes[malignant])), len(np.unique(codes[~malignant])),
+        len(np.unique(codes[malignant])), len(np.unique(codes[~malignant])), called, cleared,
     )  # fmt: skip
 
 
@@ -79,7 +88,10 @@ def rates(calls: Calls, k: int = 0) -> dict[str, Interval]:
             "number_needed_to_biopsy": np.where(tp > 0, (tp + fp) / tp, np.nan),
             "accuracy": (tp + n - fp) / (p + n),
         }
-    of = {"sensitivity": calls.positive_groups, "specificity": calls.negative_groups}
+    of = {
+        "sensitivity": calls.positive_groups, "specificity": calls.negative_groups,
+        "ppv": int(calls.called_groups[k]), "npv": int(calls.cleared_groups[k]),
+    }  # fmt: skip
     return {
         name: proportion(float(v[0]), v[1:], of[name]) if name in of else percentile(float(v[0]), v[1:])
         for name, v in values.items()

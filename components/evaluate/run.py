@@ -71,12 +71,12 @@ def run(
         made_of["records"] = open_artifact(records, "records")
     parts = read_split(split)
     test = parts.part("test")
+    champion = _champion(config.champion)
     from components.evaluate.bundle import load_bundle  # TensorFlow: only once the artifacts have been checked
 
     loaded = load_bundle(bundle)
     check_belongs(loaded.policy, bundle, made_of.get("model"))
     val = load_scores(model / "val_probs.npz") if model is not None else None
-    champion = _champion(config.champion)
     scores, unread = score(loaded, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
     columns = {**slice_columns(rows), **control_scores(parts.part("train"), rows)}

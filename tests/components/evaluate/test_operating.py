@@ -50,6 +50,15 @@ def test_all_found_is_no_certainty(sim):
     assert found["specificity"].upper < 0.05
 
 
+def test_a_perfect_npv_is_bounded_by_the_lesions_cleared(sim):
+    scores = sim(300, 0)
+    just_below = np.sort(scores.logit[scores.label == 1])[0]
+    found = operating.rates(calls_of(scores, [5.0, just_below], resamples=400), 1)
+    cleared = len(np.unique(scores.group_id[scores.logit < just_below]))
+    assert found["npv"].value == 1.0
+    assert found["npv"].lower == pytest.approx(0.025 ** (1 / cleared))
+
+
 def test_net_benefit_of_calling_everybody_is_treat_all(sim):
     scores = sim(200, 1)
     codes, groups = group_codes(scores.group_id)

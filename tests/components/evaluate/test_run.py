@@ -1,8 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 
+from components.common.artifacts import new_artifact
 from components.common.errors import ArtifactError, DataError
-from components.common.scores import load_extra, load_scores
+from components.common.scores import load_extra, load_scores, save_scores
+from components.evaluate.__main__ import main
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.run import run
 
@@ -49,10 +53,61 @@ def test_a_test_lesion_that_is_also_in_validation_is_refused(shipped, tmp_path):
 
 
 def test_a_changed_bundle_is_refused(shipped, tmp_path):
-    import shutil
-
     copy = tmp_path / "bundle"
     shutil.copytree(shipped.bundle, copy)
     (copy / "preprocessing.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"preprocessing\.json: sha256"):
         run(EvaluateConfig.parse(FAST), copy, shipped.split, None, None, tmp_path / "out")
+
+
+def another_model(shipped, path, *, keras=None, scores=None):
+    """A model artifact that is not the bundle's."""
+    with new_artifact(path, "model", {}) as folder:
+        for name in ("val_probs.npz", "model.keras", "history.csv"):
+            shutil.copy(shipped.model / name, folder / name)
+        if keras:
+            (folder / "model.keras").write_bytes(keras)
+        if scores:
+            save_scores(folder / "val_probs.npz", scores)
+    return path
+
+
+def test_a_policy_of_another_model_is_refused(shipped, tmp_path):
+    model = another_model(shipped, tmp_path / "model", keras=b"another network")
+    with pytest.raises(ArtifactError, match=r"was made for the model with sha256 \w+, the model artifact holds \w+"):
+        run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_chosen_on_other_validation_scores_is_refused(shipped, sim, tmp_path):
+    model = another_model(shipped, tmp_path / "model", scores=sim(40, 0))
+    with pytest.raises(ArtifactError, match="was chosen on other validation scores"):
+        run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
+
+
+def test_model_and_records_may_be_left_out(shipped, tmp_path):
+    result = run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, None, None, tmp_path / "out")
+    assert result.metrics["validation"] is None
+    assert not (result.path / "val_probs.npz").exists()
+    assert "What was trained" in (result.path / "report.html").read_text()
+
+
+def test_a_champion_on_identical_images_is_compared_and_gated(evaluation, shipped, tmp_path, read):
+    config = {**FAST, "champion": str(evaluation.path), "gate": ["champion.auc_difference.lower >= -0.01"]}
+    result = run(EvaluateConfig.parse(config), shipped.bundle, shipped.split, None, None, tmp_path / "out")
+    assert result.metrics["champion"]["auc_difference"]["value"] == 0.0
+    assert result.verdicts[0].passed
+
+
+def test_the_command_writes_the_report_and_leaves_with_1_on_a_missed_gate(shipped, tmp_path, capsys):
+    arguments = ["--bundle", shipped.bundle, "--split", shipped.split, "--out", tmp_path / "out", "--resamples", 200]
+    assert main([str(a) for a in (*arguments, "--gate", "auc >= 0.9999")]) == 1
+    assert "missed: auc >= 0.9999 (0." in capsys.readouterr().err
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_an_unreadable_champion_is_named_before_anything_is_written(shipped, tmp_path, capsys):
+    arguments = ["--bundle", shipped.bundle, "--split", shipped.split, "--out", tmp_path / "out"]
+    assert main([str(a) for a in (*arguments, "--champion", tmp_path / "none.npz")]) == 1
+    assert "none.npz: no such file; expected scores" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

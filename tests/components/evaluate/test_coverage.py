@@ -1,0 +1,56 @@
+"""How often a 95 % interval holds the truth, on simulated clustered lesions."""
+
+import numpy as np
+import pytest
+
+from components.common.decision import Floats
+from components.evaluate.intervals import percentile
+from components.evaluate.operating import count_calls, rates
+from components.evaluate.ranking import Ranking
+
+NAMES = ("roc_auc", "average_precision")
+DATASETS, RESAMPLES, LESIONS, THRESHOLD = 500, 400, 500, -0.2
+
+
+def draw(rng, lesions) -> tuple[Floats, np.ndarray, np.ndarray]:
+    """One to five images a lesion, alike within it, one lesion in five malignant."""
+    malignant = rng.random(lesions) < 0.2
+    images = rng.integers(1, 6, lesions)
+    codes = np.repeat(np.arange(lesions), images)
+    centre = np.where(malignant, 1.0, -1.0) + rng.normal(0, 1.0, lesions)
+    return centre[codes] + rng.normal(0, 0.4, len(codes)), malignant[codes].astype(np.int8), codes
+
+
+def truth():
+    score, label, codes = draw(np.random.default_rng(1), 400_000)
+    value = Ranking(score, label, codes, 400_000).value(NAMES)
+    return {**value, "sensitivity": float(np.mean(score[label == 1] >= THRESHOLD))}
+
+
+def intervals(score, label, codes, groups, seed):
+    ranking = Ranking(score, label, codes, groups)
+    value, drawn = ranking.value(NAMES), ranking.resampled(RESAMPLES, seed, NAMES)
+    found = {name: percentile(value[name], drawn[name]) for name in NAMES}
+    calls = count_calls(score, np.array([THRESHOLD]), label, codes, groups, resamples=RESAMPLES, seed=seed)
+    return {**found, "sensitivity": rates(calls)["sensitivity"]}
+
+
+def test_lesion_intervals_cover_and_image_intervals_do_not():
+    expected, rng = truth(), np.random.default_rng(2)
+    lesion = dict.fromkeys(expected, 0)
+    image = dict(lesion)
+    for seed in range(DATASETS):
+        score, label, codes = draw(rng, LESIONS)
+        for counted, unit, groups in ((lesion, codes, LESIONS), (image, np.arange(len(codes)), len(codes))):
+            for name, found in intervals(score, label, unit, groups, seed).items():
+                counted[name] += found.lower <= expected[name] <= found.upper
+    for name in expected:
+        assert 0.93 <= lesion[name] / DATASETS <= 0.97, (name, lesion[name] / DATASETS)
+        assert image[name] / DATASETS < 0.88, (name, image[name] / DATASETS)
+
+
+@pytest.mark.parametrize("groups", [30, 300])
+def test_more_lesions_give_narrower_intervals(groups):
+    score, label, codes = draw(np.random.default_rng(3), groups)
+    found = intervals(score, label, codes, groups, 0)["roc_auc"]
+    assert (found.upper - found.lower < 0.15) == (groups == 300)

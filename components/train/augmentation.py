@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
-_NEUTRAL = 128.0  # contrast turns around middle grey
+_NEUTRAL = 127.5  # contrast turns around middle grey
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Augmentation:
         zoom: scale is log-uniform in 1/(1+zoom) .. 1+zoom.
         translation: share of the side.
         flip: mirror, left to right and top to bottom each with probability 1/2.
-        brightness: share of 255.
+        brightness: share of half the range of grey levels, 127.5.
         contrast: factor 1-c .. 1+c.
     """
 
     rotation: float = 180.0
-    zoom: float = 0.2
+    zoom: float = 0.15
     translation: float = 0.05
     flip: bool = True
-    brightness: float = 0.06
-    contrast: float = 0.15
+    brightness: float = 0.1
+    contrast: float = 0.1
 
 
 def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
@@ -75,7 +75,7 @@ def augment(image: Pixels, rng: np.random.Generator, how: Augmentation) -> Pixel
         image, matrix, (image.shape[1], image.shape[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
     gain = 1 + how.contrast * (2 * draw[6] - 1)
-    shift = 255 * how.brightness * (2 * draw[7] - 1) + _NEUTRAL * (1 - gain)
+    shift = _NEUTRAL * (how.brightness * (2 * draw[7] - 1) + 1 - gain)
     if gain != 1.0 or shift != 0.0:
         table = np.clip(np.rint(np.arange(256) * gain + shift), 0, 255).astype(np.uint8)
         out = cv2.LUT(out, table)

@@ -12,7 +12,7 @@ command -v mmdebstrap >/dev/null || { echo "error: mmdebstrap is missing: apt-ge
 hooks=(--customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/')
 [ ! -f /etc/pip.conf ] || hooks+=(--customize-hook='copy-in /etc/pip.conf /etc/')
 mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' \
-  --include=python3,python3-pip,python3-venv,ca-certificates,libgomp1 \
+  --include=python3,python3-pip,python3-venv,ca-certificates \
   "${hooks[@]}" bookworm "$work/base.tar"
 docker import --change 'CMD ["python3"]' "$work/base.tar" "$name" >/dev/null
 echo "imported $name ($(du -h "$work/base.tar" | cut -f1))"

@@ -5,8 +5,8 @@ from kfp import dsl
 EXIT_TASK = "report-end"
 
 
-@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
-def report_end(status: dsl.PipelineTaskFinalStatus, ending: dsl.Output[dsl.Markdown]):  # noqa: ANN201 - kfp's signature
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)  # type: ignore[untyped-decorator]
+def report_end(status: dsl.PipelineTaskFinalStatus, ending: dsl.Output[dsl.Markdown]) -> None:
     """Reports how the run ended."""
     from pathlib import Path
 

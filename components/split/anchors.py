@@ -8,6 +8,7 @@ Brightness and contrast are divided out. Red is left out: it is what clips first
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,8 +121,8 @@ def _signatures(stack: Floats, which: Ints, at: Floats, scale: float) -> Floats:
     spread = np.sqrt(((ring - mean) ** 2).mean((1, 2, 3), keepdims=True)) + 2.0  # 2: flat skin has only noise
     ring = (ring - mean) / spread
     terms = np.abs(np.fft.rfft(ring[:, 1:], axis=2)[:, :, 1:_TERMS]) / _ANGLES
-    count = len(ring)
-    return np.concatenate([ring.mean(2).reshape(count, -1), terms.reshape(count, -1)], axis=1).astype(np.float32)
+    parts = [part.reshape(len(ring), math.prod(part.shape[1:])) for part in (ring.mean(2), terms)]
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _reflect(at: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

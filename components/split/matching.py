@@ -23,6 +23,7 @@ from components.split.anchors import SCALES, SIDE, Anchors, find_anchors, workin
 RADIUS = 0.15  # between signatures; of planted copies at least 0.98 have an anchor nearer than this
 _DIMENSIONS = 16  # of the tree; a projection never lengthens a distance, so it loses no neighbour
 _ROUGH, _CLOSE, _SAME = 0.90, 0.965, 0.86  # correlations demanded at each stage
+_SURE, _HUE = 0.93, 0.15  # below this correlation two pictures must also have like mean colour (log ratios)
 _STRETCH, _SHEAR = 1.12, 1.08  # how far sliding into place may change scale, and one direction's against the other's
 _NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
 _BLOCK = 2000  # images asked about at a time: memory stays flat
@@ -71,11 +72,19 @@ def match(thumbnails: Sequence[bytes]) -> tuple[Ints, Ints, Floats]:
             key = (int(min(near.a[i], near.b[i])), int(max(near.a[i], near.b[i])))
             if key not in found or near.score[i] > found[key][0]:
                 found[key] = (float(near.score[i]), near.take(np.array([i])))
-    pairs = [(key, 1.0 - _fine_correlation(thumbnails, one)) for key, (_, one) in sorted(found.items())]
-    same = [(key, distance) for key, distance in pairs if distance <= 1.0 - _SAME]
+    pairs = [(key, max(0.0, 1.0 - _fine_correlation(thumbnails, one))) for key, (_, one) in sorted(found.items())]
+    same = [(key, distance) for key, distance in pairs if _is_same(thumbnails, key, 1.0 - distance)]
     log.info("near-duplicates: %d pairs looked at closely, %d are the same picture", len(pairs), len(same))
     left, right = (np.array([key[i] for key, _ in same], np.int64) for i in (0, 1))
     return left, right, np.array([distance for _, distance in same], np.float32)
+
+
+def _is_same(thumbnails: Sequence[bytes], pair: tuple[int, int], correlation: float) -> bool:
+    if correlation < _SAME or correlation >= _SURE:
+        return correlation >= _SURE
+    a, b = (np.log(read_thumbnail(thumbnails[i]).mean(axis=(0, 1)) + 1.0) for i in pair)
+    hue = (a - a[1]) - (b - b[1])  # against green: a brighter or darker copy keeps it
+    return bool(np.abs(hue).max() <= _HUE)
 
 
 def _candidates(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[_Candidates]:
@@ -214,7 +223,7 @@ def _warped_correlation(a: Floats, b: Floats, warp: Floats) -> float:
 def _fine(grey: Floats) -> Floats:
     """Structure finer than a lesion, faint skin and strong borders brought to like contrast."""
     band = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.8) - cv2.GaussianBlur(grey, (0, 0), 3.0))
-    return band / np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 3.0) + _NOISE**2)
+    return np.asarray(band / np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 3.0) + _NOISE**2))
 
 
 def _grey(thumbnail: bytes) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -64,29 +65,30 @@ def write_split_csv(path: Path, rows: pd.DataFrame, code: Codes) -> None:
 
 def write_csv(path: Path, columns: dict[str, pa.Array]) -> None:
     """Writes a CSV with LF line ends, quoting only what needs it."""
-    table = pa.table(columns)
     with path.open("wb") as handle:
         handle.write((",".join(columns) + "\n").encode())
-        try:
-            pacsv.write_csv(table, handle, pacsv.WriteOptions(include_header=False, quoting_style="none"))
-            return
-        except pa.ArrowInvalid:  # an id with a comma or a quote in it
-            handle.truncate(0)
-    with path.open("w", encoding="utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        handle.write(_csv_body(columns))
 
 
 def split_digest(image_id: pd.Series, code: Codes) -> str:
     """sha256 of the CSV `image_id,split` with header and LF, sorted by image id."""
     order = np.argsort(image_id.to_numpy(object), kind="stable")
-    sink = pa.BufferOutputStream()
-    table = pa.table({"image_id": pa.array(image_id).take(pa.array(order)), "split": _names(code[order])})
+    columns = {"image_id": pa.array(image_id).take(pa.array(order)), "split": _names(code[order])}
     digest = hashlib.sha256(b"image_id,split\n")
-    pacsv.write_csv(table, sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
-    digest.update(sink.getvalue())
+    digest.update(_csv_body(columns))
     return digest.hexdigest()
+
+
+def _csv_body(columns: dict[str, pa.Array]) -> pa.Buffer | bytes:
+    sink = pa.BufferOutputStream()
+    try:
+        pacsv.write_csv(pa.table(columns), sink, pacsv.WriteOptions(include_header=False, quoting_style="none"))
+        return sink.getvalue()
+    except pa.ArrowInvalid:  # an id with a comma or a quote in it
+        text = io.StringIO()
+        rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue().encode()
 
 
 def ids_digest(image_id: pd.Series) -> str:

@@ -1,0 +1,132 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.common.imaging import encode_jpeg
+from components.common.thumbnail import make_thumbnail, read_thumbnail
+from components.split.anchors import SCALES, find_anchors, working_image
+from components.split.duplicates import find_pairs
+from components.split.matching import match
+
+
+def picture(seed, height=150, width=200):
+    """Skin with a blot, spots and hairs: structure at every size, as on a lesion."""
+    random = np.random.default_rng(seed)
+    layers = []
+    for rows, strength in ((3, 12), (8, 7), (40, 7)):
+        noise = random.normal(0, strength, (rows, rows * 4 // 3, 3)).astype(np.float32)
+        layers.append(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC))
+    y, x = np.mgrid[:height, :width]
+    middle, size = random.uniform(0.4, 0.6, 2) * (height, width), random.uniform(0.15, 0.3, 2) * height
+    blot = np.exp(-((((y - middle[0]) / size[0]) ** 2 + ((x - middle[1]) / size[1]) ** 2) ** 2))[..., None]
+    image = np.clip(190 - blot * random.uniform(60, 120, 3) + sum(layers), 0, 255).astype(np.uint8)
+    for _ in range(6):
+        ends = random.integers(0, 150, 4).tolist()
+        cv2.line(image, ends[:2], ends[2:], random.integers(20, 90, 3).tolist(), 1, cv2.LINE_AA)
+    return image
+
+
+def recoded(image, quality):
+    return cv2.imdecode(np.frombuffer(encode_jpeg(image, quality), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def cut(image, left, top, right, bottom):
+    height, width = image.shape[:2]
+    x, y = round(left * width), round(top * height)
+    return image[y : height - round(bottom * height), x : width - round(right * width)]
+
+
+def brightened(image, factor):
+    return np.clip(image * factor, 0, 255).astype(np.uint8)
+
+
+CHANGES = {
+    "quality 50": lambda a: recoded(a, 50),
+    "a third": lambda a: cv2.resize(a, (66, 50), interpolation=cv2.INTER_AREA),
+    "turned 90": np.rot90,
+    "turned 180": lambda a: np.rot90(a, 2),
+    "turned 270": lambda a: np.rot90(a, 3),
+    "mirrored": lambda a: a[:, ::-1],
+    "flipped": lambda a: a[::-1],
+    "cut all round": lambda a: cut(a, 0.05, 0.05, 0.05, 0.05),
+    "cut at a corner": lambda a: cut(a, 0.1, 0.1, 0, 0),
+    "cut at one side": lambda a: cut(a, 0, 0, 0, 0.1),
+    "brighter": lambda a: brightened(a, 1.15),
+    "darker": lambda a: brightened(a, 0.85),
+    "turned, cut, brighter, recoded": lambda a: recoded(brightened(np.rot90(cut(a, 0.1, 0, 0, 0)), 1.1), 60),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def originals():
+    return [picture(seed) for seed in range(24)]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_changed_copies_are_found_and_nothing_else(originals, change):
+    copies = [np.ascontiguousarray(CHANGES[change](image)) for image in originals]
+    left, right, distance = match([make_thumbnail(image) for image in (*originals, *copies)])
+    n = len(originals)
+    found = set(zip(left.tolist(), right.tolist(), strict=True))
+    assert found <= {(i, i + n) for i in range(n)}
+    assert len(found) >= n - 2
+    assert ((distance >= 0) & (distance < 0.2)).all()
+
+
+def test_signatures_do_not_notice_turning_and_mirroring(originals):
+    images = [np.ascontiguousarray(change(originals[0])) for change in (lambda a: a, np.rot90, lambda a: a[:, ::-1])]
+    whole, *turned = (
+        find_anchors([np.ascontiguousarray(working_image(make_thumbnail(image)))], SCALES[0]) for image in images
+    )
+    for one in turned:
+        apart = np.linalg.norm(whole.signature[:, None] - one.signature[None], axis=2).min(axis=1)
+        assert np.median(apart) < 0.1
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_pictures_of_nothing_match_nothing(value):
+    blank = make_thumbnail(np.full((60, 80, 3), value, np.uint8))
+    assert len(match([blank] * 5)[0]) == 0
+    assert len(match([])[0]) == len(match([blank])[0]) == 0
+
+
+def test_shapes_may_differ(originals):
+    odd = np.ascontiguousarray(originals[1][:, :64])
+    thumbnails = [make_thumbnail(image) for image in (originals[0], odd, np.ascontiguousarray(np.rot90(odd)))]
+    left, right, _ = match(thumbnails)
+    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(1, 2)]
+
+
+def test_a_thumbnail_is_small_and_keeps_the_aspect(originals):
+    data = make_thumbnail(originals[0])
+    assert read_thumbnail(data).shape == (48, 64, 3)
+    assert len(data) < 4000
+    assert read_thumbnail(make_thumbnail(originals[0][:20, :30])).shape == (20, 30, 3)
+
+
+def test_equal_bytes_and_equal_hashes_are_pairs_and_unreadable_rows_are_not():
+    rows = pd.DataFrame({"sha256": ["a", "b", "a", "", "a", ""], "phash": ["1", "2", "1", "", "1", ""]})
+    pairs = find_pairs(rows)
+    assert list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == [(0, 2), (0, 4)]
+    assert pairs.distance.tolist() == [0.0, 0.0]
+
+
+def test_copies_of_copies_are_looked_at_once(originals):
+    one, other = make_thumbnail(originals[0]), make_thumbnail(np.ascontiguousarray(originals[0][::-1]))
+    rows = pd.DataFrame({"sha256": ["a", "a", "b", "c"], "phash": "", "thumbnail": [one, one, other, b""]})
+    pairs = find_pairs(rows)
+    assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == {(0, 1), (0, 2)}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_changed_copies_of_real_lesions_are_found(reference_data, change):
+    files = sorted((reference_data / "HAM10000_images_part_1").glob("*.jpg"))[::80]
+    images = [cv2.imread(str(file))[..., ::-1] for file in files]
+    copies = [np.ascontiguousarray(CHANGES[change](image)) for image in images]
+    left, right, _ = match([make_thumbnail(image) for image in (*images, *copies)])
+    n = len(images)
+    found = set(zip(left.tolist(), right.tolist(), strict=True))
+    assert found <= {(i, i + n) for i in range(n)}
+    assert len(found) >= 0.95 * n

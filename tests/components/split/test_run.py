@@ -1,0 +1,172 @@
+import hashlib
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from kfp import dsl
+
+from components.common.artifacts import open_artifact, read_json
+from components.common.errors import ArtifactError, DataError
+from components.common.thumbnail import make_thumbnail
+from components.split.__main__ import main
+from components.split.component import split
+from components.split.config import SplitConfig
+from components.split.run import REFERENCE_SHA256, SCHEMA, run
+
+MALIGNANT = ("akiec", "bcc", "mel")
+
+
+def test_the_artifact_holds_what_others_read(rows, index, tmp_path):
+    table = rows(400)
+    result = run(SplitConfig(), index(table), tmp_path / "out")
+    made = pd.read_csv(tmp_path / "out" / "split.csv")
+    assert list(made.columns) == ["image_id", "lesion_id", "group_id", "label", "split"]
+    assert made["image_id"].tolist() == table["image_id"].tolist()
+    assert made["split"].value_counts().to_dict() == result.images
+    record = read_json(tmp_path / "out" / "split.json", SCHEMA)
+    text = "".join(f"{i},{s}\n" for i, s in sorted(zip(made["image_id"], made["split"], strict=True)))
+    assert record["sha256"] == result.sha256 == hashlib.sha256(f"image_id,split\n{text}".encode()).hexdigest()
+    train = made[made["split"] == "train"]["label"]
+    assert result.class_weight == pytest.approx((train == 0).sum() / (train == 1).sum())
+    assert record["class_weight"] == read_json(tmp_path / "out" / "class_weight.json", "lesionflow.class_weight/1")
+    assert record["roots"] == [{"uri": "/nowhere", "exists": True, "images": len(table)}]
+    assert record["reference_sha256"] is None
+    assert open_artifact(tmp_path / "out", "split").made_from.keys() == {"index"}
+
+
+def test_equal_input_gives_equal_bytes(rows, index, tmp_path):
+    source = index(rows(200))
+    for name in ("a", "b"):
+        run(SplitConfig(), source, tmp_path / name)
+    a, b = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in "ab")
+    assert a == b
+
+
+def test_lost_images_stay_and_unlabelled_ones_go(rows, index, tmp_path):
+    table = rows(400)
+    table.loc[5, ["verdict", "reason"]] = ["missing", "no such file"]
+    table.loc[6, "verdict"] = "unknown_diagnosis"
+    table.loc[7, ["label", "verdict"]] = [-1, "ok"]
+    run(SplitConfig(), index(table), tmp_path / "out")
+    kept = set(pd.read_csv(tmp_path / "out" / "split.csv")["image_id"])
+    assert table["image_id"][5] in kept
+    assert not kept & set(table["image_id"][[6, 7]])
+    assert len(pd.read_parquet(tmp_path / "out" / "index.parquet")) == len(table)
+    counts = read_json(tmp_path / "out" / "split.json", SCHEMA)["counts"]
+    assert sum(split["unreadable"] for split in counts.values()) == 1
+
+
+def duplicated(rows):
+    """Two lesions that share a picture, which differ in nothing else than ids."""
+    table = rows(300, largest=1)
+    same = table.index[table["dx"] == "nv"][:2]
+    table.loc[same, "sha256"] = "f" * 64
+    return table, same
+
+
+def test_lesions_that_share_a_picture_become_one_group(rows, index, tmp_path):
+    table, same = duplicated(rows)
+    result = run(SplitConfig(), index(table), tmp_path / "out")
+    assert (result.near_duplicates, result.crossing) == (1, 0)
+    groups = pd.read_parquet(tmp_path / "out" / "index.parquet")["group_id"]
+    assert groups[same].nunique() == 1
+    assert groups[same[1]] == table["lesion_id"][same[0]]
+
+
+def brought(table, same):
+    place = np.array(["train", "val", "test"])[np.arange(len(table)) % 3]
+    place[same[0]], place[same[1]] = "train", "test"
+    return table.assign(mine=place)
+
+
+def test_a_brought_split_that_tears_a_group_stops_naming_it(rows, index, tmp_path):
+    table, same = duplicated(rows)
+    name = table["lesion_id"][same[0]]
+    with pytest.raises(DataError, match=rf"^group {name} is in train, test at once \(1 such groups\)"):
+        run(SplitConfig(recipe="column:mine"), index(brought(table, same)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_reported_duplicates_are_listed_on_the_sheet(rows, index, tmp_path):
+    table, same = duplicated(rows)
+    table = brought(table, same).assign(thumbnail=b"")
+    picture = make_thumbnail(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
+    table.loc[same, "thumbnail"] = picture
+    config = SplitConfig(recipe="column:mine", near_duplicates="report")
+    result = run(config, index(table), tmp_path / "out")
+    assert (result.near_duplicates, result.crossing) == (1, 1)
+    audit = read_json(tmp_path / "out" / "split.json", SCHEMA)["audit"]["near_duplicates"]
+    assert audit["crossing_pairs"][0]["images"] == table["image_id"][same].tolist()
+    sheet = (tmp_path / "out" / "near_duplicates.html").read_text()
+    assert all(name in sheet for name in table["image_id"][same])
+    assert sheet.count("data:image/jpeg;base64,") == 2
+    assert 'class="pair crossing"' in sheet
+    assert not re.findall(r'(?:src|href)="(?!data:)', sheet)
+    pairs = pd.read_csv(tmp_path / "out" / "near_duplicates.csv")
+    assert pairs[["split_a", "split_b"]].to_numpy().tolist() == [["train", "test"]]
+    assert "thumbnail" not in pd.read_parquet(tmp_path / "out" / "index.parquet").columns
+
+
+def test_folds_are_written(rows, index, tmp_path):
+    run(SplitConfig(recipe="kfold:4", fold=1), index(rows(400)), tmp_path / "out")
+    folds = pd.read_csv(tmp_path / "out" / "folds.csv")
+    made = pd.read_csv(tmp_path / "out" / "split.csv")
+    assert (folds["fold"][made["split"] == "test"] == 1).all()
+
+
+def test_ids_that_need_quotes_survive(rows, index, tmp_path):
+    table = rows(300)
+    table.loc[0, "image_id"] = 'a,"b"'
+    run(SplitConfig(), index(table), tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out" / "split.csv")["image_id"][0] == 'a,"b"'
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda t: t.assign(label=-1), DataError, "none with a usable label"),
+        (lambda t: t.assign(image_id="x"), DataError, "image_id x is in the index more than once"),
+        (lambda t: t.assign(label=0), DataError, "train holds no malignant image"),
+        (lambda t: t.drop(columns="sha256"), ArtifactError, r"columns \['sha256'\] are missing"),
+    ],
+)
+def test_an_index_that_cannot_be_divided_is_refused(rows, index, tmp_path, change, error, words):
+    with pytest.raises(error, match=words):
+        run(SplitConfig(), index(change(rows(100))), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_component_logs_plain_numbers(rows, index, tmp_path):
+    source = dsl.Dataset(uri=str(index(rows(200))))
+    out, metrics = dsl.Dataset(uri=str(tmp_path / "out")), dsl.Metrics(uri=str(tmp_path / "metrics"))
+    split.python_func(index=source, split_data=out, metrics=metrics, recipe="stratified", seed=3)
+    assert (tmp_path / "out" / "split.csv").is_file()
+    assert all(type(value) in (int, float) for value in metrics.metadata.values())
+
+
+def test_the_command(rows, index, tmp_path, capsys):
+    source = str(index(rows(200)))
+    assert main(["--index", source, "--recipe", "kfold:5", "--out", str(tmp_path / "out")]) == 0
+    assert main(["--index", source, "--recipe", "best", "--out", str(tmp_path / "no")]) == 2
+    assert "recipe: received 'best'; allowed: reference, stratified" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.real
+def test_the_reference_split_to_the_bit(reference_data, index, tmp_path):
+    table = pd.read_csv(reference_data / "HAM10000_metadata.csv")
+    table = table.assign(group_id=table["lesion_id"], label=table["dx"].isin(MALIGNANT).astype(np.int8), sha256="",
+                         phash="", verdict="ok", reason="", uri="", width=200, height=150)  # fmt: skip
+    shuffled = table.sample(frac=1, random_state=1, ignore_index=True)
+    for name, rows_ in (("as it is", table), ("shuffled", shuffled)):
+        result = run(SplitConfig(recipe="reference", seed=7), index(rows_, name), tmp_path / f"out {name}")
+        assert result.sha256 == REFERENCE_SHA256
+        assert result.images == {"train": 7010, "val": 1500, "test": 1505}
+        assert result.malignant == {"train": 1369, "val": 297, "test": 288}
+        assert result.class_weight == pytest.approx(4.1205, abs=5e-5)
+    golden = pd.read_csv(reference_data / "golden_split.csv").set_index("image_id")["split"]
+    made = pd.read_csv(tmp_path / "out as it is" / "split.csv").set_index("image_id")["split"]
+    assert (golden.reindex(made.index) == made).all()
+    record = read_json(tmp_path / "out as it is" / "split.json", SCHEMA)
+    assert (record["seed"], record["reference_sha256"], record["matches_reference"]) == (42, REFERENCE_SHA256, True)

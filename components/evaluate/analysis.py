@@ -14,7 +14,7 @@ from components.evaluate import operating
 from components.evaluate.calibration import calibration_metrics
 from components.evaluate.champion import compare
 from components.evaluate.delong import clustered_auc
-from components.evaluate.intervals import LEVEL, Interval, as_dicts, percentile
+from components.evaluate.intervals import LEVEL, Interval, as_dicts, percentile, rarer
 from components.evaluate.ranking import Ranking
 from components.evaluate.shortcuts import shortcut_metrics
 from components.evaluate.subgroups import Columns, slices
@@ -70,7 +70,7 @@ def analyse(inputs: Inputs, settings: Settings) -> dict[str, Any]:
             "resamples": b,
             "seed": seed,
             "level": LEVEL,
-            "interval": "percentile bootstrap over lesion groups; ranking by the raw logit",
+            "interval": "expanded percentile bootstrap over lesion groups; ranking by the raw logit",
         },
         "threshold": {
             "probability": policy.threshold_probability,
@@ -112,7 +112,8 @@ def _ranking(score: Floats, scores: Scores, resamples: int, seed: int) -> dict[s
     codes, groups = group_codes(scores.group_id)
     ranking = Ranking(score, scores.label, codes, groups)
     value, drawn = ranking.value(), ranking.resampled(resamples, seed)
-    out = {name: percentile(value[name], drawn[name]) for name in value}
+    units = rarer(codes, scores.label)
+    out = {name: percentile(value[name], drawn[name], units) for name in value}
     # (AP - pi) / (1 - pi), pi the prevalence of the same resample: 0 is chance, 1 is perfect
     pi = float(scores.label.mean())
     if 0 < pi < 1:
@@ -121,7 +122,7 @@ def _ranking(score: Floats, scores: Scores, resamples: int, seed: int) -> dict[s
         share = calls.positives / (calls.positives + calls.negatives)
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = (drawn["average_precision"] - share[1:]) / (1 - share[1:])
-        out["average_precision_normalised"] = percentile((value["average_precision"] - pi) / (1 - pi), resampled)
+        out["average_precision_normalised"] = percentile((value["average_precision"] - pi) / (1 - pi), resampled, units)
     return out
 
 
@@ -194,7 +195,7 @@ def _validation(val: Scores, policy: DecisionPolicy, resamples: int, seed: int) 
     value, drawn = ranking.value(names), ranking.resampled(resamples, seed, names)
     return {
         **_size(val),
-        **as_dicts({name: percentile(value[name], drawn[name]) for name in names}),
+        **as_dicts({name: percentile(value[name], drawn[name], rarer(codes, val.label)) for name in names}),
         **as_dicts(operating.rates(calls)),
         "confusion": operating.confusion(calls),
     }

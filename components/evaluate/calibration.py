@@ -20,7 +20,7 @@ from components.common.reliability import (
     log_loss,
 )
 from components.common.resampling import Codes, group_counts
-from components.evaluate.intervals import Interval, percentile
+from components.evaluate.intervals import Interval, percentile, rarer
 
 _STEPS = 12
 _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer resamples, and say so
@@ -62,7 +62,8 @@ def recalibration(
     line = fit_logistic(np.column_stack([ones, s]), y)
     found = [_refit(s, y, c[codes].astype(np.float64), a, line) for c in _blocks(groups, len(y), resamples, seed)]
     intercepts, slopes = (np.concatenate(part) for part in zip(*found, strict=True))
-    return percentile(a, intercepts), percentile(float(line[1]), slopes)
+    units = rarer(codes, y.astype(np.int8))
+    return percentile(a, intercepts, units), percentile(float(line[1]), slopes, units)
 
 
 def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from components.common.errors import DataError
 from components.common.resampling import group_codes
 from components.common.scores import Scores
-from components.evaluate.intervals import percentile
+from components.evaluate.intervals import percentile, rarer
 from components.evaluate.ranking import Ranking
 
 _NAMES = {"roc_auc": "auc", "average_precision": "ap"}
@@ -49,12 +49,13 @@ def compare(scores: Scores, champion: Scores, resamples: int, seed: int) -> dict
     mine, theirs = (Ranking(s.logit, s.label, codes, groups) for s in (scores, other))
     value, base = mine.value(names), theirs.value(names)
     drawn, drawn_base = mine.resampled(resamples, seed, names), theirs.resampled(resamples, seed, names)
+    units = rarer(codes, scores.label)
     out: dict[str, Any] = {}
     for name, short in _NAMES.items():
         difference = drawn[name] - drawn_base[name]
-        out[f"{short}_champion"] = percentile(base[name], drawn_base[name]).as_dict()
+        out[f"{short}_champion"] = percentile(base[name], drawn_base[name], units).as_dict()
         out[f"{short}_difference"] = {
-            **percentile(value[name] - base[name], difference).as_dict(),
+            **percentile(value[name] - base[name], difference, units).as_dict(),
             "share_of_resamples_better": float(np.mean(difference > 0)),
         }
     return out

@@ -115,9 +115,12 @@ def _model(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 
 def _environment(environment: Mapping[str, Any]) -> str:
-    shown = [
-        f"{key} {value}" for key, value in sorted(environment.items()) if isinstance(value, str) and key != "schema"
-    ]
+    packages, git = environment.get("packages") or {}, environment.get("git") or {}
+    device = environment.get("device") or {}
+    shown = [f"Python {environment['python']}"] if environment.get("python") else []
+    shown += [f"{name} {packages[name]}" for name in ("tensorflow", "keras", "lesionflow") if packages.get(name)]
+    shown += [f"device {device['name']}"] if device.get("name") else []
+    shown += [f"commit {git['commit']}"] if git.get("commit") else []
     return "; ".join(shown) if shown else AUTHOR
 
 

@@ -23,6 +23,7 @@ from components.common.scores import Scores
 
 SCHEMA = "lesionflow.evaluation_context/1"
 _THUMBNAIL = 132  # pixels on the short side
+_LISTED = 50
 _CURVES = ("loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
 
 
@@ -114,13 +115,24 @@ def data_quality(
     }
     return {
         "splits": parts,
-        "lost": manifest.get("lost", [])[:50],
-        "test_lost": lost[:50],
+        "lost": manifest.get("lost", [])[:_LISTED],
+        "test_lost": lost[:_LISTED],
         "test_lost_count": len(lost),
-        "test_unreadable": unread[:50],
+        "test_unreadable": unread[:_LISTED],
         "test_unreadable_count": len(unread),
-        "split": {key: about[key] for key in ("recipe", "seed", "sha256", "counts", "audit") if key in about},
+        "split": {key: about[key] for key in ("recipe", "seed", "sha256", "counts") if key in about} | _audit(about),
     }
+
+
+def _audit(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The split's leakage audit with few examples, so that a report stays a report."""
+    audit = about.get("audit")
+    if not isinstance(audit, Mapping):
+        return {}
+    twins = audit.get("near_duplicates")
+    if isinstance(twins, Mapping) and isinstance(twins.get("crossing_pairs"), list):
+        audit = {**audit, "near_duplicates": {**twins, "crossing_pairs": twins["crossing_pairs"][:_LISTED]}}
+    return {"audit": dict(audit)}
 
 
 def _json(path: Path) -> dict[str, Any]:

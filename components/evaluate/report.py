@@ -132,8 +132,18 @@ def _provenance(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[
         rows.append(("split", f"{split['sha256']} ({split.get('recipe')}, seed {split.get('seed')})"))
     rows += [("test scores", metrics["test_probs_sha256"]), ("validation scores", metrics["val_probs_sha256"])]
     for part in ("model", "environment"):
-        values = training.get(part) or {}
-        rows += [(f"{part}: {k}", _plain(v)) for k, v in sorted(values.items()) if k != "schema" and _plain(v)]
+        rows += _flat(part, training.get(part) or {})
+    return rows
+
+
+def _flat(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Nested values as lines `environment git commit`."""
+    rows: list[tuple[str, str]] = []
+    for key, value in sorted(values.items()):
+        if isinstance(value, Mapping):
+            rows += _flat(f"{name} {key}", value)
+        elif key != "schema" and _plain(value):
+            rows.append((f"{name} {key}", _plain(value)))
     return rows
 
 

@@ -136,7 +136,8 @@ def check_answers(policy: DecisionPolicy, answers: dict[str, Any]) -> None:
     other = answers["policy_id"][answers["policy_id"] != policy.policy_id]
     if len(other):
         raise ArtifactError(
-            f"the bundle's graph holds policy {str(other[0])!r}, decision_policy.json is {policy.policy_id!r}: export again"
+            f"the bundle's graph holds policy {str(other[0])!r}, decision_policy.json is "
+            f"{policy.policy_id!r}: export again"
         )
     logit = answers["logit"].astype(np.float64)
     apart = np.abs(policy.probability(logit) - answers["probability"])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from components.common.decision import Floats
 from components.common.resampling import group_codes
 from components.common.scores import Scores
-from components.evaluate.intervals import Interval, percentile
+from components.evaluate.intervals import Interval, percentile, rarer
 from components.evaluate.operating import count_calls, rates
 from components.evaluate.ranking import Ranking
 
@@ -91,4 +91,4 @@ def auc_interval(
         return Interval(None, None, None)
     ranking = Ranking(logit, label, codes, groups)
     value = ranking.value(["roc_auc"])["roc_auc"]
-    return percentile(value, ranking.resampled(resamples, seed, ["roc_auc"])["roc_auc"])
+    return percentile(value, ranking.resampled(resamples, seed, ["roc_auc"])["roc_auc"], rarer(codes, label))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.common.decision import Floats
-from components.evaluate.intervals import percentile
+from components.evaluate.intervals import percentile, rarer, tails
 from components.evaluate.operating import count_calls, rates
 from components.evaluate.ranking import Ranking
 
@@ -30,7 +30,7 @@ def truth():
 def intervals(score, label, codes, groups, seed):
     ranking = Ranking(score, label, codes, groups)
     value, drawn = ranking.value(NAMES), ranking.resampled(RESAMPLES, seed, NAMES)
-    found = {name: percentile(value[name], drawn[name]) for name in NAMES}
+    found = {name: percentile(value[name], drawn[name], rarer(codes, label)) for name in NAMES}
     calls = count_calls(score, np.array([THRESHOLD]), label, codes, groups, resamples=RESAMPLES, seed=seed)
     return {**found, "sensitivity": rates(calls)["sensitivity"]}
 
@@ -47,6 +47,14 @@ def test_lesion_intervals_cover_and_image_intervals_do_not():
     for name in expected:
         assert 0.93 <= lesion[name] / DATASETS <= 0.97, (name, lesion[name] / DATASETS)
         assert image[name] / DATASETS < 0.88, (name, image[name] / DATASETS)
+
+
+def test_few_groups_are_read_further_out():
+    low = [tails(n)[0] for n in (10, 30, 175, 100_000)]
+    assert low == sorted(low)
+    assert low[0] == pytest.approx(0.0085, abs=5e-4)
+    assert low[-1] == pytest.approx(0.025, abs=1e-5)
+    assert tails(None) == (pytest.approx(0.025), pytest.approx(0.975))
 
 
 @pytest.mark.parametrize("groups", [30, 300])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from components.common.artifacts import sha256_bytes
 from components.common.errors import LesionflowError
-from components.common.imaging import decode_rgb, encode_jpeg, shrink
+from components.common.imaging import shrunk_size
+from components.common.preparation import stored_image
 from components.common.record_schema import Record, encode_record
 from components.common.storage import read_bytes
 from components.records.config import RecordsConfig
@@ -30,6 +31,7 @@ class Source:
         verdict: `ok` or what ingest found wrong.
         reason: more on the verdict.
         plain: whether the bytes are an upright three-channel JPEG.
+        exact: whether the record keeps the original bytes: validation is prepared as serving prepares.
     """
 
     image_id: str
@@ -44,6 +46,7 @@ class Source:
     verdict: str
     reason: str
     plain: bool
+    exact: bool
 
 
 def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float]) -> bytes | str:
@@ -74,8 +77,10 @@ def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float])
 
 
 def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, int, int]:
-    size = config.record_size
-    if size is None or (source.plain and min(source.width, source.height) <= size):
-        return data, source.width, source.height  # nothing to change: a second JPEG generation would only lose
-    rgb = shrink(decode_rgb(data), size)
-    return encode_jpeg(rgb, config.jpeg_quality), int(rgb.shape[1]), int(rgb.shape[0])
+    if config.record_size is None or source.exact:
+        return data, source.width, source.height
+    stored = stored_image(data, config.record_size, config.jpeg_quality, plain=source.plain)
+    if stored is data:
+        return data, source.width, source.height
+    height, width = shrunk_size(source.height, source.width, config.record_size)
+    return stored, width, height

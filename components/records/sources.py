@@ -39,7 +39,7 @@ def read_sources(split: Path) -> dict[str, list[Source]]:
             rows = rows.iloc[
                 pd.util.hash_array(rows["image_id"].to_numpy(object), categorize=False).argsort(kind="stable")
             ]
-        out[name] = [_source(row) for row in rows.to_dict("records")]
+        out[name] = [_source(row, exact=name == "val") for row in rows.to_dict("records")]
     return out
 
 
@@ -49,7 +49,7 @@ def roots(split: Path) -> list[dict[str, Any]]:
     return [{"uri": root["uri"], "exists": exists(root["uri"])} for root in known]
 
 
-def _source(row: dict[Any, Any]) -> Source:
+def _source(row: dict[Any, Any], *, exact: bool) -> Source:
     text = {
         name: str(row.get(name) or "") for name in ("uri", "sha256", "verdict", "reason", "lesion_id", "group_id", "dx")
     }
@@ -60,6 +60,7 @@ def _source(row: dict[Any, Any]) -> Source:
         width=_number(row, "width"),
         height=_number(row, "height"),
         plain=plain and _number(row, "orientation") in _UPRIGHT,
+        exact=exact,
         **text,
     )
 

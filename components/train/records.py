@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import simplejpeg
 
 from components.common.artifacts import read_json
 from components.common.errors import ArtifactError, DataError
 from components.common.events import progress
+from components.common.preparation import network_view
 from components.common.record_schema import SCHEMA, Record, decode_record
 from components.common.tfrecord import read_tfrecord
 from components.train.memory import available_bytes
@@ -89,8 +88,8 @@ class CachedImages:
 class StreamedImages:
     """Images decoded when they are asked for; only their places in the shards stay in memory."""
 
-    def __init__(self, places: list[Location], size: tuple[int, int]) -> None:
-        self.places, self.size = places, size
+    def __init__(self, places: list[Location], record_size: int | None, size: tuple[int, int]) -> None:
+        self.places, self.record_size, self.size = places, record_size, size
 
     def get(self, index: int) -> Pixels:
         """Reads and decodes one record."""
@@ -98,7 +97,7 @@ class StreamedImages:
         with place.path.open("rb") as handle:
             handle.seek(place.start)
             data = handle.read(place.length)
-        return working_view(decode_record(data).image, self.size)
+        return network_view(decode_record(data).image, self.record_size, self.size)
 
 
 def read_manifest(records: Path) -> dict[str, Any]:
@@ -142,39 +141,25 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
     with progress(f"read {split}", count) as bar:
         for shard in entry["shards"]:
             before = len(rows)
-            _read_shard(records / shard["name"], size, pixels, rows, places)
+            _read_shard(records / shard["name"], manifest["record_size"], size, pixels, rows, places)
             if len(rows) - before != int(shard["records"]):
                 raise ArtifactError(
                     f"{shard['name']}: holds {len(rows) - before} records, the manifest says {shard['records']}"
                 )
             bar.advance(len(rows) - before)
-    images = StreamedImages(places, size) if pixels is None else CachedImages(pixels)
+    images = StreamedImages(places, manifest["record_size"], size) if pixels is None else CachedImages(pixels)
     return SplitData(_columns(rows, list(dx_classes(manifest))), images, pixels is not None)
 
 
-def working_view(image: bytes, size: tuple[int, int]) -> Pixels:
-    """The network's plain view of a stored image: decoded, then stretched bilinearly if its size differs.
-
-    Serving does the same from the original bytes, so no other resize may happen anywhere.
-    """
-    if image[:2] == b"\xff\xd8":
-        rgb = simplejpeg.decode_jpeg(image, "RGB")
-    else:
-        bgr = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-        rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    if rgb.shape[:2] != size:
-        rgb = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(rgb, np.uint8)
-
-
 def _read_shard(
-    path: Path, size: tuple[int, int], pixels: Pixels | None, rows: list[Record], places: list[Location]
-) -> None:
+    path: Path, record_size: int | None, size: tuple[int, int], pixels: Pixels | None, rows: list[Record],
+    places: list[Location],
+) -> None:  # fmt: skip
     offset = 0
     for data in read_tfrecord(path):
         record = decode_record(data)
         if pixels is not None and len(rows) < len(pixels):
-            pixels[len(rows)] = working_view(record.image, size)
+            pixels[len(rows)] = network_view(record.image, record_size, size)
         places.append(Location(path, offset + _HEADER_BYTES, len(data)))
         rows.append(_without_image(record))
         offset += _HEADER_BYTES + len(data) + 4

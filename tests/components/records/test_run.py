@@ -36,7 +36,8 @@ def test_every_image_arrives_small_with_its_facts(data, tmp_path):
             assert (one.lesion_id, one.group_id, one.dx, one.label) == tuple(
                 row[["lesion_id", "group_id", "dx", "label"]]
             )
-            assert decode_rgb(one.image).shape == (one.height, one.width, 3) == (30, 40, 3)
+            side = (60, 80) if split == "val" else (30, 40)  # validation keeps its bytes, as serving gets them
+            assert decode_rgb(one.image).shape == (one.height, one.width, 3) == (*side, 3)
             assert one.weight == pytest.approx(result.class_weight if one.label else 1.0)
     assert open_artifact(tmp_path / "out", "records").made_from.keys() == {"split"}
 
@@ -82,10 +83,17 @@ def test_bytes_that_need_no_change_are_kept(data, tmp_path, size):
 
 def test_grey_and_turned_images_are_prepared_even_when_small(data, tmp_path):
     made = data()
-    made.rows.loc[made.split == "val", "orientation"] = 6
+    made.rows.loc[made.split == "test", "orientation"] = 6
     run(RecordsConfig(record_size=500), made.artifact(), tmp_path / "out")
-    first = records_of(tmp_path / "out", "val")[0]
+    first = records_of(tmp_path / "out", "test")[0]
     assert first.image != (made.images / f"{first.image_id}.jpg").read_bytes()
+
+
+def test_validation_keeps_the_very_bytes_that_serving_will_get(data, tmp_path):
+    made = data()
+    run(RecordsConfig(record_size=30), made.artifact(), tmp_path / "out")
+    for one in records_of(tmp_path / "out", "val"):
+        assert one.image == (made.images / f"{one.image_id}.jpg").read_bytes()
 
 
 def test_tensorflow_reads_the_same_records(data, tmp_path):

@@ -1,9 +1,8 @@
-import cv2
 import numpy as np
 import pytest
 
 from components.common.errors import ArtifactError, DataError
-from components.train.records import dx_classes, load_split, read_manifest, working_view
+from components.train.records import dx_classes, load_split, read_manifest
 
 SIZE = (32, 40)
 
@@ -31,13 +30,6 @@ def test_auto_streams_where_memory_is_short(records, monkeypatch):
     assert not load_split(records, "val", SIZE, "auto").cached
     monkeypatch.setattr("components.train.records.available_bytes", lambda: 2**33)
     assert load_split(records, "val", SIZE, "auto").cached
-
-
-def test_another_size_is_a_plain_bilinear_stretch(kit):
-    rgb = kit.picture(np.random.default_rng(3), "mel", (40, 60))
-    expected = cv2.resize(rgb, (40, 32), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_array_equal(working_view(kit.encoded(rgb), SIZE), expected)
-    np.testing.assert_array_equal(working_view(kit.encoded(rgb), (40, 60)), rgb)
 
 
 def test_a_damaged_record_names_its_shard(kit, tmp_path):

@@ -64,7 +64,9 @@ def test_preparation_is_measured_on_the_images_both_know():
     assert report["changed_decisions"] == 2  # b and c cross the threshold of 0.5
 
 
-@pytest.mark.parametrize("change", [{"max_logit_shift": 0.1}, {"max_changed_decisions": 0.1}])
+@pytest.mark.parametrize(
+    "change", [{"max_logit_shift": 0.1, "max_changed_decisions": 1}, {"max_changed_decisions": 0.1}]
+)
 def test_preparation_out_of_its_bounds_is_refused(change):
     with pytest.raises(ArtifactError, match="differ too much from those used in training"):
         preparation_report(compared(KERAS), scores([*(KERAS + 0.15), 9]), RULE, ExportConfig(**change))

@@ -1,0 +1,102 @@
+"""Parity and preparation on 500 real images, with a network whose features mean something."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.common import imaging
+from components.common.artifacts import new_artifact, sha256_file, write_json
+from components.common.decision import Calibrator, DecisionPolicy, sigmoid
+from components.common.scores import Scores, save_scores
+from components.export.config import ExportConfig
+
+SHARED = Path(os.environ.get("LESIONFLOW_SHARED", Path(__file__).parents[4] / "shared"))
+DATA, WEIGHTS = SHARED / "ham10000", SHARED / "weights" / "mobilenet_v2_0.35_224_notop.weights.h5"
+SIZE, SHORT, COUNT = (144, 192), 144, 500
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not (DATA.is_dir() and WEIGHTS.is_file()), reason=f"no reference data in {SHARED}"),
+]
+
+
+def real_images():
+    """Every other malignant, so that both classes are there: id, path, label, in order of the ids."""
+    paths = {path.stem: path for path in DATA.glob("HAM10000_images_part_*/*.jpg")}
+    with (DATA / "HAM10000_metadata.csv").open(newline="") as handle:
+        rows = [(r["image_id"], int(r["dx"] in ("mel", "bcc", "akiec"))) for r in csv.DictReader(handle)]
+    chosen = [[name for name, label in rows if label == kind][: COUNT // 2] for kind in (0, 1)]
+    return [(name, paths[name], kind) for kind in (0, 1) for name in chosen[kind]]
+
+
+def fitted_network(pixels, label):
+    """Frozen ImageNet features with a logistic head, as one Keras model."""
+    import keras
+    from sklearn.linear_model import LogisticRegression
+
+    inputs = keras.Input((*SIZE, 3))
+    scaled = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
+    backbone = keras.applications.MobileNetV2((*SIZE, 3), alpha=0.35, include_top=False, weights=None)
+    backbone.load_weights(WEIGHTS)
+    features = keras.layers.GlobalAveragePooling2D()(backbone(scaled, training=False))
+    known = keras.Model(inputs, features).predict(pixels, batch_size=50, verbose=0)
+    centre, spread = known.mean(axis=0), np.maximum(known.std(axis=0), 0.05)  # not the nearly dead ones
+    fitted = LogisticRegression(C=0.01, max_iter=500).fit((known - centre) / spread, label)
+    head = keras.layers.Dense(1)
+    network = keras.Model(inputs, head(features))
+    kernel = (fitted.coef_[0] / spread).astype(np.float32)
+    head.set_weights([kernel[:, None], np.float32(fitted.intercept_ - centre @ kernel)])
+    return network
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    import pandas as pd
+
+    root = tmp_path_factory.mktemp("real")
+    images = real_images()
+    ids, label = np.array([name for name, _, _ in images]), np.array([kind for _, _, kind in images], np.int8)
+    # as records hold them: shrunk, rounded to bytes, compressed once more
+    stored = [imaging.shrink(imaging.decode_rgb(path.read_bytes()), SHORT) for _, path, _ in images]
+    seen = np.stack([imaging.decode_rgb(imaging.encode_jpeg(rgb, 95)) for rgb in stored]).astype(np.float32)
+    network = fitted_network(seen, label)
+    logit = network.predict(seen, batch_size=50, verbose=0)[:, 0].astype(np.float64)
+    facts = {
+        "schema": "lesionflow.model/1",
+        "architecture": "mobilenet_v2",
+        "image_size": list(SIZE),
+        "record_size": SHORT,
+    }
+    with new_artifact(root / "model", "model", {}) as folder:
+        network.save(folder / "model.keras")
+        write_json(folder / "model.json", facts)
+        save_scores(folder / "val_probs.npz", Scores(ids, ids, ids, label, logit, sigmoid(logit)))
+    threshold = float(np.quantile(logit[label == 1], 0.1))
+    with new_artifact(root / "policy", "policy", {}) as folder:
+        DecisionPolicy(
+            Calibrator("platt", 0.0, {"a": 0.9, "b": -1.0}), threshold, 0.2, {}, {}, 0.5,
+            sha256_file(root / "model" / "model.keras"), sha256_file(root / "model" / "val_probs.npz"),
+        ).save(folder / "decision_policy.json")  # fmt: skip
+    with new_artifact(root / "split", "split", {}) as folder:
+        rows = [(name, str(path), "ok", "", kind) for name, path, kind in images]
+        pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label"]).to_parquet(folder / "index.parquet")
+        lines = [f"{name},{name},{name},{kind},val" for name, _, kind in images]
+        (folder / "split.csv").write_text("\n".join(["image_id,lesion_id,group_id,label,split", *lines]) + "\n")
+    return root
+
+
+def test_five_hundred_real_images_agree_and_preparation_stays_within_its_bounds(parts, record_property):
+    from components.export.run import run
+
+    done = run(ExportConfig(), parts / "model", parts / "policy", parts / "split", parts / "bundle")
+    parity, preparation = done.parity["parity"], done.parity["preparation"]
+    record_property("parity", parity)
+    record_property("preparation", preparation)
+    assert parity["images"] == COUNT
+    assert parity["max_probability_difference"] <= 1e-5
+    assert parity["changed_decisions"] == 0
+    assert preparation["mean_absolute_logit_shift"] < 0.5  # the head was fitted on these very pixels
+    assert preparation["changed_decisions"] <= 0.05 * COUNT

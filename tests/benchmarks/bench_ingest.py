@@ -1,0 +1,113 @@
+"""Ingest against an unchecked conversion, a rebuild against the first build, and what starting the step costs.
+
+Baseline of the first: cv2.imread, resize to 224, tf.io.TFRecordWriter: no check, no hash. CPU seconds of one
+thread, on generated 600x450 images and, where they are, on the reference data's 200x150. Run it alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from components.common.imaging import decode_rgb, encode_jpeg
+from components.ingest.config import IngestConfig
+from components.ingest.run import run
+from pipelines.sample import make_sample
+
+REAL = Path(__file__).parents[3] / "shared" / "ham10000"
+IMAGES = 600
+# VmHWM and not ru_maxrss, which a child takes over from its parent
+_START = """import time; s = time.process_time(); import {}; t = time.process_time() - s
+print(t, next(int(line.split()[1]) / 1e3 for line in open('/proc/self/status') if line.startswith('VmHWM')))"""
+
+
+def main() -> None:
+    """Prints a line for each figure."""
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        compare("generated 600x450", *generated(folder / "data"), folder / "a")
+        if REAL.is_dir():
+            compare("reference 200x150", *reference(folder / "real"), folder / "b")
+    start()
+
+
+def generated(folder: Path) -> tuple[str, str, int]:
+    """Sample pictures enlarged to HAM10000's full size, with a camera's grain."""
+    sample = make_sample(folder, IMAGES * 3 // 4, 1)
+    random = np.random.default_rng(0)
+    for path in sample.folder.iterdir():
+        large = cv2.resize(decode_rgb(path.read_bytes()), (600, 450), interpolation=cv2.INTER_CUBIC)
+        grain = random.normal(0, 4, (450, 600, 1))
+        path.write_bytes(encode_jpeg(np.clip(large + grain, 0, 255).astype(np.uint8), 90))
+    return str(sample.metadata), str(sample.folder), sample.images
+
+
+def reference(folder: Path) -> tuple[str, str, int]:
+    """The first part of the reference data with its rows of the table."""
+    root = REAL / "HAM10000_images_part_1"
+    names = {path.stem for path in root.iterdir()}
+    head, *rows = (REAL / "HAM10000_metadata.csv").read_text().splitlines()
+    kept = [row for row in rows if row.split(",")[1] in names]
+    folder.mkdir()
+    (folder / "table.csv").write_text("\n".join([head, *kept]) + "\n")
+    return str(folder / "table.csv"), str(root), len(kept)
+
+
+def compare(what: str, table: str, root: str, images: int, out: Path) -> None:
+    """Ours, the baseline and the rebuild, each the best of three."""
+    config = IngestConfig(threads=1)
+    paths = [str(path) for path in sorted(Path(root).iterdir())][:images]
+    first = min(cpu(partial(run, config, table, [root], out.with_name(f"{out.name}{i}"))) for i in range(3))
+    again = min(cpu(partial(run, config, table, [root], out.with_name(f"{out.name}0"))) for _ in range(3))
+    base = min(cpu(lambda: convert(paths, out.with_suffix(".tfrecord"))) for _ in range(3))
+    line = f"{what}: {images} images: ingest {images / first:.0f}/s, unchecked conversion {images / base:.0f}/s, "
+    line += f"ratio {base / first:.2f}; rebuild {images / again:.0f}/s, {first / again:.1f} times the first\n"
+    sys.stdout.write(line)
+
+
+def convert(paths: list[str], target: Path) -> None:
+    """The baseline: no check, half-read files become grey pixels."""
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(target)) as writer:
+        for path in paths:
+            pixels = cv2.resize(cv2.imread(path), (224, 224))
+            image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels.tobytes()]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature={"image": image})).SerializeToString())
+
+
+def cpu(body: Callable[[], object]) -> float:
+    """CPU seconds of this process."""
+    started = time.process_time()
+    body()
+    return time.process_time() - started
+
+
+def start() -> None:
+    """CPU seconds and memory of importing the step and of importing TensorFlow."""
+    found = {}
+    for module in ("components.ingest.run", "tensorflow"):
+        best = min(_measured(module) for _ in range(3))
+        found[module] = best
+        sys.stdout.write(f"import {module}: {best[0]:.2f} s CPU, {best[1]:.0f} MB\n")
+    ours, theirs = found.values()
+    sys.stdout.write(f"start: {theirs[0] / ours[0]:.1f} times faster, {theirs[1] / ours[1]:.1f} times less memory\n")
+
+
+def _measured(module: str) -> tuple[float, float]:
+    made = subprocess.run([sys.executable, "-c", _START.format(module)], capture_output=True, text=True, check=True)
+    seconds, megabytes = made.stdout.split()
+    return float(seconds), float(megabytes)
+
+
+if __name__ == "__main__":
+    main()

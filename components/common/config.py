@@ -57,12 +57,16 @@ def allowed(field: FieldInfo) -> str:
     kind = options[0] if len(options) == 1 else field.annotation
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))  # type: ignore[arg-type]
     bounds = [
-        f"{sign} {getattr(m, attr):g}"
+        f"{sign} {_plain(getattr(m, attr))}"
         for m in field.metadata
         for cls, (attr, sign) in _BOUNDS.items()
         if isinstance(m, cls)
     ]
     return " ".join([words, " and ".join(bounds)]).strip() + (" or empty" if type(None) in args else "")
+
+
+def _plain(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _line(cls: type[BaseModel], item: ErrorDetails) -> str:

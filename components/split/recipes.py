@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from components.common.errors import DataError
 from components.split.config import SplitConfig
@@ -83,13 +84,13 @@ def quantile(rows: pd.DataFrame, seed: int) -> npt.NDArray[np.float64]:
     images before its middle, so cutting places at fixed numbers gives exact class shares, whatever the
     order of the rows; and rows added later shift only the groups next to a cut.
     """
-    group, names = pd.factorize(rows["group_id"])
+    group, names = codes_of(rows["group_id"])
     order = seeded_hash(names, seed)
     stratum = _strata(rows, group, len(names))
     size = np.bincount(group, minlength=len(names))
-    # equal hashes of two groups are possible (2**-64): the sort falls back to the order of appearance
-    # only then, and only if nothing else differs
-    ranked = np.lexsort((size, order, stratum))
+    # one key to sort by: stratum above the upper 48 bits of the hash; two groups of one stratum with equal
+    # bits (1 in 10 for ten million groups) fall back to the order of appearance, which moves next to nothing
+    ranked = np.argsort((stratum.astype(np.uint64) << np.uint64(48)) | (order >> np.uint64(16)), kind="stable")
     before = np.cumsum(size[ranked]) - size[ranked]
     first = np.r_[True, np.diff(stratum[ranked]) != 0]
     base = np.maximum.accumulate(np.where(first, before, 0))
@@ -97,6 +98,12 @@ def quantile(rows: pd.DataFrame, seed: int) -> npt.NDArray[np.float64]:
     place = np.empty(len(names))
     place[ranked] = (before - base + 0.5 * size[ranked]) / total
     return place[group]
+
+
+def codes_of(text: pd.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
+    """A number for each value in order of appearance, and the values; `pd.factorize`, several times faster."""
+    encoded = pa.chunked_array([pa.array(text, pa.large_string())]).combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_numpy(zero_copy_only=False)
 
 
 def seeded_hash(names: npt.ArrayLike, seed: int) -> npt.NDArray[np.uint64]:
@@ -107,8 +114,9 @@ def seeded_hash(names: npt.ArrayLike, seed: int) -> npt.NDArray[np.uint64]:
 
 def _strata(rows: pd.DataFrame, group: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.int64]:
     """Stratum of each group: its diagnosis; of several, a malignant one, then the alphabetically last."""
-    dx, names = pd.factorize(rows["dx"], sort=True)
-    code = rows["label"].to_numpy(np.int64) * len(names) + dx
+    codes, names = codes_of(rows["dx"])
+    rank = np.argsort(np.argsort(np.asarray(names, dtype=object)))  # the alphabetical place of each diagnosis
+    code = rows["label"].to_numpy(np.int64) * len(names) + rank[codes]
     stratum = np.zeros(n, dtype=np.int64)
     np.maximum.at(stratum, group, code)
     return stratum

@@ -67,8 +67,8 @@ def count_calls(
     lowest, highest = np.full(groups, t), np.zeros(groups, np.intp)
     np.minimum.at(lowest, codes, passed)
     np.maximum.at(highest, codes, passed)
-    called, cleared = (np.array([np.sum(test(k)) for k in place], np.int64)
-                       for test in (lambda k: highest > k, lambda k: lowest <= k))  # fmt: skip
+    called = np.array([np.sum(highest > k) for k in place], np.int64)
+    cleared = np.array([np.sum(lowest <= k) for k in place], np.int64)
     return Calls(
         above[0][1:][place], above[1][1:][place], above[0][0], above[1][0],
         len(np.unique(codes[malignant])), len(np.unique(codes[~malignant])), called, cleared,

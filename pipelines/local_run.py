@@ -29,6 +29,8 @@ from pipelines.summary import summarize, summary_lines
 from pipelines.watch import RunState, Watcher
 
 MARK = "run.json"
+# KFP's local runner keeps the retry policy: a failed training would be repeated after minutes of waiting
+HERE = Cluster.parse({"training": {"retries": 0}})
 _MAIN_OUTPUT = {
     "ingest": "index", "split": "split_data", "records": "records", "train": "model", "calibrate": "policy",
     "export": "bundle", "evaluate": "evaluation",
@@ -110,7 +112,7 @@ def _workspace(out: Path) -> Iterator[Path]:
 
 
 def _execute(parameters: Parameters, work: Path, console: Console) -> tuple[RunState, int]:
-    write_pipeline(work / "lesionflow.yaml", Cluster())
+    write_pipeline(work / "lesionflow.yaml", HERE)
     write_json(work / "arguments.json", parameters.model_dump())
     events = work / "events.jsonl"
     command = [sys.executable, "-m", "pipelines.local_worker", *(

@@ -8,6 +8,7 @@ from pipelines.check_ir import SENTINEL, check_ir, executors, load_documents, pl
 from pipelines.cluster import STEPS, Cluster
 from pipelines.compile import compile_pipeline, write_pipeline
 from pipelines.exit_task import EXIT_TASK
+from pipelines.local_run import HERE
 
 GKE = {
     "images": {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")},
@@ -61,6 +62,11 @@ def test_training_is_retried_with_backoff(spec):
     policy = step_tasks(spec)["train"]["retryPolicy"]
     assert policy["maxRetryCount"] == 2
     assert policy["backoffDuration"] == "60s"
+
+
+def test_a_failed_step_on_one_machine_is_not_repeated():
+    tasks = step_tasks(load_documents(compile_pipeline(HERE))[0])
+    assert not any(task.get("retryPolicy", {}).get("maxRetryCount") for task in tasks.values())
 
 
 def test_the_other_pods_ask_for_no_gpu(spec, placed):

@@ -11,7 +11,7 @@ WEIGHTS ?= ../shared/weights
 OUT ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ham10000 test images check lint types contracts locks lock-check compile bench clean
+.PHONY: help setup run ham10000 test images containers check lint types contracts locks lock-check compile bench clean
 
 ##@ Start here
 run: setup ## generate sample data, run the whole pipeline on it, print the summary
@@ -36,6 +36,9 @@ compile: setup ## write the pipeline YAML for upload in the Kubeflow UI
 
 images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --images
 	@images/build.sh "$(REGISTRY)" $(OUT)/images.yaml
+
+containers: setup ## build data and cpu for real and run the sample inside them; needs root and Debian's docker.io
+	@LESIONFLOW_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
 ##@ Development
 check: setup lint types contracts lock-check ## everything CI runs besides the tests

@@ -26,7 +26,7 @@ _crc32c = google_crc32c.value
 
 def masked_crc32c(data: bytes) -> int:
     """crc32c of `data`, masked as TFRecord stores it."""
-    crc = _crc32c(data)
+    crc: int = _crc32c(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 

@@ -24,4 +24,4 @@ def make_thumbnail(rgb: Pixels) -> bytes:
 
 def read_thumbnail(data: bytes) -> Pixels:
     """The pixels `[h, w, 3]` of a thumbnail."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)[..., ::-1]

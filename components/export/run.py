@@ -132,8 +132,8 @@ def preparation_of(facts: Mapping[str, Any], policy: DecisionPolicy, config: Exp
         "steps": [
             "decode to RGB, 8 bits a channel (JPEG: accurate integer transform)",
             "apply EXIF orientation of JPEG files",
-            "shrink by area averaging until the short side is record_size; never enlarge",
-            "resize bilinearly to image_size (height, width) where that differs, without keeping the aspect",
+            "shrink by area averaging until the short side is record_size, never enlarge; round to whole grey levels",
+            "resize bilinearly to image_size (height, width) where that differs, whatever the aspect; round again",
             "values stay 0..255; scaling to what the backbone expects is inside the network",
         ],
     }

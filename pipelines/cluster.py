@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, model_validator
 from components.common.config import StepConfig
 from components.common.errors import ConfigError
 
+PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
@@ -211,9 +212,16 @@ class Cluster(StepConfig):
     def check_images(self, *, allow_mutable_tags: bool) -> None:
         """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.
 
+        Also an example's bucket that was never filled in, which training would only meet at its first checkpoint.
+
         Raises:
-            ConfigError: names the image and what is allowed.
+            ConfigError: names the image or the entry, and what is allowed.
         """
+        if PLACEHOLDER in self.checkpoints.uri:
+            raise ConfigError(
+                f"checkpoints.uri: received {self.checkpoints.uri!r}; allowed: a bucket of yours; copy the example "
+                "from pipelines/configs/clusters and fill it in"
+            )
         for name in ("data", "cpu", "gpu"):
             image = getattr(self.images, name)
             fixed = _DIGEST.match(image) or _COMMIT_TAG.match(image)

@@ -24,7 +24,7 @@ def check_kubernetes(connection: Connection) -> Iterator[Check]:
         yield ok(what, f"{version.git_version}, namespace {connection.namespace}")
         yield from _rights(connection)
     except ClusterError as error:
-        yield failed(what, str(error), "check kubectl cluster-info, KUBECONFIG and --context")
+        yield failed(what, _said(what, error), "check kubectl cluster-info, KUBECONFIG and --context")
 
 
 def check_kfp(connection: Connection) -> Iterator[Check]:
@@ -35,7 +35,9 @@ def check_kfp(connection: Connection) -> Iterator[Check]:
     try:
         health = read(what, connection.kfp.get_kfp_healthz)
     except ClusterError as error:
-        yield failed(what, str(error), "give --host, or: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80")
+        yield failed(
+            what, _said(what, error), "give --host, or: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80"
+        )
         return
     version = _kfp_version(connection)
     ours = metadata.version("kfp")
@@ -44,6 +46,10 @@ def check_kfp(connection: Connection) -> Iterator[Check]:
         yield failed(what, f"{version}, {mode}", f"the compiled file needs a 2.x server; the client is {ours}")
         return
     yield ok(what, f"{version or 'version not told'}, {mode}; client {ours}")
+
+
+def _said(what: str, error: ClusterError) -> str:
+    return str(error).removeprefix(f"{what}: ")
 
 
 def _kfp_version(connection: Connection) -> str:

@@ -47,7 +47,7 @@ def api_call(what: str) -> Iterator[None]:
     Args:
         what: the action, as in "listing nodes".
     """
-    import kfp_server_api  # type: ignore[import-untyped]
+    import kfp_server_api
     import kubernetes
     import urllib3
 

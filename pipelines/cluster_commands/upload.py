@@ -81,7 +81,7 @@ def _pipeline_id(connection: Connection, name: str) -> str | None:
 
 
 def _create_pipeline(connection: Connection, name: str) -> str:
-    import kfp_server_api  # type: ignore[import-untyped]
+    import kfp_server_api
 
     body = kfp_server_api.V2beta1Pipeline(name=name, display_name=name, namespace=connection.user_namespace)
     with api_call(f"creating pipeline {name}"):

@@ -27,7 +27,7 @@ def test_examples_are_valid_and_ask_for_what_their_name_says(name):
 def test_images_file_replaces_the_references(tmp_path):
     images = tmp_path / "images.yaml"
     images.write_text(f"gpu: registry.example/lesionflow-gpu@{DIGEST}\n")
-    cluster = load_cluster("gke-t4", images)
+    cluster = load_cluster("on-premises", images)
     assert cluster.image_of("train") == f"registry.example/lesionflow-gpu@{DIGEST}"
     cluster.check_images(allow_mutable_tags=False)
 
@@ -56,6 +56,11 @@ def test_bad_entries_are_refused_by_name(entry, words):
     with pytest.raises(ConfigError, match=r".*") as caught:
         Cluster.parse(entry)
     assert words in str(caught.value)
+
+
+def test_an_example_whose_bucket_was_not_filled_in_does_not_compile():
+    with pytest.raises(ConfigError, match=r"checkpoints.uri: received 'gs://YOUR-BUCKET"):
+        load_cluster("gke-l4").check_images(allow_mutable_tags=True)
 
 
 def test_an_unknown_example_lists_the_known_ones():

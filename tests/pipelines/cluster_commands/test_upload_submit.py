@@ -239,3 +239,43 @@ def test_the_modules_offer_parsers():
         commands = argparse.ArgumentParser().add_subparsers()
         module.add_parser(commands)
         assert commands.choices
+
+
+def test_the_real_pipeline_without_cache_has_no_cached_task_left():
+    from pipelines.check_ir import load_documents, step_tasks
+    from pipelines.cluster import load_cluster
+    from pipelines.compile import compile_pipeline
+
+    text = without_cache(compile_pipeline(load_cluster("cpu-only")))
+    spec, _ = load_documents(text)
+    tasks = {**step_tasks(spec), **spec["root"]["dag"]["tasks"]}
+    assert {"train", "report-end", "steps"} <= set(tasks)
+    assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks.values())
+
+
+def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
+    from pipelines.cli import main
+
+    command = [
+        "submit", "--config", "cpu-only", "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
+        "--set", "images=[gs://b/i]", "--set", "epochs=3", "--no-cache", "--wait",
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert f"run {run_id} succeeded" in capsys.readouterr().out
+    body = kfp.requests("POST", "/runs")[0].body
+    sent = {"metadata": "gs://b/t.csv", "images": ["gs://b/i"], "epochs": 3}
+    assert body["runtime_config"]["parameters"] == sent, "the compiled file's own defaults hold for the rest"
+    assert body["service_account"] == "lesionflow"
+    kfp.seen.clear()
+    assert main([*command, "--set", "epochs=many"]) == 2
+    assert not kfp.seen, "refused before any request"
+    assert "epochs: received 'many'" in capsys.readouterr().err
+
+
+def test_a_failed_run_gives_exit_code_1(kfp, run_id, make_run, capsys):
+    from pipelines.cli import main
+
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"gate": ("FAILED", "1 of 1 conditions missed")})))
+    data = ["--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
+    assert main(["submit", "--config", "cpu-only", "--host", kfp.url, *data, "--wait"]) == 1
+    assert "gate: 1 of 1 conditions missed" in capsys.readouterr().err

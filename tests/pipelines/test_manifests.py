@@ -71,7 +71,7 @@ def test_resources_fit_the_three_newest_kubernetes_schemas(rendered, name):
             if not {"kueue", "kserve"} & set(re.split(r"[./-]", item["apiVersion"])):  # their schemas are their own
                 validator.validate(item, version, strict=True)
                 checked += 1
-    assert checked
+    assert checked or name.startswith("serving/kserve")  # which holds nothing but KServe's own kind
 
 
 def test_the_namespace_is_restricted(rendered):

@@ -6,10 +6,13 @@
 set -eu
 packages=$(echo "$1"/lib/python3*/site-packages)
 
-find "$packages" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
+# TensorFlow and Keras import packages of theirs that are called test
+find "$packages" \( -path "$packages/tensorflow" -o -path "$packages/keras" -o -path "$packages/tensorboard" \) -prune \
+  -o -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 find "$packages/kfp" -name '*_test.py' -delete
-find "$packages" -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' \
-  -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.a' \) -delete
+# CUDA's own headers stay: parts of it compile at run time
+find "$packages" -path "$packages/nvidia" -prune -o -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' \
+  -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.a' \) -exec rm -f {} +
 for part in libarrow_flight libarrow_python_flight _flight libarrow_s3 _s3fs _gcsfs _azurefs _hdfs; do
   rm -f "$packages/pyarrow/$part"*
 done

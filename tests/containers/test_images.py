@@ -100,6 +100,11 @@ def test_model_steps_start_in_the_cpu_image(images, step):
     assert "usage" in docker("run", *HARDENED, images["cpu"], "python3", "-m", f"components.{step}", "--help")
 
 
+def test_tensorflow_starts_in_the_cpu_image(images):
+    code = "import tensorflow as tf, keras; print(float(tf.reduce_sum(tf.ones([2, 3]))))"
+    assert docker("run", *HARDENED, images["cpu"], "python3", "-c", code).strip() == "6.0"
+
+
 def test_the_root_file_system_is_not_written_to(images):
     assert docker(
         "run", *HARDENED, images["data"], "sh", "-c", "touch /x 2>/dev/null && echo wrote; id -u"
@@ -109,7 +114,7 @@ def test_the_root_file_system_is_not_written_to(images):
 def run_dag(images, folder, arguments):
     cluster = Cluster.parse(
         {"images": {"data": images["data"], "cpu": images["cpu"], "gpu": images["cpu"]},
-         "gpu": {"count": 0, "tolerations": []}}
+         "gpu": {"count": 0, "tolerations": []}, "training": {"retries": 0}}
     )  # fmt: skip
     (folder / "p.yaml").write_text(compile_pipeline(cluster))
     (folder / "a.json").write_text(json.dumps(arguments))

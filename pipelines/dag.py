@@ -40,6 +40,7 @@ def build_pipeline(cluster: Cluster):
         operating_point: str = "lower_bound",
         target_sensitivity: float = 0.9,
         gate_conditions: list = [],  # noqa: B006
+        champion: str = "",
         gpu_node_selector: dict = {},  # noqa: B006
         gpu_tolerations: list = [],  # noqa: B006
     ):
@@ -63,6 +64,7 @@ def build_pipeline(cluster: Cluster):
             operating_point: Rule for the threshold: lower_bound, point, cost or youden.
             target_sensitivity: Sensitivity that lower_bound and point aim for.
             gate_conditions: Conditions on the test result that fail the run when missed, such as ["ap.lower >= 0.60"].
+            champion: URI of another model's test_probs.npz on the same test images, to compare with; empty is none.
             gpu_node_selector: Labels, as JSON, that the node of the training pod must carry.
             gpu_tolerations: Taints, as JSON, that the training pod tolerates.
         """
@@ -82,7 +84,7 @@ def build_pipeline(cluster: Cluster):
         bundle = export(model=model, policy=policy.outputs["policy"], split_data=parts.outputs["split_data"])
         evaluation = evaluate(
             bundle=bundle.outputs["bundle"], split_data=parts.outputs["split_data"], model=model,
-            records=shards.outputs["records"], gate=gate_conditions,
+            records=shards.outputs["records"], gate=gate_conditions, champion=champion,
         )  # fmt: skip
         verdict = gate(evaluation=evaluation.outputs["evaluation"])
         tasks = (index, parts, shards, trained, policy, bundle, evaluation, verdict)

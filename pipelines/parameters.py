@@ -48,6 +48,7 @@ class Parameters(StepConfig):
     operating_point: str = "lower_bound"
     target_sensitivity: float = 0.9
     gate_conditions: list[str] = Field(default_factory=list)
+    champion: str = ""
     gpu_node_selector: dict[str, str] = Field(default_factory=dict)
     gpu_tolerations: list[dict[str, Any]] = Field(default_factory=list)
 
@@ -144,7 +145,7 @@ def validate(values: Mapping[str, Any]) -> tuple[Parameters, StepConfigs]:
         records=RecordsConfig.parse({**_pick(RecordsConfig, merged), "record_size": min(height, width)}),
         train=train,
         calibrate=CalibrateConfig.parse(_pick(CalibrateConfig, merged)),
-        evaluate=EvaluateConfig.parse({"gate": merged["gate_conditions"]}),
+        evaluate=EvaluateConfig.parse({"gate": merged["gate_conditions"], "champion": merged["champion"]}),
     )
     json.dumps(merged)  # YAML can hold dates and sets; KFP cannot
     return Parameters.parse(merged), configs
@@ -154,7 +155,7 @@ def resolve_paths(parameters: Parameters) -> Parameters:
     """Makes local paths absolute, for a run on this machine, and checks that they are there.
 
     Raises:
-        ConfigError: a table, image folder or weights file that does not exist.
+        ConfigError: a table, image folder, weights or champion file that does not exist.
     """
 
     def local(name: str, text: str, *, folder: bool) -> str:
@@ -165,11 +166,12 @@ def resolve_paths(parameters: Parameters) -> Parameters:
             raise ConfigError(f"{name}: received {text!r}, no such {'folder' if folder else 'file'}")
         return str(path)
 
-    weights = parameters.weights
+    weights, champion = parameters.weights, parameters.champion
     return parameters.model_copy(
         update={
             "metadata": local("metadata", parameters.metadata, folder=False),
             "images": [local("images", root, folder=True) for root in parameters.images],
+            "champion": champion and local("champion", champion, folder=False),
             "weights": weights if weights in ("none", "imagenet") else local("weights", weights, folder=False),
         }
     )

@@ -223,7 +223,7 @@ def test_a_bad_quantity_is_named():
     ("image", "parts"),
     [
         (f"r.example:5000/a/b@{DIGEST}", ("r.example:5000", "a/b", DIGEST)),
-        ("gcr.io/a/b:0123456789ab", ("gcr.io", "a/b", "0123456789ab")),
+        ("images.example/a/b:0123456789ab", ("images.example", "a/b", "0123456789ab")),
         ("lesionflow-gpu:abc", ("registry-1.docker.io", "library/lesionflow-gpu", "abc")),
         ("me/image", ("registry-1.docker.io", "me/image", "latest")),
     ],

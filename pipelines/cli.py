@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: 0 on success, 1 when a step or check failed, 2 for a bad parameter."""
+    # a bundle is asked on the CPU here: what TensorFlow says about absent GPUs would bury the answer
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def body() -> None:
         arguments = build_parser().parse_args(argv)

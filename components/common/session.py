@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ log = logging.getLogger("lesionflow")
 
 def setup_logging() -> None:
     """One line per record on stderr, with time and level; safe to call twice."""
+    # TensorFlow's C++ side announces its build and looks for GPUs at length; its errors still come through
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
     )
@@ -60,3 +63,21 @@ def exit_code_of(body: Callable[[], None]) -> int:
         sys.stderr.write("interrupted; unfinished output was removed\n")
         return 130
     return 0
+
+
+@contextmanager
+def native_stderr_hidden() -> Iterator[None]:
+    """Hides what C++ code writes to stderr, past Python: TensorFlow's greetings while it is imported.
+
+    They ignore TF_CPP_MIN_LOG_LEVEL, since they are written before logging is set up. A failed import
+    is a Python exception and stays visible.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

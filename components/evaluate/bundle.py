@@ -14,6 +14,7 @@ import numpy.typing as npt
 from components.common.artifacts import Artifact, open_artifact
 from components.common.decision import DecisionPolicy, load_policy
 from components.common.errors import ArtifactError
+from components.common.session import native_stderr_hidden
 
 _OUTPUTS = ("probability", "logit", "decision", "policy_id")
 
@@ -74,7 +75,8 @@ def load_bundle(path: Path) -> Bundle:
     artifact = open_artifact(path, "bundle")
     policy = load_policy(path / "decision_policy.json")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+    with native_stderr_hidden():
+        import tensorflow as tf
 
     try:
         owner = tf.saved_model.load(str(path / "saved_model"))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from components.common.artifacts import Artifact, open_artifact, read_json
 from components.common.decision import DecisionPolicy, load_policy
 from components.common.errors import ArtifactError
+from components.common.session import native_stderr_hidden
 from components.export import layout
 from components.export.saved_model import check_operations
 
@@ -96,7 +97,8 @@ def load_parts(artifact: Artifact) -> Bundle:
     policy, preprocessing = check_parts(path)
     check_operations(path / layout.SAVED_MODEL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+    with native_stderr_hidden():
+        import tensorflow as tf
 
     try:
         model = tf.saved_model.load(str(path / layout.SAVED_MODEL))

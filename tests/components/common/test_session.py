@@ -2,12 +2,13 @@
 
 import json
 import logging
+import os
 
 import pytest
 
 from components.common.errors import ConfigError, DataError
 from components.common.events import EVENTS_VARIABLE, Progress, progress
-from components.common.session import exit_code_of, step_session
+from components.common.session import exit_code_of, native_stderr_hidden, step_session
 
 
 @pytest.fixture
@@ -80,3 +81,11 @@ def test_ctrl_c_is_no_traceback(capsys):
 
     assert exit_code_of(body) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_native_messages_are_hidden_and_later_ones_are_not(capfd):
+    with pytest.raises(KeyError), native_stderr_hidden():
+        os.write(2, b"greeting")
+        raise KeyError
+    os.write(2, b"error")
+    assert capfd.readouterr().err == "error"

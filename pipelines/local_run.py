@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ _MAIN_OUTPUT = {
     "export": "bundle", "evaluate": "evaluation",
 }  # fmt: skip
 _LOG_TAIL = 30
+_GRACE_S = 10
+_WORK = ".work-"
 
 
 class RunFailedError(LesionflowError):
@@ -66,14 +68,18 @@ def run_locally(parameters: Parameters, out: Path, console: Console) -> LocalRun
         RunFailedError: a step failed; finished steps and the log are in `out/failed`.
     """
     check_out(out)
-    with _workspace(out) as work:
+    with _terminable(), _workspace(out) as work:
         state, code = _execute(parameters, work, console)
         _gather(work)
         if code != 0 or any(step.state != "done" for step in state.steps.values()):
             _keep_failure(work, out)
             raise _failure(state, out / "failed" / "run.log", console)
         console.print("checking that the bundle loads", highlight=False)
-        _check_bundle(work / "export")
+        try:
+            _check_bundle(work / "export")
+        except RunFailedError:
+            _keep_failure(work, out)
+            raise
         summary = summarize(work, {step.name: step.seconds for step in state.steps.values()})
         write_json(work / "summary.json", summary)
         shutil.copyfile(work / "evaluate" / "report.html", work / "report.html")
@@ -91,7 +97,8 @@ def check_out(out: Path) -> None:
     Raises:
         ConfigError: `out` is a file, or a folder that no earlier run has made.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file() and not (out / "failed" / MARK).is_file():
+    known = (out / MARK).is_file() or (out / "failed" / MARK).is_file()
+    if out.is_dir() and not known and any(not path.name.startswith(_WORK) for path in out.iterdir()):
         raise ConfigError(f"--out: {out} holds files that are no earlier run's; allowed: a new or an empty folder")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {out} is a file; allowed: a folder")
@@ -99,7 +106,10 @@ def check_out(out: Path) -> None:
 
 @contextmanager
 def _workspace(out: Path) -> Iterator[Path]:
-    work = out / f".work-{os.getpid()}"
+    for left in out.glob(f"{_WORK}*"):  # a run that was killed could not clean up after itself
+        if not Path("/proc", left.name.removeprefix(_WORK)).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    work = out / f"{_WORK}{os.getpid()}"
     made = [path for path in (out, *out.parents) if not path.exists()]
     work.mkdir(parents=True)
     try:
@@ -140,9 +150,24 @@ def _check_bundle(bundle: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:  # the steps are the worker's children: end the whole group
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)  # the steps are the worker's children: end the whole group
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_GRACE_S)
+    with suppress(ProcessLookupError):  # a step may still be saving; what it writes is removed anyway
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: the steps are stopped and unfinished output is removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _gather(work: Path) -> None:

@@ -3,11 +3,16 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from components.common.artifacts import open_artifact
 from pipelines.cluster import STEPS
+from pipelines.local_run import _workspace, check_out
 
 KINDS = {
     "ingest": "index", "split": "split", "records": "records", "train": "model", "calibrate": "policy",
@@ -92,3 +97,33 @@ def test_a_folder_with_other_files_is_refused(sample, tmp_path, lesionflow):
     assert done.returncode == 2
     assert "holds files that are no earlier run's" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def start(sample, out, small, stop, *, after):
+    """Starts a run, waits until its log holds `after`, and sends the signal `stop`; returns the process."""
+    command = [Path(sys.executable).with_name("lesionflow"), "run", "--metadata", "metadata.csv", "--images", "images"]
+    process = subprocess.Popen([*command, "--out", out, *small], cwd=sample, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith(after):
+            break
+    process.send_signal(stop)
+    process.stdout.read()
+    process.wait(timeout=60)
+    return process
+
+
+def test_a_terminated_run_leaves_nothing_behind(sample, tmp_path, small):
+    process = start(sample, tmp_path / "results", small, signal.SIGTERM, after="ingest     done")
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [line for line in running if str(tmp_path).encode() in line]
+
+
+def test_a_killed_run_is_no_obstacle_for_the_next(tmp_path):
+    leftover = tmp_path / ".work-999999999"  # no process has this number
+    leftover.mkdir()
+    (leftover / "run.log").write_text("half")
+    check_out(tmp_path)
+    with _workspace(tmp_path) as work:
+        assert {path.name for path in tmp_path.iterdir()} == {work.name}

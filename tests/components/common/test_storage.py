@@ -27,7 +27,7 @@ COUNT = 1000
 
 
 class Faults(http.server.ThreadingHTTPServer):
-    """A proxy in front of the server that breaks some downloads: `plan(count)` names the fault for the n-th one."""
+    """A proxy in front of the server that breaks some downloads: `plan(count, path)` names the n-th fault."""
 
     daemon_threads = True
 
@@ -41,7 +41,7 @@ class Faults(http.server.ThreadingHTTPServer):
             return ""
         with self.lock:
             self.count += 1
-            name = self.plan(self.count)
+            name = self.plan(self.count, path)
             self.done[name] += 1
             return name
 
@@ -227,7 +227,7 @@ def test_an_overwritten_object_is_not_mixed_up(server):
 def test_a_fault_that_passes_is_retried(server, behind, fault):
     data = random.Random(1).randbytes(50_000)
     uri = put(server, "flaky/a.jpg", data)
-    proxy = behind(lambda count: fault if count <= 3 else "")
+    proxy = behind(lambda count, path: fault if count <= 3 else "")
     assert storage.read_bytes(uri) == data
     assert storage.read_object(storage.list_images(f"gs://{BUCKET}/flaky")[0]) == data
     assert proxy.done[fault] == 3
@@ -236,7 +236,7 @@ def test_a_fault_that_passes_is_retried(server, behind, fault):
 @pytest.mark.parametrize("fault", ["503", "reset", "truncated", "flipped"])
 def test_a_fault_that_stays_is_an_error_in_words(server, behind, fault):
     uri = put(server, "broken/a.jpg", random.Random(2).randbytes(5000))
-    proxy = behind(lambda count: fault)
+    proxy = behind(lambda count, path: fault)
     with pytest.raises(StorageError, match=f"failed {storage.ATTEMPTS} times"):
         storage.read_bytes(uri)
     assert proxy.done[fault] == storage.ATTEMPTS
@@ -262,8 +262,15 @@ def test_ingest_from_gs_through_all_faults_loses_nothing_and_accepts_nothing_wro
     table, roots = bucket
     calm = run(IngestConfig(), table, roots, tmp_path / "calm")
     names = ["503", "reset", "truncated", "cut", "flipped", "slow"]
-    chance = random.Random(5)
-    proxy = behind(lambda count: chance.choice(names) if chance.random() < 0.3 else "")
+    # every object fails up to four times, whatever thread asks when; six attempts are made
+    seen = Counter()
+
+    def plan(count, path):
+        seen[path] += 1
+        chance = random.Random(f"{path.partition('?')[0]}{seen[path]}")
+        return chance.choice(names) if seen[path] <= 4 and chance.random() < 0.3 else ""
+
+    proxy = behind(plan)
     result = run(IngestConfig(max_lost_pct=0), table, roots, tmp_path / "out")
     assert (calm.ok, result.ok) == (COUNT, COUNT)
     assert all(proxy.done[name] > 3 for name in names)
@@ -273,7 +280,7 @@ def test_ingest_from_gs_through_all_faults_loses_nothing_and_accepts_nothing_wro
 def test_an_object_that_cannot_be_read_is_a_verdict_and_not_a_crash(bucket, behind, tmp_path, monkeypatch):
     table, roots = bucket
     monkeypatch.setattr(storage, "ATTEMPTS", 2)
-    behind(lambda count: "503" if count % 40 < 2 else "")
+    behind(lambda count, path: "503" if count % 40 < 2 else "")
     result = run(IngestConfig(max_lost_pct=100, threads=1), table, roots, tmp_path / "out")
     assert result.counts["unreadable"] > 3
     index = pd.read_parquet(tmp_path / "out" / "index.parquet")
@@ -284,7 +291,7 @@ def test_a_second_ingest_of_unchanged_objects_reads_none(bucket, behind, tmp_pat
     table, roots = bucket
     config = IngestConfig(cache=f"gs://{BUCKET}/cache")
     run(config, table, roots, tmp_path / "one")
-    proxy = behind(lambda count: "")
+    proxy = behind(lambda count, path: "")
     again = run(config, table, roots, tmp_path / "two")
     assert again.unchanged == COUNT
     assert proxy.count <= 2  # the cache itself

@@ -28,7 +28,7 @@ class ExportConfig(StepConfig):
         1e-5, description="largest difference in probability between the Keras path and the bundle", gt=0, lt=1
     )
     max_logit_shift: float = Field(
-        0.5,
+        0.25,
         description="largest mean absolute difference in logit between training-time and serving-time images",
         gt=0,
     )

@@ -2,7 +2,7 @@
 # Builds the images, pushes them, and writes their references by digest into the file that
 # `lesionflow compile --images FILE` reads.
 #
-#   images/build.sh REGISTRY [OUT]        REGISTRY like europe-docker.pkg.dev/project/repo; OUT: out/images.yaml
+#   images/build.sh REGISTRY [OUT]        REGISTRY like registry.example/project; OUT: out/images.yaml
 #
 # TARGETS="data cpu gpu"   which ones; BASE_IMAGE: another base; ALLOW_DIRTY=1: build uncommitted changes
 set -euo pipefail

@@ -2,9 +2,9 @@
 
 Two questions, kept apart. Parity: image bytes decoded and resized in Python, the Keras model and the
 decision policy in NumPy, against the reloaded SavedModel; only float rounding may differ. Preparation:
-the logits that training recorded from its shrunk images, against the bundle's from the original bytes;
-the difference is what shrinking to bytes and compressing once more costs, and the threshold was chosen
-on the former.
+the validation logits that training recorded, on which the threshold was chosen, against the bundle's.
+Both start from the original bytes (`common.preparation`), so a difference comes from OpenCV's bilinear
+weights, from mixed precision in training, or from records that another version made.
 """
 
 from __future__ import annotations

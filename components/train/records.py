@@ -101,7 +101,7 @@ class StreamedImages:
 
 
 def read_manifest(records: Path) -> dict[str, Any]:
-    """`manifest.json` of a records artifact; refuses originals, which have no common size.
+    """`manifest.json` of a records artifact.
 
     Raises:
         ArtifactError: missing or of another schema.

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.common import imaging
+from components.common.answers import Answers
 from components.common.errors import ConfigError
 from components.export import layout
-from components.export.bundle import Answers, Bundle, load_bundle
+from components.export.bundle import Bundle, load_bundle
 from components.export.verify import Verified, verify_bundle
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")

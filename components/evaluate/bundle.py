@@ -11,31 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.answers import Answers
 from components.common.artifacts import Artifact, open_artifact
 from components.common.decision import DecisionPolicy, load_policy
 from components.common.errors import ArtifactError
 from components.common.session import native_stderr_hidden
 
 _OUTPUTS = ("probability", "logit", "decision", "policy_id")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the bundle says about n images.
-
-    Attributes:
-        probability: (n,) calibrated P(malignant); -1 where the image was not readable.
-        logit: (n,) raw logit.
-        decision: (n,) 1 malignant, 0 benign, 2 referred to a person, -1 not readable.
-        policy_id: (n,) id of the policy inside the graph.
-        status: (n,) `ok`, `refer`, or why an image was not readable.
-    """
-
-    probability: npt.NDArray[np.float32]
-    logit: npt.NDArray[np.float32]
-    decision: npt.NDArray[np.int32]
-    policy_id: npt.NDArray[np.str_]
-    status: npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.answers import Answers
 from components.common.artifacts import Artifact, open_artifact, read_json
 from components.common.decision import DecisionPolicy, load_policy
 from components.common.errors import ArtifactError
@@ -20,25 +21,6 @@ from components.export import layout
 from components.export.saved_model import check_operations
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a bundle says about n images, in the order they were given.
-
-    Attributes:
-        probability: (n,) float32, -1 where the image was not readable.
-        logit: (n,) float32, 0 where the image was not readable.
-        decision: (n,) int32: 1 malignant, 0 benign, 2 refer, -1 not readable.
-        policy_id: (n,) text.
-        status: (n,) text, one of `layout.STATUSES`.
-    """
-
-    probability: npt.NDArray[np.float32]
-    logit: npt.NDArray[np.float32]
-    decision: npt.NDArray[np.int32]
-    policy_id: npt.NDArray[np.str_]
-    status: npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def preparation_report(
             f"images prepared for serving differ too much from those used in training, on {report['images']} images: "
             f"mean absolute difference in logit {size.mean():.3g} (max_logit_shift allows {config.max_logit_shift:g}), "
             f"{changed} changed decisions (max_changed_decisions allows {config.max_changed_decisions:g} of them); "
-            "make the records again with a larger record_size or jpeg_quality"
+            "make records and model again with one version of lesionflow, or train with precision float32"
         )
     return report
 

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common import imaging
+from components.common.answers import Answers
 from components.common.artifacts import read_json, write_atomic, write_json
 from components.common.errors import ArtifactError
 from components.export import layout
-from components.export.bundle import Answers, Bundle
+from components.export.bundle import Bundle
 
 # Other processors round float32 sums in another order.
 _TOLERANCE = 1e-3

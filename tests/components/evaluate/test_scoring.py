@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.common.answers import Answers
 from components.common.decision import DecisionPolicy
 from components.common.errors import ArtifactError, DataError
-from components.evaluate.bundle import Answers
 from components.evaluate.scoring import check_answers, read_split, score, slice_columns
 
 

@@ -1,0 +1,27 @@
+"""What a bundle answers about a batch of images; export checks it, evaluate scores it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a bundle says about n images, in the order they were given.
+
+    Attributes:
+        probability: (n,) calibrated P(malignant); -1 where the image was not readable.
+        logit: (n,) raw logit, 0 where the image was not readable.
+        decision: (n,) 1 malignant, 0 benign, 2 referred to a person, -1 not readable.
+        policy_id: (n,) id of the policy inside the graph.
+        status: (n,) `ok`, `refer`, or why an image was not readable.
+    """
+
+    probability: npt.NDArray[np.float32]
+    logit: npt.NDArray[np.float32]
+    decision: npt.NDArray[np.int32]
+    policy_id: npt.NDArray[np.str_]
+    status: npt.NDArray[np.str_]

@@ -16,11 +16,16 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_DATA = ["pyproject.toml", "--extra", "s3"]
+_CPU = [*_DATA, "--extra", "cpu", "--extra", "formats", "--extra", "registry"]
 ENVIRONMENTS: dict[str, list[str]] = {
-    "data": [],
-    "cpu": ["--extra", "cpu"],
-    "gpu": ["--extra", "gpu"],
-    "dev": ["--extra", "cpu", "--group", "dev"],
+    "data": _DATA,
+    "cpu": _CPU,
+    "gpu": [*_DATA, "--extra", "gpu"],
+    "dev": [*_CPU, "--group", "dev"],
+    "oldest": ["pyproject.toml", "--extra", "s3", "--extra", "cpu", "--group", "oldest"],
+    "checkov": ["--group", "checkov"],
+    "isic": ["--group", "isic"],
 }
 _ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
 
@@ -28,7 +33,7 @@ _ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
 def compile_lock(name: str, target: Path) -> None:
     """Writes the lock of environment `name`; pins already in `target` are kept where they still fit."""
     command = [
-        sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", *ENVIRONMENTS[name], "--universal",
+        sys.executable, "-m", "uv", "pip", "compile", *ENVIRONMENTS[name], "--universal",
         "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate",
         "--no-emit-find-links", "--quiet", "--output-file", str(target),
     ]  # fmt: skip

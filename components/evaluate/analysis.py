@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from components.common.decision import DecisionPolicy, Floats
+from components.common.intervals import LEVEL, Interval, as_dicts, percentile, rarer
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes
 from components.common.scores import Scores
 from components.evaluate import operating
 from components.evaluate.calibration import calibration_metrics
 from components.evaluate.champion import compare
 from components.evaluate.delong import clustered_auc
-from components.evaluate.intervals import LEVEL, Interval, as_dicts, percentile, rarer
-from components.evaluate.ranking import Ranking
 from components.evaluate.shortcuts import shortcut_metrics
 from components.evaluate.subgroups import Columns, slices
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.isotonic import IsotonicRegression
 
 from components.common.decision import Floats, logit_of, sigmoid
+from components.common.intervals import Interval, percentile, rarer
 from components.common.logistic import fit_logistic
 from components.common.reliability import (
     BINS,
@@ -20,7 +21,6 @@ from components.common.reliability import (
     log_loss,
 )
 from components.common.resampling import Codes, group_counts
-from components.evaluate.intervals import Interval, percentile, rarer
 
 _STEPS = 12
 _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer resamples, and say so

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import DataError
+from components.common.intervals import percentile, rarer
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes
 from components.common.scores import Scores
-from components.evaluate.intervals import percentile, rarer
-from components.evaluate.ranking import Ranking
 
 _NAMES = {"roc_auc": "auc", "average_precision": "ap"}
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.common.decision import Floats
+from components.common.intervals import LEVEL
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes, group_counts
 from components.common.scores import Scores
-from components.evaluate.intervals import LEVEL
-from components.evaluate.ranking import Ranking
 
 _RESAMPLES = 500  # enough for a band; the intervals in the tables use all
 _CELLS = 250_000

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.stats import norm, rankdata
 
 from components.common.decision import Floats
+from components.common.intervals import LEVEL, Interval
 from components.common.resampling import Codes
-from components.evaluate.intervals import LEVEL, Interval
 
 
 def clustered_auc(

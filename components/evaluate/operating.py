@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from components.common.decision import Floats, logit_of, sigmoid
+from components.common.intervals import Interval, as_dicts, percentile, proportion
 from components.common.resampling import Codes, group_counts
-from components.evaluate.intervals import Interval, as_dicts, percentile, proportion
 
 PREVALENCES = (0.005, 0.02, 0.05, 0.10, 0.195)
 NET_BENEFIT_THRESHOLDS = tuple(round(0.01 * k, 2) for k in range(1, 51))

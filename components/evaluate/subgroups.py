@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.decision import Floats
+from components.common.intervals import Interval, percentile, rarer
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes
 from components.common.scores import Scores
-from components.evaluate.intervals import Interval, percentile, rarer
 from components.evaluate.operating import count_calls, rates
-from components.evaluate.ranking import Ranking
 
 MINIMUM = 30
 AGE_BANDS = (("<40", -np.inf, 40), ("40-59", 40, 60), ("60-79", 60, 80), ("80+", 80, np.inf))

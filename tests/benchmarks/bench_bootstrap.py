@@ -13,8 +13,8 @@ import time
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes, group_counts
-from components.evaluate.ranking import Ranking
 
 RESAMPLES = 2000
 NAMES = ("roc_auc", "average_precision")

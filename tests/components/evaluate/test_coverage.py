@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from components.common.decision import Floats
-from components.evaluate.intervals import percentile, rarer, tails
+from components.common.intervals import percentile, rarer, tails
+from components.common.ranking import Ranking
 from components.evaluate.operating import count_calls, rates
-from components.evaluate.ranking import Ranking
 
 NAMES = ("roc_auc", "average_precision")
 DATASETS, RESAMPLES, LESIONS, THRESHOLD = 500, 400, 500, -0.2

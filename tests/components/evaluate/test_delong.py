@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes
 from components.evaluate.delong import clustered_auc
-from components.evaluate.ranking import Ranking
 
 
 def plain_delong(label, score):

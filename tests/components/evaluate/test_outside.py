@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes
 from components.evaluate.calibration import brier_decomposition
 from components.evaluate.delong import clustered_auc
 from components.evaluate.operating import confusion, count_calls, decision_curve, rates
-from components.evaluate.ranking import Ranking
 
 SETS = 200
 

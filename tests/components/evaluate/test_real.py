@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components.common.decision import sigmoid
+from components.common.ranking import Ranking
 from components.common.resampling import group_codes
 from components.common.scores import Scores
-from components.evaluate.ranking import Ranking
 from components.evaluate.shortcuts import control_scores, shortcut_metrics
 
 pytestmark = pytest.mark.real

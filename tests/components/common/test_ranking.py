@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from components.common.ranking import METRICS, Ranking
 from components.common.resampling import group_codes, group_counts
-from components.evaluate.ranking import METRICS, Ranking
 
 
 def rows(seed, n=None):

@@ -11,7 +11,8 @@ WEIGHTS ?= ../shared/weights
 OUT ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ham10000 test images containers check lint types contracts locks lock-check compile bench clean
+.PHONY: help setup run ham10000 test images containers check lint types contracts locks lock-check environments compile \
+	bench clean
 
 ##@ Start here
 run: setup ## generate sample data, run the whole pipeline on it, print the summary
@@ -58,6 +59,9 @@ lock-check: setup ## requirements/ equals what pyproject.toml asks for, and name
 
 locks: setup ## compile requirements/ anew from pyproject.toml
 	@$(BIN)/python requirements/lock.py
+
+environments: setup ## checkov and the ISIC scorer, each in an environment of its own (tests make them as well)
+	@for name in checkov isic; do $(BIN)/python requirements/environment.py $$name || exit 1; done
 
 bench: setup ## ratios against named baselines, in one run
 	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

@@ -11,6 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import csv
 import io
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +142,19 @@ def write_split(out, files):
             {"schema": "lesionflow.split/1", "recipe": "reference", "seed": 42, "counts": counts, "sha256": "a" * 64},
         )
     return out
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """The Python of an environment of its own, by the name of its lock: `environment("isic")`; made if absent."""
+
+    def python_of(name):
+        script = Path(__file__).parents[1] / "requirements" / "environment.py"
+        done = subprocess.run([sys.executable, script, name], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return python_of
 
 
 @pytest.fixture(scope="session")

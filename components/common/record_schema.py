@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.errors import ArtifactError
+from components.common.wire import varint
 
 SCHEMA = "lesionflow.records/1"
 BYTES_FEATURES = ("image", "image_id", "lesion_id", "group_id", "dx")
@@ -54,7 +55,7 @@ def encode_record(record: Record) -> bytes:
     parts += [_int_feature(name, getattr(record, name)) for name in INT_FEATURES]
     parts += [_float_feature(name, getattr(record, name)) for name in FLOAT_FEATURES]
     body = b"".join(parts)
-    return b"\x0a" + _varint(len(body)) + body  # Example.features
+    return b"\x0a" + varint(len(body)) + body  # Example.features
 
 
 def with_weight(example: bytes, weight: float) -> bytes:
@@ -94,24 +95,14 @@ def decode_record(example: bytes) -> Record:
     return Record(image=values["image"], **text, **numbers)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    value &= (1 << 64) - 1  # negative int64 take ten bytes, as protobuf does
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _entry(key: bytes, feature: bytes) -> bytes:
     """One entry of `Features.feature`, a map<string, Feature>: key = 1, value = 2."""
-    body = key + b"\x12" + _varint(len(feature)) + feature
-    return b"\x0a" + _varint(len(body)) + body
+    body = key + b"\x12" + varint(len(feature)) + feature
+    return b"\x0a" + varint(len(body)) + body
 
 
 def _key(name: str) -> bytes:
-    return b"\x0a" + _varint(len(name)) + name.encode()
+    return b"\x0a" + varint(len(name)) + name.encode()
 
 
 class _BytesFeature:
@@ -121,8 +112,8 @@ class _BytesFeature:
         self._name = _key(name)
 
     def __call__(self, value: bytes) -> bytes:
-        item = b"\x0a" + _varint(len(value)) + value
-        return _entry(self._name, b"\x0a" + _varint(len(item)) + item)
+        item = b"\x0a" + varint(len(value)) + value
+        return _entry(self._name, b"\x0a" + varint(len(item)) + item)
 
 
 _BYTES_HEAD = {name: _BytesFeature(name) for name in BYTES_FEATURES}
@@ -133,9 +124,9 @@ def _float_feature(name: str, value: float) -> bytes:
 
 
 def _int_feature(name: str, value: int) -> bytes:
-    packed = _varint(value)
-    item = b"\x0a" + _varint(len(packed)) + packed
-    return _entry(_key(name), b"\x1a" + _varint(len(item)) + item)  # Feature.int64_list, packed
+    packed = varint(value)
+    item = b"\x0a" + varint(len(packed)) + packed
+    return _entry(_key(name), b"\x1a" + varint(len(item)) + item)  # Feature.int64_list, packed
 
 
 def _fields(data: bytes) -> list[tuple[int, bytes | int]]:

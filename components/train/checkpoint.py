@@ -10,26 +10,28 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.common import storage
 from components.common.artifacts import sha256_bytes, write_atomic
-from components.common.errors import ArtifactError
+from components.common.errors import ArtifactError, ConfigError
 from components.train.config import TrainConfig
 from components.train.schedule import RunState
 
-SCHEMA = "lesionflow.checkpoint/1"
+SCHEMA = "lesionflow.checkpoint/2"
 NAME = "resume.ckpt"
 Arrays = dict[str, list[npt.NDArray[np.generic]]]
 
 # these change where and how fast a run computes, not what
-_NOT_IDENTITY = frozenset({"checkpoint_dir", "feed_threads", "cache"})
+_NOT_IDENTITY = frozenset({"checkpoint_dir", "checkpoint_minutes", "feed_threads", "cache"})
 
 
 @dataclass(frozen=True)
@@ -47,30 +49,59 @@ class Checkpoint:
     arrays: Arrays
 
 
-def identity_of(config: TrainConfig, records_digest: str) -> str:
-    """sha256 over everything that decides the result: the records and the parameters."""
+def run_facts(config: TrainConfig, records_digest: str, policy: str, backend: str) -> dict[str, Any]:
+    """Everything that decides the result: the records, the parameters, and what computes with them.
+
+    Precision `auto` is another policy on another GPU, with other optimizer state: a run does not go on there.
+    """
     parameters = {k: v for k, v in config.model_dump(mode="json").items() if k not in _NOT_IDENTITY}
-    return sha256_bytes(json.dumps({"records": records_digest, **parameters}, sort_keys=True).encode())
+    return {**parameters, "records": records_digest, "precision": policy, "backend": backend}
+
+
+def identity_of(facts: Mapping[str, Any]) -> str:
+    """sha256 of `run_facts`."""
+    return sha256_bytes(json.dumps(facts, sort_keys=True).encode())
 
 
 class CheckpointStore:
     """One resume file in a folder or under a URI."""
 
-    def __init__(self, place: str, identity: str) -> None:
+    def __init__(self, place: str, facts: Mapping[str, Any], minutes: float = 0.0) -> None:
         """Prepares a store.
 
         Args:
             place: folder or URI; empty keeps nothing.
-            identity: of this run.
+            facts: what decides this run's result, see `run_facts`.
+            minutes: after how long a save is due again; 0: never, whoever saves knows when.
         """
-        self.place, self.identity = place, identity
+        self._seconds, self._saved = 60 * minutes, time.monotonic()
+        self.place, self.facts, self.identity = place, dict(facts), identity_of(facts)
         self.uri = storage.join(place, NAME) if place else ""
 
+    def due(self) -> bool:
+        """Whether the last save is so long ago that a lost node would cost too much."""
+        return bool(self.place) and 0 < self._seconds < time.monotonic() - self._saved
+
     def save(self, state: RunState, arrays: Arrays) -> None:
-        """Replaces the resume file."""
+        """Replaces the resume file.
+
+        Raises:
+            ConfigError: nothing can be written there.
+            StorageError: storage refused, or kept failing.
+        """
         if not self.place:
             return
-        data = _pack(Checkpoint(self.identity, state, arrays))
+        data = _pack(Checkpoint(self.identity, state, arrays), self.facts)
+        try:
+            self._write(data)
+        except OSError as error:
+            raise ConfigError(
+                f"checkpoint_dir: received {self.place!r}; allowed: a folder or a URI below an existing bucket that "
+                f"this process may write to ({error})"
+            ) from None
+        self._saved = time.monotonic()
+
+    def _write(self, data: bytes) -> None:
         if storage.is_local(self.place):
             folder = storage.local_path(self.place)
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,19 +120,28 @@ class CheckpointStore:
         """
         if not self.place or not storage.exists(self.uri):
             return None
-        checkpoint = _unpack(storage.read_bytes(self.uri), self.uri)
+        checkpoint, facts = _unpack(storage.read_bytes(self.uri), self.uri)
         if checkpoint.identity != self.identity:
             raise ArtifactError(
                 f"{self.uri}: belongs to records and configuration {checkpoint.identity}, this run's are "
-                f"{self.identity}; choose another checkpoint_dir, or remove the file to start anew"
+                f"{self.identity} ({_difference(facts, self.facts)}); choose another checkpoint_dir, or remove the "
+                "file to start anew"
             )
         return checkpoint
 
 
-def _pack(checkpoint: Checkpoint) -> bytes:
+def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    names = [name for name in sorted({*theirs, *ours}) if theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} there {theirs.get(name)!r}, here {ours.get(name)!r}" for name in names)
+
+
+def _pack(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     sizes = {group: len(items) for group, items in checkpoint.arrays.items()}
-    header = {"schema": SCHEMA, "identity": checkpoint.identity, "state": asdict(checkpoint.state), "sizes": sizes}
+    header = {
+        "schema": SCHEMA, "identity": checkpoint.identity, "facts": facts, "state": asdict(checkpoint.state),
+        "sizes": sizes,
+    }  # fmt: skip
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("header.json", json.dumps(header))
         for group, items in checkpoint.arrays.items():
@@ -111,14 +151,14 @@ def _pack(checkpoint: Checkpoint) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(data: bytes, uri: str) -> Checkpoint:
+def _unpack(data: bytes, uri: str) -> tuple[Checkpoint, dict[str, Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             header = json.loads(archive.read("header.json"))
             if header["schema"] != SCHEMA:
                 raise ArtifactError(f"{uri}: expected schema {SCHEMA!r}, received {header['schema']!r}")
             arrays = {group: _group(archive, group, n) for group, n in _sizes(header).items()}
-        return Checkpoint(header["identity"], RunState(**header["state"]), arrays)
+        return Checkpoint(header["identity"], RunState(**header["state"]), arrays), dict(header["facts"])
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
         raise ArtifactError(f"{uri}: damaged resume file ({error}); remove it to start afresh") from None
 

@@ -53,6 +53,9 @@ class TrainConfig(StepConfig):
     checkpoint_dir: str = Field(
         "", description="folder or URI that survives the pod: training resumes from there; empty: the cluster's, or off"
     )
+    checkpoint_minutes: float = Field(
+        10.0, ge=0, description="minutes between saves within an epoch, the most a lost node costs; 0: at its end only"
+    )
     average: float = Field(
         0.0, ge=0, lt=1, description="decay of a moving average of the weights, taken every 4 steps; 0: off"
     )

@@ -35,11 +35,13 @@ class Device:
         return {**asdict(self), "compute_capability": list(self.compute_capability)}
 
 
-def find_device() -> Device:
-    """Looks at the GPUs TensorFlow sees."""
+def find_device(backend: str = "tensorflow") -> Device:
+    """Looks at the GPUs that Keras's backend sees."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if backend == "jax":
+        return _jax_device(cores)
     import tensorflow as tf
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return Device("cpu", "cpu", 1, (0, 0), 0, cores)
@@ -49,6 +51,16 @@ def find_device() -> Device:
         "gpu", str(details.get("device_name", "gpu")), len(gpus), (int(capability[0]), int(capability[1])),
         _gpu_memory(), cores,
     )  # fmt: skip
+
+
+def _jax_device(cores: int) -> Device:
+    import jax
+
+    first = jax.devices()[0]
+    if first.platform != "gpu":
+        return Device("cpu", "cpu", 1, (0, 0), 0, cores)
+    major, _, minor = str(getattr(first, "compute_capability", "0.0")).partition(".")
+    return Device("gpu", str(first.device_kind), jax.device_count(), (int(major), int(minor)), _gpu_memory(), cores)
 
 
 def dtype_policy(precision: str, capability: tuple[int, int]) -> str:

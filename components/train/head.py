@@ -39,7 +39,7 @@ def warm_up_head(config: TrainConfig, network: Network, data: SplitData, by_clas
     model.compile(
         keras.optimizers.AdamW(_RATE, weight_decay=config.weight_decay),
         loss=lambda y, logits: per_image(logits, keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32")),
-        jit_compile=False,
+        jit_compile=keras.backend.backend() == "jax",
     )
     fitted = model.fit(
         (features - mean) / spread, truth, sample_weight=by_class[data.rows.label],

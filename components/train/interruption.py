@@ -23,11 +23,21 @@ class DivergenceError(Exception):
     """A loss or a validation logit is NaN or infinite; caught by the loop, which goes back to the last good state."""
 
 
+class StopAskedError(Exception):
+    """SIGTERM came where nothing needs to be finished; caught by the loop, which saves and leaves."""
+
+
 class StopRequest:
-    """Notes a SIGTERM while it is active; outside the main thread, where signals cannot be caught, it never asks."""
+    """Answers SIGTERM while it is active; outside the main thread, where signals cannot be caught, it never asks.
+
+    Attributes:
+        asked: SIGTERM came.
+        saves: there is a state worth saving: SIGTERM is noted and the loop looks at `asked`. Before that,
+            while records are read and the network is built, SIGTERM ends the run at once.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.saves = False
         self._previous: Any = None
 
     def __enter__(self) -> Self:
@@ -41,6 +51,13 @@ class StopRequest:
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
 
+    def raise_if_asked(self) -> None:
+        """Raises `StopAskedError` once SIGTERM came."""
+        if self.asked:
+            raise StopAskedError
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        if not self.saves:
+            raise StoppedError("stopped by SIGTERM before the first step; run the same command again")
         log.warning("SIGTERM received: saving after this step")

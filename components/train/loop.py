@@ -6,9 +6,9 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
 from components.train.epoch_report import history_row, log_epoch
 from components.train.feed import TrainFeed, plain_batches
-from components.train.interruption import DivergenceError, StoppedError, StopRequest
+from components.train.interruption import DivergenceError, StopAskedError, StoppedError, StopRequest
 from components.train.memory import peak_bytes
 from components.train.metrics import validation_metrics
 from components.train.network import Network
@@ -87,7 +87,9 @@ class Loop:
                 self.watch(row)
         elif self.config.head_epochs:
             self._judge(self.score(), loss=math.nan, seconds=0.0, lr=0.0)
-        good = self.snapshot()
+        good, stop.saves = self.snapshot(), True
+        if start is None:  # a place that cannot be written to is known now, not after the first epoch
+            self.store.save(good.state, good.arrays)
         while self.state.epoch < self.config.epochs and not self.state.stops_early(self.config):
             try:
                 self._epoch(stop)
@@ -102,16 +104,17 @@ class Loop:
         log.info("best: epoch %d, average precision %.4f", self.state.best_epoch, self.state.best)
         return self.score(averaged=False)
 
-    def score(self, *, averaged: bool = True) -> npt.NDArray[np.float64]:
+    def score(self, stop: StopRequest | None = None, *, averaged: bool = True) -> npt.NDArray[np.float64]:
         """Malignant logits (n,) of the whole validation split.
 
         Raises:
             DivergenceError: a logit is not finite.
+            StopAskedError: SIGTERM came between two batches.
         """
         if averaged:
             with self.average.applied():
-                return self.score(averaged=False)
-        logits = self._forward(plain_batches(self.val, _VAL_BATCH))[:, 0]
+                return self.score(stop, averaged=False)
+        logits = self._forward(_watched(plain_batches(self.val, _VAL_BATCH), stop))[:, 0]
         if not np.isfinite(logits).all():
             raise DivergenceError(f"{int((~np.isfinite(logits)).sum())} validation logits are not finite")
         return logits
@@ -141,9 +144,13 @@ class Loop:
         with progress(f"epoch {state.epoch + 1} of {self.config.epochs}", self.feed.steps) as bar:
             self._steps(bar, stop)
         seconds = time.perf_counter() - started
+        try:
+            logits = self.score(stop)
+        except StopAskedError:  # the steps are done: a resumed run begins with validation
+            self._leave()
         loss = state.loss_sum / self.feed.steps
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
-        self._judge(self.score(), loss, seconds, rate, images=(self.feed.steps - first) * self.feed.batch_size)
+        self._judge(logits, loss, seconds, rate, images=(self.feed.steps - first) * self.feed.batch_size)
 
     def _steps(self, bar: Progress, stop: StopRequest) -> None:
         state, pending = self.state, deque[Any]()
@@ -159,10 +166,12 @@ class Loop:
                 if len(pending) > _AHEAD:
                     self._count(pending.popleft())
                 bar.advance(note=f"loss {state.loss_sum / max(1, state.step - len(pending)):.4f}")
-                if stop.asked:
-                    self._leave(pending)
-            while pending:
-                self._count(pending.popleft())
+                if stop.asked or self.store.due():
+                    self._drain(pending)
+                    if stop.asked:
+                        self._leave()
+                    self._save()
+            self._drain(pending)
         finally:
             batches.close()  # type: ignore[attr-defined]
 
@@ -172,11 +181,16 @@ class Loop:
             raise DivergenceError(f"the loss is {value} at step {self.state.step} of epoch {self.state.epoch + 1}")
         self.state.loss_sum += value
 
-    def _leave(self, pending: deque[Any]) -> None:
+    def _drain(self, pending: deque[Any]) -> None:
         while pending:
             self._count(pending.popleft())
+
+    def _save(self) -> None:
         point = self.snapshot()
         self.store.save(point.state, point.arrays)
+
+    def _leave(self) -> NoReturn:
+        self._save()
         raise StoppedError(
             f"stopped by SIGTERM in epoch {self.state.epoch + 1} after step {self.state.step}; "
             + (
@@ -216,6 +230,13 @@ class Loop:
     def _assign(variables: list[Any], values: list[npt.NDArray[np.generic]]) -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def _watched(batches: Iterator[npt.NDArray[np.uint8]], stop: StopRequest | None) -> Iterator[npt.NDArray[np.uint8]]:
+    for batch in batches:
+        if stop is not None:
+            stop.raise_if_asked()
+        yield batch
 
 
 def _copy(state: RunState) -> RunState:

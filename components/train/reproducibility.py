@@ -14,20 +14,26 @@ from components.train.device import Device
 SCHEMA = "lesionflow.environment/1"
 COMMIT_VARIABLE = "LESIONFLOW_COMMIT"
 IMAGE_VARIABLE = "LESIONFLOW_IMAGE"
-_PACKAGES = ("lesionflow", "tensorflow", "keras", "numpy", "opencv-python-headless", "simplejpeg", "kfp")
+_PACKAGES = (
+    "lesionflow", "tensorflow", "jax", "jaxlib", "keras", "numpy", "opencv-python-headless", "simplejpeg", "kfp",
+)  # fmt: skip
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:
-    """Seeds Python, NumPy and Keras; `deterministic` makes TensorFlow's operations repeat bit for bit."""
+    """Seeds Python, NumPy and Keras; `deterministic` makes operations repeat bit for bit.
+
+    JAX is told when it starts, by `prepare_backend`.
+    """
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
-    if deterministic:
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
         tf.config.experimental.enable_op_determinism()
 
 
-def environment_record(device: Device, policy: str) -> dict[str, Any]:
+def environment_record(device: Device, policy: str, backend: str = "tensorflow") -> dict[str, Any]:
     """Content of `environment.json`: code, image, versions, device; no time and no path."""
     commit, dirty = source_version(Path(__file__).resolve().parents[2])
     return {
@@ -37,6 +43,7 @@ def environment_record(device: Device, policy: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.machine(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "backend": backend,
         "device": {**device.record(), "precision": policy},
     }
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from components.common.artifacts import Artifact, new_artifact, open_artifact, write_atomic, write_json
 from components.common.errors import DataError, TrainingError
 from components.train.augmentation import Augmentation
+from components.train.backend import prepare_backend
 from components.train.balance import balance_record, loss_weights
-from components.train.checkpoint import CheckpointStore, identity_of
+from components.train.checkpoint import CheckpointStore, run_facts
 from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
 from components.train.epoch_report import history_csv
@@ -70,7 +71,8 @@ def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
         TrainingError: diverged twice, or the model cannot tell the classes apart.
     """
     artifact = open_artifact(records, "records")
-    device = find_device()
+    backend = prepare_backend(deterministic=config.deterministic)
+    device = find_device(backend)
     policy = dtype_policy(config.precision, device.compute_capability)
     log_device(device, policy)
     if device.count > 1:
@@ -97,8 +99,8 @@ def _train(
     val = load_split(records.path, "val", config.height_width, config.cache)
     for name, data in (("train", train), ("val", val)):
         _need_both_classes(name, data)
-    identity = identity_of(config, records.digest)
-    store = CheckpointStore(checkpoint_place(config), identity)
+    facts = run_facts(config, records.digest, policy, keras.backend.backend())
+    store = CheckpointStore(checkpoint_place(config), facts, config.checkpoint_minutes)
     start = store.load()
     seed_everything(config.seed, deterministic=config.deterministic)
     previous = keras.config.dtype_policy()
@@ -119,7 +121,7 @@ def _train(
     save_validation(folder / "val_probs.npz", val.rows, logit)
     write_json(folder / "training_config.json", config_record(config))
     write_json(folder / "class_weight.json", balance_record(config.class_balance, train.rows.label))
-    write_json(folder / "environment.json", environment_record(device, policy))
+    write_json(folder / "environment.json", environment_record(device, policy, keras.backend.backend()))
     write_atomic(folder / "history.csv", history_csv(loop.state.history))
     return TrainResult(out, loop.state.epoch, loop.state.best_epoch, metrics.average_precision, metrics.roc_auc)
 

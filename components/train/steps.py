@@ -1,4 +1,4 @@
-"""The compiled parts: one training step, scoring, and features; TensorFlow runs them, Keras defines the layers."""
+"""The compiled parts: one training step, scoring, features; TensorFlow or JAX runs them, Keras defines the layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
+from keras import ops
 
 from components.train.config import TrainConfig
 from components.train.feed import Batch
@@ -42,12 +42,12 @@ def example_loss(target: str, smoothing: float, classes: int) -> Callable[[Any, 
     """
 
     def binary(logits: Any, truth: Any) -> Any:
-        aim = tf.cast(truth, tf.float32) * (1 - smoothing) + smoothing / 2
-        return tf.nn.sigmoid_cross_entropy_with_logits(aim, logits[:, 0])
+        aim = ops.cast(truth, "float32") * (1 - smoothing) + smoothing / 2
+        return ops.binary_crossentropy(aim, logits[:, 0], from_logits=True)
 
     def diagnosis(logits: Any, truth: Any) -> Any:
-        aim = tf.one_hot(truth, classes) * (1 - smoothing) + smoothing / classes
-        return tf.nn.softmax_cross_entropy_with_logits(aim, logits)
+        aim = ops.one_hot(truth, classes) * (1 - smoothing) + smoothing / classes
+        return ops.categorical_crossentropy(aim, logits, from_logits=True)
 
     return binary if target == "binary" else diagnosis
 
@@ -71,6 +71,12 @@ def make_train_step(
     """
     model = network.classifier
     loss_of = example_loss(config.target, config.label_smoothing, model.output_shape[-1])
+    if keras.backend.backend() == "jax":
+        from components.train.jax_steps import make_jax_step
+
+        return make_jax_step(model, optimizer, loss_of, by_class, config.target)
+    import tensorflow as tf
+
     table = tf.constant(by_class)
     binary = config.target == "binary"
 
@@ -93,6 +99,11 @@ def make_train_step(
 
 def make_forward(model: keras.Model) -> Callable[[Iterable[npt.NDArray[np.uint8]]], npt.NDArray[np.float64]]:
     """A function from batches of uint8 images to the model's output over all of them, (n, k) float64."""
+    if keras.backend.backend() == "jax":
+        from components.train.jax_steps import make_jax_forward
+
+        return make_jax_forward(model)
+    import tensorflow as tf
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def forward(images: Any) -> Any:

@@ -14,7 +14,7 @@ from components.calibrate.config import CalibrateConfig
 from components.calibrate.fitting import fit_calibrator
 from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
-from components.calibrate.selection import Candidate, cross_fit, pick, reason
+from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
 from components.common.artifacts import new_artifact, open_artifact, read_json, sha256_file, write_atomic, write_json
 from components.common.decision import Calibrator, DecisionPolicy, sigmoid
 from components.common.errors import ArtifactError, DataError
@@ -162,8 +162,17 @@ def _record(
         "ece_null_95": float(np.quantile(null, 0.95)),
         "raw": _quality(y, sigmoid(scores.logit)),
         "calibrated_in_sample": _quality(y, calibrated),
-        "calibrated_cross_fitted": {"log_loss": chosen.log_loss, "ece": chosen.ece, "brier": chosen.brier},
+        "calibrated_cross_fitted": _cross_fitted(config, scores, offset, chosen),
     }
+
+
+def _cross_fitted(config: CalibrateConfig, scores: Scores, offset: float, chosen: Candidate) -> dict[str, float | None]:
+    """How good the chosen calibrator is on lesions its fit has not seen, and the calibration error chance allows."""
+    out = {"log_loss": chosen.log_loss, "ece": chosen.ece, "brier": chosen.brier, "ece_null_95": None}
+    if chosen.log_loss is not None:
+        p = cross_fitted(chosen.name, scores, offset, config.folds, config.seed)
+        out["ece_null_95"] = float(np.quantile(calibration_error_null(p, seed=config.seed), 0.95))
+    return out
 
 
 def _quality(y: np.ndarray[Any, Any], p: np.ndarray[Any, Any]) -> dict[str, float]:

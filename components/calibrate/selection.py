@@ -83,6 +83,17 @@ def cross_fit(scores: Scores, offset: float, folds: int, seed: int) -> list[Cand
     return out + [c for c in found.values() if c.log_loss is None]
 
 
+def cross_fitted(name: str, scores: Scores, offset: float, folds: int, seed: int) -> Floats:
+    """(n,) probabilities of calibrator `name`, each by a fit without the image's group; folds as in `cross_fit`.
+
+    Raises:
+        DataError: too few groups for the folds, or scores that do not rank.
+    """
+    y = scores.label.astype(np.float64)
+    codes, groups = group_codes(scores.group_id)
+    return _held_out(name, scores.logit, y, fold_of_group(codes, groups, y, folds, seed), offset)
+
+
 def pick(candidates: list[Candidate]) -> Candidate:
     """The lowest cross-fitted log loss; isotonic only where it wins by more than one standard error.
 

@@ -1,4 +1,8 @@
-"""Real object stores on loopback, and everything a network does to them."""
+"""What the steps share in tests.
+
+Real object stores on loopback, and everything a network does to them. Score sets that calibrate and evaluate
+are both held against: random ones with every oddity, and real ones.
+"""
 
 import http.client
 import http.server
@@ -12,11 +16,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.common import remote, storage
+from components.common.decision import sigmoid
+from components.common.scores import Scores
 
 BUCKET = "skin"
+SETS = 200
 LISTING = re.compile(r"list-type=2|/storage/v1/b/[^/]+/o\?(?!.*alt=media)")
 
 
@@ -214,3 +222,77 @@ def behind(monkeypatch):
 @pytest.fixture(scope="session")
 def bucket_name():
     return BUCKET
+
+
+def score_set(seed):
+    """Labels and probabilities: smooth, tied, two-valued or constant, 4 to 400 rows.
+
+    One set in ten lacks a class, one in fifty is a single image.
+    """
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([4, 20, 100, 400]))
+    label = (rng.random(n) < rng.choice([0.1, 0.3, 0.5])).astype(np.int8)
+    label[:2] = (0, 1)
+    p = np.clip(rng.normal(0.3 + 0.25 * label, 0.2), 0.001, 0.999)
+    kind = seed % 4
+    if kind == 1:
+        p = np.round(p, 1)
+    if kind == 2:
+        p = np.where(p > 0.4, 0.7, 0.2)
+    if kind == 3 and seed % 8 == 3:
+        p = np.full(n, 0.25)
+    if seed % 10 == 9:
+        label[:] = seed % 20 == 9
+    return (label[:1], p[:1]) if seed % 50 == 49 else (label, p)
+
+
+@pytest.fixture(scope="session", params=["random", pytest.param("real", marks=pytest.mark.real)])
+def score_sets(request):
+    """(label, probability) of each set; the real ones are as they are, and rounded until they tie."""
+    if request.param == "random":
+        return [score_set(seed) for seed in range(SETS)]
+    scores = request.getfixturevalue("real_validation")(4.12)
+    return [(scores.label, scores.probability), (scores.label, np.round(scores.probability, 2))]
+
+
+def small_features(jpeg):
+    """A dermoscopic image as 369 numbers: a 12 x 9 mosaic, colour quantiles of the whole and of its centre."""
+    import simplejpeg
+
+    pixels = simplejpeg.decode_jpeg(jpeg, min_height=19, min_width=25).astype(np.float32)  # an eighth of 200 x 150
+    flat, centre = pixels.reshape(-1, 3), pixels[5:14, 7:18].reshape(-1, 3)
+    return np.concatenate([
+        pixels[:18, :24].reshape(9, 2, 12, 2, 3).mean((1, 3)).ravel(),
+        np.quantile(flat, [0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98], axis=0).ravel(),
+        np.quantile(centre, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0).ravel(),
+        centre.std(0), flat.std(0), centre.mean(0) - flat.mean(0),
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def real_validation():
+    """Makes scores of HAM10000's validation images by a weak model trained on its train images.
+
+    Logistic regression on `small_features`, ROC-AUC about 0.79. The argument is the malignant class weight
+    used in training; the test split is not read.
+    """
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    shared = Path(os.environ.get("LESIONFLOW_SHARED", Path(__file__).parents[3] / "shared")) / "ham10000"
+    if not shared.is_dir():
+        pytest.skip("the reference data is not beside the checkout (../shared/ham10000)")
+    table = pd.read_csv(shared / "golden_split.csv").query("split != 'test'")
+    files = {path.stem: path for path in shared.glob("HAM10000_images_part_*/*.jpg")}
+    features = np.array([small_features(files[name].read_bytes()) for name in table["image_id"]])
+    train, label = (table["split"] == "train").to_numpy(), table["label"].to_numpy(np.int8)
+    features = StandardScaler().fit(features[train]).transform(features)
+    image, lesion = (table.loc[~train, name].to_numpy(np.str_) for name in ("image_id", "lesion_id"))
+
+    def scored(weight):
+        model = LogisticRegression(C=0.01, class_weight={0: 1, 1: weight}, max_iter=300)
+        logit = model.fit(features[train], label[train]).decision_function(features[~train])
+        return Scores(image, lesion, lesion, label[~train], logit, sigmoid(logit))
+
+    return scored

@@ -7,7 +7,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from components.calibrate.fitting import fit_calibrator
-from components.common.decision import CALIBRATORS, sigmoid
+from components.common.decision import CALIBRATORS, logit_of, sigmoid
 from components.common.errors import DataError
 from components.common.reliability import calibration_error, calibration_error_null, log_loss
 
@@ -101,3 +101,12 @@ def test_temperature_alone_cannot_undo_class_weights(exact, weight):
     fitted = fit_calibrator("temperature", train.logit, train.label.astype(float), 0.0)  # offset not undone
     p = fitted.probability(test.logit)
     assert calibration_error(test.label.astype(float), p) > 2 * np.quantile(calibration_error_null(p), 0.95)
+
+
+def test_isotonic_is_scikit_learns_on_every_score_set(score_sets):
+    for k, (label, p) in enumerate(score_sets):
+        s, y = logit_of(p), label.astype(float)
+        ours = fit_calibrator("isotonic", s, y, 0.0).probability(s)
+        theirs = IsotonicRegression(out_of_bounds="clip").fit(s, y).predict(s)
+        low, high = 1 / (len(y) + 2), (len(y) + 1) / (len(y) + 2)
+        np.testing.assert_allclose(ours, np.clip(theirs, low, high), atol=1e-9, err_msg=str(k))

@@ -1,4 +1,4 @@
-"""What a person does with a bundle: verify it, and ask it about images."""
+"""What a person does with a bundle: verify it, read its card, and ask it about images."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from components.common import imaging
 from components.common.answers import Answers
+from components.common.artifacts import write_atomic
 from components.common.errors import ConfigError
 from components.export import layout
 from components.export.bundle import Bundle, load_bundle
+from components.export.card import bundle_card
 from components.export.verify import Verified, verify_bundle
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -62,6 +64,22 @@ def verify(bundle: Path, digest: str | None = None) -> Verified:
         ArtifactError: the first thing that is wrong.
     """
     return verify_bundle(bundle, digest=digest)
+
+
+def card(bundle: Path, evaluation: Path | None, out: Path | None) -> str:
+    """The model card as Markdown, with the metrics of an evaluation where one is given; written to `out` if given.
+
+    Raises:
+        ArtifactError: no bundle, or the evaluation is of another bundle.
+        ConfigError: `out` lies inside the bundle, which would not verify any more.
+    """
+    text = bundle_card(bundle, evaluation)
+    if out is not None:
+        if out.resolve().is_relative_to(bundle.resolve()):
+            raise ConfigError(f"--out: {out} is inside the bundle, which never changes; allowed: a file elsewhere")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(out, text)
+    return text
 
 
 def predict(bundle: Path, images: Sequence[str]) -> list[Prediction]:

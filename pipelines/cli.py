@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from components.common.errors import ConfigError
 from components.common.session import exit_code_of
+from pipelines import model_commands
 from pipelines.cluster_commands import add_parsers
 
 
@@ -38,8 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sample(commands)
     _add_run(commands)
     _add_compile(commands)
-    _add_bundle(commands)
-    _add_predict(commands)
+    model_commands.add_parsers(commands)
     add_parsers(commands)
     return parser
 
@@ -72,22 +72,6 @@ def _add_compile(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter default")
     command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
     command.set_defaults(run=_compile)
-
-
-def _add_bundle(commands: argparse._SubParsersAction[_Parser]) -> None:
-    command = commands.add_parser("bundle", help="check a serving bundle")
-    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=_Parser)
-    verify = actions.add_parser("verify", help="check hashes, policy and that the model loads and answers")
-    verify.add_argument("bundle", type=Path, metavar="DIR")
-    verify.set_defaults(run=_verify)
-
-
-def _add_predict(commands: argparse._SubParsersAction[_Parser]) -> None:
-    command = commands.add_parser("predict", help="ask a bundle about images")
-    command.add_argument("bundle", type=Path, metavar="BUNDLE")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
-    command.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    command.set_defaults(run=_predict)
 
 
 def _add_parameter_flags(command: argparse.ArgumentParser) -> None:
@@ -131,19 +115,6 @@ def _compile(arguments: argparse.Namespace) -> None:
     validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults})
     write_pipeline(arguments.out, cluster, {name: value for name, value in defaults.items() if value != {}})
     print(f"wrote {arguments.out}; upload it in the Kubeflow UI under Pipelines")
-
-
-def _verify(arguments: argparse.Namespace) -> None:
-    from pipelines.bundle_commands import verify
-
-    verify(arguments.bundle)
-    print(f"{arguments.bundle}: the bundle is complete, unchanged, and answers")
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    from pipelines.bundle_commands import predict, print_predictions
-
-    print_predictions(predict(arguments.bundle, arguments.images), as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -222,7 +222,8 @@ def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, spli
 
 
 def _gain(compared: Compared, recorded: Scores, policy: DecisionPolicy) -> dict[str, Any]:
-    label = dict(zip(recorded.image_id.tolist(), recorded.label.tolist(), strict=True))
-    known = np.array([name in label for name in compared.image_id.tolist()])
-    labels = np.array([label[name] for name in compared.image_id[known].tolist()], np.int8)
-    return gain(labels, compared.plain_logit[known], compared.keras_logit[known], policy)
+    where = {name: i for i, name in enumerate(recorded.image_id.tolist())}
+    known = np.array([name in where for name in compared.image_id.tolist()])
+    rows = np.array([where[name] for name in compared.image_id[known].tolist()])
+    plain, augmented = compared.plain_logit[known], compared.keras_logit[known]
+    return gain(recorded.label[rows], recorded.group_id[rows], plain, augmented, policy)

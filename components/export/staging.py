@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.common import storage
 from components.common.errors import ArtifactError, ConfigError
 from components.export import layout
+from components.export.card import bundle_card
 from components.export.verify import verify_bundle
 
-_BESIDE = (layout.POLICY, layout.PREPROCESSING, layout.LABELS, layout.CARD, "artifact.json")
+_BESIDE = (layout.POLICY, layout.PREPROCESSING, layout.LABELS, "artifact.json")
 
 
-def stage_bundle(bundle: Path, target: str, version: int, *, digest: str | None = None) -> str:
+def stage_bundle(
+    bundle: Path, target: str, version: int, *, digest: str | None = None, evaluation: Path | None = None
+) -> str:
     """Verifies a bundle and copies it to where a model server reads it.
 
     The server takes the highest version it finds, so the SavedModel's index file is copied last: a
@@ -23,6 +27,7 @@ def stage_bundle(bundle: Path, target: str, version: int, *, digest: str | None 
         target: folder or gs:// or s3:// URI of the served model; versions are its subfolders.
         version: whole number of the new version.
         digest: what the bundle's digest must be.
+        evaluation: evaluation of this bundle; the staged card then has its metrics.
 
     Returns:
         Folder or URI of the new version.
@@ -34,6 +39,7 @@ def stage_bundle(bundle: Path, target: str, version: int, *, digest: str | None 
     if version < 1:
         raise ConfigError(f"version: received {version}; allowed: a whole number >= 1")
     verify_bundle(bundle, digest=digest, load=False)
+    card = bundle_card(bundle, evaluation)
     place = storage.join(target, str(version))
     if storage.exists(place):
         raise ArtifactError(f"{place}: already there; a served version never changes, choose another number")
@@ -43,5 +49,9 @@ def stage_bundle(bundle: Path, target: str, version: int, *, digest: str | None 
         storage.upload(path, storage.join(place, path.relative_to(model).as_posix()))
     for name in _BESIDE:
         storage.upload(bundle / name, storage.join(place, f"assets.extra/{name}"))
+    with TemporaryDirectory() as scratch:
+        text = Path(scratch) / layout.CARD
+        text.write_text(card, encoding="utf-8")
+        storage.upload(text, storage.join(place, f"assets.extra/{layout.CARD}"))
     storage.upload(model / "saved_model.pb", storage.join(place, "saved_model.pb"))
     return place

@@ -49,6 +49,10 @@ class TrainConfig(StepConfig):
     augment_contrast: float = Field(0.1, ge=0, lt=1, description="largest change of contrast, share")
     augment_flip: bool = Field(True, description="mirror half of the images")
     seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of weights, order, augmentation and dropout")
+    folds: int = Field(
+        0, ge=0, le=50, description="member of an ensemble: training images are cut into this many folds; 0: not cut"
+    )
+    fold: int = Field(0, ge=0, description="member of an ensemble: the fold, from 0, that it leaves out and stops by")
     deterministic: bool = Field(False, description="ops with reproducible results, slower")
     checkpoint_dir: str = Field(
         "", description="folder or URI that survives the pod: training resumes from there; empty: the cluster's, or off"
@@ -99,6 +103,11 @@ class TrainConfig(StepConfig):
         if self.warmup_epochs >= self.epochs and self.schedule == "cosine":
             raise ValueError(
                 f"warmup_epochs: received {self.warmup_epochs:g} with epochs {self.epochs}; allowed: less than epochs"
+            )
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise ValueError(
+                f"fold, folds: received {self.fold} and {self.folds}; allowed: folds 0 with fold 0, or folds from 2 "
+                "with fold below it"
             )
         if self.freeze_until and self.weights == "none":
             raise ValueError(

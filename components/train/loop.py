@@ -45,7 +45,7 @@ class Loop:
         optimizer: with built variables.
         step: one training step.
         feed: training batches.
-        val: validation split.
+        val: what the run is judged and stopped by: the validation split, or a fold left out.
         average: moving average of the weights.
         store: the resume file.
         watch: called with each finished row of history, such as a TensorBoard writer.
@@ -104,8 +104,10 @@ class Loop:
         log.info("best: epoch %d, average precision %.4f", self.state.best_epoch, self.state.best)
         return self.score(averaged=False)
 
-    def score(self, stop: StopRequest | None = None, *, averaged: bool = True) -> npt.NDArray[np.float64]:
-        """Malignant logits (n,) of the whole validation split.
+    def score(
+        self, stop: StopRequest | None = None, *, data: SplitData | None = None, averaged: bool = True
+    ) -> npt.NDArray[np.float64]:
+        """Malignant logits (n,) of what the run is judged by, or of `data`.
 
         Raises:
             DivergenceError: a logit is not finite.
@@ -113,8 +115,8 @@ class Loop:
         """
         if averaged:
             with self.average.applied():
-                return self.score(stop, averaged=False)
-        logits = self._forward(_watched(plain_batches(self.val, _VAL_BATCH), stop))[:, 0]
+                return self.score(stop, data=data, averaged=False)
+        logits = self._forward(_watched(plain_batches(data or self.val, _VAL_BATCH), stop))[:, 0]
         if not np.isfinite(logits).all():
             raise DivergenceError(f"{int((~np.isfinite(logits)).sum())} validation logits are not finite")
         return logits

@@ -21,6 +21,7 @@ from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
 from components.train.epoch_report import history_csv
 from components.train.feed import TrainFeed
+from components.train.folds import leave_out
 from components.train.interruption import StopRequest
 from components.train.metrics import ValidationMetrics, validation_metrics
 from components.train.records import SplitData, dx_classes, load_split, read_manifest
@@ -97,6 +98,10 @@ def _train(
     classes = dx_classes(manifest)
     train = load_split(records.path, "train", config.height_width, config.cache)
     val = load_split(records.path, "val", config.height_width, config.cache)
+    stop_by = val
+    if config.folds:
+        train, stop_by = leave_out(train, config.folds, config.fold)
+        log.info("fold %d of %d left out: %d images", config.fold, config.folds, len(stop_by.rows))
     for name, data in (("train", train), ("val", val)):
         _need_both_classes(name, data)
     facts = run_facts(config, records.digest, policy, keras.backend.backend())
@@ -107,12 +112,14 @@ def _train(
     keras.config.set_dtype_policy(policy)
     try:
         network = build_network(config, classes)
-        loop = _loop(config, network, train, val, store, policy, device, scalar_writer(folder / "tensorboard"))
+        loop = _loop(config, network, train, stop_by, store, policy, device, scalar_writer(folder / "tensorboard"))
         if start is None and config.head_epochs:
             from components.train.head import warm_up_head
 
             warm_up_head(config, network, train, loss_weights(config.class_balance, train.rows.label))
         logit = loop.run(start, stop)
+        if config.folds:
+            logit = loop.score(data=val, averaged=False)
     finally:
         keras.config.set_dtype_policy(previous)
     metrics = validation_metrics(val.rows.label, logit)

@@ -7,7 +7,8 @@ import yaml
 
 from components.common.artifacts import new_artifact, open_artifact, write_json
 from components.common.errors import ArtifactError
-from components.export.card import card_with_metrics, estimate, plain, render, training_history
+from components.export.card import bundle_card, render
+from components.export.card_text import estimate, plain, training_history
 
 METRICS = {
     "schema": "lesionflow.metrics/1", "n": 1505, "malignant": 288, "groups": 1121, "prevalence": 0.19,
@@ -37,7 +38,7 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
     rule = export_inputs.rule
     for text in (
         rule.policy_id, f"{rule.threshold_logit:.6g}", f"{rule.threshold_probability:.4f}", "not a medical device",
-        "no skin-tone labels", "lower_bound", "a" * 64, "val | images 24, malignant 8", "| mel | malignant |",
+        "no skin-tone labels", "lower_bound", "a" * 64, "| val | 24 | 8 |", "| mel | malignant |",
         "On 24 validation images", "the test split is not opened before that",
     ):  # fmt: skip
         assert text in card, text
@@ -45,14 +46,14 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
     assert "None" not in card
 
 
-def test_card_with_metrics_has_intervals_slices_and_a_model_index(exported):
+def test_bundle_card_has_intervals_slices_and_a_model_index(exported):
     facts = json.loads((exported.path / "card.json").read_text())
     card = render(facts, METRICS)
-    assert "| roc auc | 0.884 (0.861 to 0.905) |" in card
-    assert "| calibration slope | 1.020 (0.900 to 1.100) |" in card
+    assert "| ROC-AUC | 0.884 (0.861 to 0.905) |" in card
+    assert "| slope | 1.020 (0.900 to 1.100) | 1 |" in card
     assert "| sex | female | 700 | 110 | not estimable | 0.700 (0.600 to 0.800) | not estimable |" in card
     assert "| sex | unknown | 5 | 1 | insufficient |" in card
-    assert "- Largest gap in roc auc by sex: 0.050 (unknown 0.850, male 0.900)" in card
+    assert "- Largest gap in ROC-AUC by sex: 0.050 (unknown 0.850, male 0.900)" in card
     assert "Largest gap in sensitivity" not in card  # one group alone is large enough
     results = front_matter(card)["model-index"][0]["results"][0]
     assert results["metrics"][0] == {"type": "roc_auc", "value": 0.8844}
@@ -63,9 +64,66 @@ def test_metrics_of_another_bundle_are_refused(exported, tmp_path):
     for name, made_from in (("own", digest), ("other", "0" * 64)):
         with new_artifact(tmp_path / name, "evaluation", {"bundle": made_from}) as folder:
             write_json(folder / "metrics.json", METRICS)
-    assert "1505 images of 1121 lesion groups" in card_with_metrics(exported.path, tmp_path / "own")
+    assert "1505 images of 1121 lesion groups" in bundle_card(exported.path, tmp_path / "own")
     with pytest.raises(ArtifactError, match="made from another bundle"):
-        card_with_metrics(exported.path, tmp_path / "other")
+        bundle_card(exported.path, tmp_path / "other")
+
+
+GAIN = {"before": 0.7, "after": 0.75, "gain": {"value": 0.05, "lower": -0.01, "upper": 0.11}}
+
+
+def test_an_ensemble_shows_its_members_and_its_gain(exported):
+    facts = json.loads((exported.path / "card.json").read_text())
+    members = [
+        {"model_sha256": f"{k}" * 64, "folds": 5, "fold": k, "roc_auc": 0.8, "average_precision": 0.7} for k in range(2)
+    ]
+    ensemble = {"members": members, "images": 24, "over_members": {"roc_auc": GAIN}}
+    card = render(facts | {"ensemble": ensemble}, None)
+    assert "| `111111111111` | fold 1 of 5 | 0.8 | 0.7 |" in card
+    assert "| mean of the members | ROC-AUC | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
+    assert "single model |" not in card
+
+
+def test_the_gain_of_augmentation_is_shown_with_its_interval(exported):
+    facts = json.loads((exported.path / "card.json").read_text())
+    found = {
+        "average_precision": GAIN,
+        "sensitivity": GAIN | {"gain": {"value": 0.05}},
+        "images": 24,
+        "changed_decisions": 3,
+    }
+    card = render(facts | {"parity": facts["parity"] | {"augmentation": found}}, None)
+    assert "| average precision | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
+    assert "| sensitivity | 0.7000 | 0.7500 | +0.0500 |" in card
+    assert "3 decisions change" in card
+
+
+def test_limits_state_what_the_evaluation_found_and_nothing_else(exported):
+    facts = json.loads((exported.path / "card.json").read_text())
+    assert "compare the figures on histology-confirmed lesions alone" in render(facts, None)
+    kinds = [
+        {"slice": "dx_type", "value": "histo", "n": 171, "malignant": 55},
+        {"slice": "dx_type", "value": "follow_up", "n": 128, "malignant": 0},
+    ]
+    alone = {"source": {"value": 0.77}}
+    within = [
+        {"source": "a", "value": 0.7, "n": 65, "malignant": 30},
+        {"source": "b", "value": 0.6, "n": 9, "malignant": 2},
+    ]
+    shortcuts = {"histology_only": {"value": 0.8}, "model": {"value": 0.9}, "alone": alone, "within_source": within}
+    card = render(facts, METRICS | {"slices": kinds, "shortcuts": shortcuts})
+    assert "55 of 55 malignant and 116 of 244 benign ones were confirmed by histology" in card
+    assert "those alone ROC-AUC is 0.800, on all 0.900" in card
+    assert "- a: 0.700 (65 images, 30 malignant)" in card
+    assert "- b:" not in card
+
+
+def test_the_card_names_the_bundle_it_describes(exported, tmp_path):
+    digest = open_artifact(exported.path, "bundle").digest
+    with new_artifact(tmp_path / "evaluation", "evaluation", {"bundle": digest}) as folder:
+        write_json(folder / "metrics.json", METRICS)
+    assert digest in bundle_card(exported.path, tmp_path / "evaluation")
+    assert bundle_card(exported.path) == (exported.path / "model_card.md").read_text()
 
 
 def test_a_card_without_training_facts_leaves_them_out(exported):

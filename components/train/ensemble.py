@@ -1,0 +1,207 @@
+"""An ensemble: several models as one, whose logit is the mean of theirs; a model artifact like any other.
+
+Calibrate, export and evaluate take it as they take a single model: one graph, one policy chosen on the
+ensemble's own validation scores. Members must have been validated on the same images. Those are the only
+ones on which the ensemble can be judged without leakage, and the members of `folds` (see there) have
+neither trained on them nor been stopped by them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.artifacts import Artifact, new_artifact, open_artifact, read_json, write_json
+from components.common.class_weight import SCHEMA as CLASS_WEIGHT_SCHEMA
+from components.common.decision import Floats, sigmoid
+from components.common.errors import ArtifactError, ConfigError
+from components.common.gain import METRICS, RESAMPLES, paired_gain
+from components.common.scores import Scores, load_scores, save_scores
+from components.train.outputs import CONFIG_SCHEMA, MODEL_SCHEMA
+
+SCHEMA = "lesionflow.ensemble/1"
+ENVIRONMENT_SCHEMA = "lesionflow.environment/1"
+_ALIKE = ("image_size", "record_size")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """A finished ensemble.
+
+    Attributes:
+        out: the model artifact.
+        record: content of `ensemble.json`: members, and the gain over them on validation.
+    """
+
+    out: Path
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Member:
+    artifact: Artifact
+    facts: dict[str, Any]
+    training: dict[str, Any]
+    environment: dict[str, Any]
+    scores: Scores
+
+    @property
+    def path(self) -> Path:
+        return self.artifact.path
+
+
+def run(models: Sequence[Path], out: Path, against: Path | None = None) -> EnsembleResult:
+    """Puts models together and measures on validation what that gains.
+
+    Args:
+        models: two or more model artifacts.
+        out: folder for the ensemble, a model artifact.
+        against: a single model to compare with as well, such as one trained on all folds.
+
+    Raises:
+        ArtifactError: no model artifact, models for other image sizes, or validated on other images.
+        ConfigError: fewer than two models, or one twice.
+    """
+    if len(models) < 2:
+        raise ConfigError(f"ensemble: received {len(models)} model; allowed: two or more model artifacts of train")
+    members = [_open(path) for path in models]
+    digests = [member.artifact.digest for member in members]
+    if len(set(digests)) < len(digests):
+        raise ConfigError("ensemble: received the same model twice; allowed: models trained apart")
+    for member in members[1:]:
+        _check_alike(members[0], member)
+    logits = [_aligned(members[0], member) for member in members]
+    scores = _mean(members[0].scores, logits)
+    record = {
+        "schema": SCHEMA,
+        "members": [_member_record(member) for member in members],
+        "images": len(scores),
+        "resamples": RESAMPLES,
+        "over_members": paired_gain(logits, scores.logit, scores.label, scores.group_id),
+    }
+    made_from = {f"member_{i}": digest for i, digest in enumerate(digests)}
+    if against is not None:
+        single = _open(against)
+        _check_alike(members[0], single)
+        base = _aligned(members[0], single)
+        record["single"] = _member_record(single)
+        record["over_single"] = paired_gain([base], scores.logit, scores.label, scores.group_id)
+        made_from["single"] = single.artifact.digest
+    with new_artifact(out, "model", made_from) as folder:
+        parameters = _write_network(members, folder / "model.keras")
+        _write_records(folder, members, scores, record, parameters)
+    _log(record)
+    return EnsembleResult(out, record)
+
+
+def _open(path: Path) -> _Member:
+    artifact = open_artifact(path, "model")
+    facts = read_json(path / "model.json", MODEL_SCHEMA)
+    if "members" in facts:
+        raise ArtifactError(f"{path}: is an ensemble itself; give its members instead")
+    training = read_json(path / "training_config.json", CONFIG_SCHEMA)
+    environment = read_json(path / "environment.json", ENVIRONMENT_SCHEMA)
+    return _Member(artifact, facts, training, environment, load_scores(path / "val_probs.npz"))
+
+
+def _check_alike(first: _Member, other: _Member) -> None:
+    for name in _ALIKE:
+        mine, theirs = first.facts.get(name), other.facts.get(name)
+        if mine != theirs:
+            raise ArtifactError(
+                f"{other.path}: {name} is {theirs}, {first.path} has {mine}; a bundle prepares images once: "
+                "train all members with one image_size on one records artifact"
+            )
+
+
+def _aligned(first: _Member, other: _Member) -> Floats:
+    """The other's validation logits in the order of the first's."""
+    mine, theirs = first.scores, other.scores
+    where = {name: i for i, name in enumerate(theirs.image_id.tolist())}
+    order = np.array([where.get(name, -1) for name in mine.image_id.tolist()])
+    if len(theirs) != len(mine) or (order < 0).any():
+        raise ArtifactError(
+            f"{other.path}: validated on {len(theirs)} images, {first.path} on {len(mine)}, {int((order >= 0).sum())} "
+            "in common; an ensemble can only be calibrated and judged on images that no member trained on: train all "
+            "members on one records artifact, with folds and fold (a kfold split gives each member its own validation)"
+        )
+    if (theirs.label[order] != mine.label).any() or (theirs.group_id[order] != mine.group_id).any():
+        raise ArtifactError(f"{other.path}: labels or groups of the validation images differ from {first.path}'s")
+    return np.asarray(theirs.logit[order], np.float64)
+
+
+def _mean(first: Scores, logits: Sequence[Floats]) -> Scores:
+    logit = np.mean(logits, axis=0)
+    return Scores(first.image_id, first.lesion_id, first.group_id, first.label, logit, sigmoid(logit))
+
+
+def _write_network(members: Sequence[_Member], path: Path) -> int:
+    """Writes one Keras model of built-in layers that holds all members; returns its number of parameters."""
+    import keras
+
+    networks = []
+    for i, member in enumerate(members):
+        network = keras.models.load_model(member.path / "model.keras", compile=False, safe_mode=True)
+        network.name = f"member_{i}"
+        networks.append(network)
+    image = keras.Input(networks[0].input_shape[1:])
+    whole = keras.Model(image, keras.layers.Average(dtype="float32")([network(image) for network in networks]))
+    whole.save(path)
+    return int(whole.count_params())
+
+
+def _write_records(
+    folder: Path, members: Sequence[_Member], scores: Scores, record: Mapping[str, Any], parameters: int
+) -> None:
+    first = members[0]
+    names = sorted({str(member.facts["architecture"]) for member in members})
+    facts = {**first.facts, "architecture": "+".join(names), "members": len(members), "parameters": parameters}
+    write_json(folder / "model.json", facts)
+    save_scores(folder / "val_probs.npz", scores)
+    write_json(folder / "ensemble.json", record)
+    # the mean of logits is shifted by the mean of the members' offsets
+    offset = float(np.mean([_offset(member) for member in members]))
+    weights = {"weights": {"0": 1.0, "1": float(np.exp(offset))}, "logit_offset": offset}
+    write_json(folder / "class_weight.json", {"schema": CLASS_WEIGHT_SCHEMA, **weights})
+    write_json(folder / "training_config.json", _shared([member.training for member in members]))
+    write_json(folder / "environment.json", _shared([member.environment for member in members]))
+
+
+def _shared(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all records say alike; in what members differ, `ensemble.json` lists by member."""
+    first, *others = records
+    return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
+
+
+def _offset(member: _Member) -> float:
+    return float(read_json(member.path / "class_weight.json", CLASS_WEIGHT_SCHEMA)["logit_offset"])
+
+
+def _member_record(member: _Member) -> dict[str, Any]:
+    scores = member.scores
+    figures = paired_gain([scores.logit], scores.logit, scores.label, scores.group_id, resamples=1)
+    return {
+        "digest": member.artifact.digest,
+        "model_sha256": member.artifact.files["model.keras"],
+        "records": member.artifact.made_from.get("records", ""),
+        "architecture": member.facts["architecture"],
+        **{name: member.training.get(name) for name in ("folds", "fold", "seed")},
+        **{name: figures[name]["after"] for name in METRICS if figures},
+    }
+
+
+def _log(record: Mapping[str, Any]) -> None:
+    for name, what in (("over_members", "the mean of the members"), ("over_single", "the single model")):
+        for metric, found in record.get(name, {}).items():
+            gain = found["gain"]
+            log.info(
+                "%s %.4f, %s %.4f: gain %+.4f (%+.4f to %+.4f)", metric.replace("_", " "), found["after"], what,
+                found["before"], gain["value"], gain["lower"], gain["upper"],
+            )  # fmt: skip

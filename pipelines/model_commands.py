@@ -1,0 +1,112 @@
+"""Commands about a finished model: ensemble, bundle verify, bundle card, bundle stage, predict, register.
+
+Each keeps what it needs out of the imports until it runs, so that `lesionflow --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import ConfigError
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the commands to the `lesionflow` command."""
+    _add_predict(commands)
+    _add_bundle(commands)
+    _add_ensemble(commands)
+
+
+def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("predict", help="ask a bundle about images")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
+    command.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    command.set_defaults(run=_predict)
+
+
+def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("bundle", help="check, describe or stage a serving bundle")
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=type(command))
+    verify = actions.add_parser("verify", help="check hashes, policy and that the model loads and answers")
+    verify.add_argument("bundle", type=Path, metavar="DIR")
+    _add_digest(verify)
+    verify.set_defaults(run=_verify)
+    card = actions.add_parser("card", help="the model card, with the test metrics once there is an evaluation")
+    card.add_argument("bundle", type=Path, metavar="DIR")
+    _add_evaluation(card)
+    card.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write; without it the card is printed")
+    card.set_defaults(run=_card)
+    stage = actions.add_parser("stage", help="copy a bundle to where a model server reads it")
+    stage.add_argument("bundle", type=Path, metavar="DIR")
+    stage.add_argument("--out", required=True, metavar="DIR_OR_URI", help="the served model; versions are subfolders")
+    stage.add_argument("--version", type=int, required=True, metavar="N", help="a server takes the highest it finds")
+    _add_evaluation(stage)
+    _add_digest(stage)
+    stage.set_defaults(run=_stage)
+
+
+def _add_ensemble(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("ensemble", help="put models together as one, and measure what that gains")
+    command.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model artifacts of train")
+    command.add_argument("--against", type=Path, metavar="MODEL", help="a single model to compare with as well")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the ensemble")
+    command.set_defaults(run=_ensemble)
+
+
+def _add_digest(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--digest", metavar="SHA256", help="what the bundle's digest must be, as told another way")
+
+
+def _add_evaluation(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--evaluation", type=Path, metavar="DIR", help="evaluation of this bundle, for its metrics")
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from pipelines.bundle_commands import predict, print_predictions
+
+    print_predictions(predict(arguments.bundle, arguments.images), as_json=arguments.json)
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from pipelines.bundle_commands import verify
+
+    known = verify(arguments.bundle, _digest(arguments))
+    print(f"{arguments.bundle}: the bundle is complete, unchanged, and answers")
+    print(f"digest {known.digest}")
+    print(f"policy {known.policy_id}, model {known.model_sha256[:12]}, {known.files} files")
+
+
+def _card(arguments: argparse.Namespace) -> None:
+    from pipelines.bundle_commands import card
+
+    text = card(arguments.bundle, arguments.evaluation, arguments.out)
+    print(f"wrote {arguments.out}" if arguments.out else text, end="\n" if arguments.out else "")
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from components.export.staging import stage_bundle
+
+    digest, evaluation = _digest(arguments), arguments.evaluation
+    place = stage_bundle(arguments.bundle, arguments.out, arguments.version, digest=digest, evaluation=evaluation)
+    print(f"staged {arguments.bundle} as {place}")
+    if arguments.evaluation is None:
+        print("its card has no test metrics; give --evaluation to put them in")
+
+
+def _ensemble(arguments: argparse.Namespace) -> None:
+    from components.common.session import setup_logging
+    from components.train.ensemble import run
+
+    setup_logging()
+    result = run(arguments.models, arguments.out, arguments.against)
+    print(f"{result.out}: {len(result.record['members'])} models as one; calibrate and export it like any model")
+
+
+def _digest(arguments: argparse.Namespace) -> str | None:
+    value = arguments.digest
+    if value is not None and (len(value) != 64 or set(value.lower()) - set("0123456789abcdef")):
+        raise ConfigError(f"--digest: received {value!r}; allowed: 64 hexadecimal digits")
+    return None if value is None else str(value)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import ArtifactError
+from components.common.workplace import replacing
 
 MANIFEST = "artifact.json"
 SCHEMA = "lesionflow.artifact/1"
@@ -106,18 +106,10 @@ def new_artifact(out: Path, kind: str, made_from: Mapping[str, str]) -> Iterator
         ArtifactError: `out` holds something that is not such an artifact; it is left alone.
     """
     _check_replaceable(out, kind)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
-        yield scratch
-        files = {name: sha256_file(scratch / name) for name in _files(scratch)}
-        record = {"schema": SCHEMA, "kind": kind, "made_from": dict(made_from), "files": files}
-        write_json(scratch / MANIFEST, record)
-        _move_into_place(scratch, out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with replacing(out) as folder:
+        yield folder
+        files = {name: sha256_file(folder / name) for name in _files(folder)}
+        write_json(folder / MANIFEST, {"schema": SCHEMA, "kind": kind, "made_from": dict(made_from), "files": files})
 
 
 def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
@@ -161,13 +153,3 @@ def _check_replaceable(out: Path, kind: str) -> None:
     if not out.is_dir() or not (out / MANIFEST).is_file():
         raise ArtifactError(f"{out}: already there and not made by lesionflow; choose another --out or remove it")
     open_artifact(out, kind, verify=False)
-
-
-def _move_into_place(scratch: Path, out: Path) -> None:
-    if out.exists():
-        old = out.with_name(f".{out.name}.{os.getpid()}.old")
-        out.rename(old)
-        scratch.rename(out)
-        shutil.rmtree(old)
-    else:
-        scratch.rename(out)

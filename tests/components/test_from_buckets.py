@@ -77,9 +77,8 @@ def test_a_thousand_images_come_through_all_faults_of_gs_as_on_a_calm_day(gcs, t
     ingest(IngestConfig(max_lost_pct=0), table, roots, tmp_path / "index")
     assert all(proxy.done[name] > 3 for name in FAULTS)
     assert manifest(tmp_path / "index") == manifest(tmp_path / "calm" / "index")
-    split(SplitConfig(), tmp_path / "index", tmp_path / "split")
     again = behind(gcs, trouble(2))
-    result = make_records(RecordsConfig(record_size=30, max_lost_pct=0), tmp_path / "split", tmp_path / "records")
+    result = make_records(RecordsConfig(record_size=30, max_lost_pct=0), tmp_path / "calm/split", tmp_path / "records")
     assert all(again.done[name] > 3 for name in FAULTS)
     assert sum(result.found.values()) == sum(result.expected.values()) == verify(tmp_path / "records") == 1000
     assert manifest(tmp_path / "records") == manifest(tmp_path / "calm" / "records")

@@ -2,12 +2,9 @@
 
 import io
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -233,22 +230,6 @@ def test_the_command_does_the_same(collection, tmp_path, capsys):
     assert main([*arguments, "--label_policy", "ham"]) == 2
     with pytest.raises(ConfigError):
         IngestConfig.parse({"threads": -1})
-
-
-def test_killed_at_any_moment_a_rerun_equals_an_undisturbed_run(tmp_path):
-    sample = make_sample(tmp_path / "sample", 80, 9)
-    arguments = ["--metadata", str(sample.metadata), "--images", str(sample.folder), "--cache", str(tmp_path / "cache")]
-    command = [sys.executable, "-m", "components.ingest", *arguments, "--out", str(tmp_path / "out")]
-    random = np.random.default_rng(0)
-    for _ in range(6):
-        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(random.uniform(0.2, 1.6))
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
-    calm = run(IngestConfig(), str(sample.metadata), [str(sample.folder)], tmp_path / "calm")
-    assert calm.ok == calm.rows
-    assert (tmp_path / "out/artifact.json").read_bytes() == (tmp_path / "calm/artifact.json").read_bytes()
 
 
 def test_importing_the_step_is_light():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from components.train.limits import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Device:
 
 def find_device(backend: str = "tensorflow") -> Device:
     """Looks at the GPUs that Keras's backend sees."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if backend == "jax":
         return _jax_device(cores)
     import tensorflow as tf

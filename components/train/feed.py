@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.train.augmentation import Augmentation, augment, generator
+from components.train.augmentation import DRAWS, Augmentation, Augmenter
+from components.train.draws import generator, uniform
+from components.train.limits import usable_cores
 from components.train.records import SplitData
 
 _SHUFFLE_INDEX = 2**63  # no image has this position, so the order's stream is its own
@@ -61,13 +63,14 @@ class TrainFeed:
             seed: decides order and augmentation.
             how: augmentation.
             weight: (2,) loss weight by label, put beside each image; None for none.
-            threads: how many make batches; 0 for one less than the cores, at least one.
+            threads: how many make batches; 0 for one less than the container's cores, at least one.
         """
         self.data, self.seed, self.how, self.weight = data, seed, how, weight
         self.batch_size = min(batch_size, len(data.rows))
         self.steps = len(data.rows) // self.batch_size
-        self.threads = threads or max(1, (os.cpu_count() or 2) - 1)
+        self.threads = threads or max(1, usable_cores() - 1)
         self.waited = 0.0
+        self._of_thread = threading.local()
         cv2.setNumThreads(1)  # each batch has a thread of its own
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
@@ -77,12 +80,13 @@ class TrainFeed:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from `first_step` on; closing the iterator ends its threads."""
         order = self.order(epoch)
+        draw = uniform(self.seed, epoch, np.arange(len(order)), DRAWS)
         steps = iter(range(first_step, self.steps))
         pending: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="feed")
         try:
             for step in steps:
-                pending.append(pool.submit(self._batch, epoch, order, step))
+                pending.append(pool.submit(self._batch, order, draw, step))
                 if len(pending) >= _AHEAD * self.threads:
                     break
             while pending:
@@ -90,18 +94,26 @@ class TrainFeed:
                 batch = pending.popleft().result()
                 self.waited += time.perf_counter() - started
                 for step in steps:
-                    pending.append(pool.submit(self._batch, epoch, order, step))
+                    pending.append(pool.submit(self._batch, order, draw, step))
                     break
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _batch(self, epoch: int, order: npt.NDArray[np.int64], step: int) -> Batch:
+    def _batch(self, order: npt.NDArray[np.int64], draw: npt.NDArray[np.float64], step: int) -> Batch:
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-        images = [augment(self.data.images.get(int(i)), generator(self.seed, epoch, int(i)), self.how) for i in chosen]
+        images = [self.data.images.get(i) for i in chosen.tolist()]
+        out = np.empty((len(images), *images[0].shape), np.uint8)
+        self._augmenter(out.shape[1:3]).into(out, images, draw[chosen])
         label = self.data.rows.label[chosen].astype(np.int32)
         weight = None if self.weight is None else self.weight[label]
-        return Batch(np.stack(images), label, self.data.rows.dx[chosen], weight)
+        return Batch(out, label, self.data.rows.dx[chosen], weight)
+
+    def _augmenter(self, size: tuple[int, int]) -> Augmenter:
+        if not hasattr(self._of_thread, "augmenter"):
+            self._of_thread.augmenter = Augmenter(size, self.how)
+        augmenter: Augmenter = self._of_thread.augmenter
+        return augmenter
 
 
 def plain_batches(data: SplitData, batch_size: int) -> Iterator[npt.NDArray[np.uint8]]:

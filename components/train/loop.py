@@ -22,7 +22,7 @@ from components.train.config import TrainConfig
 from components.train.epoch_report import history_row, log_epoch
 from components.train.feed import TrainFeed, plain_batches
 from components.train.interruption import DivergenceError, StopAskedError, StoppedError, StopRequest
-from components.train.memory import peak_bytes
+from components.train.limits import peak_bytes
 from components.train.metrics import validation_metrics
 from components.train.network import Network
 from components.train.records import SplitData

@@ -17,7 +17,7 @@ from components.common.events import progress
 from components.common.preparation import network_view
 from components.common.record_schema import SCHEMA, Record, decode_record
 from components.common.tfrecord import read_tfrecord
-from components.train.memory import available_bytes
+from components.train.limits import available_bytes
 
 log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]

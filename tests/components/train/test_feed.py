@@ -62,7 +62,7 @@ def test_a_feed_left_early_ends_its_threads(data):
 
 def test_an_error_in_a_thread_reaches_the_caller(data, monkeypatch):
     broken = feed(data)
-    monkeypatch.setattr("components.train.feed.augment", lambda *_: 1 / 0)
+    monkeypatch.setattr("components.train.feed.Augmenter.into", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         next(broken.epoch(0))
 

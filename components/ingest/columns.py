@@ -21,7 +21,7 @@ ALIASES = {
 # Columns of the index that a table cannot bring along.
 RESERVED = frozenset(
     {"group_id", "uri", "sha256", "width", "height", "phash", "verdict", "reason", "format", "channels", "orientation",
-     "size", "thumbnail", "malignant_label"}
+     "size", "thumbnail", "malignant_label", "stated_label", "row"}
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ _TYPES = {
     "orientation": pa.int8(), "size": pa.int64(), "age": pa.float64(), "sex": pa.string(),
     "localization": pa.string(), "dx_type": pa.string(), "dataset": pa.string(),
 }  # fmt: skip
-_WORKING = ("row", "malignant_label")
+_WORKING = ("row", "malignant_label", "stated_label")
 
 
 def index_table(
@@ -48,7 +48,7 @@ def index_table(
         },
         index=table.index,
     )  # fmt: skip
-    whole = table.drop(columns=list(_WORKING)).join(found)
+    whole = table.drop(columns=list(_WORKING), errors="ignore").join(found)
     extra = [name for name in whole.columns if name not in _TYPES and name != "thumbnail"]
     return whole[[*_TYPES, *extra, "thumbnail"]]
 

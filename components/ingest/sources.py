@@ -63,6 +63,8 @@ def _listed(uri: str) -> list[StoredObject] | None:
         return storage.list_images(uri)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise DataError(f"images: {uri} cannot be listed ({error.strerror}); give this process the right to") from None
 
 
 def _by_id(items: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:

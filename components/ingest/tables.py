@@ -1,14 +1,13 @@
 """Reading the metadata table: three known layouts, every value checked, each fault named by row and column.
 
 Rules: spaces around values and an image suffix after an id are dropped; an image id must be a plain file
-name; an image id twice, an age outside 0..120, a one-hot row without exactly one 1 are refused. An unknown
-diagnosis and a lesion with two labels are reported, row by row, as verdicts (`verdicts.py`).
+name; an image id twice, an age outside 0..120, a one-hot row without exactly one 1, text that a spreadsheet
+would run as a formula are refused. An unknown diagnosis and a lesion with two labels are reported, row by
+row, as verdicts (`verdicts.py`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -19,17 +18,18 @@ import pandas as pd
 from components.common import storage
 from components.common.errors import DataError
 from components.ingest.columns import RESERVED, Layout, layout_of
+from components.ingest.rows import Rows, read_rows
 
 MAX_AGE = 120
 _ID = re.compile(r"\w[\w.\- ]{0,199}")
-_BLANK = frozenset({"", "na", "nan", "n/a", "none", "null", "unknown"})
-_BINARY = {"0": "benign", "0.0": "benign", "benign": "benign", "1": "malignant", "1.0": "malignant",
-           "malignant": "malignant"}  # fmt: skip
+_BLANK = frozenset({"", "na", "nan", "n/a", "none", "null", "unknown", "-"})
+_BINARY = {"0": "benign", "0.0": "benign", "benign": "benign", "false": "benign", "1": "malignant",
+           "1.0": "malignant", "malignant": "malignant", "true": "malignant"}  # fmt: skip
 _SEX = {"m": "male", "f": "female", "male": "male", "female": "female"}
 _SHOWN = 5
 _TEXT = ("dx_type", "dataset")
-
-Rows = list[list[str]]
+_WORDS = ("lesion_id", "dx", "label", "sex", "localization", *_TEXT)
+_FORMULA = ("=", "+", "-", "@")  # what a spreadsheet runs when it opens a CSV made of these values
 
 
 def read_table(uri: str) -> tuple[pd.DataFrame, list[str]]:
@@ -51,55 +51,16 @@ def read_table(uri: str) -> tuple[pd.DataFrame, list[str]]:
     table, notes = _read(uri)
     if "dx" not in table:
         raise DataError(
-            f"{uri}: no column holds a diagnosis; expected dx, label, or one column a diagnosis with 0 and 1"
+            f"{uri}: no column holds a diagnosis; expected dx, label, or a column in capitals for each diagnosis "
+            "with 0 and 1"
         )
     return _completed(table), notes
 
 
 def _read(uri: str) -> tuple[pd.DataFrame, list[str]]:
-    header, rows = _parse(_text(uri), uri)
+    header, rows = read_rows(uri)
     layout = layout_of(header, uri)
     return _Checked(uri, header, rows, layout).table()
-
-
-def _text(uri: str) -> str:
-    try:
-        data = storage.read_bytes(uri)
-    except FileNotFoundError:
-        raise DataError(f"{uri}: no such file; expected the metadata table (CSV)") from None
-    except OSError as error:
-        raise DataError(f"{uri}: cannot be read ({error.strerror}); expected the metadata table (CSV)") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{uri}: row {row} is not UTF-8 text (byte {error.start}); save the table as UTF-8") from None
-
-
-def _parse(text: str, source: str) -> tuple[list[str], Rows]:
-    """Header and rows; row i of the result is row i + 2 of the file as a spreadsheet counts."""
-    if "\0" in text:
-        raise DataError(f"{source}: row {text[: text.index(chr(0))].count(chr(10)) + 1} holds a zero byte; not a CSV")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: Rows = []
-    try:
-        for fields in reader:
-            rows.append([field.strip() for field in fields])
-    except csv.Error as error:
-        raise DataError(f"{source}: row {len(rows) + 1} is not CSV ({error}); check its quotes") from None
-    while rows and not any(rows[-1]):
-        rows.pop()
-    if len(rows) < 2:
-        raise DataError(f"{source}: {'no rows below the header' if rows else 'the file is empty'}; expected a table")
-    header = rows[0]
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise DataError(
-            f"{source}: the header is not divided by commas ({header[0][:60]!r}); save it as CSV with commas"
-        )
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise DataError(f"{source}: row {number} has {len(row)} values, the header has {len(header)}")
-    return header, rows[1:]
 
 
 class _Checked:
@@ -114,6 +75,7 @@ class _Checked:
     def table(self) -> tuple[pd.DataFrame, list[str]]:
         ids = self._each("image_id", _image_id, "a plain file name without folders")
         self._unique(ids)
+        self._refuse_formulas()
         found: dict[str, Sequence[object]] = {"row": range(2, len(ids) + 2), "image_id": ids}
         if "lesion_id" in self.ours:
             found["lesion_id"] = self._each("lesion_id", _lesion_id, "text without line breaks")
@@ -163,6 +125,15 @@ class _Checked:
                 twice.append((number, f"{one} (also row {seen[one]})"))
         self._refuse(self.ours["image_id"], twice, "each image id once")
 
+    def _refuse_formulas(self) -> None:
+        for ours in (one for one in _WORDS if one in self.ours):
+            wrong = [
+                (number, text)
+                for number, text in enumerate(self._column(ours), start=2)
+                if text.startswith(_FORMULA) and text.lower() not in _BLANK
+            ]
+            self._refuse(self.ours[ours], wrong, "text without =, +, - or @ in front, which spreadsheets run")
+
     def _replaced(self, ours: str, read: Callable[[str], str | None]) -> list[str]:
         """Values read by `read`; blank ones and those it does not know become unknown, the latter with a note."""
         values, odd = [], []
@@ -185,11 +156,20 @@ class _Checked:
         if self.layout.kind == "one_hot":
             return self._one_hot()
         texts = [text.lower() for text in self._column("dx" if self.layout.kind == "diagnoses" else "label")]
-        binary = self.layout.kind == "label" and all(text in _BINARY for text in texts)
-        if not binary:
+        stated = self._stated() if "label" in self.ours else None
+        if self.layout.kind == "diagnoses":
+            unsure = {} if stated is None else {"stated_label": stated}
+            return {"dx": texts, "malignant_label": [-1] * len(texts), **unsure}
+        if stated is None:
             return {"dx": texts, "malignant_label": [-1] * len(texts)}
-        codes = [_BINARY[text] for text in texts]
-        return {"dx": codes, "malignant_label": [int(code == "malignant") for code in codes]}
+        return {"dx": [_BINARY.get(text, "") for text in texts], "malignant_label": stated}
+
+    def _stated(self) -> list[int] | None:
+        """Labels that say benign or malignant themselves (-1 where there is none); None if they are codes."""
+        texts = [text.lower() for text in self._column("label")]
+        if not all(text in _BINARY or text in _BLANK for text in texts) or not any(text in _BINARY for text in texts):
+            return None
+        return [-1 if text not in _BINARY else int(_BINARY[text] == "malignant") for text in texts]
 
     def _one_hot(self) -> dict[str, Sequence[object]]:
         names, wrong, found = list(self.layout.codes), [], []
@@ -245,13 +225,13 @@ def _image_id(text: str) -> str:
 def _lesion_id(text: str) -> str:
     if not text.isprintable() or len(text) > 200:
         raise ValueError
-    return text
+    return "" if text.lower() in _BLANK else text  # many images of "unknown" are not one lesion
 
 
 def _age(text: str) -> float:
     if text.lower() in _BLANK:
         return math.nan
-    age = float(text)
+    age = float(text.replace("_", "?"))  # Python reads 1_0 as 10
     if not 0 <= age <= MAX_AGE:  # also refuses infinity
         raise ValueError
     return age

@@ -2,7 +2,8 @@
 
 Rules: a code the policy does not know gives unknown_diagnosis, one it excludes excluded_diagnosis (left out
 on purpose, so not lost). Where images of one lesion have different labels, all of them get
-conflicting_diagnosis: nobody can say which is right. Different codes with the same label are only noted.
+conflicting_diagnosis: nobody can say which is right. Different codes with the same label are only noted, and
+so are labels of the table that say otherwise than the policy says of its diagnoses.
 """
 
 from __future__ import annotations
@@ -44,7 +45,19 @@ def row_verdicts(
             f"{int((alike > 1).sum())} lesions have several diagnoses with the same label, "
             f"the first is {alike.index[alike > 1][0]}"
         )
-    return verdicts, notes
+    return verdicts, [*notes, *_disagreement(table, label, policy)]
+
+
+def _disagreement(table: pd.DataFrame, label: npt.NDArray[np.int8], policy: LabelPolicy) -> list[str]:
+    if "stated_label" not in table:
+        return []
+    stated = table["stated_label"].to_numpy(np.int8)
+    other = np.flatnonzero((stated >= 0) & (label >= 0) & (stated != label))
+    note = f"the table has diagnoses and labels; policy {policy.name} decides by the diagnosis"
+    if not len(other):
+        return [note]
+    first = table["image_id"].iloc[other[0]]
+    return [f"{note}, against the table's label in {len(other)} rows, the first is {first}"]
 
 
 def _unlabelled(dx: str, policy: LabelPolicy) -> tuple[str, str]:

@@ -64,6 +64,7 @@ def brought(rows: pd.DataFrame, name: str) -> Codes:
     Raises:
         DataError: no such column, or a value that names no split.
     """
+    name = name if name in rows.columns else name.lower()  # ingest carries a table's columns in lower case
     if name not in rows.columns:
         raise DataError(f"recipe column:{name}: the index has no such column; it has {', '.join(rows.columns)}")
     code = rows[name].astype("str").str.strip().str.lower().map(_ALIASES)

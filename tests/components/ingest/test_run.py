@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,19 @@ def test_loss_at_the_limit_is_accepted(collection, tmp_path):
 def test_no_image_at_all_is_an_error(collection, tmp_path, roots):
     with pytest.raises(DataError, match="images: "):
         run(LOSE_ALL, collection.table, roots, tmp_path / "out")
+
+
+def test_a_root_that_may_not_be_listed_is_an_error_in_words(collection, tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if str(path) == collection.root:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"cannot be listed \(Permission denied\)"):
+        run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out")
 
 
 def test_a_mirror_with_equal_bytes_is_accepted_once(collection, tmp_path):

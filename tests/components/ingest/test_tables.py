@@ -1,5 +1,6 @@
 """Every known table is read alike; every fault is named by row, column and value."""
 
+import gzip
 import math
 
 import pandas as pd
@@ -8,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.errors import DataError
+from components.common.labels import load_label_policy
 from components.ingest.columns import RESERVED
 from components.ingest.tables import read_table
+from components.ingest.verdicts import labels_of, row_verdicts
 
 HAM = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
 
@@ -76,7 +79,7 @@ def test_further_columns_are_carried_as_text_under_free_names(read):
     table, _ = read("image_id,dx,fold,Uri\na,nv,007,x\n")
     assert table["fold"].tolist() == ["007"]
     assert table["table_uri"].tolist() == ["x"]
-    assert not RESERVED & (set(table.columns) - {"malignant_label"})
+    assert not RESERVED & (set(table.columns) - {"malignant_label", "row"})
 
 
 def test_suffix_spaces_bom_and_line_ends_are_forgiven(read):
@@ -118,7 +121,25 @@ def test_an_id_that_is_no_plain_name_is_refused(read, bad):
         ("image,MEL,NV\na,0.5,0.5\n", "row 2, column MEL/NV: received '0.5,0.5'"),
         (b"image_id,dx\na,\xff\xfe\n", "row 2 is not UTF-8"),
         (b"image_id,dx\na,\x00\n", "row 2 holds a zero byte"),
-        (b"PK\x03\x04\x00\x00", "zero byte"),
+        (gzip.compress(b"image_id,dx\na,nv\n"), "this is gzip; unpack it; expected the metadata table as CSV text"),
+        (b"PK\x03\x04\x00\x00", "this is an Excel workbook or a zip; export the sheet as CSV"),
+        ("image_id,dx\na,nv\n".encode("utf-16"), "this is UTF-16 text; save it as UTF-8"),
+        (b"PAR1\x15\x04", "this is Parquet; export it as CSV"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "this is a web page; download the file itself"),
+        ("image_id,dx\na,nv\n".encode("utf-8-sig") + "b,r\u00fcck\n".encode("latin-1"), "row 3 is not UTF-8"),
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (" \n \n", "the file is empty"),
+        ("image_id\tdx\na\tnv\n", "not divided by commas but by tabs"),
+        ("image_id|dx\na|nv\n", "not divided by commas but by bars"),
+        ('image_id;dx;age\na;nv;"45,5"\n', "not divided by commas but by semicolons ('image_id;dx;age')"),
+        ('image_id,dx,age\na,nv,"45,5"\n', "row 2, column age: received '45,5'"),
+        ("image_id,dx,age\na,nv,1_0\n", "row 2, column age: received '1_0'"),
+        ("image_id,dx,age\na,nv,nan\nb,nv,120.5\n", "row 3, column age: received '120.5'"),
+        ("image_id,dx\na,nv\n\nb,mel\n", "row 3 has 0 values, the header has 2"),
+        ('image_id,dx\na,"' + "x" * 140_000 + '"\n', "row 2 is not CSV (field larger than field limit"),
+        ('image_id,dx,lesion_id\na,nv,"L\n1"\n', "row 2, column lesion_id: received 'L\\n1'; expected text without"),
+        ("image_id,dx,lesion_id\na,nv,L\u202e1\n", "row 2, column lesion_id: received 'L\\u202e1'"),
+        ("a,nv\nb,mel\n", "no column names the image; received a, nv"),
     ],
 )  # fmt: skip
 def test_a_fault_is_named_by_row_column_and_value(read, text, message):
@@ -126,6 +147,69 @@ def test_a_fault_is_named_by_row_column_and_value(read, text, message):
         read(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["lesion_id", "dx", "dx_type", "sex", "localization", "dataset"])
+@pytest.mark.parametrize("value", ["=1+1", "+49", "-2+3|cmd", "@SUM(A1)", "  =HYPERLINK(1)"])
+def test_text_that_a_spreadsheet_would_run_is_refused(read, column, value):
+    with pytest.raises(DataError) as caught:
+        read(f"image_id,dx,{column}\na,nv,x\nb,nv,{value}\n" if column != "dx" else f"image_id,dx\na,nv\nb,{value}\n")
+    assert f"row 3, column {column}: received {value.strip()!r}; expected text without =, +, - or @" in str(
+        caught.value
+    )
+
+
+def test_a_dash_means_nothing_and_columns_of_ones_own_are_free(read):
+    table, _ = read("image_id,dx,localization,note\na,nv,-,=1+1\n")
+    assert table[["localization", "note"]].to_numpy().tolist() == [["unknown", "=1+1"]]
+
+
+@pytest.mark.parametrize("word", ["", "NA", "unknown", "none", "-", "NaN"])
+def test_images_without_a_lesion_id_are_not_one_lesion(read, word):
+    table, _ = read(f"image_id,dx,lesion_id\na,nv,{word}\nb,mel,{word}\nc,nv,L1\n")
+    assert table["lesion_id"].tolist() == ["a", "b", "L1"]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_line_ends_of_all_systems_and_quoted_line_breaks_are_read(read, ends):
+    table, _ = read(ends.join(["image_id,dx,note", 'a,nv,"two\nlines, ""quoted"""', "b,mel,x", ""]))
+    assert table[["image_id", "dx", "note"]].to_numpy().tolist() == [
+        ["a", "nv", 'two\nlines, "quoted"'],
+        ["b", "mel", "x"],
+    ]
+
+
+def test_a_label_that_is_missing_is_one_row_and_not_all(read):
+    table, _ = read("image_id,label\na,1\nb,\nc,false\n")
+    assert table["malignant_label"].tolist() == [1, -1, 0]
+    assert table["dx"].tolist() == ["malignant", "", "benign"]
+
+
+def test_beside_diagnoses_labels_are_only_compared(read):
+    text = "image_name,diagnosis,target\na,mel,1\nb,nv,1\nc,nv,0\nd,unknown,0\n"
+    table, _ = read(text)
+    assert table["malignant_label"].tolist() == [-1] * 4
+    policy = load_label_policy("ham10000")
+    verdicts, notes = row_verdicts(table, labels_of(table, policy), policy)
+    assert notes == [
+        "the table has diagnoses and labels; policy ham10000 decides by the diagnosis, against the table's label in "
+        "1 rows, the first is b"
+    ]
+    assert [verdict for verdict, _ in verdicts] == ["", "", "", "unknown_diagnosis"]
+    table, _ = read("image_id,dx,label\na,mel,1\n")
+    assert row_verdicts(table, labels_of(table, policy), policy)[1] == [
+        "the table has diagnoses and labels; policy ham10000 decides by the diagnosis"
+    ]
+
+
+def test_isic_2018_groupings_join_as_facts(tmp_path):
+    (tmp_path / "gt.csv").write_text("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\na,0.0,1.0,0,0,0,0,0\nb,1,0,0,0,0,0,0\n")
+    (tmp_path / "groups.csv").write_text("image,lesion_id,diagnosis_confirm_type\na,L1,serial imaging\nb,L2,histo\n")
+    table, _ = read_table(f"{tmp_path / 'gt.csv'},{tmp_path / 'groups.csv'}")
+    assert table[["dx", "lesion_id", "dx_type"]].to_numpy().tolist() == [
+        ["nv", "L1", "serial imaging"],
+        ["mel", "L2", "histo"],
+    ]
 
 
 def test_many_faults_are_counted_and_the_first_shown(read):

@@ -97,7 +97,7 @@ def test_folds_take_turns_as_test_and_cover_everything(rows):
 
 def test_a_brought_split_is_read_with_common_spellings():
     table = pd.DataFrame({"image_id": list("abc"), "mine": [" Training", "valid", "TEST"]})
-    assert brought(table, "mine").tolist() == [0, 1, 2]
+    assert brought(table, "mine").tolist() == brought(table, "Mine").tolist() == [0, 1, 2]
 
 
 def test_a_brought_split_names_the_first_bad_row():

@@ -2,7 +2,8 @@
 
 Rules, the same ones the serving bundle keeps: JPEG and PNG with 8 bits a sample; grey becomes three equal
 channels; CMYK, transparency, 16 bits and every other format are refused, because each has more than one
-conversion to RGB and none is right for all; EXIF orientation of a JPEG is applied once, here.
+conversion to RGB and none is right for all; so is arithmetic coding, in which damage cannot be seen; EXIF
+orientation of a JPEG is applied once, here.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import numpy.typing as npt
 import simplejpeg
 
 from components.common.errors import DataError
-from components.common.jpeg import DamagedHeaderError, JpegHeader, read_header, zeroed
+from components.common.jpeg import PROGRESSIVE, DamagedHeaderError, JpegHeader, read_header, zeroed
 from components.common.png import SIGNATURE, DamagedPngError, PngHeader, check_pixels, read_png
 from components.common.thumbnail import make_thumbnail
 
 Image = npt.NDArray[np.uint8]
 
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
-INSPECTOR = 1
+INSPECTOR = 2
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16
@@ -232,9 +233,12 @@ def _jpeg_header(data: bytes) -> JpegHeader:
 def _check_jpeg(data: bytes, header: JpegHeader) -> None:
     """Everything but the compressed data itself."""
     if header.components not in (1, 3):
-        raise _RefusedError("unsupported", f"{header.components} colour channels (CMYK); grey and colour are read")
+        kind = " (CMYK)" if header.components == 4 else ""
+        raise _RefusedError("unsupported", f"{header.components} colour channels{kind}; grey and colour are read")
     if header.precision != 8:
         raise _RefusedError("unsupported", f"{header.precision} bits a sample; 8 are read")
+    if header.process > PROGRESSIVE:  # damage in arithmetic code cannot be seen; the rest no decoder here reads
+        raise _RefusedError("unsupported", f"{_coding(header.process)}; baseline and progressive JPEG are read")
     _check_size(header.width, header.height)
     scans = data.count(b"\xff\xda", header.scan)
     if scans > MAX_SCANS:
@@ -242,6 +246,12 @@ def _check_jpeg(data: bytes, header: JpegHeader) -> None:
     hole = zeroed(data, header)
     if hole >= 0:
         raise _RefusedError("corrupt", f"zeros from byte {hole} on, inside the compressed data")
+
+
+def _coding(process: int) -> str:
+    if process > 8:
+        return "arithmetic coding"
+    return "lossless JPEG" if process in (3, 7) else "hierarchical JPEG"
 
 
 def _strict(data: bytes, colours: str, side: int = 0) -> Image:

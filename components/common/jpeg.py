@@ -8,10 +8,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from components.common.progressive import zeroed_scan
+
+PROGRESSIVE = 2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..SOF15 without DHT, JPG and DAC
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and restart markers have no length
 _DHT, _SCAN, _END, _APP1 = 0xC4, 0xDA, 0xD9, 0xE1
-_BASELINE = frozenset({0xC0, 0xC1})
 _ORIENTATION = 0x0112
 # Longest run of zero bytes in compressed data; a zeroed disk sector is 512 bytes.
 _ZEROS = bytes(256)
@@ -33,6 +35,7 @@ class JpegHeader:
         orientation: EXIF orientation 1..8; 1 where there is none.
         scan: offset of the first scan.
         flat: whether the code tables let a flat area be stored as a run of zero bits.
+        process: how it is coded: 0 baseline, 1 extended, 2 progressive; 3 lossless, from 9 on arithmetic.
     """
 
     width: int
@@ -42,6 +45,7 @@ class JpegHeader:
     orientation: int
     scan: int
     flat: bool
+    process: int
 
 
 def read_header(data: bytes) -> JpegHeader:
@@ -50,7 +54,7 @@ def read_header(data: bytes) -> JpegHeader:
     Raises:
         DamagedHeaderError: a segment runs past the end, or there is no frame or no scan.
     """
-    at, orientation, frame, first_codes, baseline = 2, 0, None, [], False
+    at, orientation, frame, first_codes, process = 2, 0, None, [], 0
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             raise DamagedHeaderError(f"expected a marker at byte {at}")
@@ -65,7 +69,7 @@ def read_header(data: bytes) -> JpegHeader:
             raise DamagedHeaderError(f"the segment at byte {at} does not fit into {len(data)} bytes")
         body = data[at + 4 : at + 2 + length]
         if marker in _FRAMES and frame is None:
-            frame, baseline = _frame(body, at), marker in _BASELINE
+            frame, process = _frame(body, at), marker - 0xC0
         elif marker == _DHT:
             first_codes += _first_codes(body)
         elif marker == _APP1 and not orientation and body.startswith(b"Exif\0\0"):
@@ -73,9 +77,9 @@ def read_header(data: bytes) -> JpegHeader:
         at += 2 + length
     if frame is None or at + 4 > len(data) or data[at + 1] != _SCAN:
         raise DamagedHeaderError("the file ends before its image data")
-    flat = not baseline or not any(first_codes)
+    flat = process > 1 or not any(first_codes)
     precision, height, width, components = frame
-    return JpegHeader(width, height, components, precision, orientation or 1, at, flat)
+    return JpegHeader(width, height, components, precision, orientation or 1, at, flat, process)
 
 
 def zeroed(data: bytes, header: JpegHeader) -> int:
@@ -84,6 +88,8 @@ def zeroed(data: bytes, header: JpegHeader) -> int:
     The decoder accepts about one in 150 zeroed sectors: where zero bits happen to be valid codes. They
     are plausible only if, in every code table of the file, the shortest code means "nothing new here".
     """
+    if header.process == PROGRESSIVE:
+        return zeroed_scan(data, header.scan)
     end = data.rfind(b"\xff\xd9")  # some cameras pad their files behind the end marker
     return -1 if header.flat else data.find(_ZEROS, header.scan, end if end > header.scan else len(data))
 

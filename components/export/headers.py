@@ -16,6 +16,8 @@ _EXIF = b"Exif\x00\x00"
 _ORIENTATION, _SHORT = 0x0112, 3
 _SCAN, _END, _APP1, _DHT = 0xDA, 0xD9, 0xE1, 0xC4
 _MAX_SCANS = 100
+# Frames coded losslessly, hierarchically or arithmetically.
+_OTHER_CODINGS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 # RE2's \C is one byte, whatever the encoding; 256 zeros are half a zeroed disk sector.
 _HOLE = r"\C*\x00{256}\C*"
 
@@ -24,14 +26,14 @@ def jpeg_facts(data: Any) -> tuple[Any, Any]:
     """EXIF orientation 1..8 and a status code of one JPEG file (scalar string to two int32 scalars).
 
     The status is corrupt for segments that do not fit and for runs of zeros that no encoder writes,
-    unsupported for a progressive file with more scans than anyone needs.
+    unsupported for a progressive file with more scans than anyone needs, and for any coding but Huffman's.
     """
     size = tf.strings.length(data)
 
     def walking(at: Any, done: Any, *_: Any) -> Any:
         return tf.logical_not(done) & (at + 4 <= size)
 
-    def step(at: Any, _: Any, turned: Any, baseline: Any, coded: Any, bad: Any) -> tuple[Any, ...]:
+    def step(at: Any, _: Any, turned: Any, baseline: Any, coded: Any, odd: Any, bad: Any) -> tuple[Any, ...]:
         head = _bytes(data, at, 4)
         marker, length = head[1], head[2] * 256 + head[3]
         fill = tf.equal(marker, 0xFF)
@@ -47,17 +49,18 @@ def jpeg_facts(data: Any) -> tuple[Any, Any]:
         tables = inside & tf.equal(marker, _DHT)
         coded = tf.cond(tables, lambda: coded | _any_first_code(data, body, end), lambda: coded)
         baseline |= inside & (tf.equal(marker, 0xC0) | tf.equal(marker, 0xC1))
+        odd |= inside & tf.reduce_any(tf.equal(marker, _OTHER_CODINGS))
         following = tf.where(fill, at + 1, tf.where(alone, at + 2, end))
-        return tf.where(wrong | last, at, following), wrong | last, turned, baseline, coded, bad | wrong
+        return tf.where(wrong | last, at, following), wrong | last, turned, baseline, coded, odd, bad | wrong
 
     no = tf.constant(False)
-    start = (tf.constant(2), no, tf.constant(0), no, no, no)
-    at, _, turned, baseline, coded, bad = tf.while_loop(walking, step, start)
+    start = (tf.constant(2), no, tf.constant(0), no, no, no, no)
+    at, _, turned, baseline, coded, odd, bad = tf.while_loop(walking, step, start)
     rest = tf.strings.substr(data, tf.minimum(at, size), tf.maximum(size - at, 0))
     raw = tf.io.decode_raw(rest, tf.uint8)
     suspect = baseline & coded & _any_zero_block(raw)
     hole = tf.cond(suspect, lambda: tf.strings.regex_full_match(rest, _HOLE), lambda: no)
-    status = tf.where(_scans(raw) > _MAX_SCANS, layout.UNSUPPORTED, layout.OK)
+    status = tf.where(odd | (_scans(raw) > _MAX_SCANS), layout.UNSUPPORTED, layout.OK)
     return tf.maximum(turned, 1), tf.where(bad | hole, layout.CORRUPT, status)
 
 

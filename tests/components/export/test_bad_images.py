@@ -50,6 +50,8 @@ def bad_images():
         "png 16 bits": (deep, "unsupported"),
         "png turned": (encode(image, "PNG", exif=turned), "unsupported"),
         "cmyk": (encode(image.convert("CMYK"), "JPEG"), "unsupported"),
+        "arithmetic coding": (good.replace(b"\xff\xc0", b"\xff\xc9", 1), "unsupported"),
+        "lossless": (good.replace(b"\xff\xc0", b"\xff\xc3", 1), "corrupt"),
         "one pixel": (encode(image.resize((1, 1)), "JPEG"), "too_small"),
         "400 megapixels png": (bytes(huge_png), "too_large"),
         "900 megapixels jpeg": (bytes(huge_jpeg), "too_large"),

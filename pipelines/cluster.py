@@ -65,7 +65,7 @@ LabelValue = Annotated[
     ),
 ]
 # the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
-STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate")
+STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate", "register")
 
 
 def default_tag() -> str:
@@ -161,6 +161,22 @@ class Credentials(StepConfig):
     mount_path: str = Field("/var/run/secrets/gcs", pattern=r"^/[^\s]+$", description="where the secret is mounted")
 
 
+class Registry(StepConfig):
+    """Kubeflow's Model Registry, in which a run that passed its gate registers its bundle; no server: it does not."""
+
+    server: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+)?$",
+        description="address, such as http://model-registry-service.kubeflow.svc:8080",
+    )
+    name: str = Field("lesionflow", min_length=1, description="name of the registered model")
+    models: str = Field(
+        "", pattern=r"^((gs|s3)://[^\s]+)?$",
+        description="gs:// or s3:// folder where registered models are staged for model servers; empty: nowhere",
+    )  # fmt: skip
+    token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
+
+
 class Cluster(StepConfig):
     """All facts of one cluster."""
 
@@ -172,6 +188,7 @@ class Cluster(StepConfig):
     image_pull_secret: ObjectName = Field("", description="name of the secret that pulls the images")
     gcs_credentials: Credentials = Field(default_factory=Credentials)
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    registry: Registry = Field(default_factory=Registry)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
     annotations: dict[LabelKey, str] = Field(default_factory=dict, description="annotations of every pod of a run")
     run_as_user: int = Field(65_532, ge=1, description="user id of the steps; never 0")
@@ -201,13 +218,14 @@ class Cluster(StepConfig):
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
         defaults = {"train": training, "ingest": reading, "records": reading, "gate": small, "report-end": small}
+        defaults["register"] = Size(cpu="1", memory="2Gi")
         return self.sizes.get(step, defaults.get(step, Size()))
 
     def image_of(self, step: str) -> str:
         """The image that runs `step`."""
         if step == "train":
             return self.images.gpu if self.gpu.count else self.images.cpu
-        return self.images.cpu if step in ("export", "evaluate") else self.images.data
+        return self.images.cpu if step in ("export", "evaluate", "register") else self.images.data
 
     def check_images(self, *, allow_mutable_tags: bool) -> None:
         """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.

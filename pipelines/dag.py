@@ -13,6 +13,7 @@ from components.split.component import split
 from components.train.component import train
 from pipelines.cluster import STEPS, Cluster
 from pipelines.exit_task import EXIT_TASK, report_end
+from pipelines.register_task import REGISTER_TASK, register
 from pipelines.runtime import pipeline_config, place
 
 PIPELINE_NAME = "lesionflow"
@@ -90,6 +91,12 @@ def build_pipeline(cluster: Cluster):
         tasks = (index, parts, shards, trained, policy, bundle, evaluation, verdict)
         for step, task in zip(STEPS, tasks, strict=True):
             place(task, step, **placed)
+        if cluster.registry.server:
+            registered = register(
+                bundle=bundle.outputs["bundle"], evaluation=evaluation.outputs["evaluation"],
+                server=cluster.registry.server, name=cluster.registry.name, models=cluster.registry.models,
+            ).after(verdict)  # fmt: skip
+            place(registered, REGISTER_TASK, **placed)
 
     return _with_exit_task(steps, cluster)
 

@@ -17,6 +17,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     _add_predict(commands)
     _add_bundle(commands)
     _add_ensemble(commands)
+    _add_register(commands)
 
 
 def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
@@ -54,6 +55,22 @@ def _add_ensemble(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument("--against", type=Path, metavar="MODEL", help="a single model to compare with as well")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the ensemble")
     command.set_defaults(run=_ensemble)
+
+
+def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("register", help="put an evaluated bundle into Kubeflow's Model Registry")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument(
+        "--evaluation", type=Path, required=True, metavar="DIR", help="evaluation of this bundle, for its metrics"
+    )
+    command.add_argument("--server", required=True, metavar="URL", help="the registry: http(s)://host:port")
+    command.add_argument("--uri", required=True, metavar="URI", help="where the model is for who serves it, as staged")
+    command.add_argument("--card-uri", default="", metavar="URI", help="where its card with the test metrics is")
+    command.add_argument("--name", default="lesionflow", metavar="NAME", help="the registered model")
+    command.add_argument("--version", default="", metavar="NAME", help="default: commit and digest")
+    command.add_argument("--token-file", type=Path, metavar="FILE", help="bearer token; default: KFP's own, or none")
+    command.add_argument("--ca", type=Path, metavar="FILE", help="certificate authorities to trust; default: system")
+    command.set_defaults(run=_register)
 
 
 def _add_digest(command: argparse.ArgumentParser) -> None:
@@ -103,6 +120,19 @@ def _ensemble(arguments: argparse.Namespace) -> None:
     setup_logging()
     result = run(arguments.models, arguments.out, arguments.against)
     print(f"{result.out}: {len(result.record['members'])} models as one; calibrate and export it like any model")
+
+
+def _register(arguments: argparse.Namespace) -> None:
+    from pipelines.model_registry import register, server_at
+    from pipelines.registration import registration_of
+
+    server = server_at(arguments.server, arguments.token_file, arguments.ca)
+    what = registration_of(
+        arguments.bundle, arguments.evaluation, uri=arguments.uri, name=arguments.name, version=arguments.version,
+        card_uri=arguments.card_uri,
+    )  # fmt: skip
+    outcome = register(server, what)
+    print(f"{what.name} {what.version}: {outcome.state} (model {outcome.model_id}, version {outcome.version_id})")
 
 
 def _digest(arguments: argparse.Namespace) -> str | None:

@@ -7,10 +7,13 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from pipelines.cluster import STORAGE_STEPS, Cluster
+from pipelines.model_registry import TOKEN_VARIABLE
+from pipelines.register_task import REGISTER_TASK
 
 STEP_LABEL = "lesionflow/step"
 CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
 RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
+_TOKEN_MOUNT = "/var/run/secrets/model-registry"
 
 
 def pipeline_config(cluster: Cluster) -> Any:
@@ -44,6 +47,9 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         kubernetes.set_image_pull_secrets(task, [cluster.image_pull_secret])
     if cluster.gcs_credentials.secret and step in STORAGE_STEPS:
         _mount_credentials(task, cluster)
+    if step == REGISTER_TASK and cluster.registry.token_secret:
+        kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.token_secret, mount_path=_TOKEN_MOUNT)
+        task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
     if step == "train":
         _place_training(task, cluster, selector, tolerations)
 

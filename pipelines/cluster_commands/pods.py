@@ -174,7 +174,7 @@ def _step_of(pod: Any) -> tuple[str, int | None]:
     return step, int(attempt[1]) if attempt else None
 
 
-_EXTRA = frozenset({"report-end"})
+_EXTRA = frozenset({"register", "report-end"})
 
 
 def _waiting(pod: Any) -> str:

@@ -1,5 +1,6 @@
 """One real run of the compiled DAG on generated images, shared by the tests that look at its results."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -59,3 +60,12 @@ def finished(sample, tmp_path_factory) -> FinishedRun:
         "run", "--metadata", "metadata.csv", "--images", "images", "--out", str(out), *SMALL, cwd=sample
     )  # fmt: skip
     return FinishedRun(out, done.stdout, done.stderr, done.returncode)
+
+
+@pytest.fixture(scope="session")
+def serve_registry():
+    """`serve` of registry_server.py, which lies beside and is no test: a context manager."""
+    spec = importlib.util.spec_from_file_location("registry_server", Path(__file__).with_name("registry_server.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.serve

@@ -82,6 +82,10 @@ def test_an_ensemble_shows_its_members_and_its_gain(exported):
     assert "| `111111111111` | fold 1 of 5 | 0.8 | 0.7 |" in card
     assert "| mean of the members | ROC-AUC | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
     assert "single model |" not in card
+    against = ensemble | {"single": {"folds": 0}, "over_single": {"roc_auc": GAIN}}
+    assert "the comparison favours the single model" in render(facts | {"ensemble": against}, None)
+    members[0]["folds"] = 0  # stopped by the same images as the single model
+    assert "favours" not in render(facts | {"ensemble": against}, None)
 
 
 def test_the_gain_of_augmentation_is_shown_with_its_interval(exported):

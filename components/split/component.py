@@ -17,7 +17,7 @@ def split(
         index: index artifact made by ingest.
         split_data: split.csv, split.json, class_weight.json and index.parquet with final groups.
         metrics: images per split, class weight and near-duplicates.
-        recipe: reference (the published HAM10000 split), stratified, kfold:K or column:NAME.
+        recipe: reference (the published HAM10000 split), stratified, kfold:K[:FOLD] or column:NAME.
         seed: seed of stratified and kfold; reference always uses 42.
     """
     from pathlib import Path

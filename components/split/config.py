@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.common.config import StepConfig
 
-_KFOLD = re.compile(r"kfold:([0-9]+)")
+_KFOLD = re.compile(r"kfold:([0-9]+)(?::([0-9]+))?")
 _COLUMN = re.compile(r"column:(\S.*)")
 
 
@@ -18,12 +18,15 @@ class SplitConfig(StepConfig):
 
     recipe: str = Field(
         "stratified",
-        description="reference (the published HAM10000 split), stratified, kfold:K, or column:NAME (a split you bring)",
+        description="reference (the published HAM10000 split), stratified, kfold:K or kfold:K:FOLD, or column:NAME "
+        "(a split you bring)",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="seed of stratified and kfold; reference always uses 42")
     val_share: float = Field(0.15, gt=0, lt=1, description="share of images in val, recipe stratified")
     test_share: float = Field(0.15, gt=0, lt=1, description="share of images in test, recipe stratified")
-    fold: int = Field(0, ge=0, description="recipe kfold:K: the fold that is test; the next one is val")
+    fold: int = Field(
+        0, ge=0, description="recipe kfold:K: the fold that is test, the next one is val; kfold:K:FOLD says it in one"
+    )
     near_duplicates: Literal["auto", "group", "report"] = Field(
         "auto",
         description="group: near-duplicates share a split; report: they are only listed; "
@@ -36,7 +39,7 @@ class SplitConfig(StepConfig):
         fold = _KFOLD.fullmatch(value)
         if value in ("reference", "stratified") or _COLUMN.fullmatch(value) or (fold and int(fold[1]) >= 3):
             return value
-        raise ValueError("allowed: reference, stratified, kfold:K with K >= 3, column:NAME")
+        raise ValueError("allowed: reference, stratified, kfold:K or kfold:K:FOLD with K >= 3, column:NAME")
 
     @model_validator(mode="after")
     def _compatible(self) -> SplitConfig:
@@ -45,8 +48,10 @@ class SplitConfig(StepConfig):
                 f"val_share, test_share: received {self.val_share:g} and {self.test_share:g}; "
                 "allowed: a sum below 1, the rest is train"
             )
-        if self.folds and self.fold >= self.folds:
-            raise ValueError(f"fold, recipe: received {self.fold} with {self.recipe}; allowed: 0 to {self.folds - 1}")
+        if self.folds and self.test_fold >= self.folds:
+            raise ValueError(
+                f"fold, recipe: received {self.test_fold} with {self.recipe}; allowed: 0 to {self.folds - 1}"
+            )
         if self.recipe == "reference" and self.near_duplicates == "group":
             raise ValueError(
                 "near_duplicates, recipe: received group with reference; allowed: auto or report, because the "
@@ -59,6 +64,12 @@ class SplitConfig(StepConfig):
         """K of `kfold:K`, 0 for other recipes."""
         match = _KFOLD.fullmatch(self.recipe)
         return int(match[1]) if match else 0
+
+    @property
+    def test_fold(self) -> int:
+        """The fold that is test: FOLD of `kfold:K:FOLD`, else `fold`."""
+        match = _KFOLD.fullmatch(self.recipe)
+        return int(match[2]) if match and match[2] else self.fold
 
     @property
     def column(self) -> str:

@@ -25,7 +25,8 @@ body {{ font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; backgro
 .pairs {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(25rem, 1fr)); gap: 1rem; }}
 .pair {{ border: 1px solid #ccc; border-radius: 6px; padding: .6rem; }}
 .crossing {{ border: 2px solid #b3261e; }}
-figure {{ display: inline-block; width: 48%; margin: 0; vertical-align: top; }}
+figure {{ display: inline-block; width: 49%; margin: 0; vertical-align: top; }}
+figure + figure {{ margin-left: 2%; }}
 img {{ width: 100%; image-rendering: auto; background: #eee; }}
 figcaption, p {{ font-size: 12px; margin: .2rem 0; overflow-wrap: anywhere; }}
 </style></head><body>

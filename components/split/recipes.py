@@ -35,7 +35,7 @@ def assign(config: SplitConfig, rows: pd.DataFrame) -> tuple[Codes, npt.NDArray[
     place = quantile(rows, config.seed)
     if config.folds:
         fold = np.minimum((place * config.folds).astype(np.int16), config.folds - 1)
-        ahead = (fold - config.fold) % config.folds
+        ahead = (fold - config.test_fold) % config.folds
         return np.select([ahead == 0, ahead == 1], [2, 1], 0).astype(np.int8), fold
     train = 1.0 - config.val_share - config.test_share
     cuts = np.array([train, train + config.val_share])

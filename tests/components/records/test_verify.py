@@ -1,7 +1,11 @@
+import hashlib
 import random
 
+import numpy as np
 import pytest
 
+from components.common.imaging import encode_jpeg
+from components.common.tfrecord import scan_tfrecord
 from components.records.__main__ import main
 from components.records.config import RecordsConfig
 from components.records.run import run
@@ -34,6 +38,44 @@ def test_any_flipped_byte_of_any_file_is_found_and_placed(made):
             assert (found[0].record is not None) == (path.suffix == ".tfrecord")
         path.write_bytes(whole)
     assert damages(made)[0] == []
+
+
+@pytest.fixture
+def tiny(data, tmp_path):
+    """Shards of two records of about 600 bytes each, so that every byte can be tried."""
+    made = data(10)
+    for i in range(10):
+        made.file(i).write_bytes(encode_jpeg(np.full((16, 16, 3), 20 * i, np.uint8), 30))
+    made.rows["sha256"] = [hashlib.sha256(made.file(i).read_bytes()).hexdigest() for i in range(10)]
+    run(RecordsConfig(record_size=16, jpeg_quality=30, shard_bytes=1024), made.artifact(), tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_every_single_byte_of_a_shard_that_flips_is_found_in_its_record(tiny):
+    path = sorted(tiny.glob("val-*.tfrecord"))[0]
+    whole = path.read_bytes()
+    ends = [frame.end for frame in scan_tfrecord(path)]
+    assert len(ends) == 2
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
+        (first, *_), records = damages(tiny)
+        number = next(i for i, end in enumerate(ends) if at < end)
+        assert (first.file, first.record) == (path.name, number), at
+        assert first.start <= at < first.end, at
+        assert records < 10
+
+
+def test_every_length_a_shard_can_be_cut_to_is_found_in_its_record(tiny):
+    path = sorted(tiny.glob("val-*.tfrecord"))[0]
+    whole = path.read_bytes()
+    ends = [frame.end for frame in scan_tfrecord(path)]
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        (first, *_), records = damages(tiny)
+        number = next(i for i, end in enumerate(ends) if size < end)
+        assert (first.file, first.record) == (path.name, number), size
+        assert first.start <= size <= first.end, size
+        assert records < 10
 
 
 def test_any_cut_is_found(made):

@@ -95,6 +95,13 @@ def test_folds_take_turns_as_test_and_cover_everything(rows):
     assert [t.mean() for t in tests] == pytest.approx([0.2] * 5, abs=0.006)
 
 
+def test_a_fold_may_be_named_in_the_recipe(rows):
+    table = rows(600)
+    for fold in (0, 2):
+        named, _ = assign(SplitConfig(recipe=f"kfold:5:{fold}"), table)
+        assert np.array_equal(named, assign(SplitConfig(recipe="kfold:5", fold=fold), table)[0])
+
+
 def test_a_brought_split_is_read_with_common_spellings():
     table = pd.DataFrame({"image_id": list("abc"), "mine": [" Training", "valid", "TEST"]})
     assert brought(table, "mine").tolist() == brought(table, "Mine").tolist() == [0, 1, 2]
@@ -108,12 +115,14 @@ def test_a_brought_split_names_the_first_bad_row():
         brought(table, "yours")
 
 
-@pytest.mark.parametrize("recipe", ["reference", "stratified", "kfold:3", "column:my split"])
+@pytest.mark.parametrize("recipe", ["reference", "stratified", "kfold:3", "kfold:3:2", "column:my split"])
 def test_known_recipes_are_accepted(recipe):
     assert SplitConfig(recipe=recipe).recipe == recipe
 
 
-@pytest.mark.parametrize("recipe", ["", "random", "kfold:2", "kfold:x", "kfold", "column:", "Reference"])
+@pytest.mark.parametrize(
+    "recipe", ["", "random", "kfold:2", "kfold:5:", "kfold:5:x", "kfold:x", "kfold", "column:", "Reference"]
+)
 def test_unknown_recipes_are_one_line(recipe):
     with pytest.raises(ConfigError, match=r"^recipe: received .*allowed: reference, stratified, kfold:K"):
         SplitConfig.parse({"recipe": recipe})
@@ -124,6 +133,7 @@ def test_unknown_recipes_are_one_line(recipe):
     [
         ({"val_share": 0.6, "test_share": 0.5}, "val_share, test_share: received 0.6 and 0.5"),
         ({"recipe": "kfold:5", "fold": 5}, "fold, recipe: received 5 with kfold:5; allowed: 0 to 4"),
+        ({"recipe": "kfold:5:7"}, "fold, recipe: received 7 with kfold:5:7; allowed: 0 to 4"),
         ({"recipe": "reference", "near_duplicates": "group"}, "near_duplicates, recipe: received group with reference"),
     ],
 )

@@ -108,6 +108,15 @@ def test_reported_duplicates_are_listed_on_the_sheet(rows, index, tmp_path):
     assert "thumbnail" not in pd.read_parquet(tmp_path / "out" / "index.parquet").columns
 
 
+def test_ids_from_a_hostile_table_are_only_text_on_the_sheet(rows, index, tmp_path):
+    table, same = duplicated(rows)
+    evil = "<script>alert('a')</script>{0}"
+    table.loc[same[0], ["lesion_id", "group_id"]] = evil
+    run(SplitConfig(), index(table), tmp_path / "out")
+    sheet = (tmp_path / "out" / "near_duplicates.html").read_text()
+    assert "<script" not in sheet and "&lt;script&gt;" in sheet
+
+
 def test_folds_are_written(rows, index, tmp_path):
     run(SplitConfig(recipe="kfold:4", fold=1), index(rows(400)), tmp_path / "out")
     folds = pd.read_csv(tmp_path / "out" / "folds.csv")

@@ -127,11 +127,11 @@ SAFE = re.compile(r"\w[\w.\- ]*")
 def mangled(chance):
     text = chance.choice(TABLES)
     cells = [line.split(",") for line in text.splitlines()]
-    for _ in range(chance.randint(1, 3)):
-        row = chance.choice(cells)
+    for _ in range(chance.randint(0, 2)):
+        row = chance.choice(cells[1:] if chance.random() < 0.8 else cells)
         at = chance.randrange(len(row))
-        kind = chance.randrange(6)
-        if kind == 0:
+        kind = chance.randrange(10)
+        if kind == 0 or kind > 5:
             row[at] = chance.choice(NASTY)
         elif kind == 1:
             row.insert(at, chance.choice(NASTY))
@@ -143,7 +143,7 @@ def mangled(chance):
             row[at] += chance.choice(NASTY)
         else:
             row[at] = f'"{row[at]}{chance.choice(NASTY)}"'
-    ends = chance.choice(("\n", "\r\n", "\n\n"))
+    ends = chance.choice(("\n", "\n", "\r\n", "\r", "\n\n"))
     data = ends.join(chance.choice((",", ",", ",", ";", "\t")).join(row) if chance.random() < 0.02 else ",".join(row)
                      for row in cells).encode("utf-8", "surrogatepass")  # fmt: skip
     if chance.random() < 0.3:
@@ -168,4 +168,4 @@ def test_mangled_tables_are_read_or_refused_in_words(tmp_path):
         assert set(table["malignant_label"]) <= {-1, 0, 1}, seed
         assert (table["lesion_id"] != "").all() and table["lesion_id"].map(str.isprintable).all(), seed
         assert all("\n" not in note for note in notes), seed
-    assert min(read, refused) > ROUNDS // 20
+    assert min(read, refused) > ROUNDS // 20, (read, refused)

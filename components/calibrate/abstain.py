@@ -14,8 +14,10 @@ from components.common.scores import Scores
 def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: float) -> dict[str, float] | None:
     """Limits between which an image goes to a person.
 
-    Below `low`, at most `alpha` of malignant lesions are expected; at `high` and above, at most `alpha`
-    of benign ones. The band is widened to hold the threshold, which keeps both promises.
+    Up to `low`, at most `alpha` of malignant lesions are expected; from `high` on, at most `alpha` of benign
+    ones. The limits lie half-way to the next validation score, so that the many images of one isotonic step
+    are all inside and another runtime's rounding moves none out. The band is widened to hold the threshold,
+    which keeps both promises.
 
     Args:
         scores: validation scores.
@@ -33,8 +35,10 @@ def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: f
     one, label = np.asarray(probability)[first], scores.label[first]
     low = _order_statistic(np.sort(one[label == 1]), alpha, "malignant")
     high = -_order_statistic(np.sort(-one[label == 0]), alpha, "benign")
-    if low >= high:
+    if low > high:
         return None
+    below, above = probability[probability < low], probability[probability > high]
+    low, high = (low + float(below.max(initial=0.0))) / 2, (high + float(above.min(initial=1.0))) / 2
     return {"low": min(low, threshold), "high": max(high, threshold)}
 
 

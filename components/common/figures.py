@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 MODEL, MALIGNANT, BENIGN, BAND = "#1d4e89", "#b8336a", "#3a7d6b", "#9fb8d6"
 
 _STYLE: dict[Any, Any] = {

@@ -67,6 +67,21 @@ def calibration_error(y: Floats, p: Floats, bins: int = BINS) -> float:
     return float(np.sum(points.count * np.abs(points.observed - points.predicted)) / points.count.sum())
 
 
+def calibration_error_debiased(y: Floats, p: Floats, bins: int = BINS) -> float:
+    """Root mean square calibration error over equal-mass bins, its sampling noise taken off (Kumar 2019).
+
+    A bin of m images whose true share is s misses it by s (1 - s) / m in the mean square, which the plain error
+    counts as miscalibration. Subtracting the estimate of it leaves what the probabilities are to blame for; 0
+    where that is less than nothing.
+    """
+    points = equal_mass_bins(y, p, bins)
+    some = points.count > 1
+    count, observed = points.count[some], points.observed[some]
+    noise = observed * (1 - observed) / (count - 1)
+    squared = np.sum(count * ((observed - points.predicted[some]) ** 2 - noise)) / max(int(count.sum()), 1)
+    return float(np.sqrt(max(squared, 0.0)))
+
+
 def calibration_error_null(p: Floats, bins: int = BINS, simulations: int = 1000, seed: int = 0) -> Floats:
     """Calibration errors that perfectly calibrated probabilities `p` would show by chance, sorted.
 

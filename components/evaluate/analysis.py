@@ -15,6 +15,7 @@ from components.common.scores import Scores
 from components.evaluate import operating
 from components.evaluate.calibration import calibration_metrics
 from components.evaluate.champion import compare
+from components.evaluate.conformal import prediction_sets
 from components.evaluate.delong import clustered_auc
 from components.evaluate.shortcuts import shortcut_metrics
 from components.evaluate.subgroups import Columns, slices
@@ -76,6 +77,8 @@ def analyse(inputs: Inputs, settings: Settings) -> dict[str, Any]:
             "probability": policy.threshold_probability,
             "logit": policy.threshold_logit,
             "operating_point": dict(policy.operating_point),
+            "calibrator": policy.calibrator.name,
+            "logit_offset": policy.calibrator.offset,
         },
         **_size(test),
         **as_dicts(_ranking(test.logit, test, b, seed)),
@@ -90,6 +93,7 @@ def analyse(inputs: Inputs, settings: Settings) -> dict[str, Any]:
         "slices": slices(test, inputs.columns, policy.threshold_logit, b, seed),
         "shortcuts": shortcut_metrics(test, inputs.columns, b, seed),
         "abstain": _abstain(test, policy),
+        "prediction_sets": prediction_sets(inputs.val, test, policy, b, seed) if inputs.val is not None else [],
         "validation": _validation(inputs.val, policy, b, seed) if inputs.val is not None else None,
         "champion": compare(test, inputs.champion, b, seed) if inputs.champion is not None else None,
     }

@@ -9,13 +9,14 @@ import numpy.typing as npt
 from sklearn.isotonic import IsotonicRegression
 
 from components.common.decision import Floats, logit_of, sigmoid
-from components.common.intervals import Interval, percentile, rarer
+from components.common.intervals import Interval, percentile, proportion, rarer
 from components.common.logistic import fit_logistic
 from components.common.reliability import (
     BINS,
     bin_of,
     brier,
     calibration_error,
+    calibration_error_debiased,
     calibration_error_null,
     equal_mass_bins,
     log_loss,
@@ -39,6 +40,7 @@ def calibration_metrics(
         "intercept": intercept.as_dict(),
         "resamples": int(b),
         "ece": calibration_error(y, probability),
+        "ece_debiased": calibration_error_debiased(y, probability),
         "ece_null_95": float(np.quantile(null, 0.95)),
         "ece_null_mean": float(null.mean()),
         "log_loss": log_loss(y, probability),
@@ -121,7 +123,8 @@ def reliability_bins(
             for c in group_counts(groups, resamples, seed)
         ]
     resampled = np.hstack(shares)
+    lesions = [len(np.unique(codes[order == j])) for j in range(k)]
     return [
-        {"predicted": float(p), "count": int(n), "observed": percentile(float(o), row.astype(np.float64)).as_dict()}
-        for p, o, n, row in zip(points.predicted, points.observed, points.count, resampled, strict=True)
+        {"predicted": float(p), "count": int(n), "observed": proportion(float(o), row.astype(np.float64), g).as_dict()}
+        for p, o, n, g, row in zip(points.predicted, points.observed, points.count, lesions, resampled, strict=True)
     ]

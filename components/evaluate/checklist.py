@@ -63,7 +63,7 @@ def checklist(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[It
 
 
 def _uncertainty(metrics: Mapping[str, Any]) -> str:
-    return f"{metrics['method']['resamples']} resamples of lesion groups, 95 % percentile intervals"
+    return f"{metrics['method']['resamples']} resamples of lesion groups, 95 % expanded percentile intervals"
 
 
 def _threshold(metrics: Mapping[str, Any]) -> str:

@@ -132,7 +132,17 @@ def _audit(about: Mapping[str, Any]) -> dict[str, Any]:
     twins = audit.get("near_duplicates")
     if isinstance(twins, Mapping) and isinstance(twins.get("crossing_pairs"), list):
         audit = {**audit, "near_duplicates": {**twins, "crossing_pairs": twins["crossing_pairs"][:_LISTED]}}
+    tables = audit.get("tables")
+    if isinstance(tables, Mapping):
+        audit = {**audit, "tables": {name: _shortened(table) for name, table in tables.items()}}
     return {"audit": dict(audit)}
+
+
+def _shortened(table: Any) -> Any:
+    """A table of the audit without the values beyond the first `_LISTED`: a column may be free text."""
+    if not isinstance(table, Mapping) or len(table) <= _LISTED:
+        return table
+    return dict(list(table.items())[:_LISTED]) | {"left_out": len(table) - _LISTED}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from components.common.decision import DecisionPolicy, Floats
-from components.common.figures import BAND, BENIGN, GRID, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
+from components.common.figures import BAND, BENIGN, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
 from components.common.scores import Scores
 from components.evaluate.curves import Curve
 
 Metrics = Mapping[str, Any]
+_THRESHOLD_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
 def roc_svg(curve: Curve, metrics: Metrics) -> str:
@@ -83,10 +84,16 @@ def reliability_svg(metrics: Metrics, limit: float) -> str:
 
 
 def sweep_svg(metrics: Metrics) -> str:
-    """Sensitivity, specificity and share called malignant over the threshold."""
+    """Sensitivity, specificity and share called malignant over the threshold, with the chosen point on each.
+
+    On a logarithmic scale: thresholds that find nine cancers in ten lie where a linear one has no room.
+    """
     rows = metrics["sweep"]
     x = [row["threshold"] for row in rows]
+    chosen = metrics["threshold"]["probability"]
     figure, axes = new_axes()
+    axes.set_xscale("log")
+    axes.axvline(chosen, color=INK, linewidth=1.2)
     for name, colour, label in (
         ("sensitivity", MALIGNANT, "sensitivity"),
         ("specificity", BENIGN, "specificity"),
@@ -96,11 +103,14 @@ def sweep_svg(metrics: Metrics) -> str:
         value, low, high = (np.array(v, dtype=float) for v in values)
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(x, value, color=colour, label=label)
-    axes.axvline(metrics["threshold"]["probability"], color=INK, linewidth=1.2)
-    axes.text(metrics["threshold"]["probability"] + 0.012, 0.02, "chosen", fontsize=9)
-    axes.set(xlabel="threshold probability", ylabel="share of images", xlim=(0, 1), ylim=(0, 1.01))
-    axes.set_title("What other thresholds would do")
-    axes.legend(loc="center right")
+        axes.plot(chosen, metrics[name]["value"], "o", color=colour, markersize=7, markeredgecolor="white")
+    ticks = [t for t in _THRESHOLD_TICKS if t >= min(chosen, x[0]) / 2]
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="threshold probability", ylabel="share of images", ylim=(0, 1.02))
+    axes.set_xlim(min(chosen / 1.5, x[0]), 1)
+    axes.set_title(f"Other thresholds than the chosen {chosen:.3g}")
+    figure.legend(loc="outside lower center", ncols=3)
     return to_svg(figure, "Sensitivity and specificity over the threshold")
 
 
@@ -122,61 +132,29 @@ def decision_curve_svg(metrics: Metrics) -> str:
     return to_svg(figure, "Decision curve with 95 % band")
 
 
-def training_svg(history: Mapping[str, Sequence[float | None]]) -> str:
-    """Training loss and validation scores over the epochs; empty without a history."""
+def training_svgs(history: Mapping[str, Sequence[float | None]]) -> list[str]:
+    """Training loss, and validation scores, over the epochs; nothing without a history."""
     epochs = [e for e in history.get("epoch", ()) if e is not None]
-    lines = [("loss", MUTED, "training loss"), ("val_average_precision", MODEL, "validation AP"),
-             ("val_roc_auc", BENIGN, "validation ROC-AUC")]  # fmt: skip
-    shown = [
-        (name, colour, label) for name, colour, label in lines if any(v is not None for v in history.get(name, ()))
-    ]
-    if not epochs or not shown:
-        return ""
-    figure, axes = new_axes()
-    for name, colour, label in shown:
-        axes.plot(epochs, _floats(history[name]), color=colour, marker="o", markersize=3, label=label)
-    axes.set(xlabel="epoch", ylim=(0, None))
-    axes.locator_params(axis="x", integer=True)
-    axes.set_title("Training")
-    axes.legend(loc="best")
-    return to_svg(figure, "Training loss and validation scores by epoch")
+    panels = (
+        ("Training loss", "loss", [("loss", MUTED, "training loss")]),
+        ("Validation", "score", [("val_roc_auc", BENIGN, "ROC-AUC"), ("val_average_precision", MODEL, "AP")]),
+    )  # fmt: skip
+    out = []
+    for title, unit, lines in panels:
+        shown = [line for line in lines if any(v is not None for v in history.get(line[0], ()))]
+        if not epochs or not shown:
+            continue
+        figure, axes = new_axes(height=3.0)
+        for name, colour, label in shown:
+            axes.plot(epochs, _floats(history[name]), color=colour, marker="o", markersize=3, label=label)
+        axes.set(xlabel="epoch", ylabel=unit, ylim=(0, 1.02) if unit == "score" else (0, None))
+        axes.locator_params(axis="x", integer=True)
+        axes.set_title(title)
+        if len(shown) > 1:
+            axes.legend(loc="lower right")
+        out.append(to_svg(figure, f"{title} by epoch"))
+    return out
 
 
 def _floats(values: Sequence[float | None]) -> Floats:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-
-
-def thousand_svg(parts: Sequence[tuple[int, str]], label: str) -> str:
-    """1,000 squares, one a lesion, coloured part by part; drawn by hand to stay small and sharp."""
-    columns, step, size = 50, 8, 6.6
-    paths, start = [], 0
-    for count, colour in parts:
-        moves = "".join(
-            f"M{step * (i % columns):g} {step * (i // columns):g}h{size}v{size}h-{size}z"
-            for i in range(start, start + count)
-        )
-        paths.append(f'<path fill="{colour}" d="{moves}"/>' if moves else "")
-        start += count
-    rows = -(-start // columns)
-    return (
-        f'<svg role="img" aria-label="{label}" viewBox="0 0 {columns * step} {rows * step}" '
-        f'xmlns="http://www.w3.org/2000/svg">{"".join(paths)}</svg>'
-    )
-
-
-def interval_svg(value: Mapping[str, Any], enough: bool) -> str:
-    """One row of a forest plot: a line from lower to upper on a 0 to 1 scale, a dot at the value."""
-    if value.get("value") is None:
-        return ""
-    colour = MODEL if enough else MUTED
-    x = {k: 4 + 112 * value[k] if value.get(k) is not None else None for k in ("value", "lower", "upper")}
-    ticks = "".join(f'<path d="M{4 + 112 * t:g} 1v14" stroke="{GRID}"/>' for t in (0, 0.25, 0.5, 0.75, 1))
-    line = (
-        ""
-        if x["lower"] is None
-        else f'<path d="M{x["lower"]:.1f} 8H{x["upper"]:.1f}" stroke="{colour}" stroke-width="2"/>'
-    )
-    return (
-        f'<svg class="forest" viewBox="0 0 120 16" aria-hidden="true">{ticks}{line}'
-        f'<circle cx="{x["value"]:.1f}" cy="8" r="3.5" fill="{colour}"/></svg>'
-    )

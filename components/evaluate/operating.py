@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
+from scipy.stats import beta
 
 from components.common.decision import Floats, logit_of, sigmoid
 from components.common.intervals import Interval, as_dicts, percentile, proportion
@@ -92,8 +93,11 @@ def rates(calls: Calls, k: int = 0) -> dict[str, Interval]:
         "sensitivity": calls.positive_groups, "specificity": calls.negative_groups,
         "ppv": int(calls.called_groups[k]), "npv": int(calls.cleared_groups[k]),
     }  # fmt: skip
+    units = {"number_needed_to_biopsy": int(calls.called_groups[k])}
     return {
-        name: proportion(float(v[0]), v[1:], of[name]) if name in of else percentile(float(v[0]), v[1:])
+        name: proportion(float(v[0]), v[1:], of[name])
+        if name in of
+        else percentile(float(v[0]), v[1:], units.get(name, calls.positive_groups + calls.negative_groups))
         for name, v in values.items()
     }
 
@@ -112,9 +116,10 @@ def decision_curve(
     calls = count_calls(probability, t[:, 0], label, codes, groups, resamples=resamples, seed=seed)
     n = calls.positives + calls.negatives
     benefit = calls.tp / n - calls.fp / n * (t / (1 - t))
+    units = min(calls.positive_groups, calls.negative_groups)
     everyone = calls.positives[0] / n[0] - calls.negatives[0] / n[0] * (t[:, 0] / (1 - t[:, 0]))
     return [
-        {"threshold": float(at), **percentile(float(row[0]), row[1:]).as_dict(), "treat_all": float(all_)}
+        {"threshold": float(at), **percentile(float(row[0]), row[1:], units).as_dict(), "treat_all": float(all_)}
         for at, row, all_ in zip(t[:, 0], benefit, everyone, strict=True)
     ]
 
@@ -131,7 +136,9 @@ def prevalence_table(calls: Calls, threshold: float, prevalence: float) -> list[
         prevalence: pi, the malignant share on which probabilities were calibrated.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, false_alarm = calls.tp[0] / calls.positives, calls.fp[0] / calls.negatives
+        sensitivity = _unsure(calls.tp[0] / calls.positives, calls.positive_groups)
+        false_alarm = _unsure(calls.fp[0] / calls.negatives, calls.negative_groups)
+    units = min(calls.positive_groups, calls.negative_groups)
     table = []
     for pi in PREVALENCES:
         found, alarms = sensitivity * pi, false_alarm * (1 - pi)
@@ -144,6 +151,24 @@ def prevalence_table(calls: Calls, threshold: float, prevalence: float) -> list[
                 "missed_per_1000": 1000 * (pi - found),
             }
         shifted = sigmoid(logit_of(np.array(threshold)) + logit_of(np.array(pi)) - logit_of(np.array(prevalence)))
-        row = {name: percentile(float(v[0]), v[1:]) for name, v in values.items()}
+        row = {name: _around(percentile(float(v[0]), v[1:], units)) for name, v in values.items()}
         table.append({"prevalence": pi, "threshold_probability_shifted": float(shifted), **as_dicts(row)})
     return table
+
+
+def _unsure(share: Floats, groups: int) -> Floats:
+    """Resamples that are all 0 or all 1 replaced by a Beta whose tails are Clopper-Pearson's.
+
+    Resampling 40 found of 40 always finds 40, and no cancer would ever be missed at any prevalence.
+    """
+    if not len(share) > 1 or share[0] not in (0.0, 1.0):
+        return share
+    spread: Floats = beta.ppf((np.arange(len(share) - 1) + 0.5) / (len(share) - 1), groups, 1)
+    return np.asarray(np.r_[share[0], spread if share[0] == 1.0 else 1 - spread], np.float64)
+
+
+def _around(found: Interval) -> Interval:
+    """The interval, holding its own value."""
+    if found.value is None or found.lower is None or found.upper is None:
+        return found
+    return Interval(found.value, min(found.lower, found.value), max(found.upper, found.value))

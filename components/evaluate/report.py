@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from components.common.figures import BENIGN, GRID, MALIGNANT, MODEL, MUTED
-from components.evaluate import figures
+from components.evaluate import drawings, figures
 from components.evaluate.analysis import Inputs, Settings
 from components.evaluate.checklist import checklist
 from components.evaluate.curves import roc_and_pr
 from components.evaluate.gate import Verdict
-from components.evaluate.summary import per_thousand, spell
+from components.evaluate.summary import per_thousand, per_thousand_ranges, spell
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ALARM = "#e0a458"
@@ -32,7 +32,7 @@ _DECISION = (
     ("Specificity", "specificity", "{:.3f}"),
     ("Called malignant", "predicted_positive_rate", "{:.3f}"),
     ("Malignant among those called so (PPV)", "ppv", "{:.3f}"),
-    ("Benign among those cleared (NPV)", "npv", "{:.4f}"),
+    ("Benign among those cleared (NPV)", "npv", "{:.3f}"),
     ("Biopsies per cancer found", "number_needed_to_biopsy", "{:.2f}"),
     ("Accuracy", "accuracy", "{:.3f}"),
 )
@@ -60,7 +60,7 @@ def report_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(spell=_spell, percent=_percent, forest=_forest)
+    environment.filters.update(spell=_spell, percent=_percent, forest=_forest, number=_number)
     thousand = per_thousand(metrics["lesion_level"])
     return environment.get_template("report.html.j2").render(
         m=metrics,
@@ -68,6 +68,8 @@ def report_html(
         verdicts=verdicts,
         failed=[v for v in verdicts if not v.passed],
         thousand=thousand,
+        ranges=per_thousand_ranges(metrics["lesion_level"]),
+        scale=drawings.scale_svg(),
         colours={
             "found": MODEL,
             "missed": MALIGNANT,
@@ -95,13 +97,13 @@ def _figures(
     metrics: Mapping[str, Any],
     context: Mapping[str, Any],
     thousand: Mapping[str, int],
-) -> dict[str, str]:
+) -> dict[str, Any]:
     both = 0 < metrics["malignant"] < metrics["n"]
     roc, pr = roc_and_pr(inputs.test, settings.resamples, settings.seed) if both else (None, None)
     parts = [(thousand["found"], MODEL), (thousand["missed"], MALIGNANT),
              (thousand["alarms"], _ALARM), (thousand["cleared"], GRID)]  # fmt: skip
     return {
-        "thousand": figures.thousand_svg(parts, "Of 1,000 lesions: found, missed, false alarms, cleared"),
+        "thousand": drawings.thousand_svg(parts, "Of 1,000 lesions: found, missed, false alarms, cleared"),
         "roc": figures.roc_svg(roc, metrics) if roc else "",
         "pr": figures.pr_svg(pr, metrics) if pr else "",
         "histogram": figures.histogram_svg(inputs.test, inputs.policy),
@@ -109,7 +111,7 @@ def _figures(
         "reliability_low": figures.reliability_svg(metrics, 0.1),
         "sweep": figures.sweep_svg(metrics),
         "decision_curve": figures.decision_curve_svg(metrics),
-        "training": figures.training_svg(context.get("training", {}).get("history", {})),
+        "training": figures.training_svgs(context.get("training", {}).get("history", {})),
     }
 
 
@@ -131,25 +133,25 @@ def _provenance(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[
     if split.get("sha256"):
         rows.append(("split", f"{split['sha256']} ({split.get('recipe')}, seed {split.get('seed')})"))
     rows += [("test scores", metrics["test_probs_sha256"]), ("validation scores", metrics["val_probs_sha256"])]
-    for part in ("model", "environment"):
-        rows += _flat(part, training.get(part) or {})
+    for part in ("model", "training_config", "environment"):
+        rows += _grouped(part.replace("_config", ""), training.get(part) or {})
     return rows
 
 
-def _flat(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Nested values as lines `environment git commit`."""
-    rows: list[tuple[str, str]] = []
+def _grouped(name: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """One line of `key value, key value` for the plain values, one more for each group of values inside."""
+    plain = {key: _plain(value) for key, value in sorted(values.items()) if key != "schema"}
+    said = ", ".join(f"{key} {text}" for key, text in plain.items() if text)
+    rows = [(name, said)] if said else []
     for key, value in sorted(values.items()):
         if isinstance(value, Mapping):
-            rows += _flat(f"{name} {key}", value)
-        elif key != "schema" and _plain(value):
-            rows.append((f"{name} {key}", _plain(value)))
+            rows += _grouped(f"{name}: {key}", value)
     return rows
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(str(v) for v in value)
+        return " x ".join(str(v) for v in value if not isinstance(v, Mapping | list))
     return str(value) if isinstance(value, str | int | float) and value != "" else ""
 
 
@@ -165,7 +167,11 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"  # noqa: RUF001  a dash a person reads
 
 
-def _forest(value: Mapping[str, Any], enough: bool) -> str:
+def _number(value: float | None, form: str = "{:.3f}") -> str:
+    return "–" if value is None else form.format(value)  # noqa: RUF001  a dash a person reads
+
+
+def _forest(value: Mapping[str, Any], enough: bool, overall: Mapping[str, Any]) -> str:
     import markupsafe
 
-    return markupsafe.Markup(figures.interval_svg(value, enough))  # drawn by us from numbers
+    return markupsafe.Markup(drawings.interval_svg(value, enough, overall.get("value")))  # drawn by us from numbers

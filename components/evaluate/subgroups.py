@@ -16,6 +16,7 @@ from components.common.scores import Scores
 from components.evaluate.operating import count_calls, rates
 
 MINIMUM = 30
+MOST = 24  # values of one slice; the rarer ones are counted together
 AGE_BANDS = (("<40", -np.inf, 40), ("40-59", 40, 60), ("60-79", 60, 80), ("80+", 80, np.inf))
 TEXT_COLUMNS = {"sex": "sex", "site": "localization", "dx": "dx", "dx_type": "dx_type", "source": "dataset"}
 
@@ -52,6 +53,7 @@ def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, s
     values = slice_values(scores, columns)
     rows = []
     for name in (n for n in order if n in values):
+        values[name] = _pooled(values[name])
         present, counts = np.unique(values[name], return_counts=True)
         ranked = sorted(zip(present.tolist(), counts.tolist(), strict=True), key=lambda vc: _rank(name, *vc))
         for value, _ in ranked:
@@ -61,10 +63,19 @@ def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, s
     return rows
 
 
+def _pooled(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    """The most common values as they are, all others as one: a free-text column must not flood the report."""
+    present, counts = np.unique(values, return_counts=True)
+    if len(present) <= MOST:
+        return values
+    rare = present[np.argsort(-counts, kind="stable")[MOST - 1 :]]
+    return np.where(np.isin(values, rare) & (values != "unknown"), f"{len(rare)} rarer values", values)
+
+
 def _rank(name: str, value: str, count: int) -> tuple[int, str]:
     if name in ("age", "images per lesion"):
         return (["<40", "40-59", "60-79", "80+", "1", "2", "3+", "unknown"].index(value), value)
-    return (-count if value != "unknown" else 1, value)
+    return ({"unknown": 2}.get(value, 1 if value.endswith(" rarer values") else -count), value)
 
 
 def _row(scores: Scores, mask: npt.NDArray[np.bool_], threshold: float, resamples: int, seed: int) -> dict[str, Any]:

@@ -44,10 +44,27 @@ def per_thousand(metrics: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
+def per_thousand_ranges(metrics: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """How far found, missed and false alarms of the 1,000 may be off, from the intervals of both rates."""
+    k = per_thousand(metrics)
+    found = _range(metrics["sensitivity"], k["cancers"], k["found"])
+    cleared = _range(metrics["specificity"], 1000 - k["cancers"], k["cleared"])
+    return {
+        "found": found,
+        "missed": (k["cancers"] - found[1], k["cancers"] - found[0]),
+        "alarms": (1000 - k["cancers"] - cleared[1], 1000 - k["cancers"] - cleared[0]),
+    }
+
+
+def _range(rate: Mapping[str, Any], of: int, count: int) -> tuple[int, int]:
+    low, high = (round(of * rate[end]) if rate.get(end) is not None else count for end in ("lower", "upper"))
+    return min(low, count), max(high, count)
+
+
 def summary_markdown(metrics: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     """summary.md."""
     lesion, slope = metrics["lesion_level"], metrics["calibration"]["slope"]
-    k = per_thousand(lesion)
+    k, far = per_thousand(lesion), per_thousand_ranges(lesion)
     point = metrics["threshold"]["operating_point"]
     lines = [
         "# Evaluation",
@@ -55,8 +72,9 @@ def summary_markdown(metrics: Mapping[str, Any], verdicts: Sequence[Verdict]) ->
         f"{metrics['n']} test images of {metrics['lesions']} lesions, {metrics['malignant']} images malignant "
         f"({100 * metrics['prevalence']:.1f} %). Policy `{metrics['policy_id']}`.",
         "",
-        f"Of 1,000 lesions like these, {k['cancers']} are cancers: {k['found']} are found and {k['missed']} missed; "
-        f"{k['alarms']} benign ones are called malignant.",
+        f"Of 1,000 lesions like these, {k['cancers']} are cancers: {k['found']} are found and {k['missed']} missed "
+        f"({far['missed'][0]} to {far['missed'][1]} with 95 % confidence); {k['alarms']} benign ones "
+        f"({far['alarms'][0]} to {far['alarms'][1]}) are called malignant.",
         "",
         "| | per image | per lesion |",
         "|---|---|---|",

@@ -5,8 +5,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from components.common.decision import logit_of, sigmoid
-from components.common.reliability import calibration_error, calibration_error_null, equal_mass_bins
-from components.evaluate.calibration import brier_decomposition, calibration_metrics, recalibration
+from components.common.reliability import (
+    calibration_error,
+    calibration_error_debiased,
+    calibration_error_null,
+    equal_mass_bins,
+)
+from components.evaluate.calibration import brier_decomposition, calibration_metrics, recalibration, reliability_bins
 
 
 def truth(n, seed, stretch=1.0, shift=0.0):
@@ -65,6 +70,31 @@ def test_bins_agree_with_scikit_learn_also_with_ties(decimals):
     points = equal_mass_bins(y, p)
     np.testing.assert_allclose(points.observed, observed, atol=1e-12)
     np.testing.assert_allclose(points.predicted, predicted, atol=1e-12)
+
+
+def test_the_debiased_error_takes_off_what_chance_adds():
+    """For perfect probabilities its square is 0 on average, while the plain error stays up; a true error is seen."""
+    rng = np.random.default_rng(8)
+    p = np.repeat(np.linspace(0.05, 0.95, 15), 40)
+    draws = [(rng.random(600) < p).astype(float) for _ in range(400)]
+    signed = []
+    for y in draws:
+        bins = equal_mass_bins(y, p)
+        noise = bins.observed * (1 - bins.observed) / (bins.count - 1)
+        signed.append(np.sum(bins.count * ((bins.observed - bins.predicted) ** 2 - noise)) / 600)
+        assert calibration_error_debiased(y, p) == pytest.approx(np.sqrt(max(signed[-1], 0)), abs=1e-12)
+    assert np.mean(signed) == pytest.approx(0, abs=3 * np.std(signed) / 20)
+    assert np.mean([calibration_error(y, p) for y in draws]) > 0.05
+    shifted = np.clip(p + 0.1, 0, 1)
+    assert np.mean([calibration_error_debiased(y, shifted) for y in draws]) == pytest.approx(0.098, abs=0.01)
+
+
+def test_a_bin_without_cancers_is_no_certainty():
+    y, p = np.zeros(300), np.linspace(0.001, 0.3, 300)
+    y[280:] = 1
+    first = reliability_bins(p, y, np.arange(300), 300, 200, 0)[0]
+    assert first["observed"]["value"] == first["observed"]["lower"] == 0
+    assert first["observed"]["upper"] == pytest.approx(1 - 0.025 ** (1 / first["count"]))
 
 
 def test_the_null_covers_perfect_probabilities_95_times_in_100():

@@ -81,6 +81,16 @@ def test_the_prevalence_table_at_the_test_prevalence_gives_the_test_ppv(sim, mon
     assert row["threshold_probability_shifted"] == pytest.approx(0.5)
 
 
+def test_a_model_that_missed_nothing_is_not_certain_at_any_prevalence(sim):
+    scores = sim(300, 0)
+    calls = calls_of(scores, [-100.0, 100.0], resamples=400)
+    row = operating.prevalence_table(calls, 0.5, 0.2)[0]
+    lesions = len(np.unique(scores.group_id[scores.label == 1]))
+    assert row["missed_per_1000"]["value"] == row["missed_per_1000"]["lower"] == 0
+    assert row["missed_per_1000"]["upper"] == pytest.approx(5 * (1 - 0.025 ** (1 / lesions)), rel=0.15)
+    assert row["ppv"]["lower"] < row["ppv"]["value"] == pytest.approx(0.005)
+
+
 def test_a_rarer_disease_lowers_ppv_and_raises_referrals_per_cancer(sim):
     table = operating.prevalence_table(calls_of(sim(400, 2), [0.0]), 0.5, 0.2)
     assert [row["prevalence"] for row in table] == [0.005, 0.02, 0.05, 0.10, 0.195]

@@ -6,8 +6,8 @@ import pytest
 from components.common.artifacts import read_json
 from components.evaluate.__main__ import main
 from components.evaluate.checklist import AUTHOR, checklist
-from components.evaluate.figures import interval_svg, thousand_svg
-from components.evaluate.summary import per_thousand, spell
+from components.evaluate.drawings import interval_svg, scale_svg, thousand_svg
+from components.evaluate.summary import per_thousand, per_thousand_ranges, spell
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def test_the_file_needs_nothing_from_outside_and_no_script(html):
     assert page.wrong == []
     assert page.open == []
     assert not {"script", "link", "iframe"} & page.tags
-    assert all(ref.startswith(("#", "data:image/")) for ref in page.refs)
+    assert all(ref.startswith("data:image/") for ref in page.refs if not ref.startswith("#"))
+    assert "a" not in page.tags  # in a sandboxed frame a link to #place loads the host page instead
     assert "@import" not in html
     assert "url(" not in html.replace("url(#", "")
 
@@ -91,6 +92,17 @@ def test_the_thousand_add_up(tp, fn, fp, tn):
     assert squares.count("z") == 1000
 
 
+def test_how_far_the_thousand_may_be_off_holds_the_thousand():
+    confusion = {"tp": 36, "fn": 0, "fp": 109, "tn": 82}
+    rates = {"sensitivity": {"lower": 0.903, "upper": 1.0}, "specificity": {"lower": 0.356, "upper": 0.5}}
+    found = per_thousand_ranges({"confusion": confusion, "n": 227, **rates})
+    assert found["missed"] == (0, 15)
+    assert found["found"] == (144, 159)
+    assert found["alarms"] == (421, 542)
+    unknown = {"sensitivity": {"lower": None, "upper": None}, "specificity": {"lower": None, "upper": None}}
+    assert per_thousand_ranges({"confusion": confusion, "n": 227, **unknown})["missed"] == (0, 0)
+
+
 def test_values_are_spelled_with_their_interval():
     assert spell({"value": 0.8761, "lower": 0.85, "upper": 0.9}) == "0.876 (0.850 to 0.900)"
     assert spell({"value": 0.5, "lower": None, "upper": None}) == "0.500"
@@ -101,7 +113,12 @@ def test_a_forest_row_lies_on_its_scale():
     svg = interval_svg({"value": 0.5, "lower": 0.25, "upper": 1.0}, enough=True)
     assert 'cx="60.0"' in svg
     assert "M32.0 8H116.0" in svg
+    assert "stroke-dasharray" not in svg
     assert interval_svg({"value": None}, enough=True) == ""
+    compared = interval_svg({"value": 0.5, "lower": None, "upper": None}, enough=False, overall=0.75)
+    assert 'd="M88.0 0v16"' in compared
+    assert "H" not in compared.replace("viewBox", "")
+    assert scale_svg().count("<text") == 3
 
 
 def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):

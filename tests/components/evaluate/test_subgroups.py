@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from components.evaluate.subgroups import MINIMUM, age_band, slice_values, slices
+from components.evaluate.subgroups import MINIMUM, MOST, age_band, slice_values, slices
 
 
 def test_age_bands_and_unknown_ages():
@@ -35,6 +35,18 @@ def test_each_slice_is_measured_on_its_own_images(rows):
     assert male["roc_auc"]["value"] == pytest.approx(roc_auc_score(scores.label[mask], scores.logit[mask]))
     assert male["sensitivity"]["value"] == pytest.approx(np.mean(scores.logit[mask & (scores.label == 1)] >= 0))
     assert male["sensitivity"]["lower"] < male["sensitivity"]["value"] < male["sensitivity"]["upper"]
+
+
+def test_a_free_text_column_does_not_flood_the_report(sim):
+    scores = sim(500, 1)
+    text = np.array([f"site {k % 200}" if k % 2 else "back" for k in range(len(scores))])
+    text[:5] = "unknown"
+    shown = [row for row in slices(scores, {"localization": text}, 0.0, 200, 0) if row["slice"] == "site"]
+    assert len(shown) == MOST + 1
+    assert shown[0]["value"] == "back"
+    assert shown[-2]["value"].endswith(" rarer values")
+    assert shown[-1]["value"] == "unknown"
+    assert sum(row["n"] for row in shown) == len(scores)
 
 
 def test_few_malignant_images_are_called_insufficient(rows):

@@ -1,0 +1,72 @@
+"""Class-conditional split conformal sets (Vovk 2012): what the model says if it may also answer "not sure".
+
+A set holds every class that the probability does not speak against at the accepted error. Both classes in
+it mean "not sure"; none means "like neither", which happens where the classes are easy to tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.decision import DecisionPolicy, Floats
+from components.common.resampling import group_codes
+from components.common.scores import Scores
+from components.evaluate.operating import count_calls, rates
+
+ALPHAS = (0.05, 0.10, 0.20)
+
+
+def one_image_a_lesion(scores: Scores) -> Scores:
+    """A group's first image in split order: images of one lesion are no independent evidence."""
+    first = np.sort(np.unique(scores.group_id, return_index=True)[1])
+    return Scores(**{name: getattr(scores, name)[first] for name in Scores.__dataclass_fields__})
+
+
+def limits(probability: Floats, label: npt.NDArray[np.int8], alpha: float) -> tuple[float, float] | None:
+    """The probability from which a set holds malignant, and that up to which it holds benign.
+
+    With k = floor(alpha (n + 1)), a class of n validation lesions stays in the set unless fewer than k of
+    them are as extreme: at most alpha of new lesions of that class then lie outside.
+
+    Returns:
+        (low, high), or None where a class has too few lesions to exclude anything (n + 1 < 1 / alpha).
+    """
+    malignant, benign = np.sort(probability[label == 1]), np.sort(probability[label == 0])[::-1]
+    k = [math.floor(alpha * (len(part) + 1) + 1e-9) for part in (malignant, benign)]
+    if min(k) < 1:
+        return None
+    return float(malignant[k[0] - 1]), float(benign[k[1] - 1])
+
+
+def prediction_sets(
+    val: Scores, test: Scores, policy: DecisionPolicy, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Coverage and size of the sets on test lesions, one row for each alpha of `ALPHAS` that validation allows."""
+    known, new = one_image_a_lesion(val), one_image_a_lesion(test)
+    probability = policy.probability(known.logit)
+    codes, groups = group_codes(new.group_id)
+    rows = []
+    for alpha in ALPHAS:
+        found = limits(probability, known.label, alpha)
+        if found is None:
+            continue
+        low, high = found
+        p = policy.probability(new.logit)
+        calls = count_calls(
+            p, np.array([low, np.nextafter(high, 2)]), new.label, codes, groups, resamples=resamples, seed=seed
+        )
+        both, none = (p >= low) & (p <= high), (p < low) & (p > high)
+        rows.append(
+            {
+                "alpha": alpha, "low": low, "high": high, "n": len(new), "malignant": int(calls.positives[0]),
+                "malignant_coverage": rates(calls, 0)["sensitivity"].as_dict(),
+                "benign_coverage": rates(calls, 1)["specificity"].as_dict(),
+                "not_sure": float(both.mean()), "neither": float(none.mean()),
+                "one_answer": float(1 - both.mean() - none.mean()),
+            }
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,66 @@
+"""Small pictures drawn by hand from numbers: a square a lesion, and a slice's line in the forest plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.common.figures import GRID, MODEL, MUTED
+
+_LEFT, _WIDTH = 4, 112  # of the forest plot's 0 to 1 scale, in a view of 120
+_TICKS = (0, 0.25, 0.5, 0.75, 1)
+
+
+def thousand_svg(parts: Sequence[tuple[int, str]], label: str) -> str:
+    """1,000 squares, one a lesion, coloured part by part; drawn by hand to stay small and sharp."""
+    columns, step, size = 50, 8, 6.6
+    paths, start = [], 0
+    for count, colour in parts:
+        moves = "".join(
+            f"M{step * (i % columns):g} {step * (i // columns):g}h{size}v{size}h-{size}z"
+            for i in range(start, start + count)
+        )
+        paths.append(f'<path fill="{colour}" d="{moves}"/>' if moves else "")
+        start += count
+    rows = -(-start // columns)
+    return (
+        f'<svg role="img" aria-label="{label}" viewBox="0 0 {columns * step} {rows * step}" '
+        f'xmlns="http://www.w3.org/2000/svg">{"".join(paths)}</svg>'
+    )
+
+
+def interval_svg(value: Mapping[str, Any], enough: bool, overall: float | None = None) -> str:
+    """One row of a forest plot: a line from lower to upper on a 0 to 1 scale, a dot at the value.
+
+    Args:
+        value: value, lower, upper.
+        enough: grey where False.
+        overall: the same figure of all images, as a dashed line to compare with.
+    """
+    if value.get("value") is None:
+        return ""
+    colour = MODEL if enough else MUTED
+    x = {k: _at(value[k]) if value.get(k) is not None else None for k in ("value", "lower", "upper")}
+    line = f'<path d="M{x["lower"]} 8H{x["upper"]}" stroke="{colour}" stroke-width="2"/>' if x["lower"] else ""
+    whole = f'<path d="M{_at(overall)} 0v16" stroke="{MUTED}" stroke-dasharray="2 2"/>' if overall is not None else ""
+    return (
+        f'<svg class="forest" viewBox="0 0 120 16" aria-hidden="true">{_ticks()}{whole}{line}'
+        f'<circle cx="{x["value"]}" cy="8" r="3.5" fill="{colour}"/></svg>'
+    )
+
+
+def scale_svg() -> str:
+    """The scale over a column of `interval_svg`."""
+    words = "".join(
+        f'<text x="{_at(t)}" y="10" font-size="12" fill="{MUTED}" text-anchor="middle">{t:g}</text>'
+        for t in (0, 0.5, 1)
+    )
+    return f'<svg class="forest" viewBox="0 0 120 16" aria-hidden="true">{_ticks(12)}{words}</svg>'
+
+
+def _ticks(top: int = 1) -> str:
+    return "".join(f'<path d="M{_at(t)} {top}V15" stroke="{GRID}"/>' for t in _TICKS)
+
+
+def _at(share: float) -> str:
+    return f"{_LEFT + _WIDTH * share:.1f}"

@@ -18,7 +18,7 @@ class Device:
     Attributes:
         kind: gpu or cpu.
         name: as the driver calls it.
-        count: GPUs; 1 on a CPU.
+        count: GPUs; on a CPU the logical devices TensorFlow was told to make of it, 1 unless it was.
         compute_capability: of the first GPU, (0, 0) on a CPU.
         memory_bytes: of the first GPU; 0 on a CPU.
         cores: CPU cores this process may use.
@@ -45,7 +45,7 @@ def find_device(backend: str = "tensorflow") -> Device:
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return Device("cpu", "cpu", 1, (0, 0), 0, cores)
+        return Device("cpu", "cpu", len(tf.config.list_logical_devices("CPU")), (0, 0), 0, cores)
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = details.get("compute_capability", (0, 0))
     return Device(

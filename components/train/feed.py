@@ -79,6 +79,7 @@ class TrainFeed:
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from `first_step` on; closing the iterator ends its threads."""
+        started = time.perf_counter()
         order = self.order(epoch)
         draw = uniform(self.seed, epoch, np.arange(len(order)), DRAWS)
         steps = iter(range(first_step, self.steps))
@@ -90,13 +91,13 @@ class TrainFeed:
                 if len(pending) >= _AHEAD * self.threads:
                     break
             while pending:
-                started = time.perf_counter()
                 batch = pending.popleft().result()
                 self.waited += time.perf_counter() - started
                 for step in steps:
                     pending.append(pool.submit(self._batch, order, draw, step))
                     break
                 yield batch
+                started = time.perf_counter()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -76,8 +76,6 @@ def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
     device = find_device(backend)
     policy = dtype_policy(config.precision, device.compute_capability)
     log_device(device, policy)
-    if device.count > 1:
-        log.warning("%d GPUs seen, training uses the first; request one", device.count)
     with new_artifact(out, "model", {"records": artifact.digest}) as folder, StopRequest() as stop:
         from components.train.outputs import training_log
 
@@ -92,6 +90,7 @@ def _train(
 
     from components.train.network import build_network
     from components.train.outputs import config_record, model_record, save_model, save_validation
+    from components.train.replicas import make_strategy, scope, share_batch_statistics
     from components.train.tensorboard import scalar_writer
 
     manifest = read_manifest(records.path)
@@ -111,8 +110,12 @@ def _train(
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        network = build_network(config, classes)
-        loop = _loop(config, network, train, stop_by, store, policy, device, scalar_writer(folder / "tensorboard"))
+        strategy = make_strategy(device, min(config.batch_size, len(train.rows)))
+        with scope(strategy):
+            network = build_network(config, classes)
+            share_batch_statistics(network.classifier, shared=strategy is not None)
+            watch = scalar_writer(folder / "tensorboard")
+            loop = _loop(config, network, train, stop_by, store, policy, device, watch, strategy)
         if start is None and config.head_epochs:
             from components.train.head import warm_up_head
 
@@ -124,6 +127,7 @@ def _train(
         keras.config.set_dtype_policy(previous)
     metrics = validation_metrics(val.rows.label, logit)
     refuse_constant(metrics, logit)
+    share_batch_statistics(network.classifier, shared=False)
     save_model(folder, network, model_record(config, manifest, classes, network))
     save_validation(folder / "val_probs.npz", val.rows, logit)
     write_json(folder / "training_config.json", config_record(config))
@@ -141,7 +145,7 @@ def checkpoint_place(config: TrainConfig) -> str:
 
 def _loop(
     config: TrainConfig, network: Any, train: SplitData, val: SplitData, store: CheckpointStore, policy: str,
-    device: Device, watch: Any,
+    device: Device, watch: Any, strategy: Any,
 ) -> Any:  # fmt: skip
     from components.train.average import WeightAverage
     from components.train.loop import Loop
@@ -159,9 +163,9 @@ def _loop(
     per_image = weights if config.class_balance == "sample_weight" else None
     feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_threads)
     optimizer = make_optimizer(config, network, policy)
-    # XLA pays on a GPU; on a CPU it is many times slower, and it has no deterministic mode
-    xla = device.kind == "gpu" and not config.deterministic
-    step = make_train_step(config, network, optimizer, weights, compile_xla=xla)
+    # XLA pays on a GPU; on a CPU it is many times slower, it has no deterministic mode, and does not add up replicas
+    xla = device.kind == "gpu" and not config.deterministic and strategy is None
+    step = make_train_step(config, network, optimizer, weights, compile_xla=xla, strategy=strategy)
     average = WeightAverage(network.classifier.variables, config.average)
     return Loop(config, network, optimizer, step, feed, val, average, store, watch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import keras
@@ -59,6 +60,7 @@ def make_train_step(
     by_class: npt.NDArray[np.float32],
     *,
     compile_xla: bool,
+    strategy: Any = None,
 ) -> Step:
     """One step of training: a batch in, its mean weighted loss (a scalar tensor) out.
 
@@ -68,6 +70,7 @@ def make_train_step(
         optimizer: with its variables built.
         by_class: (2,) loss weight by label, for batches that bring no weights of their own.
         compile_xla: compile with XLA; on a CPU that is twelve times slower for depthwise convolutions.
+        strategy: spreads each batch over several devices, see `replicas`; None for one device.
     """
     model = network.classifier
     loss_of = example_loss(config.target, config.label_smoothing, model.output_shape[-1])
@@ -77,22 +80,29 @@ def make_train_step(
         return make_jax_step(model, optimizer, loss_of, by_class, config.target)
     import tensorflow as tf
 
-    table = tf.constant(by_class)
-    binary = config.target == "binary"
+    from components.train.replicas import agree_on_overflow, replicated
 
-    @tf.function(jit_compile=compile_xla or None)  # type: ignore[untyped-decorator]
-    def step(images: Any, truth: Any, weight: Any) -> Any:
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+    def advance(share: Any, images: Any, truth: Any, weight: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = model(tf.cast(images, tf.float32), training=True)
-            loss = tf.reduce_mean(weight * loss_of(logits, truth))
+            loss = share * tf.reduce_mean(weight * loss_of(logits, truth))
             scaled = optimizer.scale_loss(loss)
-        optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        if scales and strategy is not None:
+            gradients = agree_on_overflow(gradients)
+        optimizer.apply(gradients, model.trainable_variables)
         return loss
 
+    if strategy is None:
+        step = tf.function(partial(advance, 1.0), jit_compile=compile_xla or None)
+    else:
+        step = replicated(strategy, advance)
+
     def run(batch: Batch) -> Any:
-        weight = tf.gather(table, batch.label) if batch.weight is None else tf.constant(batch.weight)
-        truth = batch.label if binary else batch.dx
-        return step(tf.constant(batch.images), tf.constant(truth), weight)
+        weight = by_class[batch.label] if batch.weight is None else batch.weight
+        return step(batch.images, batch.label if config.target == "binary" else batch.dx, weight)
 
     return run
 

@@ -46,8 +46,14 @@ def layout_of(header: list[str], source: str) -> Layout:
     """Recognises a table by its header.
 
     Raises:
-        DataError: a column twice, no image column, or nothing that could be a diagnosis.
+        DataError: a column without a plain name, a column twice, or no image column.
     """
+    odd = next((number for number, name in enumerate(header, start=1) if not name.isprintable()), 0)
+    if odd:
+        raise DataError(
+            f"{source}: the name of column {odd} holds line breaks or control characters ({header[odd - 1][:80]!r}); "
+            "expected a header of plain names; check the quotes of row 1"
+        )
     lower = [name.strip().lower() for name in header]
     twice = next((name for name in lower if lower.count(name) > 1), None)
     if twice is not None:
@@ -60,7 +66,7 @@ def layout_of(header: list[str], source: str) -> Layout:
             named[header[lower.index(found)]] = ours
     if "image_id" not in named.values():
         raise DataError(
-            f"{source}: no column names the image; received {', '.join(header)}; "
+            f"{source}: no column names the image; received {_some(header)}; "
             f"expected one of {', '.join(ALIASES['image_id'])}"
         )
     others = [name for name in header if name not in named]
@@ -73,3 +79,8 @@ def layout_of(header: list[str], source: str) -> Layout:
         kind = "one_hot" if len(codes) >= 2 else "facts"
     extra = tuple(name for name in others if name not in codes)
     return Layout(kind, named, codes if kind == "one_hot" else {}, extra if kind == "one_hot" else tuple(others))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(name[:40] for name in names[:20]) + more

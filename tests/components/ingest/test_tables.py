@@ -139,6 +139,8 @@ def test_an_id_that_is_no_plain_name_is_refused(read, bad):
         ('image_id,dx\na,"' + "x" * 140_000 + '"\n', "row 2 is not CSV (field larger than field limit"),
         ('image_id,dx,lesion_id\na,nv,"L\n1"\n', "row 2, column lesion_id: received 'L\\n1'; expected text without"),
         ("image_id,dx,lesion_id\na,nv,L\u202e1\n", "row 2, column lesion_id: received 'L\\u202e1'"),
+        ('"image_id\nx",dx\na,nv\n', "the name of column 1 holds line breaks or control characters ('image_id\\nx')"),
+        (",".join(f"c{i}" for i in range(99)) + "\n" + "," * 98 + "\nx" + "," * 98 + "\n", "c19 and 79 more; expected"),
         ("a,nv\nb,mel\n", "no column names the image; received a, nv"),
     ],
 )  # fmt: skip

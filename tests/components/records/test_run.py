@@ -4,16 +4,24 @@ import subprocess
 import sys
 import textwrap
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from components.common.artifacts import open_artifact, read_json, sha256_bytes
 from components.common.errors import ArtifactError, DataError
-from components.common.imaging import decode_rgb, encode_jpeg
+from components.common.imaging import decode_rgb, encode_jpeg, inspect, shrink
 from components.common.record_schema import SCHEMA, decode_record
 from components.common.tfrecord import read_tfrecord
 from components.records.config import RecordsConfig
 from components.records.run import run
+
+
+def picture(seed):
+    noise = np.random.default_rng(seed)
+    field = cv2.resize(noise.uniform(40, 220, (7, 9, 3)).astype(np.float32), (80, 60))
+    return np.clip(field + noise.normal(0, 5, field.shape), 0, 255).astype(np.uint8)
 
 
 def records_of(path, split):
@@ -87,6 +95,43 @@ def test_grey_and_turned_images_are_prepared_even_when_small(data, tmp_path):
     run(RecordsConfig(record_size=500), made.artifact(), tmp_path / "out")
     first = records_of(tmp_path / "out", "test")[0]
     assert first.image != (made.images / f"{first.image_id}.jpg").read_bytes()
+
+
+def test_original_keeps_every_byte_of_every_kind_and_training_sees_it_upright_in_colour(data, tmp_path):
+    made = data()
+    grey, turned, png = np.flatnonzero(made.split == "train")[:3]
+    stored = picture(4)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for i, (image, kind, options) in {
+        grey: (Image.fromarray(stored[..., 0]), "JPEG", {}), turned: (Image.fromarray(stored), "JPEG", {"exif": exif}),
+        png: (Image.fromarray(stored), "PNG", {}),
+    }.items():  # fmt: skip
+        image.save(made.file(i), kind, **options)
+        seen = inspect(made.file(i).read_bytes(), f"a.{kind.lower()}")
+        assert seen.verdict == "ok"
+        facts = {"sha256": sha256_bytes(made.file(i).read_bytes()), "width": seen.width, "height": seen.height,
+                 "format": seen.format, "channels": seen.channels, "orientation": seen.orientation}  # fmt: skip
+        for name, value in facts.items():
+            made.rows.loc[i, name] = value
+    split = made.artifact()
+    run(RecordsConfig.parse({"record_size": "original"}), split, tmp_path / "original")
+    run(RecordsConfig(record_size=30), split, tmp_path / "small")
+    original = {
+        one.image_id: one for name in ("train", "val", "test") for one in records_of(tmp_path / "original", name)
+    }
+    assert len(original) == len(made.rows)
+    for one in original.values():
+        assert one.image == made.file(int(one.image_id[2:])).read_bytes()
+        assert decode_rgb(one.image).shape == (one.height, one.width, 3)
+    small = {one.image_id: one for one in records_of(tmp_path / "small", "train")}
+    for i in (grey, turned, png):
+        name = made.rows["image_id"][i]
+        assert small[name].image[:3] == b"\xff\xd8\xff"
+        expected = shrink(decode_rgb(original[name].image), 30)
+        assert decode_rgb(small[name].image).shape == expected.shape
+        assert np.abs(decode_rgb(small[name].image).astype(int) - expected).mean() < 2.5
+    assert original[made.rows["image_id"][turned]].height > original[made.rows["image_id"][turned]].width
 
 
 def test_validation_keeps_the_very_bytes_that_serving_will_get(data, tmp_path):

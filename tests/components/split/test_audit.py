@@ -44,6 +44,24 @@ def test_every_planted_leak_is_caught(seed, leaks):
     assert len(set(code[group == named])) > 1
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 40))
+def test_every_planted_pair_across_splits_is_counted_and_named(seed, count):
+    random = np.random.default_rng(seed)
+    n = 90
+    table_ = pd.DataFrame({"image_id": [f"i{k}" for k in range(n)], "lesion_id": [f"L{k // 2}" for k in range(n)],
+                           "label": np.arange(n) % 4 < 2, "dx": "nv"}).astype({"label": np.int8})  # fmt: skip
+    table_["group_id"] = table_["lesion_id"]
+    code = np.repeat(np.arange(n // 2) % 3, 2).astype(np.int8)
+    pairs = np.unique(np.sort(random.choice(n, (count, 2)), axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    near = audit(table_, code, Pairs(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs), np.float32)))["near_duplicates"]
+    across = {(f"i{a}", f"i{b}") for a, b in pairs if code[a] != code[b]}
+    assert (near["pairs"], near["crossing"]) == (len(pairs), len(across))
+    assert {tuple(one["images"]) for one in near["crossing_pairs"]} == across
+    assert near["between_lesions"] == sum(a // 2 != b // 2 for a, b in pairs)
+
+
 def test_a_leak_names_group_splits_and_number():
     with pytest.raises(DataError, match=r"^group b is in train, test at once \(2 such groups\)"):
         refuse_leak(pd.Series(["a", "b", "b", "c", "c"]), np.array([0, 0, 2, 1, 2], np.int8))

@@ -2,7 +2,8 @@
 
 V1: github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_rest.md, binary values as
 {"b64": ...}. V2: the Open Inference Protocol with its binary data extension, in which each BYTES element
-follows its length as four bytes, little end first.
+follows its length as four bytes, little end first (Triton); or plain JSON, in which a file has to be base64
+and says so by its content type (MLServer).
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ def v2_request(images: Sequence[bytes]) -> tuple[bytes, dict[str, str]]:
     head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
     return head + data, headers
+
+
+def v2_json_request(images: Sequence[bytes]) -> str:
+    """Body of `POST /v2/models/<name>/infer` for image files, in plain JSON with base64 elements."""
+    data = [base64.b64encode(one).decode("ascii") for one in images]
+    tensor = {"name": INPUT, "shape": [len(data)], "datatype": "BYTES", "data": data,
+              "parameters": {"content_type": "base64"}}  # fmt: skip
+    return json.dumps({"inputs": [tensor]})
 
 
 def v2_rows(body: str | bytes) -> list[dict[str, Any]]:

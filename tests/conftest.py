@@ -42,10 +42,10 @@ class Inputs:
     rule: DecisionPolicy
 
 
-def build_network(policy="float32"):
+def build_network(policy="float32", seed=3):
     import keras
 
-    keras.utils.set_random_seed(3)
+    keras.utils.set_random_seed(seed)
     inputs = keras.Input((*SIZE, 3))
     x = keras.layers.Rescaling(1 / 64.0, offset=-2.0, dtype=policy)(inputs)
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, dtype=policy)(x)
@@ -80,8 +80,8 @@ def write_files(folder):
     return files
 
 
-def write_model(out, files, policy="float32"):
-    network = build_network(policy)
+def write_model(out, files, policy="float32", seed=3):
+    network = build_network(policy, seed)
     pixels = [resize_reference(imaging.decode_rgb(path.read_bytes()), SHORT, SIZE) for path in files.values()]
     # images as training saw them: rounded to bytes
     seen = np.round(np.stack(pixels))
@@ -100,6 +100,11 @@ def write_model(out, files, policy="float32"):
         write_json(folder / "model.json", facts)
         save_scores(folder / "val_probs.npz", Scores(ids, ids, ids, label, logit, sigmoid(logit)))
         write_json(folder / "environment.json", {"schema": "lesionflow.environment/1", "tensorflow": "2.21.0"})
+        write_json(
+            folder / "training_config.json", {"schema": "lesionflow.training_config/1", "folds": 0, "seed": seed}
+        )
+        weights = {"weights": {"0": 1.0, "1": 4.12}, "logit_offset": 1.416}
+        write_json(folder / "class_weight.json", {"schema": "lesionflow.class_weight/1", **weights})
     return logit
 
 

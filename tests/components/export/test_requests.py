@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.common.errors import DataError
-from components.export.requests import v1_request, v1_rows, v2_request, v2_rows
+from components.export.requests import v1_request, v1_rows, v2_json_request, v2_request, v2_rows
 
 TYPES = {"BYTES": tf.string, "FP32": tf.float32, "INT32": tf.int32}
 
@@ -56,12 +56,25 @@ def open_inference(bundle, body, headers):
     return json.dumps({"outputs": listed}, allow_nan=False)
 
 
+def open_inference_json(bundle, body):
+    """Plain JSON: elements of the announced content type, base64 text, in the order of the shape."""
+    (tensor,) = json.loads(body)["inputs"]
+    assert (tensor["datatype"], tensor["parameters"]) == ("BYTES", {"content_type": "base64"})
+    assert tensor["shape"] == [len(tensor["data"])]
+    data = [base64.b64decode(one, validate=True) for one in tensor["data"]]
+    outputs = bundle.signatures["serving_default"](**{tensor["name"]: tf.constant(data, tf.string)})
+    columns = {name: value.numpy() for name, value in outputs.items()}
+    plain = {n: [v.decode() if isinstance(v, bytes) else v.item() for v in c] for n, c in columns.items()}
+    return json.dumps({"outputs": [{"name": n, "shape": [len(data)], "data": values} for n, values in plain.items()]})
+
+
 def test_both_protocols_give_the_bundles_answers_with_a_bad_image_among_them(bundle, kit):
     images = [kit.jpeg(0), b"no image", kit.jpeg(1, 450, 600)]
     expected = bundle.ask(images)
     for rows in (
         v1_rows(tensorflow_serving(bundle, v1_request(images))),
         v2_rows(open_inference(bundle, *v2_request(images))),
+        v2_rows(open_inference_json(bundle, v2_json_request(images))),
     ):
         assert [row["status"] for row in rows] == ["ok", "not_an_image", "ok"]
         assert [row["decision"] for row in rows] == expected.decision.tolist()

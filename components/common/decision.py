@@ -160,12 +160,12 @@ def load_policy(path: Path) -> DecisionPolicy:
     try:
         values = {key: record[key] for key in record if key not in ("schema", "policy_id")}
         policy = DecisionPolicy(**{**values, "calibrator": Calibrator(**values["calibrator"])})
-        received = record["policy_id"]
-    except (KeyError, TypeError) as error:
+        received, expected = record["policy_id"], policy.policy_id
+    except (KeyError, TypeError, ValueError) as error:  # ValueError: a number that is not finite
         raise ArtifactError(f"{path}: not a complete decision policy ({error})") from None
-    if received != policy.policy_id:
+    if received != expected:
         raise ArtifactError(
-            f"{path}: policy_id is {received}, its content gives {policy.policy_id}; the file was edited after "
+            f"{path}: policy_id is {received}, its content gives {expected}; the file was edited after "
             "calibration: make it again with `python -m components.calibrate`"
         )
     return policy

@@ -53,11 +53,14 @@ def tails(units: int | None) -> tuple[float, float]:
 
 
 def percentile(value: float, resampled: Floats, units: int | None = None) -> Interval:
-    """Percentile interval, read at `tails(units)`; resamples without a value (a class absent) are left out, if few."""
+    """Percentile interval, read at `tails(units)`; resamples without a value (a class absent) are left out, if few.
+
+    One group resampled is always itself: an estimate that hangs on a single one has no interval.
+    """
     finite = resampled[np.isfinite(resampled)]
     if not math.isfinite(value):
         return Interval(None, None, None)
-    if len(finite) < 0.9 * len(resampled) or not len(finite):
+    if len(finite) < 0.9 * len(resampled) or not len(finite) or (units is not None and units < 2):
         return Interval(float(value), None, None)
     low, high = np.quantile(finite, tails(units))
     return Interval(float(value), float(low), float(high))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,33 @@ def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]
 
 
 def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Reads the columns beyond those of `Scores`; call `load_scores` first, which checks the file."""
-    with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files if name not in _COLUMNS}
+    """Reads the columns beyond those of `Scores`, each as long as they are.
+
+    Raises:
+        ArtifactError: missing or damaged file, pickled objects, or a column of another length.
+    """
+    columns = _read(path)
+    rows = len(columns["image_id"]) if "image_id" in columns else None
+    extra = {name: column for name, column in columns.items() if name not in _COLUMNS}
+    for name, column in extra.items():
+        if column.shape != (rows,):
+            raise ArtifactError(f"{path}: scores: column {name} has shape {column.shape}, expected ({rows},)")
+    return extra
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All columns of an .npz, in its order."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # numpy would take a text for a pickle and say how to load it unsafely
+            damaged = archive.testzip()
+        if damaged:
+            raise ArtifactError(f"{path}: not readable as scores ({damaged} is damaged); make them again")
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path}: not readable as scores ({error})") from None
 
 
 def load_scores(path: Path) -> Scores:
@@ -109,16 +134,10 @@ def load_scores(path: Path) -> Scores:
     Raises:
         ArtifactError: missing file or column, pickled objects, or values that are no scores.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            missing = [name for name in _COLUMNS if name not in data]
-            if missing:
-                raise ArtifactError(f"{path}: columns {missing} are missing; expected {list(_COLUMNS)}")
-            columns = {name: data[name] for name in _COLUMNS}
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from None
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{path}: not readable as scores ({error})") from None
+    columns = _read(path)
+    missing = [name for name in _COLUMNS if name not in columns]
+    if missing:
+        raise ArtifactError(f"{path}: columns {missing} are missing; expected {list(_COLUMNS)}")
     text = {name: columns[name].astype(np.str_) for name in _TEXT}
     try:
         number = {name: columns[name].astype(np.float64) for name in ("label", "logit", "probability")}

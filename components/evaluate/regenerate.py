@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from components.common.artifacts import read_json, sha256_file, write_atomic, write_json
 from components.common.decision import load_policy
 from components.common.errors import ArtifactError, DataError
@@ -15,6 +18,7 @@ from components.evaluate import context as about
 from components.evaluate.analysis import Inputs, Settings, analyse
 from components.evaluate.gate import Verdict, check, gate_record
 from components.evaluate.report import report_html
+from components.evaluate.shortcuts import PREFIX
 from components.evaluate.summary import summary_markdown
 
 _PROBABILITY_TOLERANCE = 1e-5
@@ -59,7 +63,9 @@ def render(
             f"{probs}: its probabilities differ from policy {rule.policy_id}'s by up to {apart:.2g}; these scores "
             "belong to another policy"
         )
-    inputs = Inputs(test, load_extra(probs), rule, val, champion)
+    columns = load_extra(probs)
+    _check_numbers(probs, columns)
+    inputs = Inputs(test, columns, rule, val, champion)
     metrics = analyse(inputs, settings)
     metrics["test_probs_sha256"] = sha256_file(probs)
     metrics["val_probs_sha256"] = rule.val_probs_sha256
@@ -69,6 +75,22 @@ def render(
     write_atomic(folder / "summary.md", summary_markdown(metrics, verdicts))
     write_atomic(folder / "report.html", report_html(inputs, settings, metrics, verdicts, context))
     return metrics, verdicts
+
+
+def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
+    """Refuses ages that are no numbers and shortcut controls that are not finite.
+
+    Raises:
+        ArtifactError: names the column.
+    """
+    for name in (n for n in columns if n == "age" or n.startswith(PREFIX)):
+        try:
+            values = columns[name].astype(np.float64)
+        except ValueError:
+            raise ArtifactError(f"{probs}: column {name} holds text, expected numbers; evaluate again") from None
+        if name != "age" and not np.isfinite(values).all():  # an unknown age is NaN
+            raise ArtifactError(f"{probs}: column {name} holds values that are not finite; evaluate again")
+        columns[name] = values
 
 
 def load_context(path: Path | None, probs: Path) -> dict[str, Any]:

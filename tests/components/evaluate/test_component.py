@@ -34,7 +34,7 @@ def test_no_value_that_reaches_kfp_is_numpy_or_non_finite(outputs):
         assert len(text) < 40_000
     assert all(type(v) is float and math.isfinite(v) for v in outputs["metrics"].metadata.values())
     curve = outputs["roc"].metadata["confidenceMetrics"]
-    assert len(curve) <= 201
+    assert len(curve) <= 200
     assert all(math.isfinite(point["confidenceThreshold"]) for point in curve)
 
 

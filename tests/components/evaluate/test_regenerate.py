@@ -102,6 +102,63 @@ def test_one_class_only_is_refused_with_the_count(saved, tmp_path, capsys):
     assert f"the test set holds 0 malignant and {keep.sum()} benign images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("column", "change", "said"),
+    [
+        ("sex", lambda c: c[:-3], r"column sex has shape \(\d+,\), expected"),
+        ("sex", lambda c: c.astype(object), "not readable as scores"),
+        ("age", lambda c: np.full(len(c), "old"), "column age holds text, expected numbers"),
+        ("control_source", lambda c: c * np.nan, "column control_source holds values that are not finite"),
+        ("label", lambda c: c[:-1], r"column label has shape"),
+        ("logit", lambda c: np.column_stack([c, c]), r"column logit has shape"),
+    ],
+)
+def test_columns_that_do_not_fit_are_one_clear_line(saved, tmp_path, capsys, column, change, said):
+    with np.load(saved / "test_probs.npz") as data:
+        columns = {name: data[name] for name in data.files}
+    np.savez(saved / "test_probs.npz", **columns | {column: change(columns[column])})
+    assert report(saved, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert re.search(said, error)
+    assert error.count("\n") <= 3
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "array"])
+def test_damaged_scores_are_one_clear_line(saved, tmp_path, capsys, damage):
+    path = saved / "test_probs.npz"
+    data = path.read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 0xFF
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    array = (tmp_path / "array.npy").read_bytes()
+    broken = {"empty": b"", "cut": data[: len(data) // 2], "flipped": bytes(flipped), "text": b"hello", "array": array}
+    path.write_bytes(broken[damage])
+    assert report(saved, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "not readable as scores" in error
+    assert "Traceback" not in error
+    assert "pickle" not in error  # no advice to load it unsafely
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_lesion_for_all_images_has_no_interval_that_a_gate_could_pass(saved, tmp_path, read):
+    with np.load(saved / "test_probs.npz") as data:
+        columns = {name: data[name] for name in data.files}
+    columns["group_id"] = np.full(len(columns["label"]), "one")
+    np.savez(saved / "test_probs.npz", **columns)
+    assert report(saved, tmp_path / "out", "--resamples", 200, "--gate", "auc.lower >= 0.1", "auc >= 0.1") == 0
+    verdicts = read(tmp_path / "out" / "gate.json")["conditions"]
+    assert [(v["passed"], v["received"] is None) for v in verdicts] == [(False, True), (True, False)]
+
+
+def test_a_policy_whose_threshold_is_no_number_is_refused(saved, tmp_path, capsys):
+    path = saved / "decision_policy.json"
+    path.write_text(re.sub(r'"threshold_logit": [-\d.]+', '"threshold_logit": NaN', path.read_text()))
+    assert report(saved, tmp_path / "out") == 1
+    assert "not a complete decision policy" in capsys.readouterr().err
+
+
 def test_missing_and_unreadable_files_are_named(saved, tmp_path, capsys):
     (saved / "decision_policy.json").unlink()
     assert report(saved, tmp_path / "out") == 1

@@ -8,6 +8,7 @@ neither trained on them nor been stopped by them.
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -194,7 +195,17 @@ def _member_record(member: _Member) -> dict[str, Any]:
         "architecture": member.facts["architecture"],
         **{name: member.training.get(name) for name in ("folds", "fold", "seed")},
         **{name: figures[name]["after"] for name in METRICS if figures},
+        "commit": (member.environment.get("git") or {}).get("commit"),
+        "seconds": _seconds(member.path / "history.csv"),
     }
+
+
+def _seconds(history: Path) -> float | None:
+    """Seconds of all epochs; None without a history."""
+    if not history.is_file():
+        return None
+    with history.open(newline="", encoding="utf-8") as handle:
+        return sum(float(row["seconds"]) for row in csv.DictReader(handle))
 
 
 def _log(record: Mapping[str, Any]) -> None:

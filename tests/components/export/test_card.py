@@ -74,13 +74,13 @@ GAIN = {"before": 0.7, "after": 0.75, "gain": {"value": 0.05, "lower": -0.01, "u
 
 def test_an_ensemble_shows_its_members_and_its_gain(exported):
     facts = json.loads((exported.path / "card.json").read_text())
-    members = [
-        {"model_sha256": f"{k}" * 64, "folds": 5, "fold": k, "roc_auc": 0.8, "average_precision": 0.7} for k in range(2)
-    ]
+    scored = {"folds": 5, "roc_auc": 0.8, "average_precision": 0.7, "seconds": 4.5, "commit": "abcdef0123456789"}
+    members = [{"model_sha256": f"{k}" * 64, "fold": k, **scored} for k in range(2)]
     ensemble = {"members": members, "images": 24, "over_members": {"roc_auc": GAIN}}
     card = render(facts | {"ensemble": ensemble}, None)
-    assert "| `111111111111` | fold 1 of 5 | 0.8 | 0.7 |" in card
+    assert "| `111111111111` | fold 1 of 5 | 0.8 | 0.7 | abcdef012345 |" in card
     assert "| mean of the members | ROC-AUC | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
+    assert "training took 9 seconds for all members together" in card
     assert "single model |" not in card
     against = ensemble | {"single": {"folds": 0}, "over_single": {"roc_auc": GAIN}}
     assert "the comparison favours the single model" in render(facts | {"ensemble": against}, None)

@@ -70,6 +70,7 @@ def test_the_artifact_says_what_it_was_made_of_and_what_it_gains(members, made):
     assert [one["digest"] for one in record["members"]] == digests
     assert set(digests) < set(artifact.made_from.values())
     assert [one["fold"] for one in record["members"]] == [0, 1]
+    assert all(one["seconds"] > 0 for one in record["members"])
     for side in ("over_members", "over_single"):
         for found in record[side].values():
             assert found["gain"]["lower"] <= found["gain"]["value"] <= found["gain"]["upper"]

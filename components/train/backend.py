@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from components.common.errors import ConfigError
+from components.common.session import native_stderr_hidden
 
 BACKENDS = ("tensorflow", "jax")
 _JAX_DETERMINISM = "--xla_gpu_deterministic_ops=true"
@@ -29,7 +30,8 @@ def prepare_backend(*, deterministic: bool) -> str:
         os.environ["XLA_FLAGS"] = f"{flags} {_JAX_DETERMINISM}".strip()
     _check(os.environ.get("KERAS_BACKEND") or BACKENDS[0])
     try:
-        import keras
+        with native_stderr_hidden():
+            import keras
     except ModuleNotFoundError as error:
         if error.name not in BACKENDS:
             raise

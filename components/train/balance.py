@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.class_weight import SCHEMA, ClassWeight
+from components.common.errors import ConfigError
 
 
 def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
@@ -28,6 +29,28 @@ def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float
         return np.ones(2, np.float32)
     raw = np.array([1.0, weight.weights["1"]])
     return np.asarray(raw / raw[label].mean(), np.float32)
+
+
+def image_weights(
+    mode: str, by_class: npt.NDArray[np.float32], label: npt.NDArray[np.int32], own: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.float32]:
+    """Loss weight of each image of a batch, (b,) float32; by one way or the other, never by both.
+
+    Args:
+        mode: class_weight, sample_weight or none.
+        by_class: (2,) loss weight by label.
+        label: (b,) of the batch.
+        own: (b,) weights that the batch brings; only in mode sample_weight.
+
+    Raises:
+        ConfigError: own weights in another mode, or none in this one.
+    """
+    if (own is not None) != (mode == "sample_weight"):
+        raise ConfigError(
+            f"class_balance: received {mode} with batches that bring {'their own' if own is not None else 'no'} "
+            "weights; allowed: weights in the batch with sample_weight, and only with it"
+        )
+    return by_class[label] if own is None else own
 
 
 def balance_record(mode: str, label: npt.NDArray[np.int8]) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from components.common.session import native_stderr_hidden
 from components.train.limits import usable_cores
 
 log = logging.getLogger(__name__)
+
+_DRIVER = Path("/dev/nvidiactl")
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,12 @@ def find_device(backend: str = "tensorflow") -> Device:
         return _jax_device(cores)
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
+    # where there is no driver, TensorFlow reports its absence as an error; where there is one, its words are needed
+    with nullcontext() if _DRIVER.exists() else native_stderr_hidden():
+        gpus = tf.config.list_physical_devices("GPU")
+        cpus = len(tf.config.list_logical_devices("CPU"))
     if not gpus:
-        return Device("cpu", "cpu", len(tf.config.list_logical_devices("CPU")), (0, 0), 0, cores)
+        return Device("cpu", "cpu", cpus, (0, 0), 0, cores)
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = details.get("compute_capability", (0, 0))
     return Device(
@@ -89,6 +97,21 @@ def log_device(device: Device, policy: str) -> None:
         )  # fmt: skip
     else:
         log.info("device: CPU, %d cores, no GPU seen, policy %s", device.cores, policy)
+
+
+def device_peak_bytes() -> int:
+    """Most memory this process has taken on its first GPU so far; 0 without one."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return int((jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return 0
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
 
 
 def _gpu_memory() -> int:

@@ -15,24 +15,26 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from components.train.balance import image_weights
+from components.train.config import TrainConfig
 from components.train.feed import Batch
 
 
 def make_jax_step(
+    config: TrainConfig,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     loss_of: Callable[[Any, Any], Any],
     by_class: npt.NDArray[np.float32],
-    target: str,
 ) -> Callable[[Batch], Any]:
     """One step of training: a batch in, its mean weighted loss (a scalar array) out.
 
     Args:
+        config: target, class balance.
         model: RGB 0..255 to target logits.
         optimizer: with its variables built.
         loss_of: loss of each image, from logits and targets.
         by_class: (2,) loss weight by label, for batches that bring no weights of their own.
-        target: binary or diagnosis.
     """
     trained, rest, kept = model.trainable_variables, model.non_trainable_variables, optimizer.variables
 
@@ -52,8 +54,8 @@ def make_jax_step(
     compiled = jax.jit(advance, donate_argnums=(0, 1, 2))
 
     def run(batch: Batch) -> Any:
-        weight = by_class[batch.label] if batch.weight is None else batch.weight
-        truth = batch.label if target == "binary" else batch.dx
+        weight = image_weights(config.class_balance, by_class, batch.label, batch.weight)
+        truth = batch.label if config.target == "binary" else batch.dx
         loss, *new = compiled(_values(trained), _values(rest), _values(kept), batch.images, truth, weight)
         for variables, values in zip((trained, rest, kept), new, strict=True):
             for variable, value in zip(variables, values, strict=True):

@@ -19,7 +19,8 @@ from components.common.events import Progress, progress
 from components.train.average import WeightAverage
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
-from components.train.epoch_report import history_row, log_epoch
+from components.train.device import device_peak_bytes
+from components.train.epoch_report import Cost, history_row, log_epoch
 from components.train.feed import TrainFeed, plain_batches
 from components.train.interruption import DivergenceError, StopAskedError, StoppedError, StopRequest
 from components.train.limits import peak_bytes
@@ -86,7 +87,7 @@ class Loop:
             for row in self.state.history:
                 self.watch(row)
         elif self.config.head_epochs:
-            self._judge(self.score(), loss=math.nan, seconds=0.0, lr=0.0)
+            self._judge(self.score(), math.nan, 0.0, Cost())
         good, stop.saves = self.snapshot(), True
         if start is None:  # a place that cannot be written to is known now, not after the first epoch
             self.store.save(good.state, good.arrays)
@@ -145,14 +146,16 @@ class Loop:
         rate = learning_rate(self.config, state, self.feed.steps - 1, self.feed.steps)
         with progress(f"epoch {state.epoch + 1} of {self.config.epochs}", self.feed.steps) as bar:
             self._steps(bar, stop)
-        seconds = time.perf_counter() - started
+        trained = time.perf_counter()
         try:
             logits = self.score(stop)
         except StopAskedError:  # the steps are done: a resumed run begins with validation
             self._leave()
+        images, scored = (self.feed.steps - first) * self.feed.batch_size, time.perf_counter() - trained
+        cost = Cost(images, trained - started, self.feed.waited, scored, peak_bytes(), device_peak_bytes())
         loss = state.loss_sum / self.feed.steps
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
-        self._judge(logits, loss, seconds, rate, images=(self.feed.steps - first) * self.feed.batch_size)
+        self._judge(logits, loss, rate, cost)
 
     def _steps(self, bar: Progress, stop: StopRequest) -> None:
         state, pending = self.state, deque[Any]()
@@ -202,20 +205,23 @@ class Loop:
             )
         )
 
-    def _judge(self, logits: npt.NDArray[np.float64], loss: float, seconds: float, lr: float, images: int = 0) -> None:
-        state = self.state
+    def _judge(self, logits: npt.NDArray[np.float64], loss: float, lr: float, cost: Cost) -> None:
+        state, factor = self.state, self.state.rate_factor
         metrics = validation_metrics(self.val.rows.label, logits)
         if state.judge(metrics.average_precision, self.config):
             with self.average.applied():
                 self._best = [v.numpy() for v in self.network.classifier.variables]
-        row = history_row(state.epoch, lr, loss, metrics, images, seconds, self.feed.waited, peak_bytes())
+        row = history_row(state.epoch, lr, loss, metrics, cost)
         if not math.isnan(loss):  # the head's warm-up is judged, but it is no epoch
             state.history.append(row)
             self.watch(row)
-            log_epoch(row, self.config.epochs, state.best, state.best_epoch)
+            log_epoch(row, self.config, state)
         else:
             log.info("after head warm-up: average precision %.4f, ROC-AUC %.4f",
                      metrics.average_precision, metrics.roc_auc)  # fmt: skip
+        if state.rate_factor != factor:
+            peak = self.config.learning_rate * state.rate_factor
+            log.info("plateau: the learning rate is lowered to %.3g", peak)
 
     def _recover(self, good: Checkpoint, error: DivergenceError) -> None:
         if self.state.recoveries:

@@ -133,8 +133,12 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
     if count == 0:
         raise DataError(f"{records}: split {split!r} holds no image; split the data again")
     needed = count * size[0] * size[1] * 3
-    memory = cache == "memory" or (cache == "auto" and needed <= _CACHE_SHARE * available_bytes())
-    log.info("%s: %d images, %.2f GB decoded, %s", split, count, needed / 1e9, "in memory" if memory else "streamed")
+    free = available_bytes()
+    memory = cache == "memory" or (cache == "auto" and needed <= _CACHE_SHARE * free)
+    log.info(
+        "%s: %d images, %.0f MB decoded, %s (%.0f MB are free)",
+        split, count, needed / 2**20, "in memory" if memory else "streamed", free / 2**20,
+    )  # fmt: skip
     pixels = np.empty((count, *size, 3), np.uint8) if memory else None
     rows: list[Record] = []
     places: list[Location] = []

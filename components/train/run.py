@@ -162,6 +162,10 @@ def _loop(
     )
     per_image = weights if config.class_balance == "sample_weight" else None
     feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_threads)
+    log.info(
+        "%s: %s parameters, %d images a step, %d steps an epoch, loss weights %.3f benign, %.3f malignant",
+        config.architecture, f"{network.scorer.count_params():,}", feed.batch_size, feed.steps, *weights,
+    )  # fmt: skip
     optimizer = make_optimizer(config, network, policy)
     # XLA pays on a GPU; on a CPU it is many times slower, it has no deterministic mode, and does not add up replicas
     xla = device.kind == "gpu" and not config.deterministic and strategy is None

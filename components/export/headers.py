@@ -14,12 +14,18 @@ from components.export import layout
 
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION, _SHORT = 0x0112, 3
-_SCAN, _END, _APP1, _DHT = 0xDA, 0xD9, 0xE1, 0xC4
+_APP1, _DHT = 0xFFE1, 0xFFC4
+_BASELINE = (0xFFC0, 0xFFC1)
 _MAX_SCANS = 100
 # Frames coded losslessly, hierarchically or arithmetically.
 _OTHER_CODINGS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 # RE2's \C is one byte, whatever the encoding; 256 zeros are half a zeroed disk sector.
 _HOLE = r"\C*\x00{256}\C*"
+# Bytes to skip by the low byte of a marker: TEM and restart markers stand alone, 0xFF fills; the walk ends
+# at a scan or the end of the image; all others, -1, are followed by their length.
+_SKIP = [{0x01: 2, 0xFF: 1, 0xDA: 0, 0xD9: 0, **dict.fromkeys(range(0xD0, 0xD8), 2)}.get(low, -1) for low in range(256)]
+# What a walk notes, by the low byte of a marker: 1 EXIF or XMP, 2 a coding that is refused.
+_NOTED = [1 if low == 0xE1 else 2 * (low in _OTHER_CODINGS) for low in range(256)]
 
 
 def jpeg_facts(data: Any) -> tuple[Any, Any]:
@@ -30,38 +36,73 @@ def jpeg_facts(data: Any) -> tuple[Any, Any]:
     """
     size = tf.strings.length(data)
 
-    def walking(at: Any, done: Any, *_: Any) -> Any:
-        return tf.logical_not(done) & (at + 4 <= size)
+    def step(at: Any, _: Any, seen: Any) -> tuple[Any, Any, Any]:
+        marker, following, state = _segment(data, at, size)
+        return following, state, seen | tf.equal(tf.gather(_NOTED, tf.bitwise.bitwise_and(marker, 0xFF)), [1, 2])
 
-    def step(at: Any, _: Any, turned: Any, baseline: Any, coded: Any, odd: Any, bad: Any) -> tuple[Any, ...]:
-        head = _bytes(data, at, 4)
-        marker, length = head[1], head[2] * 256 + head[3]
-        fill = tf.equal(marker, 0xFF)
-        alone = tf.equal(marker, 1) | ((marker >= 0xD0) & (marker <= 0xD7))
-        last = tf.equal(marker, _SCAN) | tf.equal(marker, _END)
-        plain = tf.logical_not(fill | alone | last)
-        wrong = tf.not_equal(head[0], 0xFF) | (plain & ((length < 2) | (at + 2 + length > size)))
-        body, end = at + 4, at + 2 + length
-        inside = plain & tf.logical_not(wrong)
-        exif = inside & tf.equal(marker, _APP1) & tf.equal(turned, 0) & (length >= 16)
-        exif &= tf.strings.substr(data, tf.minimum(body, size), 6) == _EXIF
-        turned = tf.cond(exif, lambda: tiff_orientation(data, body + 6, end), lambda: turned)
-        tables = inside & tf.equal(marker, _DHT)
-        coded = tf.cond(tables, lambda: coded | _any_first_code(data, body, end), lambda: coded)
-        baseline |= inside & (tf.equal(marker, 0xC0) | tf.equal(marker, 0xC1))
-        odd |= inside & tf.reduce_any(tf.equal(marker, _OTHER_CODINGS))
-        following = tf.where(fill, at + 1, tf.where(alone, at + 2, end))
-        return tf.where(wrong | last, at, following), wrong | last, turned, baseline, coded, odd, bad | wrong
-
-    no = tf.constant(False)
-    start = (tf.constant(2), no, tf.constant(0), no, no, no, no)
-    at, _, turned, baseline, coded, odd, bad = tf.while_loop(walking, step, start)
+    # Nearly every file is done after this walk, so it carries no more than it must: a step costs as much
+    # as its operations are many.
+    at, state, seen = tf.while_loop(_walking(size), step, (tf.constant(2), tf.constant(0), tf.constant([False] * 2)))
+    turned = tf.cond(seen[0], lambda: _orientation(data), lambda: tf.constant(1))
     rest = tf.strings.substr(data, tf.minimum(at, size), tf.maximum(size - at, 0))
     raw = tf.io.decode_raw(rest, tf.uint8)
-    suspect = baseline & coded & _any_zero_block(raw)
-    hole = tf.cond(suspect, lambda: tf.strings.regex_full_match(rest, _HOLE), lambda: no)
-    status = tf.where(odd | (_scans(raw) > _MAX_SCANS), layout.UNSUPPORTED, layout.OK)
-    return tf.maximum(turned, 1), tf.where(bad | hole, layout.CORRUPT, status)
+    hole = tf.cond(_any_zero_block(raw), lambda: _hole(data, rest, raw), lambda: tf.constant(False))
+    status = tf.where(seen[1] | (tf.size(_pairs(raw, 0xFF, 0xDA)) > _MAX_SCANS), layout.UNSUPPORTED, layout.OK)
+    return turned, tf.where(tf.equal(state, _BAD) | hole, layout.CORRUPT, status)
+
+
+_ENDED, _BAD = 1, 2
+
+
+def _walking(size: Any) -> Any:
+    return lambda at, state, *_: tf.equal(state, 0) & (at + 4 <= size)
+
+
+def _segment(data: Any, at: Any, size: Any) -> tuple[Any, Any, Any]:
+    """Marker of the segment at a position, where the next one starts, and 0 while the walk goes on."""
+    head = tf.cast(tf.io.decode_raw(tf.strings.substr(data, at, 4), tf.uint16, little_endian=False), tf.int32)
+    marker, length = head[0], head[1]
+    skip = tf.gather(tf.constant(_SKIP), tf.bitwise.bitwise_and(marker, 0xFF))
+    plain = skip < 0
+    end = at + 2 + length
+    wrong = (marker < 0xFF00) | (plain & ((length < 2) | (end > size)))
+    state = tf.where(wrong, _BAD, tf.where(tf.equal(skip, 0), _ENDED, 0))
+    return marker, tf.where(state > 0, at, tf.where(plain, end, at + skip)), state
+
+
+def _orientation(data: Any) -> Any:
+    """Orientation 1..8 in the first EXIF segment; 1 where there is none."""
+    size = tf.strings.length(data)
+
+    def step(at: Any, _: Any, turned: Any) -> tuple[Any, Any, Any]:
+        marker, following, state = _segment(data, at, size)
+        exif = tf.equal(marker, _APP1) & tf.equal(turned, 0) & (following - at >= 18) & tf.equal(state, 0)
+        exif &= tf.equal(tf.strings.substr(data, at + 4, len(_EXIF)), _EXIF)
+        turned = tf.cond(exif, lambda: tiff_orientation(data, at + 10, following), lambda: turned)
+        return following, state, turned
+
+    _, _, turned = tf.while_loop(_walking(size), step, (tf.constant(2), tf.constant(0), tf.constant(0)))
+    return tf.maximum(turned, 1)
+
+
+def _hole(data: Any, rest: Any, raw: Any) -> Any:
+    """Whether `rest`, the file from its first scan on, holds a run of zeros that its code tables do not explain.
+
+    Zeros behind the last end marker do not count: some cameras pad their files with them.
+    """
+    size = tf.strings.length(data)
+
+    def step(at: Any, _: Any, baseline: Any, coded: Any) -> tuple[Any, Any, Any, Any]:
+        marker, following, state = _segment(data, at, size)
+        tables = tf.equal(marker, _DHT) & tf.equal(state, 0)
+        coded = tf.cond(tables, lambda: coded | _any_first_code(data, at + 4, following), lambda: coded)
+        return following, state, baseline | tf.reduce_any(tf.equal(marker, _BASELINE)), coded
+
+    no = tf.constant(False)
+    _, _, baseline, coded = tf.while_loop(_walking(size), step, (tf.constant(2), tf.constant(0), no, no))
+    ends = tf.cast(_pairs(raw, 0xFF, 0xD9), tf.int32)
+    end = tf.reduce_max(tf.concat([ends, tf.where(tf.reduce_any(ends > 0), 0, tf.size(raw))[None]], 0))
+    return baseline & coded & tf.strings.regex_full_match(tf.strings.substr(rest, 0, end), _HOLE)
 
 
 def png_facts(data: Any) -> tuple[Any, Any]:
@@ -138,8 +179,9 @@ def _any_zero_block(raw: Any) -> Any:
     return tf.reduce_any(tf.equal(tf.reduce_max(blocks, axis=1), 0))
 
 
-def _scans(raw: Any) -> Any:
-    return tf.reduce_sum(tf.cast(tf.equal(raw[:-1], 0xFF) & tf.equal(raw[1:], _SCAN), tf.int32))
+def _pairs(raw: Any, first: int, second: int) -> Any:
+    """Positions of a byte that another follows, int64 [n]."""
+    return tf.where(tf.equal(raw[:-1], first) & tf.equal(raw[1:], second))[:, 0]
 
 
 def _bytes(data: Any, at: Any, count: Any) -> Any:

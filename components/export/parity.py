@@ -107,7 +107,7 @@ def compare(
                 if status not in ("ok", "refer"):
                     raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
             pixels = [resize_reference(imaging.decode_rgb(data), how["record_size"], size) for data in files]
-            keras.append(logits_of(np.stack(pixels)))
+            keras.append(logits_of(np.stack(pixels).astype(np.float32)))
             asked.append(reply)
             bar.advance(len(files))
     return Compared(

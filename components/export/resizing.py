@@ -4,8 +4,9 @@ First an antialiased (area) shrink to the records' short side, then, where that 
 network's input, a bilinear stretch, each rounded to whole grey levels: `common.preparation.network_view`
 without OpenCV. Without the rounding, the logits of a network trained on HAM10000 moved by 0.05 on average.
 
-Both sides compute in float64 and round once, to float32. In float32 they differed by 5e-5 grey levels,
-which a network that is sure of itself turned into 3e-5 in probability.
+Weights are whole numbers: the shares of `before` pixels in `after` pixels are multiples of 1/after. Sums
+of bytes with such weights are whole numbers too, and floats hold them exactly as long as they stay below
+2**24 or 2**53. So the order of summation does not matter, and graph and reference agree to the last bit.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import numpy.typing as npt
 
 from components.common import imaging
 
-Pixels = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
-# Halves round up. Averages of bytes often end in exactly one half, where the last bit of a sum would
-# decide; a millionth more takes that decision away from the order of summation.
-_HALF = 0.5 + 1e-6
+_BLOCK = 8  # outputs that are weighed together: their sources are neighbours
+_DIVISORS = 64  # common factors of two lengths are looked for up to here
 _LARGE = 12_000_000  # values: 4 megapixels in colour
+_EXACT = 2**24  # whole numbers that float32 holds
 
 
-def resize_reference(rgb: npt.NDArray[np.uint8], short_side: int, size: tuple[int, int]) -> Pixels:
+def resize_reference(rgb: Pixels, short_side: int, size: tuple[int, int]) -> Pixels:
     """The Python path: area averages and bilinear interpolation as dense matrices.
 
     Args:
@@ -35,119 +36,139 @@ def resize_reference(rgb: npt.NDArray[np.uint8], short_side: int, size: tuple[in
         size: the network's (height, width).
 
     Returns:
-        float32 [height, width, 3], whole numbers 0..255.
+        uint8 [height, width, 3].
     """
     shrunk = imaging.shrunk_size(rgb.shape[0], rgb.shape[1], short_side)
-    image = rgb.astype(np.float64)
     if shrunk != rgb.shape[:2]:
-        image = _rounded(_apply(image, *(_area_matrix(*sides) for sides in zip(rgb.shape, shrunk, strict=False))))
+        rgb = _apply(rgb, *(_area_matrix(*sides) for sides in zip(rgb.shape, shrunk, strict=False)))
     if shrunk != size:
-        image = _rounded(_apply(image, *(_linear_matrix(*sides) for sides in zip(shrunk, size, strict=True))))
-    return image.astype(np.float32)
+        rgb = _apply(rgb, *(_linear_matrix(*sides) for sides in zip(shrunk, size, strict=True)))
+    return rgb
 
 
-def _rounded(image: Floats) -> Floats:
-    return np.floor(image + _HALF)
-
-
-def _apply(image: Floats, rows: Floats, columns: Floats) -> Floats:
-    return np.asarray(np.einsum("ai,ijc,bj->abc", rows, image, columns, optimize=True))
+def _apply(image: Pixels, rows: Floats, columns: Floats) -> Pixels:
+    total = np.einsum("ai,ijc,bj->abc", rows, image.astype(np.float64), columns, optimize=True)
+    whole = rows[0].sum() * columns[0].sum()
+    return np.asarray(np.floor((2 * total + whole) / (2 * whole)), np.uint8)
 
 
 def _area_matrix(before: int, after: int) -> Floats:
-    """Share of each source pixel in each output: [after, before], rows sum to 1."""
-    scale = before / after
+    """Share of each source pixel in each output, in units of 1/after: [after, before], rows sum to `before`."""
     out, source = np.arange(after)[:, None], np.arange(before)[None]
-    overlap = np.minimum((out + 1) * scale, source + 1) - np.maximum(out * scale, source)
-    return np.asarray(np.clip(overlap, 0, None) / scale)
+    overlap = np.minimum((out + 1) * before, (source + 1) * after) - np.maximum(out * before, source * after)
+    return np.asarray(np.clip(overlap, 0, None), np.float64)
 
 
 def _linear_matrix(before: int, after: int) -> Floats:
-    """Bilinear weights between pixel centres, edges repeated: [after, before], rows sum to 1."""
-    centre = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
-    return np.asarray(np.clip(1 - np.abs(centre[:, None] - np.arange(before)[None]), 0, None))
+    """Bilinear weights between pixel centres, edges repeated: [after, before], rows sum to 2 after."""
+    centre = np.clip((2 * np.arange(after) + 1) * before - after, 0, 2 * after * (before - 1))
+    weight = 2 * after - np.abs(centre[:, None] - 2 * after * np.arange(before)[None])
+    return np.asarray(np.clip(weight, 0, None), np.float64)
 
 
 def resize(rgb: Any, short_side: int, size: tuple[int, int]) -> Any:
-    """`resize_reference` as graph operations: uint8 [h, w, 3], any h and w, to float32 [*size, 3]."""
+    """`resize_reference` as graph operations: uint8 [n, h, w, 3], any n, h and w, to uint8 [n, *size, 3]."""
     import tensorflow as tf
 
-    shape = tf.shape(rgb)
-    height, width = shape[0], shape[1]
-    short = tf.minimum(height, width)
-
-    def shrink() -> Any:
-        # int64: twice a long side times a record size passes 2**31 for wide panoramas
-        sides = tf.cast(shape[:2], tf.int64)
-        target = (2 * sides * short_side + tf.cast(short, tf.int64)) // (2 * tf.cast(short, tf.int64))
-        return area(rgb, tf.cast(target[0], tf.int32), tf.cast(target[1], tf.int32))
-
-    def rounded(image: Any) -> Any:
-        return tf.floor(image + _HALF)
-
-    shrunk = tf.cond(short > short_side, lambda: rounded(shrink()), lambda: tf.cast(rgb, tf.float64))
-    right = tf.reduce_all(tf.equal(tf.shape(shrunk)[:2], size))
-    target = tf.constant(size[0]), tf.constant(size[1])
-    resized = tf.cond(right, lambda: shrunk, lambda: rounded(_separable(shrunk, *target, _linear_taps)))
-    return tf.ensure_shape(tf.cast(resized, tf.float32), [*size, 3])
+    shape = tf.shape(rgb, out_type=tf.int64)
+    sides = shape[1:3]
+    short = tf.reduce_min(sides)
+    target = tf.where(short > short_side, (2 * sides * short_side + short) // (2 * tf.maximum(short, 1)), sides)
+    shrunk = tf.cond(short > short_side, lambda: _separable(rgb, target, _area_weights), lambda: rgb)
+    right = tf.reduce_all(tf.equal(target, size))
+    wanted = tf.constant(size, tf.int64)
+    resized = tf.cond(right, lambda: shrunk, lambda: _separable(shrunk, wanted, _linear_weights))
+    return tf.ensure_shape(resized, [None, *size, 3])
 
 
-def area(rgb: Any, height: Any, width: Any) -> Any:
-    """Area-averaging shrink of uint8 [h, w, 3] to float64 [height, width, 3].
+def _separable(image: Any, size: Any, weights: Callable[[Any, Any], tuple[Any, Any, Any]]) -> Any:
+    """Weighs rows, then columns, and rounds, halves up: uint8 [n, h, w, 3] to uint8 [n, *size, 3].
 
-    TensorFlow's own ResizeArea and ResizeBilinear keep their scales in float32 and drift by up to 0.006
-    grey levels, too much for a parity of 1e-5 in probability.
+    `weights` gives source positions and weights of every block of outputs, and what weights sum to.
     """
-    return _separable(rgb, height, width, _area_taps)
-
-
-def _separable(image: Any, height: Any, width: Any, taps: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
-    """Weighs rows, then columns; `taps` gives source positions and weights of every output position."""
     import tensorflow as tf
 
-    shape = tf.shape(image)
-    rows = _weigh(tf.reshape(image, [shape[0], shape[1] * 3]), *taps(shape[0], height))
-    # columns are weighed as rows of the transposed image: whole lines are contiguous, pixels are not
-    turned = tf.reshape(tf.transpose(tf.reshape(rows, [height, shape[1], 3]), [1, 0, 2]), [shape[1], height * 3])
-    columns = _weigh(turned, *taps(shape[1], width))
-    return tf.transpose(tf.reshape(columns, [width, height, 3]), [1, 0, 2])
+    before = tf.shape(image, out_type=tf.int64)
+    number, width = before[0], before[2]
+    row_index, row_weight, row_sum = weights(before[1], size[0])
+    column_index, column_weight, column_sum = weights(width, size[1])
+    whole = row_sum * column_sum
+
+    def weigh(first: Any, second: Any, product: Callable[[Any, Any, Any], Any]) -> Any:
+        lines = product(tf.reshape(image, [number, before[1], width * 3]), row_index, tf.cast(row_weight, first))
+        rows = tf.cast(tf.reshape(lines[:, : size[0]], [number, size[0], width, 3]), second)
+        # columns are weighed as rows of the turned image: whole lines are contiguous, pixels are not
+        turned = tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [number, width, size[0] * 3])
+        lines = product(turned, column_index, tf.cast(column_weight, second))
+        total = tf.floor((2 * lines[:, : size[1]] + tf.cast(whole, second)) / tf.cast(2 * whole, second))
+        grey = tf.reshape(tf.cast(total, tf.uint8), [number, size[1], size[0], 3])
+        return tf.transpose(grey, [0, 2, 1, 3])
+
+    large = (tf.size(image, out_type=tf.int64) > _LARGE) | (511 * row_sum >= _EXACT)
+    plan = tf.where(large, 2, tf.where(511 * whole < _EXACT, 0, 1))
+    return tf.switch_case(
+        plan,
+        [
+            lambda: weigh(tf.float32, tf.float32, _at_once),
+            lambda: weigh(tf.float32, tf.float64, _at_once),
+            lambda: weigh(tf.float64, tf.float64, _by_blocks),
+        ],
+    )
 
 
-def _weigh(lines: Any, index: Any, weight: Any) -> Any:
-    """Weighted sums of lines: [n, c], positions and weights [m, k], to float64 [m, c]."""
+def _at_once(lines: Any, index: Any, weight: Any) -> Any:
+    """Weighted sums of lines: [n, h, c], positions [b, t], weights [b, m, t], to [n, b * m, c]."""
     import tensorflow as tf
 
-    def at_once() -> Any:
-        return tf.matmul(weight[:, None, :], tf.cast(tf.gather(lines, index), tf.float64))[:, 0]
-
-    def one_by_one() -> Any:  # a tenth of the speed, and no copy of a large image in float64
-        def line(one: tuple[Any, Any]) -> Any:
-            return tf.matmul(one[1][None], tf.cast(tf.gather(lines, one[0]), tf.float64))[0]
-
-        return tf.map_fn(line, (index, weight), fn_output_signature=tf.TensorSpec([None], tf.float64))
-
-    return tf.cond(tf.size(lines, out_type=tf.int64) > _LARGE, one_by_one, at_once)
+    sums = tf.matmul(weight[None], tf.cast(tf.gather(lines, index, axis=1), weight.dtype))
+    return tf.reshape(sums, tf.stack([tf.shape(lines)[0], -1, tf.shape(lines)[2]]))
 
 
-def _area_taps(before: Any, after: Any) -> tuple[Any, Any]:
-    """For each of `after` outputs: source positions [after, k] and the share each has, summing to 1."""
+def _by_blocks(lines: Any, index: Any, weight: Any) -> Any:
+    """The same without a copy of a large image in float64."""
     import tensorflow as tf
 
-    scale = tf.cast(before, tf.float64) / tf.cast(after, tf.float64)
-    left = tf.cast(tf.range(after), tf.float64)[:, None] * scale
-    index = tf.cast(tf.floor(left), tf.int32) + tf.range(tf.cast(tf.math.ceil(scale), tf.int32) + 1)[None]
-    start = tf.cast(index, tf.float64)
-    overlap = tf.minimum(left + scale, start + 1.0) - tf.maximum(left, start)
-    return tf.minimum(index, before - 1), tf.maximum(overlap, 0.0) / scale
+    def block(one: tuple[Any, Any]) -> Any:
+        return tf.matmul(one[1][None], tf.cast(tf.gather(lines, one[0], axis=1), weight.dtype))
+
+    kind = tf.TensorSpec([None, _BLOCK, None], weight.dtype)
+    sums = tf.map_fn(block, (index, weight), fn_output_signature=kind)
+    sums = tf.transpose(sums, [1, 0, 2, 3])
+    return tf.reshape(sums, tf.stack([tf.shape(lines)[0], -1, tf.shape(lines)[2]]))
 
 
-def _linear_taps(before: Any, after: Any) -> tuple[Any, Any]:
-    """The same for bilinear interpolation between pixel centres (half-pixel convention), k = 2."""
+def _area_weights(before: Any, after: Any) -> tuple[Any, Any, Any]:
+    """For each block of outputs: source positions [b, t], weights [b, _BLOCK, t], and their sum; all int64."""
     import tensorflow as tf
 
-    scale = tf.cast(before, tf.float64) / tf.cast(after, tf.float64)
-    centre = (tf.cast(tf.range(after), tf.float64) + 0.5) * scale - 0.5
-    left = tf.floor(centre)
-    share = centre - left
-    index = tf.cast(left, tf.int32)[:, None] + tf.range(2)[None]
-    return tf.clip_by_value(index, 0, before - 1), tf.stack([1.0 - share, share], axis=1)
+    p, q = _reduced(before, after)
+    out = _outputs(after)[:, :, None]
+    source = out[:, :1] * p // q + tf.range((_BLOCK * p + q - 1) // q + 1)
+    overlap = tf.minimum((out + 1) * p, (source + 1) * q) - tf.maximum(out * p, source * q)
+    return tf.minimum(source[:, 0], before - 1), tf.maximum(overlap, 0), p
+
+
+def _linear_weights(before: Any, after: Any) -> tuple[Any, Any, Any]:
+    """The same for bilinear interpolation between pixel centres (half-pixel convention)."""
+    import tensorflow as tf
+
+    p, q = _reduced(before, after)
+    centre = tf.clip_by_value((2 * _outputs(after)[:, :, None] + 1) * p - q, 0, 2 * q * (before - 1))
+    source = centre[:, :1] // (2 * q) + tf.range((_BLOCK * p + q - 1) // q + 2)
+    weight = tf.maximum(2 * q - tf.abs(centre - 2 * q * source), 0)
+    return tf.minimum(source[:, 0], before - 1), tf.where(source < before, weight, 0), 2 * q
+
+
+def _outputs(after: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.reshape(tf.range((after + _BLOCK - 1) // _BLOCK * _BLOCK), [-1, _BLOCK])
+
+
+def _reduced(before: Any, after: Any) -> tuple[Any, Any]:
+    """Both lengths without a common factor, so that weights are small numbers."""
+    import tensorflow as tf
+
+    factor = tf.range(1, _DIVISORS + 1, dtype=tf.int64)
+    common = tf.reduce_max(tf.where(tf.equal(before % factor, 0) & tf.equal(after % factor, 0), factor, 1))
+    return before // common, after // common

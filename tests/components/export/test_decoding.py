@@ -99,6 +99,16 @@ def test_zeroed_sectors_are_refused_by_ingests_rule():
     assert int(FACTS(tf.constant(bytes(data)))[1]) == CORRUPT
 
 
+def test_zeros_behind_the_end_are_a_cameras_padding_to_both_readers():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    padded = imaging.encode_jpeg(noise, 95) + bytes(4096)
+    assert imaging.inspect(padded, "x.jpg").verdict == "ok"
+    assert int(FACTS(tf.constant(padded))[1]) == OK
+    rgb, status = decode(tf.constant(padded), 16, 10**6)
+    assert int(status) == OK
+    np.testing.assert_array_equal(rgb, imaging.decode_rgb(padded))
+
+
 def test_a_progressive_file_with_too_many_scans_is_refused():
     data = with_exif(1) + b"\xff\xda" * 101
     assert int(FACTS(tf.constant(data))[1]) == UNSUPPORTED

@@ -10,8 +10,11 @@ DATA ?= ../shared/ham10000
 WEIGHTS ?= ../shared/weights
 OUT ?= out
 
+TESTS ?= $(addprefix tests/components/,train/test_run.py train/test_network.py train/test_steps.py \
+	export/test_run.py export/test_saved_model.py evaluate/test_run.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run ham10000 test images containers check lint types contracts locks lock-check environments compile \
+.PHONY: help setup run ham10000 test test-oldest images containers check lint types contracts locks lock-check environments compile \
 	bench clean
 
 ##@ Start here
@@ -22,6 +25,9 @@ run: setup ## generate sample data, run the whole pipeline on it, print the summ
 
 test: setup ## make the environment and pass the tests
 	@$(BIN)/python -m pytest
+
+test-oldest: setup ## train, export and evaluate on the oldest TensorFlow; TESTS="path ..." for others
+	@OMP_NUM_THREADS=1 $$($(BIN)/python requirements/environment.py oldest) -m pytest -p no:cacheprovider $(TESTS)
 
 setup: $(STAMP) ## make .venv from the hash-pinned requirements (once)
 

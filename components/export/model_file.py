@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def load_network(path: Path, precision: str = "as_trained") -> Any:
         ArtifactError: the file is refused, or its input or output is not as above.
     """
     check_model_file(path)
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # a SavedModel is TensorFlow's, whatever the network was trained on
     import keras
 
     try:

@@ -38,6 +38,13 @@ def test_every_preset_is_valid(path):
     validate(merge(DATA, {"weights": "weights.npz"}, load_preset(path.stem)))
 
 
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_states_figure_time_hardware_and_command(path):
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for part in ("Expected figure: ", "Time: ", "Hardware", "Command: "):
+        assert any(part in line for line in head), f"{path.name} does not state {part!r}"
+
+
 def test_defaults_are_valid():
     parameters, configs = validate(DATA)
     assert configs.records.record_size == 224

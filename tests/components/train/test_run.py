@@ -236,3 +236,17 @@ def test_records_of_the_configuration_are_plain_json(trained):
     config = json.loads((trained[0] / "training_config.json").read_text())
     assert config["deterministic"] is True
     assert config["plateau_factor"] is None
+
+
+@pytest.mark.parametrize("target", ["binary", "diagnosis"])
+def test_either_target_gives_one_malignant_logit_that_export_serves(target, records, tiny, tmp_path):
+    from components.export.model_file import load_network
+
+    run(tiny(target=target, epochs=1, warmup_epochs=0), records, tmp_path / "model")
+    network = load_network(tmp_path / "model" / "model.keras")
+    assert network.output_shape == (None, 1)
+    scores, val = load_scores(tmp_path / "model" / "val_probs.npz"), load_split(records, "val", (32, 40), "memory")
+    images = np.concatenate(list(plain_batches(val, 64))).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(network(images, training=False))[:, 0], scores.logit, atol=1e-5)
+    model = read_json(tmp_path / "model" / "model.json", "lesionflow.model/1")
+    assert model["classes"] == (["bkl", "mel", "nv"] if target == "diagnosis" else [])

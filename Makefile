@@ -44,9 +44,8 @@ compile: setup ## write the pipeline YAML for upload in the Kubeflow UI
 images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --images
 	@images/build.sh "$(REGISTRY)" $(OUT)/images.yaml
 
-# Debian's client brings BuildKit along; a newer one found first on PATH would ask for buildx.
-containers: setup ## build data and cpu for real and run the sample inside them; needs root and Debian's docker.io
-	@PATH="/usr/bin:$$PATH" LESIONFLOW_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
+containers: setup ## build data and cpu for real and run the sample inside them; needs root, docker.io, mmdebstrap
+	@LESIONFLOW_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
 ##@ Development
 check: setup lint types contracts lock-check ## everything CI runs besides the tests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -146,6 +147,9 @@ def _answer(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
     data: dict[Path, bytes] = {}
     for path in batch:
         try:
+            if problem := _too_much(path):
+                problems[path] = problem
+                continue
             content = path.read_bytes()
         except OSError as error:
             problems[path] = ("missing", error.strerror or str(error))
@@ -160,6 +164,16 @@ def _answer(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
     answered = {path: _row(bundle, path, reply, i) for i, path in enumerate(data)}
     answered |= {path: _unread(bundle, path, *problem) for path, problem in problems.items()}
     return [answered[path] for path in batch]
+
+
+def _too_much(path: Path) -> tuple[str, str] | None:
+    """Status and reason of what must not be read into memory."""
+    facts = path.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        return "not_an_image", "not a regular file"
+    if facts.st_size > imaging.MAX_BYTES:
+        return "too_large", f"{facts.st_size} bytes; at most {imaging.MAX_BYTES} are read"
+    return None
 
 
 def _row(bundle: Bundle, path: Path, reply: Answers, i: int) -> Prediction:

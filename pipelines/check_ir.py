@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from components.common import yamltext
 from components.common.errors import ConfigError
 
 SENTINEL = "lesionflow.invalid"
@@ -20,8 +19,8 @@ def load_documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ConfigError: not exactly these two documents.
     """
-    documents = list(yaml.safe_load_all(text))
-    if len(documents) != 2 or "platforms" not in documents[1]:
+    documents = yamltext.load_all(text)
+    if len(documents) != 2 or not all(isinstance(one, dict) for one in documents) or "platforms" not in documents[1]:
         raise ConfigError(
             f"compiled pipeline: {len(documents)} YAML document(s); expected two, the second with the node selectors"
         )

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field, model_validator
 
+from components.common import yamltext
 from components.common.config import StepConfig
 from components.common.errors import ConfigError
 
@@ -64,6 +65,7 @@ LabelValue = Annotated[
         )
     ),
 ]
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
 STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate", "register")
 
@@ -177,6 +179,14 @@ class Registry(StepConfig):
     token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
 
 
+class S3(StepConfig):
+    """How the pods sign in to S3, and where it is; no secret: web identity of the service account, or a role."""
+
+    secret: ObjectName = Field("", description="name of a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    endpoint: str = Field("", pattern=r"^(https?://[^\s/]+)?$", description="a server of one's own; empty: AWS")
+    region: str = Field("", pattern=r"^[-a-z0-9]*$", description="region, where the server asks for one")
+
+
 class Cluster(StepConfig):
     """All facts of one cluster."""
 
@@ -187,6 +197,7 @@ class Cluster(StepConfig):
     service_account: ObjectName = Field("", description="service account of the run's pods; empty: KFP's own default")
     image_pull_secret: ObjectName = Field("", description="name of the secret that pulls the images")
     gcs_credentials: Credentials = Field(default_factory=Credentials)
+    s3: S3 = Field(default_factory=S3)
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     registry: Registry = Field(default_factory=Registry)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
@@ -279,7 +290,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         ConfigError: missing file, bad YAML, or no mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yamltext.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: not readable ({error.strerror}); expected a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -245,13 +245,13 @@ async def _add_artifact(call: _Calls, version_id: str, artifact: Any) -> bool:
 
 
 def _artifacts(what: Registration) -> list[Any]:
-    from mr_openapi import DocArtifact, ModelArtifact
+    from mr_openapi import ArtifactState, DocArtifact, ModelArtifact
 
     model = ModelArtifact(
         name=what.name, uri=what.uri, model_format_name=FORMAT, model_format_version=FORMAT_VERSION,
-        artifact_type="model-artifact",
+        artifact_type="model-artifact", state=ArtifactState.LIVE,
     )  # fmt: skip
-    card = DocArtifact(name="model card", uri=what.card_uri, artifact_type="doc-artifact")
+    card = DocArtifact(name="model card", uri=what.card_uri, artifact_type="doc-artifact", state=ArtifactState.LIVE)
     return [model, card] if what.card_uri else [model]
 
 

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field
 
 from components.calibrate.config import CalibrateConfig
+from components.common import yamltext
 from components.common.config import StepConfig, unknown_name
 from components.common.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
@@ -92,7 +93,7 @@ def parse_assignments(items: Iterable[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ConfigError(f"--set: received {item!r}; allowed: name=value, such as epochs=3")
         try:
-            values[name.strip()] = yaml.safe_load(text)
+            values[name.strip()] = yamltext.load(text)
         except yaml.YAMLError:
             raise ConfigError(f"--set {name}: received {text!r}; allowed: a YAML value, quoted if it is text") from None
     return values

@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from pipelines.cluster import STORAGE_STEPS, Cluster
+from pipelines.cluster import S3_KEYS, STORAGE_STEPS, Cluster
 from pipelines.model_registry import TOKEN_VARIABLE
 from pipelines.register_task import REGISTER_TASK
 
@@ -50,6 +50,8 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
     if step == REGISTER_TASK and cluster.registry.token_secret:
         kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.token_secret, mount_path=_TOKEN_MOUNT)
         task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
+    if step in STORAGE_STEPS:
+        _reach_s3(task, cluster)
     if step == "train":
         _place_training(task, cluster, selector, tolerations)
 
@@ -58,6 +60,14 @@ def _mount_credentials(task: Any, cluster: Cluster) -> None:
     credentials = cluster.gcs_credentials
     kubernetes.use_secret_as_volume(task, secret_name=credentials.secret, mount_path=credentials.mount_path)
     task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{credentials.mount_path}/{credentials.key}")
+
+
+def _reach_s3(task: Any, cluster: Cluster) -> None:
+    if cluster.s3.secret:
+        kubernetes.use_secret_as_env(task, cluster.s3.secret, {key: key for key in S3_KEYS})
+    for name, value in (("AWS_ENDPOINT_URL", cluster.s3.endpoint), ("AWS_REGION", cluster.s3.region)):
+        if value:
+            task.set_env_variable(name, value)
 
 
 def _keep_checkpoints(task: Any, cluster: Cluster) -> None:

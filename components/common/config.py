@@ -7,6 +7,7 @@ arrives as a float); pydantic's lax mode turns `"32"` and `32.0` into `32` and r
 from __future__ import annotations
 
 import difflib
+import reprlib
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
@@ -20,6 +21,10 @@ from components.common.errors import ConfigError
 
 _BOUNDS = {annotated_types.Ge: ("ge", ">="), annotated_types.Gt: ("gt", ">"),
            annotated_types.Le: ("le", "<="), annotated_types.Lt: ("lt", "<")}  # fmt: skip
+
+# a value from a file can be of any size: YAML's aliases make gigabytes of a few lines
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 3, 8, 8, 200, 200
 
 
 class StepConfig(BaseModel):
@@ -78,8 +83,8 @@ def _line(cls: type[BaseModel], item: ErrorDetails) -> str:
         return f"{name}: missing; give {allowed(field) if field else 'a value'}"
     if item["type"] == "value_error":  # a validator of ours: its message already says what is allowed
         message = str(item["ctx"]["error"])
-        return f"{name}: received {item['input']!r}; {message}" if name else message
-    return f"{name}: received {item['input']!r}; allowed: {allowed(field) if field else item['msg']}"
+        return f"{name}: received {_SHORT.repr(item['input'])}; {message}" if name else message
+    return f"{name}: received {_SHORT.repr(item['input'])}; allowed: {allowed(field) if field else item['msg']}"
 
 
 def _locate(cls: type[BaseModel], path: tuple[int | str, ...]) -> tuple[type[BaseModel], FieldInfo | None]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from components.common import yamltext
 from components.common.errors import ConfigError
 
 DEFAULT_POLICY = "ham10000"
@@ -88,7 +89,7 @@ def _read(uri: str) -> str:
 
 def _parse(text: str, source: str) -> LabelPolicy:
     try:
-        value = yaml.safe_load(text)
+        value = yamltext.load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"label_policy: {source} is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(value, dict):

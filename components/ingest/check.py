@@ -97,6 +97,8 @@ def _check_file(item: StoredObject, cache: Cache) -> Checked:
 
 
 def _digest(item: StoredObject) -> str:
+    if item.size > imaging.MAX_BYTES:
+        return f"not read: {item.size} bytes"
     try:
         return hashlib.sha256(storage.read_object(item)).hexdigest()
     except (LesionflowError, OSError) as error:

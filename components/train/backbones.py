@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from components.common import storage
 from components.common.errors import ArtifactError, ConfigError
@@ -78,7 +80,17 @@ def freeze_before(model: keras.Model, first_trained: str) -> int:
 
 def _application(line: Backbone, size: tuple[int, int], weights: str | None) -> keras.Model:
     build = getattr(keras.applications, line.factory)
-    return build(include_top=False, weights=weights, input_shape=(*size, 3), **line.options)
+    try:
+        with warnings.catch_warnings():
+            # MobileNetV2 says that it takes the weights for 224x224, which is what is wanted
+            warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
+            return build(include_top=False, weights=weights, input_shape=(*size, 3), **line.options)
+    except Exception as error:  # Keras raises a bare one when a download fails
+        if not str(error).startswith("URL fetch failure"):
+            raise
+        raise ArtifactError(
+            f"weights: imagenet could not be downloaded ({error}); give the path or URI of a file instead"
+        ) from None
 
 
 def _as_for_imagenet(model: keras.Model) -> keras.Model:
@@ -99,23 +111,34 @@ def _as_for_imagenet(model: keras.Model) -> keras.Model:
 
 def _load(model: keras.Model, architecture: str, weights: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        if storage.is_local(weights):
-            path = storage.local_path(weights)
-            if not path.is_file():
-                raise ConfigError(f"weights: received {weights!r}; allowed: imagenet, none, or a file that exists")
-        else:
+        try:
             path = storage.fetch(weights, Path(scratch))
-        if architecture == "efficientnet_lite0" and path.suffix == ".npz":
-            load_lite0_weights(model, path)
-        else:
-            try:
-                with warnings.catch_warnings():
-                    # layers that the file lacks keep their random weights, and Keras only warns
-                    warnings.simplefilter("error", UserWarning)
-                    model.load_weights(path)
-            except (ValueError, OSError, KeyError, UserWarning) as error:
-                reason = str(error).strip().split("\n")[0]
-                raise ArtifactError(
-                    f"{weights}: these are no weights of {architecture} without top ({reason})"
-                ) from None
+        except FileNotFoundError:
+            raise ConfigError(
+                f"weights: received {weights!r}; allowed: imagenet, none, or a file or URI that exists"
+            ) from None
+        try:
+            _read(model, path)
+        except ArtifactError as error:
+            raise ArtifactError(f"{weights}: these are no weights of {architecture} without top: {error}") from None
     log.info("weights of %s from %s", architecture, weights)
+
+
+def _read(model: keras.Model, path: Path) -> None:
+    if path.suffix == ".npz":
+        load_lite0_weights(model, path)
+        return
+    floats = [variable for variable in model.variables if variable.dtype == "float32"]
+    for variable in floats:  # what the file lacks would keep its random weights, and Keras would only warn
+        variable.assign(np.full(variable.shape, np.nan, np.float32))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        # Keras goes on to print whole arrays and every layer's name
+        reason = re.split(r" Target variable:| List of objects", " ".join(str(error).split()))[0]
+        raise ArtifactError(reason) from None
+    absent = [variable.path for variable in floats if np.isnan(variable.numpy()).any()]
+    if absent:
+        raise ArtifactError(f"{len(absent)} of {len(floats)} arrays are missing or not finite, first {absent[0]}")

@@ -109,6 +109,11 @@ class TrainConfig(StepConfig):
                 f"fold, folds: received {self.fold} and {self.folds}; allowed: folds 0 with fold 0, or folds from 2 "
                 "with fold below it"
             )
+        if self.weights == "imagenet" and BACKBONES[self.architecture].own:
+            raise ValueError(
+                f"weights: received 'imagenet' with architecture {self.architecture}, which Keras has no weights of; "
+                "allowed: none, or the path or URI of a file"
+            )
         if self.freeze_until and self.weights == "none":
             raise ValueError(
                 f"freeze_until: received {self.freeze_until!r} with weights none; allowed: pretrained weights only"

@@ -65,13 +65,13 @@ def load_lite0_weights(model: keras.Model, path: Path) -> None:
         names = [f"{layer.name}/{weight.name}" for weight in layer.weights]
         missing = [name for name in names if name not in arrays]
         if missing:
-            raise ArtifactError(f"{path}: array {missing[0]!r} is missing; these are no EfficientNet-Lite0 weights")
+            raise ArtifactError(f"array {missing[0]!r} is missing")
         try:
             layer.set_weights([arrays.pop(name) for name in names])
         except ValueError as error:
-            raise ArtifactError(f"{path}: arrays of layer {layer.name!r} do not fit ({error})") from None
+            raise ArtifactError(f"arrays of layer {layer.name!r} do not fit ({error})") from None
     if arrays:
-        raise ArtifactError(f"{path}: array {sorted(arrays)[0]!r} belongs to no layer of EfficientNet-Lite0")
+        raise ArtifactError(f"array {sorted(arrays)[0]!r} belongs to no layer")
 
 
 def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, channels: int, out: int) -> Any:

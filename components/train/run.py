@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
 RUN_VARIABLE = "LESIONFLOW_RUN_ID"  # equal for all attempts of a run
 _NO_RANKING = 0.6  # ROC-AUC; a model that calls everything one class and ranks no better than this is of no use
+_ONE_SCORE = 1e-6  # range of logits that rounding alone makes
 
 
 @dataclass(frozen=True)
@@ -184,11 +185,11 @@ def refuse_constant(metrics: ValidationMetrics, logit: npt.NDArray[np.float64]) 
     """Refuses a model that says the same of every image.
 
     Raises:
-        TrainingError: all predictions are one class and the scores hardly rank.
+        TrainingError: all predictions are one class and the scores hardly rank, or all scores are one.
     """
     rate = metrics.predicted_positive_rate
-    if rate in (0.0, 1.0) and metrics.roc_auc < _NO_RANKING:
-        name = "benign" if rate == 0.0 else "malignant"
+    if np.ptp(logit) < _ONE_SCORE or (rate in (0.0, 1.0) and metrics.roc_auc < _NO_RANKING):
+        name = "alike" if 0.0 < rate < 1.0 else "benign" if rate == 0.0 else "malignant"
         raise TrainingError(
             f"the model calls every validation image {name} (logits {logit.min():.3g} to {logit.max():.3g}, "
             f"ROC-AUC {metrics.roc_auc:.3f}): train longer, lower learning_rate, or give pretrained weights"

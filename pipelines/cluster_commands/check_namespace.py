@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from pipelines.cluster import STEPS, Cluster
+from pipelines.cluster import S3_KEYS, STEPS, Cluster
 from pipelines.cluster_commands.checks import Check, failed, ok, warning
 from pipelines.cluster_commands.connection import Connection
 from pipelines.cluster_commands.errors import ClusterError
@@ -22,8 +22,15 @@ def check_objects(connection: Connection, cluster: Cluster) -> Iterator[Check]:
         yield _there(f"service account {account}", lambda: core.read_namespaced_service_account(account, space))
     if pull:
         yield _there(f"pull secret {pull}", lambda: core.read_namespaced_secret(pull, space))
-    if cluster.gcs_credentials.secret:
-        yield _credentials(connection, cluster)
+    gcs, s3 = cluster.gcs_credentials, cluster.s3
+    if gcs.secret:
+        make = f"kubectl create secret generic {gcs.secret} --from-file={gcs.key}=FILE, or set gcs_credentials.key"
+        yield _secret(connection, "GCS secret", gcs.secret, (gcs.key,), make)
+    if s3.secret:
+        make = (
+            f"kubectl create secret generic {s3.secret} --from-literal={S3_KEYS[0]}=... --from-literal={S3_KEYS[1]}=..."
+        )
+        yield _secret(connection, "S3 secret", s3.secret, S3_KEYS, make)
     if cluster.checkpoints.pvc:
         yield _claim(connection, cluster.checkpoints.pvc)
 
@@ -77,19 +84,19 @@ def _there(what: str, call: Callable[[], Any]) -> Check:
     return ok(what, "present")
 
 
-def _credentials(connection: Connection, cluster: Cluster) -> Check:
-    wanted = cluster.gcs_credentials
-    what = f"GCS secret {wanted.secret}"
+def _secret(connection: Connection, what: str, name: str, keys: tuple[str, ...], remedy: str) -> Check:
+    what = f"{what} {name}"
     try:
-        secret = read(what, lambda: connection.core.read_namespaced_secret(wanted.secret, connection.namespace))
+        secret = read(what, lambda: connection.core.read_namespaced_secret(name, connection.namespace))
     except ClusterError as error:
         if error.status == 403:
             return warning(what, "not allowed to look", "ask for the right to get it, or trust that it is there")
-        return failed(what, str(error), f"kubectl create secret generic {wanted.secret} --from-file={wanted.key}=FILE")
-    if wanted.key not in (secret.data or {}):
-        keys = ", ".join(sorted(secret.data or {})) or "nothing"
-        return failed(what, f"holds {keys}, not {wanted.key}", "set gcs_credentials.key, or make the secret anew")
-    return ok(what, f"present, with {wanted.key}")
+        return failed(what, str(error), remedy)
+    held = secret.data or {}
+    missing = [key for key in keys if key not in held]
+    if missing:
+        return failed(what, f"holds {', '.join(sorted(held)) or 'nothing'}, not {', '.join(missing)}", remedy)
+    return ok(what, f"present, with {', '.join(keys)}")
 
 
 def _claim(connection: Connection, name: str) -> Check:

@@ -50,7 +50,8 @@ def compiled_text(arguments: argparse.Namespace) -> str:
         text = str(arguments.pipeline.read_text(encoding="utf-8"))
         load_documents(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"--pipeline: {arguments.pipeline} is no compiled pipeline ({error})") from None
+        said = " ".join(str(error).split())
+        raise ConfigError(f"--pipeline: {arguments.pipeline} is no compiled pipeline ({said})") from None
     return text
 
 

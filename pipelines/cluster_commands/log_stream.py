@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.cluster_commands.connection import Connection
 from pipelines.cluster_commands.errors import ClusterError, api_call
 from pipelines.cluster_commands.pods import MAIN
-from pipelines.cluster_commands.reading import read
+from pipelines.cluster_commands.reading import read, read_patiently
 
 log = logging.getLogger(__name__)
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$")
@@ -97,7 +97,7 @@ class PodLog:
 
     def _container_ended(self) -> bool:
         try:
-            pod = read(
+            pod = read_patiently(
                 f"pod {self._pod}",
                 lambda: self._connection.core.read_namespaced_pod(self._pod, self._connection.namespace),
             )

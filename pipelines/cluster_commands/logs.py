@@ -21,8 +21,8 @@ from pipelines.cluster_commands.pods import (
     why_ended,
     why_waiting,
 )
-from pipelines.cluster_commands.reading import read
-from pipelines.cluster_commands.runs import ENDED, error_of, find_run
+from pipelines.cluster_commands.reading import read, read_patiently
+from pipelines.cluster_commands.runs import ENDED, error_of, find_run, run_now
 
 _POLL_S = 10.0
 _REST_S = 0.5
@@ -82,8 +82,8 @@ def follow(connection: Connection, run_id: str, step: str | None) -> None:
     said: dict[str, str] = {}
     while True:
         # asked before the pods, so that a pod made in between is seen in the next round
-        state = read(f"run {run_id}", lambda: connection.kfp.get_run(run_id))
-        listed, version = list_pods(connection, run_id)
+        state = run_now(connection, run_id)
+        listed, version = list_pods(connection, run_id, read_patiently)
         for pod in listed:
             if step not in (None, pod.step) or pod.name in read_to_end:
                 continue

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.cluster import STEPS
 from pipelines.cluster_commands.connection import Connection
 from pipelines.cluster_commands.errors import ClusterError, api_call
-from pipelines.cluster_commands.reading import read
+from pipelines.cluster_commands.reading import Reader, read
 
 RUN_LABEL = "pipeline/runid"
 STEP_LABEL = "lesionflow/step"
@@ -62,9 +62,9 @@ def pods_of(connection: Connection, run_id: str) -> list[StepPod]:
     return list_pods(connection, run_id)[0]
 
 
-def list_pods(connection: Connection, run_id: str) -> tuple[list[StepPod], str]:
+def list_pods(connection: Connection, run_id: str, ask: Reader = read) -> tuple[list[StepPod], str]:
     """As `pods_of`, with the version of the list, from which a watch can go on."""
-    listed = read(
+    listed = ask(
         "listing pods",
         lambda: connection.core.list_namespaced_pod(connection.namespace, label_selector=f"{RUN_LABEL}={run_id}"),
     )

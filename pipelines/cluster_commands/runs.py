@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.cluster import STEPS
 from pipelines.cluster_commands.connection import Connection
 from pipelines.cluster_commands.errors import ClusterError, redact
-from pipelines.cluster_commands.reading import read
+from pipelines.cluster_commands.reading import read, read_patiently
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 _ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
@@ -34,6 +34,25 @@ class StepState:
         if self.started is None:
             return None
         return ((self.ended or datetime.now(UTC)) - self.started).total_seconds()
+
+
+def run_now(connection: Connection, run_id: str) -> Any:
+    """The run as it stands, for who watches it: through a server's restart, and a token that has expired.
+
+    Raises:
+        ClusterError: refused, or not reached for ten minutes.
+    """
+
+    def ask() -> Any:
+        return read_patiently(f"run {run_id}", lambda: connection.kfp.get_run(run_id))
+
+    try:
+        return ask()
+    except ClusterError as error:
+        if error.status != 401:
+            raise
+        connection.renew()
+        return ask()
 
 
 def find_run(connection: Connection, id_or_name: str) -> Any:

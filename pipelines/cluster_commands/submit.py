@@ -15,11 +15,9 @@ from pipelines.cluster import default_tag, load_cluster
 from pipelines.cluster_commands.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
 from pipelines.cluster_commands.connection import Connection, add_connection_flags
 from pipelines.cluster_commands.errors import ClusterError, api_call
-from pipelines.cluster_commands.reading import read
-from pipelines.cluster_commands.runs import ENDED, error_of, steps_of
+from pipelines.cluster_commands.runs import ENDED, error_of, run_now, steps_of
 
 _POLL_S = 10.0
-_PATIENCE_S = 600.0  # a server that restarts comes back within this
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -118,7 +116,7 @@ def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s:
     started = time.monotonic()
     seen: dict[str, str] = {}
     while True:
-        run = _get_run(connection, run_id)
+        run = run_now(connection, run_id)
         for step in steps_of(run):
             if seen.get(step.name) != step.state:
                 seen[step.name] = step.state
@@ -132,20 +130,3 @@ def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s:
         said = error_of(run)
         raise ClusterError(f"run {run_id}: {run.state.lower()}{': ' + said if said else ''}; lesionflow logs {run_id}")
     print(f"run {run_id} succeeded")
-
-
-def _get_run(connection: Connection, run_id: str) -> Any:
-    lost_at: float | None = None
-    renewed = False
-    while True:
-        try:
-            return read(f"run {run_id}", lambda: connection.kfp.get_run(run_id))
-        except ClusterError as error:
-            if error.status == 401 and not renewed:
-                connection.renew()
-                renewed = True
-                continue
-            now = time.monotonic()
-            lost_at = lost_at or now
-            if (error.status and error.status < 500 and error.status != 429) or now - lost_at > _PATIENCE_S:
-                raise

@@ -42,6 +42,16 @@ def test_a_folder_with_broken_images_gives_a_row_for_each(exported, bundle, kit,
     assert {row.policy_id for row in rows} == {bundle.policy.policy_id}
 
 
+def test_what_is_too_large_or_no_file_is_not_read(exported, tmp_path):
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as handle:
+        handle.truncate(2 * 2**30)
+    rows = predict(exported.path, [str(huge), "/dev/zero"])
+    assert [(row.status, row.reason) for row in rows] == [
+        ("too_large", "2147483648 bytes; at most 268435456 are read"), ("not_an_image", "not a regular file"),
+    ]  # fmt: skip
+
+
 def test_files_folders_and_globs_name_each_image_once(folder):
     found = find_images([str(folder / "deeper" / "image_1.JPG"), str(folder), str(folder / "**" / "*_2.JPG")])
     names = [path.name for path in found]

@@ -6,13 +6,14 @@ from kfp import compiler, dsl
 
 from components.common.errors import ConfigError
 from pipelines.check_ir import check_ir, load_documents
-from pipelines.cluster import Cluster
+from pipelines.cluster import S3_KEYS, Cluster
 from pipelines.runtime import pipeline_config, place
 
 CLUSTER = Cluster.parse(
     {
         "gpu": {"node_selector": {"a": "b"}},
         "gcs_credentials": {"secret": "gcs"},
+        "s3": {"secret": "s3", "endpoint": "https://s3.example", "region": "eu-1"},
         "checkpoints": {"pvc": "ckpt"},
         "image_pull_secret": "pull",
         "labels": {"team": "derm"},
@@ -68,7 +69,12 @@ def test_every_cluster_fact_reaches_the_file(good):
     assert settings["exec-train"]["pvcMount"][0]["constant"] == "ckpt"
     assert settings["exec-train"]["secretAsVolume"][0]["secretName"] == "gcs"
     assert settings["exec-train"]["fieldPathAsEnv"][0]["fieldPath"] == "metadata.labels['pipeline/runid']"
-    assert "secretAsVolume" not in settings["exec-split"], "split reads artifacts only"
+    (secret,) = settings["exec-train"]["secretAsEnv"]
+    assert secret["secretName"] == "s3"
+    assert {one["secretKey"]: one["envVar"] for one in secret["keyToEnv"]} == {key: key for key in S3_KEYS}
+    for setting in ("secretAsVolume", "secretAsEnv"):
+        assert setting not in settings["exec-split"], "split reads artifacts only"
+    assert "env" not in _container(spec, "split")
     for step in ("train", "split"):
         body = settings[f"exec-{step}"]
         assert body["securityContext"] == {"runAsNonRoot": True, "runAsUser": "65532"}
@@ -79,6 +85,8 @@ def test_every_cluster_fact_reaches_the_file(good):
     assert variables == {
         "GOOGLE_APPLICATION_CREDENTIALS": "/var/run/secrets/gcs/key.json",
         "LESIONFLOW_CHECKPOINT_ROOT": "/checkpoints",
+        "AWS_ENDPOINT_URL": "https://s3.example",
+        "AWS_REGION": "eu-1",
     }
     assert spec["root"]["dag"]["tasks"]["split"]["cachingOptions"] == {}
     assert spec["root"]["dag"]["tasks"]["train"]["cachingOptions"] == {"enableCache": True}

@@ -14,10 +14,10 @@ from pipelines.cluster import load_cluster
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
-SETS = ["base", *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue")),
+SETS = ["base", *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue", "single-user")),
         "third-party/nvidia-device-plugin",
         *(f"serving/{name}{gpu}" for name in ("kserve", "tensorflow-serving") for gpu in ("", "-gpu"))]  # fmt: skip
-SCRIPTS = sorted([*MANIFESTS.rglob("*.sh"), *(ROOT / "images").rglob("*.sh")])
+SCRIPTS = [ROOT / ".ci/run", *sorted([*MANIFESTS.rglob("*.sh"), *(ROOT / "images").rglob("*.sh")])]
 
 
 def tool(name):
@@ -93,6 +93,26 @@ def test_only_the_runner_gets_a_token(rendered):
         "lesionflow": True,
         "default": False,
     }
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name == "base" or name.startswith("overlays/")])
+def test_every_binding_names_a_role_and_an_account_that_are_there(rendered, name):
+    there = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in rendered[name]}
+    bindings = [item for item in rendered[name] if item["kind"] == "RoleBinding"]
+    assert bindings
+    for item in bindings:
+        space = item["metadata"]["namespace"]
+        assert ("Role", space, item["roleRef"]["name"]) in there
+        assert {("ServiceAccount", one["namespace"], one["name"]) for one in item["subjects"]} <= there
+
+
+def test_on_a_single_user_kubeflow_nothing_of_kubeflows_own_is_touched(rendered):
+    items = rendered["overlays/single-user"]
+    assert {item["metadata"]["namespace"] for item in items} == {"kubeflow"}
+    assert {(item["kind"], item["metadata"]["name"]) for item in items} == {
+        ("ServiceAccount", "lesionflow"), ("Role", "lesionflow-runner"), ("RoleBinding", "lesionflow-runner"),
+        ("Role", "lesionflow-viewer"), ("PersistentVolumeClaim", "lesionflow-checkpoints"),
+    }  # fmt: skip
 
 
 def test_nobody_connects_to_a_step(rendered):

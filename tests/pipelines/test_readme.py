@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipelines.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +49,7 @@ def test_every_linked_file_exists():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_picture_is_the_dag(tmp_path):
-    subprocess.run([sys.executable, "docs/draw_dag.py", "--out", str(tmp_path / "dag.svg")], cwd=ROOT, check=True)
-    assert (tmp_path / "dag.svg").read_text() == (ROOT / "docs/images/dag.svg").read_text()
+@pytest.mark.parametrize(("script", "picture"), [("draw_dag.py", "dag.svg"), ("draw_kubeflow.py", "kubeflow.svg")])
+def test_the_pictures_are_of_this_dag(tmp_path, script, picture):
+    subprocess.run([sys.executable, f"docs/{script}", "--out", str(tmp_path / picture)], cwd=ROOT, check=True)
+    assert (tmp_path / picture).read_text() == (ROOT / "docs/images" / picture).read_text()

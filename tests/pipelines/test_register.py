@@ -71,6 +71,7 @@ def test_a_bundle_becomes_model_version_and_artifacts_with_figures_and_hashes(
     assert (saved["uri"], saved["modelFormatName"], saved["artifactType"]) == (
         "gs://bucket/lesionflow/1", "tensorflow", "model-artifact",
     )  # fmt: skip
+    assert saved["state"] == doc["state"] == "LIVE"
     assert (doc["uri"], doc["artifactType"]) == (card, "doc-artifact")
     assert f"lesionflow {version['name']}: registered (model 1, version 1)" in capsys.readouterr().out
 
@@ -171,6 +172,6 @@ def test_an_address_or_file_that_cannot_be_meant_is_refused_before_anything_is_s
 
 def test_what_is_registered_needs_neither_kfp_nor_tensorflow():
     heavy = ["kfp", "tensorflow", "keras", "mr_openapi"]
-    code = f"import pipelines.registration, pipelines.model_registry, sys; print(set({heavy}) & set(sys.modules))"
+    code = f"import pipelines.publishing, pipelines.model_registry, sys; print(set({heavy}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

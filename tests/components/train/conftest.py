@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import csv
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from components.common.artifacts import new_artifact, sha256_file, write_json
 from components.common.record_schema import SCHEMA, Record, encode_record
 from components.common.tfrecord import frame
 from components.train.config import TrainConfig
+from components.train.epoch_report import MACHINE_COLUMNS
 
 DX = {"bkl": 0, "mel": 1, "nv": 0}
 CYCLE = ("nv", "bkl", "mel", "nv")
@@ -68,7 +70,15 @@ def counts(codes):
 
 @pytest.fixture(scope="session")
 def kit():
-    return SimpleNamespace(make_records=make_records, picture=picture, encoded=encoded, dx=DX, size=SIZE)
+    return SimpleNamespace(
+        history=history_of,
+        weights=weights_of,
+        make_records=make_records,
+        picture=picture,
+        encoded=encoded,
+        dx=DX,
+        size=SIZE,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +105,28 @@ def weights_folder():
         if root and (Path(root) / "weights").is_dir():
             return Path(root) / "weights"
     pytest.skip("pretrained weights (../shared/weights) are not here")
+
+
+def history_of(folder):
+    """Rows of history.csv, without what is about the machine."""
+    with (folder / "history.csv").open(newline="") as handle:
+        return [{k: v for k, v in row.items() if k not in MACHINE_COLUMNS} for row in csv.DictReader(handle)]
+
+
+def weights_of(folder):
+    import keras
+
+    return [np.asarray(w) for w in keras.models.load_model(folder / "model.keras", compile=False).weights]
+
+
+@pytest.fixture(scope="session")
+def same_result():
+    """Asserts that two model artifacts have the same history, bitwise the same weights and scores."""
+
+    def check(left, right):
+        assert history_of(left) == history_of(right)
+        for a, b in zip(weights_of(left), weights_of(right), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert (left / "val_probs.npz").read_bytes() == (right / "val_probs.npz").read_bytes()
+
+    return check

@@ -38,22 +38,6 @@ def test_lite0_takes_x_minus_127_over_128():
     np.testing.assert_allclose(prepared("efficientnet_lite0", [127, 255, -1]), [0, 1, -1], atol=1e-6)
 
 
-def test_an_efficientnet_from_a_file_is_the_graph_that_imagenet_builds(tmp_path, monkeypatch):
-    plain = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(*SIZE, 3))
-    path = tmp_path / "efficientnetb0_notop.h5"
-    path = path.with_name("b0.weights.h5")
-    plain.save_weights(path)
-    monkeypatch.setattr("keras.src.applications.efficientnet.file_utils.get_file", lambda *_, **__: str(path))
-    downloaded = build_backbone("efficientnet_b0", SIZE, "imagenet")
-    from_file = build_backbone("efficientnet_b0", SIZE, str(path))
-    kinds = [[type(layer).__name__ for layer in model.layers] for model in (downloaded, from_file)]
-    assert kinds[0] == kinds[1]
-    image = np.random.default_rng(0).uniform(0, 255, (2, *SIZE, 3)).astype(np.float32)
-    expected = np.asarray(downloaded(image, training=False))
-    np.testing.assert_array_equal(np.asarray(from_file(image, training=False)), expected)
-    assert np.abs(np.asarray(plain(image, training=False)) - expected).max() > 0  # the trap this guards against
-
-
 def test_lite0_has_its_known_size():
     model = efficientnet_lite0(SIZE)
     assert model.output_shape == (None, 1, 1, 1280)
@@ -102,13 +86,52 @@ def test_lite0_weights_are_read_by_name_and_refused_when_they_do_not_fit(tmp_pat
             build_backbone("efficientnet_lite0", SIZE, str(path))
 
 
-def test_unfit_and_absent_weights_files_are_named(tmp_path):
-    path = tmp_path / "other.weights.h5"
-    build_backbone("small_cnn", SIZE, "none").save_weights(path)
-    with pytest.raises(ArtifactError, match=r"other\.weights\.h5.*mobilenet_v2_035"):
-        build_backbone("mobilenet_v2_035", SIZE, str(path))
+def test_an_unfit_weights_file_is_named_with_what_does_not_fit(tmp_path):
+    other, wider, half = (tmp_path / f"{name}.weights.h5" for name in ("other", "wider", "half"))
+    build_backbone("small_cnn", SIZE, "none").save_weights(other)
+    build_backbone("mobilenet_v2_050", SIZE, "none").save_weights(wider)
+    whole = build_backbone("small_cnn", SIZE, "none")
+    keras.Model(whole.input, whole.get_layer("conv2").output).save_weights(half)
+    (tmp_path / "text.h5").write_text("no weights at all")
+    cases = [
+        ("mobilenet_v2_035", other, ["102 objects could not be loaded", "'expanded_conv_depthwise'"]),
+        ("mobilenet_v2_035", wider, ["(1, 1, 48, 8)", "(1, 1, 48, 16)", "block_1_project"]),
+        ("small_cnn", half, ["bn2"]),
+        ("small_cnn", tmp_path / "text.h5", ["file signature not found"]),
+    ]
+    for architecture, path, parts in cases:
+        with pytest.raises(ArtifactError) as caught:
+            build_backbone(architecture, SIZE, str(path))
+        message = str(caught.value)
+        for part in (path.name, f"these are no weights of {architecture} without top", *parts):
+            assert part in message
+        assert len(message) < 500
+        assert "\n" not in message
+
+
+def test_an_absent_weights_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"weights: received '.*gone\.h5'"):
         build_backbone("small_cnn", SIZE, str(tmp_path / "gone.h5"))
+
+
+def test_a_download_that_fails_says_what_to_give_instead(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.BASE_WEIGHT_PATH", "http://127.0.0.1:9/")
+    with pytest.raises(
+        ArtifactError, match=r"imagenet could not be downloaded \(URL fetch failure on http://127.*file"
+    ):
+        build_backbone("mobilenet_v2_035", SIZE, "imagenet")
+
+
+def test_weights_come_from_object_storage(gcs, tmp_path):
+    source = build_backbone("small_cnn", SIZE, "none")
+    source.save_weights(tmp_path / "own.weights.h5")
+    gcs.put("own.weights.h5", (tmp_path / "own.weights.h5").read_bytes())
+    read = build_backbone("small_cnn", SIZE, gcs.uri("own.weights.h5"))
+    for left, right in zip(source.get_weights(), read.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+    with pytest.raises(ConfigError, match=r"weights: received 'gs://.*gone\.h5'"):
+        build_backbone("small_cnn", SIZE, gcs.uri("gone.h5"))
 
 
 def test_freezing_stops_before_the_named_layer():

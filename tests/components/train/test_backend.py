@@ -1,6 +1,7 @@
 """JAX in place of TensorFlow, in a process that cannot import TensorFlow; what it writes is read on TensorFlow."""
 
 import csv
+import importlib.util
 import json
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def start(tiny):
 
 @pytest.fixture(scope="module")
 def jax_run(records, start, tmp_path_factory):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not in this environment")
     scratch = tmp_path_factory.mktemp("jax")
     np.savez(scratch / "start.npz", **{str(i): value for i, value in enumerate(start)})
     code = WITHOUT.format(backend="jax", blocked="tensorflow") + "runpy.run_path(sys.argv[1], run_name='on_jax')"

@@ -28,6 +28,7 @@ def test_config_and_registry_import_without_tensorflow():
         ({"plateau_factor": 0.5}, ["plateau_factor", "0.5", "cosine", "plateau"]),
         ({"schedule": "plateau", "warmup_epochs": 1.0}, ["warmup_epochs", "plateau", "cosine"]),
         ({"epochs": 2, "warmup_epochs": 3}, ["warmup_epochs", "3", "epochs 2"]),
+        ({"weights": "imagenet"}, ["weights", "'imagenet'", "efficientnet_lite0", "path or URI of a file"]),
         ({"freeze_until": "block5.expand_conv"}, ["freeze_until", "weights none"]),
         ({"precision": "float64"}, ["precision", "'float64'", "mixed_bfloat16"]),
         ({"class_balance": "both"}, ["class_balance", "'both'", "class_weight, sample_weight, none"]),

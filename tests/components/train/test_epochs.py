@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from components.common.errors import TrainingError
 from components.common.scores import load_scores
 from components.train import loop
 from components.train import run as train_run
@@ -168,3 +169,33 @@ def test_plateau_early_stopping_and_the_kept_weights_all_follow_exact_average_pr
     assert lowered
     assert lowered[-1] == pytest.approx(rate, rel=1e-2)
     assert "stopped early: no better average precision for 3 epochs" in caplog.text
+
+
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_a_nan_in_the_weights_themselves_leaves_no_trace(average, records, tiny, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop, "Loop", Watched)
+    original, calls = loop.learning_rate, []
+
+    def poisoning(*arguments):
+        calls.append(1)
+        if len(calls) == 10:  # in the second epoch: the step after it spoils every weight, moment and statistic
+            head = Watched.last.network.head
+            head.bias.assign(np.full(head.bias.shape, np.nan))
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "learning_rate", poisoning)
+    result = run(tiny(epochs=3, average=average), records, tmp_path / "model")
+    assert caplog.text.count("back to the end of epoch 1 with a tenth of the learning rate") == 1
+    assert [row["epoch"] for row in rows(tmp_path / "model")] == ["1", "2", "3"]
+    assert result.epochs == 3
+    for variable in [*Watched.last.network.classifier.variables, *Watched.last.optimizer.variables]:
+        assert np.isfinite(np.asarray(variable.numpy(), float)).all(), variable.path
+    assert all(np.isfinite(one).all() for one in Watched.last.average.values())
+
+
+def test_a_run_that_learns_nothing_fails_in_words_and_leaves_nothing(records, tiny, tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"calls every validation image (alike|benign|malignant) \(logits \S+e-1\d to"
+    ):
+        run(tiny(epochs=1, warmup_epochs=0, learning_rate=1e-12), records, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []

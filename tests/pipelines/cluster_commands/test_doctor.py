@@ -30,6 +30,7 @@ GPU = Cluster.parse(
         "service_account": "lesionflow",
         "image_pull_secret": "pull",
         "gcs_credentials": {"secret": "gcs"},
+        "s3": {"secret": "s3"},
         "checkpoints": {"pvc": "ckpt"},
     }
 )
@@ -67,6 +68,7 @@ def healthy(cluster):
     cluster.on("GET", f"{SPACE}/serviceaccounts/lesionflow", (200, {"metadata": {"name": "lesionflow"}}))
     cluster.on("GET", f"{SPACE}/secrets/pull", (200, pull_secret("r.example", "me:pass")))
     cluster.on("GET", f"{SPACE}/secrets/gcs", (200, {"data": {"key.json": "e30="}}))
+    cluster.on("GET", f"{SPACE}/secrets/s3", (200, {"data": {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}}))
     cluster.on("GET", f"{SPACE}/persistentvolumeclaims/ckpt", (200, claim("Bound")))
     cluster.on("GET", f"{SPACE}/resourcequotas", (200, {"items": []}))
     cluster.on("GET", "/api/v1/nodes", (200, {"items": [node("a"), node("b", labels={})]}))
@@ -134,6 +136,7 @@ def test_what_cluster_yaml_names_must_be_there(healthy, connection):
     healthy.on("GET", f"{SPACE}/serviceaccounts/lesionflow", (404, {"message": "not found"}))
     healthy.on("GET", f"{SPACE}/secrets/pull", (403, {"message": "no"}))
     healthy.on("GET", f"{SPACE}/secrets/gcs", (200, {"data": {"other.json": ""}}))
+    healthy.on("GET", f"{SPACE}/secrets/s3", (200, {"data": {"AWS_ACCESS_KEY_ID": ""}}))
     healthy.on("GET", f"{SPACE}/persistentvolumeclaims/ckpt", (200, claim("Lost")))
     found = by_name(check_objects(connection, GPU))
     states = {name: check.state for name, check in found.items()}
@@ -141,9 +144,12 @@ def test_what_cluster_yaml_names_must_be_there(healthy, connection):
         "service account lesionflow": "failed",
         "pull secret pull": "warning",
         "GCS secret gcs": "failed",
+        "S3 secret s3": "failed",
         "claim ckpt": "failed",
     }
     assert "holds other.json, not key.json" in found["GCS secret gcs"].found
+    assert "holds AWS_ACCESS_KEY_ID, not AWS_SECRET_ACCESS_KEY" in found["S3 secret s3"].found
+    assert "kubectl create secret generic s3" in found["S3 secret s3"].remedy
 
 
 def test_a_claim_that_waits_for_its_first_pod_is_only_a_warning(healthy, connection):

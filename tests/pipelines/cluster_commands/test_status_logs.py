@@ -7,7 +7,8 @@ from rich.console import Console
 
 from components.common.errors import ConfigError
 from pipelines.cli import build_parser
-from pipelines.cluster_commands import log_stream, logs
+from pipelines.cluster_commands import log_stream, logs, reading
+from pipelines.cluster_commands.connection import Connection
 from pipelines.cluster_commands.errors import ClusterError
 from pipelines.cluster_commands.log_stream import PodLog
 from pipelines.cluster_commands.pods import pods_of, wait_for_change
@@ -124,6 +125,48 @@ def test_follow_says_once_why_a_pod_is_pending(served, connection, run_id, make_
     err = capsys.readouterr().err
     assert err.count("3 Insufficient nvidia.com/gpu") == 1
     assert "no node has a free GPU" in err
+
+
+def test_follow_outlasts_servers_that_restart(served, connection, run_id, make_run, make_pod, raw, capsys, caplog):
+    down = [(503, {"message": "restarting"})] * 6
+    served.on("GET", PODS, *down, podlist(make_pod()))
+    served.on("GET", f"{PODS}/wf-train-0", (200, make_pod()), *down, (200, make_pod(terminated=DONE)))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1), cut=True), *down, raw(stamped(1, 2)))
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", *down, (200, make_run("SUCCEEDED")))
+    logs.follow(connection, run_id, "train")
+    assert capsys.readouterr().out.splitlines() == ["line 1", "line 2"]
+    assert caplog.text.count("asking again for up to 10 minutes") == 3
+
+
+def test_follow_signs_in_anew_when_the_token_expires(cluster, served, run_id, make_run, raw, tmp_path, capsys):
+    token = tmp_path / "token"
+    token.write_text("old-token-0123")
+
+    def answer(request):
+        if request.headers["authorization"] == "Bearer old-token-0123":
+            token.write_text("new-token-0123")
+            return 401, {"message": "expired"}
+        return 200, make_run("SUCCEEDED")
+
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", answer)
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
+    logs.follow(Connection(host=cluster.url, token_file=token), run_id, None)
+    assert capsys.readouterr().out == "line 1\n"
+
+
+def test_follow_gives_up_on_servers_that_stay_away(served, connection, run_id, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE_S", 0.0)
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (503, {"message": "gone"}))
+    with pytest.raises(ClusterError, match="HTTP 503, gone"):
+        logs.follow(connection, run_id, None)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_follow_does_not_ask_again_where_it_is_not_allowed(served, connection, run_id, status):
+    served.on("GET", PODS, (status, {"message": "no"}))
+    with pytest.raises(ClusterError, match=f"HTTP {status}"):
+        logs.follow(connection, run_id, None)
+    assert len(served.requests("GET", PODS)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""Each backbone of keras.applications against Keras's own ImageNet model and preprocessing, and against figures.
+
+No ImageNet file can be downloaded in a test, so one is made as Keras's are, an HDF5 file in the old format
+with numbers from a hash, and put where Keras caches its downloads: `weights="imagenet"` then reads it.
+"""
+
+import hashlib
+import math
+import re
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+from components.train.backbones import build_backbone
+from components.train.inputs import preprocess
+from components.train.registry import BACKBONES
+
+SIZE = (64, 96)
+
+# architecture, module of keras.applications, name of the file it downloads, its key among the known hashes
+CASES = [
+    ("resnet50", "resnet", "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", "resnet50"),
+    ("efficientnet_b0", "efficientnet", "efficientnetb0_notop.h5", "b0"),
+    ("efficientnet_b1", "efficientnet", "efficientnetb1_notop.h5", "b1"),
+    ("efficientnet_b2", "efficientnet", "efficientnetb2_notop.h5", "b2"),
+    ("efficientnet_b3", "efficientnet", "efficientnetb3_notop.h5", "b3"),
+    ("efficientnetv2_b0", "efficientnet_v2", "efficientnetv2-b0_notop.h5", "b0"),
+    ("efficientnetv2_s", "efficientnet_v2", "efficientnetv2-s_notop.h5", "-s"),
+    ("convnext_tiny", "convnext", "convnext_tiny_notop.h5", "convnext_tiny"),
+    ("mobilenet_v2", "mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", None),
+    ("mobilenet_v2_035", "mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5", None),
+    ("mobilenet_v3_small", "mobilenet_v3", "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
+     "small_224_1.0_float"),
+]  # fmt: skip
+
+# mean and standard deviation of what Keras's own model makes of Keras's own preprocessing (TensorFlow 2.21, Keras 3.15)
+GOLDEN = {
+    "resnet50": (1.09389, 1.21804),
+    "efficientnet_b0": (15408.1, 26252.1),
+    "efficientnet_b1": (204538, 303745),
+    "efficientnet_b2": (298802, 468399),
+    "efficientnet_b3": (1.90912e6, 2.87544e6),
+    "efficientnetv2_b0": (0.225218, 0.593994),
+    "efficientnetv2_s": (0.197492, 0.544756),
+    "convnext_tiny": (0.00291419, 1.01136),
+    "mobilenet_v2": (0.416911, 0.599007),
+    "mobilenet_v2_035": (0.388761, 0.565971),
+    "mobilenet_v3_small": (0.160864, 0.547095),
+}
+
+
+def picture():
+    """RGB 0..255, every channel and every side different."""
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
+    channels = [(3 * y + x) % 256, (y * x) % 199, 255 * (x > y)]
+    return np.stack(channels, axis=-1).astype(np.float32)[None]
+
+
+def from_hash(path, shape):
+    """Numbers that depend on the variable's path alone."""
+    seed = int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
+    noise = np.random.Generator(np.random.Philox(seed)).standard_normal(shape)
+    kind = path.rsplit("/", 1)[-1]
+    if kind.endswith("kernel"):
+        fan_in = math.prod(shape[:-2] if "depthwise" in path else shape[:-1])
+        return noise * math.sqrt(2 / fan_in)
+    if kind == "variance":
+        return 0.05 * np.exp(0.2 * noise)
+    return 0.1 * noise + {"gamma": 1.0, "mean": 0.45}.get(kind, 0.0)
+
+
+def fill(model, images):
+    """Fills `model` from hashes; batch norms hold the statistics of `images`, or a deep network forgets its input."""
+    for variable in model.variables:
+        if not variable.path.endswith(("count", "moving_mean", "moving_variance")) and variable.dtype == "float32":
+            path = re.sub(r"^normalization_\d+", "normalization", variable.path)
+            variable.assign(from_hash(path, tuple(variable.shape)))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    model(images, training=True)
+
+
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined or non-square")
+@pytest.mark.parametrize(("architecture", "module", "file", "key"), CASES, ids=[case[0] for case in CASES])
+def test_a_backbone_from_a_file_is_the_one_imagenet_builds(architecture, module, file, key, tmp_path, monkeypatch):
+    line = BACKBONES[architecture]
+    factory = getattr(keras.applications, line.factory)
+    their_preprocessing = getattr(keras.applications, module).preprocess_input
+    arguments = {"include_top": False, "input_shape": (*SIZE, 3), **line.options}
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # KERAS_HOME is read at import only
+    path = tmp_path / "models" / file
+    path.parent.mkdir()
+    source = factory(weights=None, **arguments)
+    image = picture()
+    images = np.concatenate([image, image[..., ::-1], 255 - image, image[:, ::-1]])
+    # the graph for imagenet stretches what this one sees, see `backbones`
+    stretched = 2.1 * (images - 115) + 115 if module == "efficientnet" else images
+    fill(source, their_preprocessing(stretched.copy()))
+    with h5py.File(path, "w") as handle:
+        legacy_h5_format.save_weights_to_hdf5_group(handle, source)
+    if key is not None:
+        known = sys.modules[f"keras.src.applications.{module}"].WEIGHTS_HASHES
+        monkeypatch.setitem(known, key, (None, hashlib.md5(path.read_bytes()).hexdigest()))
+    theirs = factory(weights="imagenet", **arguments)
+    ours = build_backbone(architecture, SIZE, str(path))
+    expected = np.asarray(theirs(their_preprocessing(images[:2].copy()), training=False))
+    got = np.asarray(ours(preprocess(keras.ops.convert_to_tensor(images[:2]), line.contract), training=False))
+    assert [type(layer) for layer in ours.layers] == [type(layer) for layer in theirs.layers]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert np.abs(got[0] - got[1]).max() > 0.1 * np.abs(got).max()  # the order of the channels is seen
+    mean, deviation = GOLDEN[architecture]
+    assert got.std() == pytest.approx(deviation, rel=1e-3)
+    assert got.mean() == pytest.approx(mean, abs=1e-3 * deviation)

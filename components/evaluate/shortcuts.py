@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder
 from components.common.decision import Floats
 from components.common.resampling import group_codes
 from components.common.scores import Scores
-from components.evaluate.subgroups import Columns, age_band, auc_interval
+from components.evaluate.subgroups import Columns, age_band, auc_interval, pooled
 
 CONTROLS = {"metadata": ("age", "sex", "localization"), "dx_type": ("dx_type",), "source": ("dataset",)}
 PREFIX = "control_"
@@ -50,7 +50,7 @@ def shortcut_metrics(scores: Scores, columns: Columns, resamples: int, seed: int
     alone = {name: auc(columns[PREFIX + name], everything) for name in CONTROLS if PREFIX + name in columns}
     out: dict[str, Any] = {"alone": alone, "model": auc(scores.logit, everything)}
     if "dataset" in columns:
-        source = columns["dataset"].astype(np.str_)
+        source = pooled(columns["dataset"].astype(np.str_))
         out["within_source"] = [{"source": str(s), **auc(scores.logit, source == s)} for s in np.unique(source)]
     if "dx_type" in columns and (columns["dx_type"] == "histo").any():
         out["histology_only"] = auc(scores.logit, columns["dx_type"].astype(np.str_) == "histo")

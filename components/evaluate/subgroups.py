@@ -53,7 +53,7 @@ def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, s
     values = slice_values(scores, columns)
     rows = []
     for name in (n for n in order if n in values):
-        values[name] = _pooled(values[name])
+        values[name] = pooled(values[name])
         present, counts = np.unique(values[name], return_counts=True)
         ranked = sorted(zip(present.tolist(), counts.tolist(), strict=True), key=lambda vc: _rank(name, *vc))
         for value, _ in ranked:
@@ -63,7 +63,7 @@ def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, s
     return rows
 
 
-def _pooled(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+def pooled(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
     """The most common values as they are, all others as one: a free-text column must not flood the report."""
     present, counts = np.unique(values, return_counts=True)
     if len(present) <= MOST:

@@ -1,6 +1,7 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from components.common.artifacts import read_json
@@ -132,3 +133,31 @@ def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):
     assert full["Model and training"].answer == "resnet50, 10 parameters, 3 epochs"
     assert full["Funding and conflicts of interest"].open
     assert "rosendahl" in full["Setting and devices"].answer
+
+
+def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved, tmp_path):
+    """Every part that grows with the data is cut: slices, lists, curves; the rest is fixed."""
+    from components.common.artifacts import write_json
+    from components.common.scores import load_extra, load_scores, save_scores
+    from components.evaluate.context import SCHEMA, data_quality
+
+    scores, columns = load_scores(saved / "test_probs.npz"), load_extra(saved / "test_probs.npz")
+    for name in ("localization", "dx", "dataset"):
+        columns[name] = np.array([f"{name} {k}" for k in range(len(scores))])
+    save_scores(saved / "test_probs.npz", scores, columns)
+    lost = [{"image_id": f"x{k}", "split": "train", "label": 0, "reason": "missing"} for k in range(20_000)]
+    pairs = [[f"a{k}", f"b{k}"] for k in range(20_000)]
+    table = {f"site {k}": {"test": {"images": 1, "share": 0.1}} for k in range(20_000)}
+    audit = {
+        "near_duplicates": {"pairs": 20_000, "crossing": 20_000, "crossing_pairs": pairs},
+        "tables": {"site": table},
+    }
+    for name in ("records", "split"):
+        (tmp_path / name).mkdir()
+    write_json(tmp_path / "records" / "manifest.json", {"splits": {}, "lost": lost})
+    write_json(tmp_path / "split" / "split.json", {"audit": audit})
+    quality = data_quality(tmp_path / "records", lost, lost, tmp_path / "split")
+    write_json(saved / "context.json", {"schema": SCHEMA, "data": quality})
+    arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
+    assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "report.html").stat().st_size < 1_000_000

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from threading import BoundedSemaphore
 
 from components.common import imaging, storage
 from components.common.errors import LesionflowError
@@ -17,6 +20,12 @@ from components.common.storage import StoredObject
 from components.ingest.cache import Cache
 
 log = logging.getLogger(__name__)
+
+# Many threads wait for storage at a time; only as many as there are cores decode, or hold a large file, so that
+# memory does not follow the number of threads.
+_CORES = len(os.sched_getaffinity(0))
+_DECODING, _LARGE = BoundedSemaphore(_CORES), BoundedSemaphore(_CORES)
+_LARGE_BYTES = 8 * 2**20
 
 _AHEAD = 4  # images in flight per thread: enough to keep threads busy, few enough to keep memory flat
 
@@ -82,6 +91,11 @@ def _check_file(item: StoredObject, cache: Cache) -> Checked:
         return Checked(item.uri, item.size, known[0], known[1])
     if item.size > imaging.MAX_BYTES:
         return _lost(item.uri, item.size, "unsupported", f"{item.size} bytes; at most {imaging.MAX_BYTES} are read")
+    with _LARGE if item.size > _LARGE_BYTES else nullcontext():
+        return _read_and_check(item, cache)
+
+
+def _read_and_check(item: StoredObject, cache: Cache) -> Checked:
     try:
         data = storage.read_object(item)
     except FileNotFoundError:
@@ -91,7 +105,8 @@ def _check_file(item: StoredObject, cache: Cache) -> Checked:
     digest = hashlib.sha256(data).hexdigest()
     inspection = cache.get(digest, item.name)
     if inspection is None:
-        inspection = imaging.inspect(data, item.name)
+        with _DECODING:
+            inspection = imaging.inspect(data, item.name)
     cache.add(item, digest, inspection)
     return Checked(item.uri, len(data), digest, inspection)
 

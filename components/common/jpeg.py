@@ -17,6 +17,7 @@ _DHT, _SCAN, _END, _APP1 = 0xC4, 0xDA, 0xD9, 0xE1
 _ORIENTATION = 0x0112
 # Longest run of zero bytes in compressed data; a zeroed disk sector is 512 bytes.
 _ZEROS = bytes(256)
+_STRIDE = len(_ZEROS) // 2  # every such run holds two neighbours of a sample taken at this distance
 
 
 class DamagedHeaderError(Exception):
@@ -36,6 +37,7 @@ class JpegHeader:
         scan: offset of the first scan.
         flat: whether the code tables let a flat area be stored as a run of zero bits.
         process: how it is coded: 0 baseline, 1 extended, 2 progressive; 3 lossless, from 9 on arithmetic.
+        single_scan: whether the first scan holds everything and no decoder reads another.
     """
 
     width: int
@@ -46,6 +48,7 @@ class JpegHeader:
     scan: int
     flat: bool
     process: int
+    single_scan: bool
 
 
 def read_header(data: bytes) -> JpegHeader:
@@ -79,7 +82,8 @@ def read_header(data: bytes) -> JpegHeader:
         raise DamagedHeaderError("the file ends before its image data")
     flat = process > 1 or not any(first_codes)
     precision, height, width, components = frame
-    return JpegHeader(width, height, components, precision, orientation or 1, at, flat, process)
+    single = process <= 1 and data[at + 4 : at + 5] == bytes([components])  # the scan's own number of components
+    return JpegHeader(width, height, components, precision, orientation or 1, at, flat, process, single)
 
 
 def zeroed(data: bytes, header: JpegHeader) -> int:
@@ -91,7 +95,10 @@ def zeroed(data: bytes, header: JpegHeader) -> int:
     if header.process == PROGRESSIVE:
         return zeroed_scan(data, header.scan)
     end = data.rfind(b"\xff\xd9")  # some cameras pad their files behind the end marker
-    return -1 if header.flat else data.find(_ZEROS, header.scan, end if end > header.scan else len(data))
+    end = end if end > header.scan else len(data)
+    if header.flat or b"\0\0" not in data[header.scan : end : _STRIDE]:
+        return -1
+    return data.find(_ZEROS, header.scan, end)
 
 
 def exif_orientation(tiff: bytes) -> int:

@@ -38,7 +38,9 @@ class StoredObject:
         uri: where it is; a local one is an absolute path.
         name: its last part, `ISIC_0027419.jpg`.
         size: bytes.
-        version: what changes whenever the bytes do (generation, ETag); empty where storage has no such thing.
+        version: what changes whenever the bytes do: generation, ETag; of a local file size, times of change and
+            inode. Empty where storage has no such thing, and for a file changed so recently that the next
+            change could bear the same time.
         crc32c: base64 of the stored checksum, empty where storage has none.
     """
 

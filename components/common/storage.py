@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ __all__ = [
 # What counts as an image by its name. Formats that are refused later are listed all the same: a
 # verdict about a file says more than "missing".
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
 SCHEMES = ("file", "gs", "s3")
 
 
@@ -59,6 +61,12 @@ def local_path(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri).expanduser()
 
 
+def suffix_of(name: str) -> str:
+    """`.jpg` of `a.JPG`, empty where there is none: as pathlib, which takes ten times as long a name."""
+    stem, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if stem and dot else ""
+
+
 def list_images(root: str) -> list[StoredObject]:
     """Every image below `root`, by name, listed once; hidden files and folders are left out.
 
@@ -66,7 +74,7 @@ def list_images(root: str) -> list[StoredObject]:
         FileNotFoundError: there is no such folder, bucket or prefix.
         StorageError: storage refused or kept failing.
     """
-    found = (item for item in _store(root).list(root) if PurePosixPath(item.name).suffix.lower() in IMAGE_SUFFIXES)
+    found = (item for item in _store(root).list(root) if suffix_of(item.name) in IMAGE_SUFFIXES)
     return sorted(found, key=lambda item: item.uri)
 
 
@@ -135,6 +143,7 @@ class _Local:
         root = local_path(uri)
         if not root.is_dir():
             raise FileNotFoundError(f"{uri}: no such folder")
+        settled = time.time_ns() - SETTLED_NS
         waiting = [os.path.abspath(root)]  # noqa: PTH100 - resolve() would follow links and rename the source
         while waiting:
             with os.scandir(waiting.pop()) as entries:
@@ -144,10 +153,13 @@ class _Local:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     elif entry.is_file():
-                        yield StoredObject(entry.path, entry.name, entry.stat().st_size)
+                        found = entry.stat()
+                        yield StoredObject(entry.path, entry.name, found.st_size, _stamp(found, settled))
 
     def read(self, uri: str, version: str, size: int) -> bytes:
-        return local_path(uri).read_bytes()
+        plain = uri if uri.startswith("/") else local_path(uri)
+        with open(plain, "rb", buffering=0) as handle:  # noqa: PTH123 - a Path costs as much as the reading
+            return handle.read()
 
     def write(self, uri: str, source: Path) -> None:
         target = local_path(uri)
@@ -170,6 +182,12 @@ def _s3() -> _Store:
     from components.common.storage_s3 import S3Store
 
     return S3Store()
+
+
+def _stamp(found: os.stat_result, settled: int) -> str:
+    if found.st_mtime_ns > settled or found.st_ctime_ns > settled:
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
 
 
 _LOCAL = _Local()

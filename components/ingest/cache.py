@@ -1,8 +1,8 @@
 """Verdicts of bytes seen before, so that unchanged images cost a hash and no decoding.
 
-Keyed by content: sha256 and the name's suffix, which decides about mislabelled formats. For object storage
-that versions its objects also by URI and version, which saves even the reading. Verdicts come from the
-folder given as `cache` and from the artifact a new one replaces; those of another inspector are not used.
+Keyed by content: sha256 and the name's suffix, which decides about mislabelled formats. Verdicts come from
+the folder given as `cache` and from the artifact a new one replaces; those of another inspector are not used.
+The cache folder also knows sha256 by URI and version (docs/adr/0005), which saves even the reading.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from dataclasses import fields
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ from components.common import storage
 from components.common.artifacts import open_artifact, read_json
 from components.common.errors import ArtifactError, LesionflowError
 from components.common.imaging import INSPECTOR, Inspection
-from components.common.storage import StoredObject
+from components.common.storage import StoredObject, suffix_of
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ _VERSIONS = f"versions-{INSPECTOR}.parquet"
 class Cache:
     """What is known of bytes and of stored versions; safe for threads (single dict operations)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rehash: bool = False) -> None:
+        self._rehash = rehash
         self.inspections: dict[tuple[str, str], Inspection] = {}
         self.versions: dict[tuple[str, str], str] = {}
         self.hits = 0
@@ -39,20 +40,20 @@ class Cache:
 
     def get(self, sha256: str, name: str) -> Inspection | None:
         """The verdict on these bytes under a name with this suffix, if it is known."""
-        found = self.inspections.get((sha256, _suffix(name)))
+        found = self.inspections.get((sha256, suffix_of(name)))
         if found is not None:
             self.hits += 1
         return found
 
     def by_version(self, item: StoredObject) -> tuple[str, Inspection] | None:
         """sha256 and verdict of a stored object, if this very version of it was read before."""
-        sha256 = self.versions.get((item.uri, item.version)) if item.version else None
+        sha256 = self.versions.get((item.uri, item.version)) if item.version and not self._rehash else None
         found = self.get(sha256, item.name) if sha256 else None
         return (sha256, found) if sha256 and found else None
 
     def add(self, item: StoredObject, sha256: str, inspection: Inspection) -> None:
         """Remembers the verdict on an object's bytes."""
-        key = (sha256, _suffix(item.name))
+        key = (sha256, suffix_of(item.name))
         self._new |= key not in self.inspections
         self.inspections[key] = inspection
         if item.version:
@@ -85,7 +86,7 @@ class Cache:
         for uri, sha256, inspection in zip(uris, digests, _inspections(table), strict=True):
             # a verdict about the row, not the bytes, cannot be taken over
             if sha256 and inspection.verdict in ("ok", "corrupt", "mislabelled", "unsupported"):
-                self.inspections[(sha256, _suffix(uri))] = inspection
+                self.inspections[(sha256, suffix_of(uri))] = inspection
 
     def save(self, folder: str) -> None:
         """Writes everything known to the cache folder; a failure costs time later, not the run."""
@@ -122,7 +123,3 @@ def _table(folder: str, name: str) -> pa.Table | None:
 def _inspections(table: pa.Table) -> list[Inspection]:
     columns = [table[name].to_pylist() for name in _NAMES]
     return [Inspection(*values) for values in zip(*columns, strict=True)]
-
-
-def _suffix(name: str) -> str:
-    return PurePath(name).suffix.lower()

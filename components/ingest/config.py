@@ -19,6 +19,9 @@ class IngestConfig(StepConfig):
         5.0, ge=0, le=100, description="the step fails when more than this share of images, in percent, is unusable"
     )
     cache: str = Field(
-        "", description="folder or URI that keeps the verdicts, so that unchanged images are not decoded again"
+        "",
+        description="folder or URI that keeps the verdicts: images whose size, times and inode (or object version) are "
+        "those remembered are not read again",
     )
+    rehash: bool = Field(False, description="read and hash every image, also those the cache knows unchanged")
     threads: int = Field(0, ge=0, le=256, description="images read at a time; 0 chooses by where they are")

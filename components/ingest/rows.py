@@ -48,13 +48,22 @@ def read_rows(uri: str) -> tuple[list[str], Rows]:
     return header, rows[1:]
 
 
-def _text(uri: str) -> str:
+def table_bytes(uri: str) -> bytes:
+    """The bytes of a table's file.
+
+    Raises:
+        DataError: it is not there or cannot be read.
+    """
     try:
-        data = storage.read_bytes(uri)
+        return storage.read_bytes(uri)
     except FileNotFoundError:
         raise DataError(f"{uri}: no such file; expected the metadata table (CSV)") from None
     except OSError as error:
         raise DataError(f"{uri}: cannot be read ({error.strerror}); expected the metadata table (CSV)") from None
+
+
+def _text(uri: str) -> str:
+    data = table_bytes(uri)
     other = next((name for magic, name in _OTHER if data.startswith(magic)), "")
     if other:
         raise DataError(f"{uri}: this is {other}; expected the metadata table as CSV text")

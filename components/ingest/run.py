@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from components.common import storage
-from components.common.artifacts import dump_json, new_artifact, write_json
+from components.common.artifacts import dump_json, new_artifact, read_json, write_json
 from components.common.errors import DataError
 from components.common.imaging import INSPECTOR
 from components.common.labels import LabelPolicy, load_label_policy
@@ -22,6 +22,8 @@ from components.ingest.cache import Cache
 from components.ingest.check import Checked, check_images
 from components.ingest.config import IngestConfig
 from components.ingest.index import index_table, write_index
+from components.ingest.memo import memo_of
+from components.ingest.rows import table_bytes
 from components.ingest.sources import Root, list_roots
 from components.ingest.tables import read_table
 from components.ingest.verdicts import EXCLUDED, labels_of, row_verdicts
@@ -75,33 +77,60 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         DataError: the table breaks the rules, no image is found, or more than max_lost_pct are unusable.
     """
     policy = load_label_policy(config.label_policy)
-    table, notes = read_table(metadata)
-    cache = Cache()
-    cache.load_artifact(out)
-    with new_artifact(out, "index", _made_from(metadata, policy)) as folder:
-        index, record = _index(config, policy, table, images, cache, notes)
-        _log(index, record)
-        _check_loss(record, config.max_lost_pct)
-        write_index(index, folder / "index.parquet")
-        write_json(folder / "ingest.json", record)
-    malignant = int(((index["verdict"] == "ok") & (index["label"] == 1)).sum())
-    return IngestResult(out, len(index), record["ok"], record["lost"], malignant, record["counts"], cache.hits)
-
-
-def _index(
-    config: IngestConfig, policy: LabelPolicy, table: pd.DataFrame, images: list[str], cache: Cache, notes: list[str]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    label = labels_of(table, policy)
-    verdicts, more = row_verdicts(table, label, policy)
+    made_from = _made_from(metadata, policy)
     roots, files = list_roots(images)
-    if config.cache:
-        cache.load(config.cache)
-    candidates = [files.get(image_id, []) for image_id in table["image_id"]]
-    checked = list(check_images(candidates, cache, config.threads or _threads(images)))
-    if config.cache:
-        cache.save(config.cache)
+    memo = memo_of(config.cache, metadata, images, made_from, files.values()) if config.cache else None
+    with new_artifact(out, "index", made_from) as folder:
+        facts = memo.take(folder) if memo and not config.rehash else None
+        if facts is not None:
+            log.info("the table and all %d images are those of an earlier ingest: its index is taken", facts["rows"])
+            facts["unchanged"] = facts["rows"]
+        else:
+            known = _Known(config, metadata, policy, roots, files)
+            facts = _build(known, out, folder)
+            if memo and "unreadable" not in facts["counts"]:  # what cannot be read today may be readable tomorrow
+                memo.keep(folder, facts)
+        record = read_json(folder / "ingest.json", SCHEMA)
+        _log(record)
+        _check_loss(record, config.max_lost_pct)
+    return IngestResult(path=out, **facts)
+
+
+@dataclass(frozen=True)
+class _Known:
+    config: IngestConfig
+    metadata: str
+    policy: LabelPolicy
+    roots: list[Root]
+    files: dict[str, list[storage.StoredObject]]
+
+
+def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
+    """Writes the files of the index into `folder`; returns what `IngestResult` says of them."""
+    table, notes = read_table(known.metadata)
+    label = labels_of(table, known.policy)
+    verdicts, more = row_verdicts(table, label, known.policy)
+    cache = Cache(rehash=known.config.rehash)
+    cache.load_artifact(out)
+    if known.config.cache:
+        cache.load(known.config.cache)
+    candidates = [known.files.get(image_id, []) for image_id in table["image_id"]]
+    threads = known.config.threads or _threads([root.uri for root in known.roots])
+    checked = list(check_images(candidates, cache, threads))
+    if known.config.cache:
+        cache.save(known.config.cache)
     index = index_table(table, label, verdicts, checked)
-    return index, _record(index, policy, roots, [*notes, *more, *_notes(files, table, checked)])
+    record = _record(index, known.policy, known.roots, [*notes, *more, *_notes(known.files, table, checked)])
+    write_index(index, folder / "index.parquet")
+    write_json(folder / "ingest.json", record)
+    return {
+        "rows": len(index),
+        "ok": record["ok"],
+        "lost": record["lost"],
+        "malignant": int(((index["verdict"] == "ok") & (index["label"] == 1)).sum()),
+        "counts": record["counts"],
+        "unchanged": cache.hits,
+    }
 
 
 def _threads(images: list[str]) -> int:
@@ -111,7 +140,7 @@ def _threads(images: list[str]) -> int:
 
 def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:
     parts = [metadata] if storage.exists(metadata) else metadata.rsplit(",", 1)
-    digest = hashlib.sha256(b"".join(storage.read_bytes(part) for part in parts)).hexdigest()
+    digest = hashlib.sha256(b"".join(table_bytes(part) for part in parts)).hexdigest()
     return {"metadata": digest, "label_policy": hashlib.sha256(dump_json(policy.record()).encode()).hexdigest()}
 
 
@@ -146,10 +175,10 @@ def _notes(files: dict[str, list[storage.StoredObject]], table: pd.DataFrame, ch
     return notes
 
 
-def _log(index: pd.DataFrame, record: dict[str, Any]) -> None:
+def _log(record: dict[str, Any]) -> None:
     log.info("%-24s %8s %8s", "verdict", "images", "%")
     for verdict, n in record["counts"].items():
-        log.info("%-24s %8d %8.2f", verdict, n, 100.0 * n / len(index))
+        log.info("%-24s %8d %8.2f", verdict, n, 100.0 * n / record["rows"])
     for item in record["lost_images"][:_LOGGED]:
         log.warning("lost %s: %s: %s", item["image_id"], item["verdict"], item["reason"])
     if record["lost"] > _LOGGED:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from components.common import storage
 from components.common.errors import DataError
@@ -73,5 +72,5 @@ def _by_id(items: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:
     for item in items:
         if item.uri not in seen:
             seen.add(item.uri)
-            found.setdefault(PurePath(item.name).stem, []).append(item)
+            found.setdefault(item.name.rpartition(".")[0], []).append(item)
     return found

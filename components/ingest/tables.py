@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import PurePath
 
 import pandas as pd
 
@@ -214,9 +213,9 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _image_id(text: str) -> str:
-    name = PurePath(text)
-    if name.suffix.lower() in storage.IMAGE_SUFFIXES:
-        text = text[: -len(name.suffix)]
+    suffix = storage.suffix_of(text)
+    if suffix in storage.IMAGE_SUFFIXES:
+        text = text[: -len(suffix)]
     if not _ID.fullmatch(text) or ".." in text or text.endswith((" ", ".")):
         raise ValueError
     return text

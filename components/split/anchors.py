@@ -28,6 +28,7 @@ _RINGS = np.array([0.0, 0.06, 0.12, 0.18, 0.24, 0.30])  # radii, in short sides
 _TERMS = 9  # angular terms below this one
 _FINE, _COARSE, _SMOOTH = 0.07, 0.14, 0.04  # standard deviations of the blurs, in short sides
 _FAINT = 0.25  # grey levels: below this an extremum is rounding, not picture
+_TALLEST = 32_000  # rows of the images below each other; OpenCV's remap takes 32,767
 _MARGIN = round(0.12 * SIDE)
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -66,9 +67,10 @@ def find_anchors(images: Sequence[npt.NDArray[np.uint8]], scale: float, batch: i
     for i, image in enumerate(images):
         by_shape.setdefault(image.shape, []).append(i)
     parts = []
-    for ids in by_shape.values():
-        for start in range(0, len(ids), batch):
-            chosen = ids[start : start + batch]
+    for shape, ids in by_shape.items():
+        step = max(1, min(batch, _TALLEST // shape[0]))
+        for start in range(0, len(ids), step):
+            chosen = ids[start : start + step]
             stack = np.stack([images[i] for i in chosen]).astype(np.float32)
             which, at = _spots(stack.mean(3), scale)
             parts.append((np.array(chosen)[which], at / SIDE, _signatures(stack, which, at, scale)))
@@ -83,8 +85,7 @@ def _spots(grey: Floats, scale: float) -> tuple[Ints, Floats]:
     m = _MARGIN
     inner = response[:, m : height - m, m : width - m]
     around = response[:, m - 1 : height - m + 1, m - 1 : width - m + 1]
-    window = np.lib.stride_tricks.sliding_window_view(around, (3, 3), axis=(1, 2))
-    extreme = (inner >= window.max((3, 4))) | (inner <= window.min((3, 4)))
+    extreme = (inner >= _window(around, np.maximum)) | (inner <= _window(around, np.minimum))
     strength = np.where(extreme, np.abs(inner), -1.0).reshape(n, -1)
     top = np.argpartition(-strength, SPOTS, axis=1)[:, :SPOTS]
     which, slot = np.nonzero(np.take_along_axis(strength, top, axis=1) > _FAINT)
@@ -93,6 +94,12 @@ def _spots(grey: Floats, scale: float) -> tuple[Ints, Floats]:
     fine = [_peak(response[which, y - dy, x - dx], response[which, y, x], response[which, y + dy, x + dx])
             for dy, dx in ((1, 0), (0, 1))]  # fmt: skip
     return which.astype(np.int64), np.stack([y + fine[0], x + fine[1]], axis=1).astype(np.float32)
+
+
+def _window(stack: Floats, extreme: np.ufunc) -> Floats:
+    """The greatest (or smallest) value of each 3x3 window."""
+    rows = extreme(extreme(stack[:, :-2], stack[:, 1:-1]), stack[:, 2:])
+    return np.asarray(extreme(extreme(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:]))
 
 
 def _peak(before: Floats, here: Floats, after: Floats) -> Floats:
@@ -105,24 +112,33 @@ def _peak(before: Floats, here: Floats, after: Floats) -> Floats:
 
 def _signatures(stack: Floats, which: Ints, at: Floats, scale: float) -> Floats:
     n, height, width, channels = stack.shape
+    if not len(at):
+        return np.zeros((0, channels * (len(_RINGS) + (len(_RINGS) - 1) * (_TERMS - 1))), np.float32)
+    rings = len(_RINGS)
     smooth = np.stack([_blur(stack[..., c], _SMOOTH * SIDE * scale) for c in range(channels)], axis=-1)
-    angle = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
-    radius = _RINGS[:, None] * SIDE * scale
+    angle = (np.arange(_ANGLES) * (2 * np.pi / _ANGLES)).astype(np.float32)
+    radius = (_RINGS[:, None] * SIDE * scale).astype(np.float32)
     y = _reflect(at[:, 0, None, None] + radius * np.sin(angle), height)
     x = _reflect(at[:, 1, None, None] + radius * np.cos(angle), width)
-    y0, x0 = np.minimum(y.astype(np.int64), height - 2), np.minimum(x.astype(np.int64), width - 2)
-    fy, fx = (y - y0)[..., None].astype(np.float32), (x - x0)[..., None].astype(np.float32)
-    pixel = smooth.reshape(n * height * width, channels)
-    corner = (which[:, None, None] * height + y0) * width + x0
-    upper = pixel[corner] * (1 - fx) + pixel[corner + 1] * fx
-    lower = pixel[corner + width] * (1 - fx) + pixel[corner + width + 1] * fx
-    ring = upper * (1 - fy) + lower * fy
-    mean = ring.mean((1, 2), keepdims=True)
-    spread = np.sqrt(((ring - mean) ** 2).mean((1, 2, 3), keepdims=True)) + 2.0  # 2: flat skin has only noise
-    ring = (ring - mean) / spread
-    terms = np.abs(np.fft.rfft(ring[:, 1:], axis=2)[:, :, 1:_TERMS]) / _ANGLES
-    parts = [part.reshape(len(ring), math.prod(part.shape[1:])) for part in (ring.mean(2), terms)]
+    y += (which * height).astype(np.float32)[:, None, None]  # all images below each other are one tall image
+    tall = smooth.reshape(n * height, width, channels)
+    x, y = (one.reshape(len(at), rings * _ANGLES).astype(np.float32) for one in (x, y))
+    points = np.asarray(cv2.remap(tall, x, y, cv2.INTER_LINEAR), np.float32)
+    ring: Floats = np.ascontiguousarray(points.transpose(0, 2, 1))  # (spot, channel, ring and angle)
+    ring = ring - ring.mean(axis=2, keepdims=True)
+    spread = np.sqrt((ring * ring).mean((1, 2), keepdims=True)) + 2.0  # 2: flat skin has only noise
+    ring = (ring / spread).reshape(len(at), channels, rings, _ANGLES)
+    wave = ring[:, :, 1:] @ _waves()
+    terms = np.hypot(wave[..., : _TERMS - 1], wave[..., _TERMS - 1 :])
+    parts = [part.reshape(len(at), math.prod(part.shape[1:])) for part in (ring.mean(3), terms)]
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _waves() -> Floats:
+    """Cosines and, behind them, sines of the angular terms, over the number of angles."""
+    angle = np.outer(np.arange(_ANGLES), np.arange(1, _TERMS)) * (2 * np.pi / _ANGLES)
+    return (np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / _ANGLES).astype(np.float32)
 
 
 def _reflect(at: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

@@ -207,8 +207,10 @@ def test_bombs_are_refused_before_they_are_decoded():
     at = JPEG.index(b"\xff\xc0") + 5
     huge = JPEG[:at] + struct.pack(">HH", 65000, 65000) + JPEG[at + 4 :]
     assert "at most 100 megapixels" in imaging.inspect(huge, "a.jpg").reason
-    many = JPEG[:-2] + b"\xff\xda\0\0" * 500 + JPEG[-2:]
+    progressive = cv2.imencode(".jpg", scene(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    many = progressive[:-2] + b"\xff\xda\0\0" * 500 + progressive[-2:]
     assert "scans; at most" in imaging.inspect(many, "a.jpg").reason
+    assert verdict(JPEG[:-2] + b"\xff\xda\0\0" * 500 + JPEG[-2:]) == "corrupt"  # no further scan is ever decoded
 
 
 def test_a_png_that_unpacks_to_more_than_it_says_is_corrupt():

@@ -98,6 +98,12 @@ def test_shapes_may_differ(originals):
     assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(1, 2)]
 
 
+def test_long_narrow_pictures_are_looked_at_too():
+    tall = [picture(seed, height=2400, width=60) for seed in range(16)]
+    thumbnails = [make_thumbnail(image) for image in (*tall, *(np.ascontiguousarray(one[::-1]) for one in tall))]
+    assert len(find_anchors([working_image(one) for one in thumbnails], SCALES[0]).image) > 0
+
+
 def test_a_thumbnail_is_small_and_keeps_the_aspect(originals):
     data = make_thumbnail(originals[0])
     assert read_thumbnail(data).shape == (48, 64, 3)

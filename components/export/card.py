@@ -42,6 +42,7 @@ def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -
         "labels": read_json(folder / layout.LABELS, layout.LABELS_SCHEMA),
         "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
         "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
+        "formats": _optional(folder / layout.FORMATS).get("formats", {}),
     }
 
 

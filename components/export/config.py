@@ -18,6 +18,10 @@ class ExportConfig(StepConfig):
     augmentation: Literal["none", "flips"] = Field(
         "none", description="test-time augmentation: flips averages the logits of four mirrored views"
     )
+    formats: list[Literal["onnx", "litert"]] = Field(
+        default_factory=list,
+        description="further files for runtimes without TensorFlow, onnx and litert; needs the extra `formats`",
+    )
     # the two defaults are ingest's own limits: what it accepts, the bundle reads
     min_side: int = Field(16, description="images with a shorter side, in pixels, are not read", ge=1)
     max_megapixels: float = Field(

@@ -14,6 +14,7 @@ PREPROCESSING = "preprocessing.json"
 LABELS = "labels.json"
 CARD = "model_card.md"
 PARITY = "parity.json"
+FORMATS = "formats.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
 
@@ -21,6 +22,7 @@ MODEL_SCHEMA = "lesionflow.model/1"
 PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
 LABELS_SCHEMA = "lesionflow.labels/1"
 PARITY_SCHEMA = "lesionflow.parity/1"
+FORMATS_SCHEMA = "lesionflow.formats/1"
 SELFTEST_SCHEMA = "lesionflow.selftest/1"
 
 MALIGNANT, BENIGN, REFER, UNREADABLE = 1, 0, 2, -1

@@ -29,26 +29,31 @@ def probability(calibrator: Calibrator, logit: Any) -> Any:
 def _interpolate(u: Any, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Any:
     """numpy.interp: linear between knots, constant outside."""
     if len(x) == 1:
-        return tf.fill(tf.shape(u), y[0])
+        return tf.fill(tf.shape(u), tf.constant(y[0], u.dtype))
+    x, y = (values.astype(u.dtype.as_numpy_dtype) for values in (x, y))
     inside = tf.clip_by_value(u, x[0], x[-1])
-    left = tf.clip_by_value(tf.searchsorted(tf.constant(x), inside, side="right") - 1, 0, len(x) - 2)
+    # counted, since ONNX has no binary search
+    left = tf.reduce_sum(tf.cast(inside[:, None] >= x[None], tf.int32), axis=1) - 1
+    left = tf.clip_by_value(left, 0, len(x) - 2)
     x0, x1, y0, y1 = (tf.gather(knots, left + k) for knots in (x, y) for k in (0, 1))
     share = tf.math.divide_no_nan(inside - x0, x1 - x0)
     return tf.where(u >= x[-1], y[-1], tf.where(u <= x[0], y[0], y0 + share * (y1 - y0)))
 
 
-def decide(policy: DecisionPolicy, logit: Any, status: Any) -> dict[str, Any]:
+def decide(policy: DecisionPolicy, logit: Any, status: Any, kind: Any = tf.float64) -> dict[str, Any]:
     """All outputs of a bundle for a batch.
 
     Args:
         policy: the decision policy; its numbers become constants of the graph.
         logit: float32 [N], raw malignant logits.
         status: int32 [N], codes of `layout.STATUSES`.
+        kind: arithmetic of the calibrator. In float32, thresholds on logits hold exactly, because they are
+            float32 values; see `operating_point`.
 
     Returns:
         The tensors named in `layout.OUTPUTS`, each [N].
     """
-    exact = tf.cast(logit, tf.float64)
+    exact = tf.cast(logit, kind)
     p = probability(policy.calibrator, exact)
     decision = tf.where(exact >= policy.threshold_logit, layout.MALIGNANT, layout.BENIGN)
     if policy.abstain is not None:

@@ -22,6 +22,7 @@ from components.export.augmentation import gain
 from components.export.bundle import Bundle, load_parts
 from components.export.card import collect_facts, write_card
 from components.export.config import ExportConfig
+from components.export.formats import check_available, write_formats
 from components.export.model_file import load_network
 from components.export.parity import Compared, Source, compare, parity_report, preparation_report, validation_sources
 from components.export.selftest import generated_image, write_selftest
@@ -76,6 +77,7 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
             model disagree.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    check_available(config.formats)
     made_of = {"model": open_artifact(model, "model"), "policy": open_artifact(policy, "policy")}
     if split is not None:
         made_of["split"] = open_artifact(split, "split")
@@ -94,6 +96,8 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
         report = _check(loaded, network, config, model, split)
         write_json(folder / layout.PARITY, report)
         write_selftest(loaded, folder)
+        if config.formats:
+            write_formats(loaded, network, config, split)
         write_card(folder, collect_facts(folder, model, policy, split))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)

@@ -133,7 +133,7 @@ def main() -> None:
                        **{key: gap(one, two, key) for key in ("weights", "optimizer", "scores")}}  # fmt: skip
     found["sample_weight"] = train(records, strategy, class_balance="sample_weight")["losses"]
     # batch statistics that are shared would carry the overflow to the first device
-    half = train(records, strategy, "mixed_float16", overflow=1, shared=False)
+    half = train(records, strategy, "mixed_float16", overflow=1, shared=False, class_balance="sample_weight")
     found["overflow"] = {"finite": all(np.isfinite(v).all() for v in half["weights"]), "copies": half["copies"],
                          "scale": half["scale"], "losses": half["losses"]}  # fmt: skip
     found["resumed"] = resumed(records, folder)

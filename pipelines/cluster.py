@@ -179,6 +179,15 @@ class Registry(StepConfig):
     token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
 
 
+class Serving(StepConfig):
+    """What the servers of this cluster's bundles need beside the SavedModel; the step checks each file it writes."""
+
+    formats: list[Literal["onnx", "litert"]] = Field(
+        default_factory=list, description="further files in the bundle for runtimes without TensorFlow"
+    )
+    augmentation: Literal["none", "flips"] = Field("none", description="test-time augmentation inside the bundle")
+
+
 class S3(StepConfig):
     """How the pods sign in to S3, and where it is; no secret: web identity of the service account, or a role."""
 
@@ -200,6 +209,7 @@ class Cluster(StepConfig):
     s3: S3 = Field(default_factory=S3)
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     registry: Registry = Field(default_factory=Registry)
+    serving: Serving = Field(default_factory=Serving)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
     annotations: dict[LabelKey, str] = Field(default_factory=dict, description="annotations of every pod of a run")
     run_as_user: int = Field(65_532, ge=1, description="user id of the steps; never 0")

@@ -82,7 +82,10 @@ def build_pipeline(cluster: Cluster):
             model=model, calibration=calibration, operating_point=operating_point,
             target_sensitivity=target_sensitivity,
         )  # fmt: skip
-        bundle = export(model=model, policy=policy.outputs["policy"], split_data=parts.outputs["split_data"])
+        bundle = export(
+            model=model, policy=policy.outputs["policy"], split_data=parts.outputs["split_data"],
+            formats=list(cluster.serving.formats), augmentation=cluster.serving.augmentation,
+        )  # fmt: skip
         evaluation = evaluate(
             bundle=bundle.outputs["bundle"], split_data=parts.outputs["split_data"], model=model,
             records=shards.outputs["records"], gate=gate_conditions, champion=champion,

@@ -31,6 +31,12 @@ class ExportConfig(StepConfig):
     parity_tolerance: float = Field(
         1e-5, description="largest difference in probability between the Keras path and the bundle", gt=0, lt=1
     )
+    format_tolerance: float = Field(
+        1e-4,
+        description="the same between the bundle and an onnx or litert file, whose runtimes round in another order",
+        gt=0,
+        lt=1,
+    )
     max_logit_shift: float = Field(
         0.25,
         description="largest mean absolute difference in logit between training-time and serving-time images",

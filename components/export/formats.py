@@ -75,7 +75,7 @@ def write_formats(bundle: Bundle, network: Any, config: ExportConfig, split: Pat
     entries = {}
     for name in config.formats:
         path = write_format(name, network, bundle.policy, config.augmentation, folder)
-        entries[name] = check_format(name, path, pixels, bundle.policy, expected, config.parity_tolerance)
+        entries[name] = check_format(name, path, pixels, bundle.policy, expected, config.format_tolerance)
     write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
 
 

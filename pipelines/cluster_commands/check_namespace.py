@@ -31,6 +31,10 @@ def check_objects(connection: Connection, cluster: Cluster) -> Iterator[Check]:
             f"kubectl create secret generic {s3.secret} --from-literal={S3_KEYS[0]}=... --from-literal={S3_KEYS[1]}=..."
         )
         yield _secret(connection, "S3 secret", s3.secret, S3_KEYS, make)
+    token = cluster.registry.token_secret
+    if cluster.registry.server and token:
+        make = f"kubectl create secret generic {token} --from-file=token=FILE"
+        yield _secret(connection, "registry secret", token, ("token",), make)
     if cluster.checkpoints.pvc:
         yield _claim(connection, cluster.checkpoints.pvc)
 

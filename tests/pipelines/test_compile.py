@@ -112,6 +112,15 @@ def test_a_cpu_cluster_trains_on_the_cpu_image():
     assert "nodeSelector" not in placement(platform)["train"]
 
 
+def test_what_the_clusters_servers_need_is_fixed_when_it_is_compiled():
+    spec = load_documents(compile_pipeline(Cluster.parse({**GKE, "serving": {"formats": ["onnx", "litert"]}})))[0]
+    given = step_tasks(spec)["export"]["inputs"]["parameters"]
+    assert given["formats"]["runtimeValue"]["constant"] == ["onnx", "litert"]
+    assert given["augmentation"]["runtimeValue"]["constant"] == "none"
+    with pytest.raises(ConfigError, match=r"serving\.formats"):
+        Cluster.parse({"serving": {"formats": ["tflite"]}})
+
+
 def test_a_preset_becomes_the_defaults(tmp_path):
     write_pipeline(
         tmp_path / "deep" / "p.yaml", Cluster.parse(GKE), {"epochs": 3, "train_options": {"schedule": "plateau"}}

@@ -4,7 +4,8 @@ import math
 
 from kfp import dsl
 
-from components.common.artifacts import open_artifact
+from components.common.artifacts import open_artifact, read_json
+from components.export import layout
 from components.export.component import export
 
 
@@ -19,7 +20,11 @@ def test_component_makes_a_bundle_and_logs_finite_numbers(export_inputs, tmp_pat
         split_data=artifact(dsl.Dataset, export_inputs.split),
         bundle=bundle,
         metrics=metrics,
+        formats=["onnx"],
+        augmentation="flips",
     )
+    assert (tmp_path / "bundle" / "model.onnx").is_file()
+    assert read_json(tmp_path / "bundle" / "preprocessing.json", layout.PREPROCESSING_SCHEMA)["augmentation"] == "flips"
     assert open_artifact(tmp_path / "bundle", "bundle").kind == "bundle"
     assert metrics.metadata["parity_max_probability_difference"] <= 1e-5
     assert all(type(value) is float and math.isfinite(value) for value in metrics.metadata.values())

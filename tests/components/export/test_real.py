@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.common import imaging
-from components.common.artifacts import new_artifact, sha256_file, write_json
+from components.common.artifacts import new_artifact, read_json, sha256_file, write_json
 from components.common.decision import Calibrator, DecisionPolicy, sigmoid
 from components.common.scores import Scores, save_scores
 from components.export.config import ExportConfig
@@ -91,7 +91,8 @@ def parts(tmp_path_factory):
 def test_five_hundred_real_images_agree_and_preparation_stays_within_its_bounds(parts, record_property):
     from components.export.run import run
 
-    done = run(ExportConfig(), parts / "model", parts / "policy", parts / "split", parts / "bundle")
+    config = ExportConfig(formats=["onnx", "litert"])
+    done = run(config, parts / "model", parts / "policy", parts / "split", parts / "bundle")
     parity, preparation = done.parity["parity"], done.parity["preparation"]
     record_property("parity", parity)
     record_property("preparation", preparation)
@@ -100,3 +101,9 @@ def test_five_hundred_real_images_agree_and_preparation_stays_within_its_bounds(
     assert parity["changed_decisions"] == 0
     assert preparation["mean_absolute_logit_shift"] < 0.5  # the head was fitted on these very pixels
     assert preparation["changed_decisions"] <= 0.05 * COUNT
+    formats = read_json(parts / "bundle" / "formats.json", "lesionflow.formats/1")["formats"]
+    record_property("formats", formats)
+    for name in ("onnx", "litert"):
+        assert formats[name]["images"] == COUNT
+        assert formats[name]["max_probability_difference"] <= 1e-4
+        assert formats[name]["changed_decisions"] == 0

@@ -32,6 +32,7 @@ GPU = Cluster.parse(
         "gcs_credentials": {"secret": "gcs"},
         "s3": {"secret": "s3"},
         "checkpoints": {"pvc": "ckpt"},
+        "registry": {"server": "http://registry.kubeflow.svc:8080", "token_secret": "models"},
     }
 )
 
@@ -69,6 +70,7 @@ def healthy(cluster):
     cluster.on("GET", f"{SPACE}/secrets/pull", (200, pull_secret("r.example", "me:pass")))
     cluster.on("GET", f"{SPACE}/secrets/gcs", (200, {"data": {"key.json": "e30="}}))
     cluster.on("GET", f"{SPACE}/secrets/s3", (200, {"data": {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}}))
+    cluster.on("GET", f"{SPACE}/secrets/models", (200, {"data": {"token": ""}}))
     cluster.on("GET", f"{SPACE}/persistentvolumeclaims/ckpt", (200, claim("Bound")))
     cluster.on("GET", f"{SPACE}/resourcequotas", (200, {"items": []}))
     cluster.on("GET", "/api/v1/nodes", (200, {"items": [node("a"), node("b", labels={})]}))
@@ -137,6 +139,7 @@ def test_what_cluster_yaml_names_must_be_there(healthy, connection):
     healthy.on("GET", f"{SPACE}/secrets/pull", (403, {"message": "no"}))
     healthy.on("GET", f"{SPACE}/secrets/gcs", (200, {"data": {"other.json": ""}}))
     healthy.on("GET", f"{SPACE}/secrets/s3", (200, {"data": {"AWS_ACCESS_KEY_ID": ""}}))
+    healthy.on("GET", f"{SPACE}/secrets/models", (404, {"message": "not found"}))
     healthy.on("GET", f"{SPACE}/persistentvolumeclaims/ckpt", (200, claim("Lost")))
     found = by_name(check_objects(connection, GPU))
     states = {name: check.state for name, check in found.items()}
@@ -145,6 +148,7 @@ def test_what_cluster_yaml_names_must_be_there(healthy, connection):
         "pull secret pull": "warning",
         "GCS secret gcs": "failed",
         "S3 secret s3": "failed",
+        "registry secret models": "failed",
         "claim ckpt": "failed",
     }
     assert "holds other.json, not key.json" in found["GCS secret gcs"].found

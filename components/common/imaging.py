@@ -20,12 +20,12 @@ from components.common.errors import DataError
 from components.common.jpeg import PROGRESSIVE, DamagedHeaderError, JpegHeader, read_header, zeroed
 from components.common.png import SIGNATURE, DamagedPngError, PngHeader, check_pixels, read_png
 from components.common.storage import suffix_of
-from components.common.thumbnail import SHORT_SIDE, make_thumbnail
+from components.common.thumbnail import SHORT_SIDE, encode_thumbnail, thumbnail_pixels
 
 Image = npt.NDArray[np.uint8]
 
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
-INSPECTOR = 3
+INSPECTOR = 4
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16
@@ -106,10 +106,12 @@ def inspect(data: bytes, name: str) -> Inspection:
         return Inspection(
             refused.verdict, refused.reason, kind, facts.width, facts.height, facts.channels, facts.orientation
         )
+    stored = (facts.width, facts.height) if facts.orientation >= 5 else (facts.height, facts.width)
+    small = upright(thumbnail_pixels(rgb, stored), facts.orientation)
     rgb = upright(rgb, facts.orientation)
     return Inspection(
         "ok", "", kind, facts.width, facts.height, facts.channels, facts.orientation,
-        f"{perceptual_hash(rgb):016x}", make_thumbnail(rgb, (facts.height, facts.width)),
+        f"{perceptual_hash(rgb):016x}", encode_thumbnail(small),
     )  # fmt: skip
 
 

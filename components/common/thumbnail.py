@@ -13,21 +13,45 @@ _QUALITY = 90
 Pixels = npt.NDArray[np.uint8]
 
 
-def make_thumbnail(rgb: Pixels, shape: tuple[int, int] | None = None) -> bytes:
-    """A small JPEG (about 1.4 kB) of an image `[h, w, 3]`: 48 pixels on its short side.
+def make_thumbnail(rgb: Pixels) -> bytes:
+    """A small JPEG (about 1.4 kB) of an image `[h, w, 3]`: 48 pixels on its short side."""
+    return encode_thumbnail(thumbnail_pixels(rgb, rgb.shape[:2]))
+
+
+def thumbnail_pixels(rgb: Pixels, shape: tuple[int, int]) -> Pixels:
+    """An image shrunk to 48 pixels on its short side; smaller ones stay as they are.
 
     Args:
-        rgb: the image, possibly decoded at a reduced scale, which rounds its sides.
-        shape: height and width of the image itself, whose aspect the thumbnail keeps; those of `rgb` by default.
+        rgb: the image as stored, or decoded at n eighths of its size; a decoder then rounds the sides up.
+        shape: height and width of the image itself, whose aspect and exact extent the thumbnail keeps.
     """
-    height, width = shape or rgb.shape[:2]
+    height, width = shape
     short = min(height, width)
-    if short > SHORT_SIDE:
-        size = (round(width * SHORT_SIDE / short), round(height * SHORT_SIDE / short))
-        # to half the size linear weights reach every pixel, at a quarter of the time of averaging areas
-        shrinking = cv2.INTER_AREA if min(rgb.shape[:2]) > 2 * SHORT_SIDE else cv2.INTER_LINEAR
-        rgb = np.asarray(cv2.resize(rgb, size, interpolation=shrinking), np.uint8)
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), _QUALITY, "RGB", "420"))
+    if short <= SHORT_SIDE:
+        return rgb
+    size = (round(width * SHORT_SIDE / short), round(height * SHORT_SIDE / short))
+    if min(rgb.shape[:2]) > 2 * SHORT_SIDE:
+        return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # To half the size linear weights reach every pixel, at a quarter of the time of averaging areas. The picture
+    # ends inside the last row and column: stretched with them, a copy turned by 180 degrees would lie elsewhere.
+    eighths = _eighths(rgb.shape[:2], shape)
+    across, down = width * eighths / 8 / size[0], height * eighths / 8 / size[1]
+    onto = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(rgb, onto, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def encode_thumbnail(pixels: Pixels) -> bytes:
+    """The JPEG of a thumbnail's pixels."""
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _QUALITY, "RGB", "420"))
+
+
+def _eighths(decoded: tuple[int, ...], shape: tuple[int, int]) -> float:
+    """At how many eighths of `shape` an image was decoded (libjpeg scales by n/8 and rounds up)."""
+    return next(
+        (n for n in range(1, 9) if all(-(-side * n // 8) == got for side, got in zip(shape, decoded, strict=True))),
+        8 * min(decoded) / min(shape),
+    )
 
 
 def read_thumbnail(data: bytes) -> Pixels:

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.imaging import encode_jpeg
+from components.common.imaging import encode_jpeg, inspect
 from components.common.thumbnail import make_thumbnail, read_thumbnail
 from components.split.anchors import SCALES, find_anchors, working_image
 from components.split.duplicates import find_pairs
@@ -96,6 +96,14 @@ def test_shapes_may_differ(originals):
     thumbnails = [make_thumbnail(image) for image in (originals[0], odd, np.ascontiguousarray(np.rot90(odd)))]
     left, right, _ = match(thumbnails)
     assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(1, 2)]
+
+
+@pytest.mark.parametrize(("side", "levels"), [(150, 3.5), (450, 2.2), (601, 2.2)])  # stretched: 5.1, 3.1, 3.7
+def test_the_thumbnail_of_a_turned_copy_is_the_turned_thumbnail(side, levels):
+    image = picture(3, height=side, width=side * 4 // 3)
+    turned = np.ascontiguousarray(image[::-1, ::-1])
+    one, other = (read_thumbnail(inspect(encode_jpeg(a, 95), "a.jpg").thumbnail) for a in (image, turned))
+    assert np.abs(one.astype(int) - other[::-1, ::-1]).mean() < levels
 
 
 def test_long_narrow_pictures_are_looked_at_too():

@@ -208,6 +208,10 @@ class Cluster(StepConfig):
     gcs_credentials: Credentials = Field(default_factory=Credentials)
     s3: S3 = Field(default_factory=S3)
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    ingest_cache: str = Field(
+        "", pattern=r"^((gs|s3)://[^\s]+)?$",
+        description="gs:// or s3:// folder of ingest's verdicts: an object of a known version is not read again",
+    )  # fmt: skip
     registry: Registry = Field(default_factory=Registry)
     serving: Serving = Field(default_factory=Serving)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")

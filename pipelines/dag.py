@@ -70,7 +70,10 @@ def build_pipeline(cluster: Cluster):
             gpu_tolerations: Taints, as JSON, that the training pod tolerates.
         """
         placed = {"cluster": cluster, "selector": gpu_node_selector, "tolerations": gpu_tolerations}
-        index = ingest(metadata=metadata, images=images, label_policy=label_policy, max_lost_pct=max_lost_pct)
+        index = ingest(
+            metadata=metadata, images=images, label_policy=label_policy, max_lost_pct=max_lost_pct,
+            cache=cluster.ingest_cache,
+        )  # fmt: skip
         parts = split(index=index.outputs["index"], recipe=recipe, seed=seed)
         shards = records(split_data=parts.outputs["split_data"], image_size=image_size, max_lost_pct=max_lost_pct)
         trained = train(

@@ -11,6 +11,7 @@ def ingest(
     metrics: dsl.Output[dsl.Metrics],
     label_policy: str = "ham10000",
     max_lost_pct: float = 5.0,
+    cache: str = "",
 ):
     """Checks every image the table names and writes an index with a verdict on each.
 
@@ -21,6 +22,7 @@ def ingest(
         metrics: images by verdict.
         label_policy: ham10000, ham10000-without-akiec, isic2019, or the URI of a YAML file.
         max_lost_pct: the step fails when more than this share of images, in percent, is unusable.
+        cache: URI of a folder that keeps verdicts, so that unchanged images are not read again; empty keeps none.
     """
     from pathlib import Path
 
@@ -29,6 +31,6 @@ def ingest(
     from components.ingest.run import run
 
     with step_session("ingest"):
-        config = IngestConfig.parse({"label_policy": label_policy, "max_lost_pct": max_lost_pct})
+        config = IngestConfig.parse({"label_policy": label_policy, "max_lost_pct": max_lost_pct, "cache": cache})
         for name, value in run(config, metadata, images, Path(index.path)).metrics().items():
             metrics.log_metric(name, value)

@@ -117,6 +117,19 @@ def test_what_the_clusters_servers_need_is_fixed_when_it_is_compiled():
     given = step_tasks(spec)["export"]["inputs"]["parameters"]
     assert given["formats"]["runtimeValue"]["constant"] == ["onnx", "litert"]
     assert given["augmentation"]["runtimeValue"]["constant"] == "none"
+
+
+def test_where_ingest_remembers_is_a_fact_of_the_cluster():
+    spec = load_documents(compile_pipeline(Cluster.parse({**GKE, "ingest_cache": "gs://bucket/verdicts"})))[0]
+    assert (
+        step_tasks(spec)["ingest"]["inputs"]["parameters"]["cache"]["runtimeValue"]["constant"]
+        == "gs://bucket/verdicts"
+    )
+    with pytest.raises(ConfigError, match="ingest_cache"):
+        Cluster.parse({"ingest_cache": "/data/cache"})
+
+
+def test_an_unknown_format_is_refused():
     with pytest.raises(ConfigError, match=r"serving\.formats"):
         Cluster.parse({"serving": {"formats": ["tflite"]}})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import kfp
@@ -12,7 +14,8 @@ class Client(kfp.Client):  # type: ignore[misc]  # kfp ships no types
     """`kfp.Client`; authentication, hosts and API objects are its own."""
 
     def _load_config(self, *args: Any, **kwargs: Any) -> Any:
-        config = super()._load_config(*args, **kwargs)
+        with redirect_stdout(StringIO()):  # "Failed to load kube config." for each client made; doctor says it once
+            config = super()._load_config(*args, **kwargs)
         # urllib3 by default waits as long as Retry-After says, and follows a redirect to a sign-in page
         config.retries = urllib3.Retry(0)
         return config

@@ -124,6 +124,13 @@ def test_without_a_kubeconfig_there_is_one_clear_line(cluster, monkeypatch, tmp_
         _ = Connection(host=cluster.url).core
 
 
+def test_kfps_own_word_on_a_missing_kubeconfig_is_not_printed(monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(ClusterError, match="cannot be reached"):
+        _ = Connection().kfp
+    assert "kube config" not in "".join(capfd.readouterr())
+
+
 def test_errors_of_the_client_itself_are_told_in_one_line():
     with pytest.raises(ClusterError, match="saying it: two lines"), api_call("saying it"):
         raise ValueError("two\nlines")

@@ -125,7 +125,8 @@ def test_without_a_kubeconfig_there_is_one_clear_line(cluster, monkeypatch, tmp_
 
 
 def test_kfps_own_word_on_a_missing_kubeconfig_is_not_printed(monkeypatch, tmp_path, capfd):
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    # the library reads KUBECONFIG once, when it is imported
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(ClusterError, match="cannot be reached"):
         _ = Connection().kfp
     assert "kube config" not in "".join(capfd.readouterr())

@@ -48,6 +48,7 @@ def generated(folder: Path) -> tuple[str, str, int]:
         large = cv2.resize(decode_rgb(path.read_bytes()), (600, 450), interpolation=cv2.INTER_CUBIC)
         grain = random.normal(0, 4, (450, 600, 1))
         path.write_bytes(encode_jpeg(np.clip(large + grain, 0, 255).astype(np.uint8), 90))
+    time.sleep(11)  # a file changed in the last ten seconds is not taken as unchanged
     return str(sample.metadata), str(sample.folder), sample.images
 
 

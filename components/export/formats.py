@@ -17,16 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common import imaging, storage
 from components.common.artifacts import sha256_file, write_json
 from components.common.decision import DecisionPolicy
 from components.common.errors import ArtifactError, ConfigError
 from components.export import layout
 from components.export.bundle import Bundle
 from components.export.config import ExportConfig
-from components.export.parity import validation_sources
-from components.export.resizing import resize_reference
-from components.export.selftest import generated_image
+from components.export.parity import Compared
 
 log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
@@ -54,28 +51,24 @@ def check_available(formats: Sequence[str]) -> None:
             )
 
 
-def write_formats(bundle: Bundle, network: Any, config: ExportConfig, split: Path | None) -> None:
+def write_formats(bundle: Bundle, network: Any, config: ExportConfig, compared: Compared) -> None:
     """Writes the files asked for into a bundle in the making, checks each, and records it in `formats.json`.
+
+    Args:
+        bundle: the bundle.
+        network: the Keras model.
+        config: which formats, and how far they may differ.
+        compared: the images and the bundle's answers of the parity check.
 
     Raises:
         ArtifactError: a file's runtime and the bundle disagree.
     """
-    how, folder = bundle.preprocessing, bundle.artifact.path
-    size = (how["image_size"][0], how["image_size"][1])
-    if split is None:
-        files = [imaging.encode_jpeg(generated_image(i), 95) for i in range(8)]
-    else:
-        files = [storage.read_bytes(source.uri) for source in validation_sources(split, config.parity_images)]
-    pixels = np.stack([resize_reference(imaging.decode_rgb(data), how["record_size"], size) for data in files])
-    replies = [bundle.ask(files[start : start + 25]) for start in range(0, len(files), 25)]
-    expected = {
-        "probability": np.concatenate([reply.probability for reply in replies]),
-        "decision": np.concatenate([reply.decision for reply in replies]),
-    }
+    folder = bundle.artifact.path
+    expected = {"probability": compared.bundle_probability, "decision": compared.bundle_decision}
     entries = {}
     for name in config.formats:
         path = write_format(name, network, bundle.policy, config.augmentation, folder)
-        entries[name] = check_format(name, path, pixels, bundle.policy, expected, config.format_tolerance)
+        entries[name] = check_format(name, path, compared.pixels, bundle.policy, expected, config.format_tolerance)
     write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
 
 

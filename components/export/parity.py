@@ -53,6 +53,7 @@ class Compared:
         bundle_logit: (n,) float64.
         bundle_probability: (n,) float64.
         bundle_decision: (n,) int.
+        pixels: (n, h, w, 3) uint8, what the network saw on the Python path.
     """
 
     image_id: npt.NDArray[np.str_]
@@ -61,6 +62,7 @@ class Compared:
     bundle_logit: npt.NDArray[np.float64]
     bundle_probability: npt.NDArray[np.float64]
     bundle_decision: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.uint8]
 
 
 def validation_sources(split: Path, limit: int) -> list[Source]:
@@ -99,7 +101,7 @@ def compare(
     how = bundle.preprocessing
     size = (how["image_size"][0], how["image_size"][1])
     keras: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
-    asked = []
+    asked, prepared = [], []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
         for batch, files in _read_batches(sources, read):
             reply = bundle.ask(files)
@@ -107,7 +109,8 @@ def compare(
                 if status not in ("ok", "refer"):
                     raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
             pixels = [resize_reference(imaging.decode_rgb(data), how["record_size"], size) for data in files]
-            keras.append(logits_of(np.stack(pixels).astype(np.float32)))
+            prepared.append(np.stack(pixels))
+            keras.append(logits_of(prepared[-1].astype(np.float32)))
             asked.append(reply)
             bar.advance(len(files))
     return Compared(
@@ -117,6 +120,7 @@ def compare(
         bundle_logit=np.concatenate([reply.logit for reply in asked]).astype(np.float64),
         bundle_probability=np.concatenate([reply.probability for reply in asked]).astype(np.float64),
         bundle_decision=np.concatenate([reply.decision for reply in asked]).astype(np.int64),
+        pixels=np.concatenate(prepared),
     )
 
 

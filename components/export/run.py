@@ -93,11 +93,11 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
         write_json(folder / layout.LABELS, labels(split))
         rule.save(folder / layout.POLICY)
         loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
-        report = _check(loaded, network, config, model, split)
+        report, compared = _check(loaded, network, config, model, split)
         write_json(folder / layout.PARITY, report)
         write_selftest(loaded, folder)
         if config.formats:
-            write_formats(loaded, network, config, split)
+            write_formats(loaded, network, config, compared)
         write_card(folder, collect_facts(folder, model, policy, split))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)
@@ -185,7 +185,9 @@ def _write_graph(network: Any, rule: DecisionPolicy, preparation: Mapping[str, A
     write_saved_model(network, rule, how, folder / layout.SAVED_MODEL)
 
 
-def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, split: Path | None) -> dict[str, Any]:
+def _check(
+    loaded: Bundle, network: Any, config: ExportConfig, model: Path, split: Path | None
+) -> tuple[dict[str, Any], Compared]:
     import tensorflow as tf
 
     from components.export.graph import mean_logit
@@ -210,7 +212,7 @@ def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, spli
         log.warning("no split given: parity is checked on %d generated images", _GENERATED)
         files = {f"generated-{i}": imaging.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
         compared = compare([Source(name, name) for name in files], logits_of, loaded, files.__getitem__)
-        return report | {"parity": parity_report(compared, loaded.policy, config)}
+        return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
     compared = compare(validation_sources(split, config.parity_images), logits_of, loaded)
     report["parity"] = parity_report(compared, loaded.policy, config)
     recorded = load_scores(model / "val_probs.npz")
@@ -222,7 +224,7 @@ def _check(loaded: Bundle, network: Any, config: ExportConfig, model: Path, spli
         report["parity"]["images"], report["parity"]["max_probability_difference"],
         report["preparation"]["mean_absolute_logit_shift"], report["preparation"]["changed_decisions"],
     )  # fmt: skip
-    return report
+    return report, compared
 
 
 def _gain(compared: Compared, recorded: Scores, policy: DecisionPolicy) -> dict[str, Any]:

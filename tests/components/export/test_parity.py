@@ -19,12 +19,13 @@ from components.export.parity import (
 
 RULE = DecisionPolicy(Calibrator("none"), 0.5, 0.62, {}, {}, 0.2, "m", "v")
 KERAS = np.array([-2.0, 0.4, 0.6, 3.0])
+PIXELS = np.zeros((4, 2, 3, 3), np.uint8)
 
 
 def compared(bundle_logit, decision=None):
     bundle_logit = np.asarray(bundle_logit, np.float64)
     decided = RULE.decide(bundle_logit).astype(np.int64) if decision is None else np.asarray(decision)
-    return Compared(np.array(list("abcd")), KERAS, KERAS, bundle_logit, RULE.probability(bundle_logit), decided)
+    return Compared(np.array(list("abcd")), KERAS, KERAS, bundle_logit, RULE.probability(bundle_logit), decided, PIXELS)
 
 
 def scores(logit):
@@ -73,7 +74,9 @@ def test_preparation_out_of_its_bounds_is_refused(change):
 
 
 def test_scores_of_other_images_are_refused():
-    other = Compared(np.array(list("wxyz")), KERAS, KERAS, KERAS, RULE.probability(KERAS), np.array([0, 0, 1, 1]))
+    other = Compared(
+        np.array(list("wxyz")), KERAS, KERAS, KERAS, RULE.probability(KERAS), np.array([0, 0, 1, 1]), PIXELS
+    )
     with pytest.raises(ArtifactError, match="wrong split"):
         preparation_report(other, scores([*KERAS, 9]), RULE, ExportConfig())
 

@@ -5,15 +5,14 @@ Run it after a change to the DAG: `python docs/draw_dag.py`. A test holds the pi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from picture import write_picture
+
 from pipelines.check_ir import load_documents, step_tasks
-from pipelines.cluster import Cluster
-from pipelines.compile import compile_pipeline
 from pipelines.exit_task import EXIT_TASK
 
 TARGET = Path(__file__).parent / "images" / "dag.svg"
@@ -112,15 +111,5 @@ def draw(text: str) -> str:
     )
 
 
-def main() -> int:
-    """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=TARGET)
-    out: Path = parser.parse_args().out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(draw(compile_pipeline(Cluster())), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_picture(draw, TARGET, __doc__))

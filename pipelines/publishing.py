@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from components.common import storage
@@ -39,7 +40,7 @@ def publish(
     what = registration_of(bundle, evaluation, uri=bundle_uri, name=name, card_uri=card_uri)
     if models:
         served = storage.join(models, what.version)
-        what = registration_of(bundle, evaluation, uri=served, name=name, version=what.version, card_uri=card_uri)
+        what = replace(what, uri=served)
         # the index file is staged last, so where it is, all of that version is; its name holds the bundle's digest
         if not storage.exists(storage.join(served, f"{_ONLY}/saved_model.pb")):
             stage_bundle(bundle, served, _ONLY, evaluation=evaluation)

@@ -12,9 +12,8 @@ from typing import Any
 
 from components.common.artifacts import open_artifact, read_json
 from components.common.decision import load_policy
-from components.common.errors import ArtifactError
 from components.export import layout
-from components.export.card import FACTS, FACTS_SCHEMA
+from components.export.card import FACTS, FACTS_SCHEMA, open_evaluation
 from components.export.card_text import estimate
 
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
@@ -64,9 +63,7 @@ def registration_of(
         ArtifactError: an input is damaged, or the evaluation is of another bundle.
     """
     made = open_artifact(bundle, "bundle")
-    judged = open_artifact(evaluation, "evaluation")
-    if judged.made_from.get("bundle") != made.digest:
-        raise ArtifactError(f"{evaluation}: made from another bundle than {bundle}; evaluate this one first")
+    judged = open_evaluation(evaluation, made)
     policy = load_policy(bundle / layout.POLICY)
     facts = read_json(bundle / FACTS, FACTS_SCHEMA)
     metrics = read_json(evaluation / "metrics.json", "lesionflow.metrics/1")

@@ -31,7 +31,7 @@ def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: f
     Raises:
         DataError: too few lesions of a class for this alpha.
     """
-    _, first = np.unique(scores.group_id, return_index=True)  # a lesion's first image in split order
+    first = scores.one_row_a_lesion()
     one, label = np.asarray(probability)[first], scores.label[first]
     low = _order_statistic(np.sort(one[label == 1]), alpha, "malignant")
     high = -_order_statistic(np.sort(-one[label == 0]), alpha, "benign")

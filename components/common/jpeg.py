@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from components.common.progressive import zeroed_scan
+from components.common.progressive import code_tables, zeroed_scan
 
 PROGRESSIVE = 2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..SOF15 without DHT, JPG and DAC
@@ -74,7 +74,7 @@ def read_header(data: bytes) -> JpegHeader:
         if marker in _FRAMES and frame is None:
             frame, process = _frame(body, at), marker - 0xC0
         elif marker == _DHT:
-            first_codes += _first_codes(body)
+            first_codes += [symbol for _, symbol in code_tables(body)]
         elif marker == _APP1 and not orientation and body.startswith(b"Exif\0\0"):
             orientation = exif_orientation(body[6:])
         at += 2 + length
@@ -125,12 +125,3 @@ def _frame(body: bytes, at: int) -> tuple[int, int, int, int]:
     if not height or not width:
         raise DamagedHeaderError(f"the frame header says {width} x {height} pixels")
     return precision, height, width, components
-
-
-def _first_codes(body: bytes) -> list[int]:
-    """The symbol of the all-zero code of each Huffman table in a DHT segment."""
-    found, at = [], 0
-    while at + 17 < len(body):
-        found.append(body[at + 17])
-        at += 17 + sum(body[at + 1 : at + 17])
-    return found

@@ -10,6 +10,7 @@ dark margin, and change brightness by one quantisation step at most.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _ZEROS = bytes(256)
 _DHT, _SCAN, _END = 0xC4, 0xDA, 0xD9
@@ -31,7 +32,7 @@ def zeroed_scan(data: bytes, first_scan: int) -> int:
         while data[at + 1] != _END:
             marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
             if marker == _DHT:
-                _read_tables(data, at + 4, end, codes)
+                codes.update(code_tables(data[at + 4 : end]))
             elif marker == _SCAN:
                 following = _MARKER.search(data, end)
                 stop = following.start() if following else len(data)
@@ -45,10 +46,12 @@ def zeroed_scan(data: bytes, first_scan: int) -> int:
     return -1
 
 
-def _read_tables(data: bytes, at: int, end: int, codes: dict[int, int]) -> None:
-    while at + 17 < end:
-        codes[data[at]] = data[at + 17]
-        at += 17 + sum(data[at + 1 : at + 17])
+def code_tables(body: bytes) -> Iterator[tuple[int, int]]:
+    """Class and number of each Huffman table in the body of a DHT segment, and the symbol of its all-zero code."""
+    at = 0
+    while at + 17 < len(body):
+        yield body[at], body[at + 17]
+        at += 17 + sum(body[at + 1 : at + 17])
 
 
 def _has_codes_for_more(data: bytes, at: int, codes: dict[int, int]) -> bool:

@@ -74,6 +74,15 @@ class Scores:
     def __len__(self) -> int:
         return len(self.image_id)
 
+    def one_row_a_lesion(self) -> npt.NDArray[np.intp]:
+        """Row of the first image of each group, in split order: images of one lesion are no independent evidence."""
+        return np.sort(np.unique(self.group_id, return_index=True)[1])
+
+    def one_image_a_lesion(self) -> Scores:
+        """The scores of `one_row_a_lesion`."""
+        rows = self.one_row_a_lesion()
+        return Scores(**{name: getattr(self, name)[rows] for name in _COLUMNS})
+
 
 def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
     """Writes an .npz that numpy.load reads without pickle; equal scores give equal bytes.

@@ -20,12 +20,6 @@ from components.evaluate.operating import count_calls, rates
 ALPHAS = (0.05, 0.10, 0.20)
 
 
-def one_image_a_lesion(scores: Scores) -> Scores:
-    """A group's first image in split order: images of one lesion are no independent evidence."""
-    first = np.sort(np.unique(scores.group_id, return_index=True)[1])
-    return Scores(**{name: getattr(scores, name)[first] for name in Scores.__dataclass_fields__})
-
-
 def limits(probability: Floats, label: npt.NDArray[np.int8], alpha: float) -> tuple[float, float] | None:
     """The probability from which a set holds malignant, and that up to which it holds benign.
 
@@ -46,8 +40,8 @@ def prediction_sets(
     val: Scores, test: Scores, policy: DecisionPolicy, resamples: int, seed: int
 ) -> list[dict[str, Any]]:
     """Coverage and size of the sets on test lesions, one row for each alpha of `ALPHAS` that validation allows."""
-    known, new = one_image_a_lesion(val), one_image_a_lesion(test)
-    probability = policy.probability(known.logit)
+    known, new = val.one_image_a_lesion(), test.one_image_a_lesion()
+    probability, p = policy.probability(known.logit), policy.probability(new.logit)
     codes, groups = group_codes(new.group_id)
     rows = []
     for alpha in ALPHAS:
@@ -55,7 +49,6 @@ def prediction_sets(
         if found is None:
             continue
         low, high = found
-        p = policy.probability(new.logit)
         calls = count_calls(
             p, np.array([low, np.nextafter(high, 2)]), new.label, codes, groups, resamples=resamples, seed=seed
         )

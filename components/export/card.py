@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts import open_artifact, read_json, write_json
+from components.common.artifacts import Artifact, open_artifact, read_json, write_json
 from components.common.errors import ArtifactError
 from components.export import card_text, layout
 
@@ -65,10 +65,20 @@ def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
     facts = read_json(bundle / FACTS, FACTS_SCHEMA)
     if evaluation is None:
         return render(facts, None)
-    judged = open_artifact(evaluation, "evaluation")
-    if judged.made_from.get("bundle") != made.digest:
-        raise ArtifactError(f"{evaluation}: made from another bundle than {bundle}; evaluate this one first")
+    open_evaluation(evaluation, made)
     return render(facts, read_json(evaluation / "metrics.json", "lesionflow.metrics/1"), made.digest)
+
+
+def open_evaluation(evaluation: Path, bundle: Artifact) -> Artifact:
+    """The evaluation of a bundle.
+
+    Raises:
+        ArtifactError: damaged, or of another bundle.
+    """
+    judged = open_artifact(evaluation, "evaluation")
+    if judged.made_from.get("bundle") != bundle.digest:
+        raise ArtifactError(f"{evaluation}: made from another bundle than {bundle.path}; evaluate this one first")
+    return judged
 
 
 def render(facts: Mapping[str, Any], metrics: Mapping[str, Any] | None, digest: str = "") -> str:

@@ -24,9 +24,9 @@ from components.common.errors import ArtifactError, ConfigError
 from components.common.gain import METRICS, RESAMPLES, paired_gain
 from components.common.scores import Scores, load_scores, save_scores
 from components.train.outputs import CONFIG_SCHEMA, MODEL_SCHEMA
+from components.train.reproducibility import SCHEMA as ENVIRONMENT_SCHEMA
 
 SCHEMA = "lesionflow.ensemble/1"
-ENVIRONMENT_SCHEMA = "lesionflow.environment/1"
 _ALIKE = ("image_size", "record_size")
 
 log = logging.getLogger(__name__)

@@ -115,9 +115,12 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 def _ensemble(arguments: argparse.Namespace) -> None:
     from components.common.session import setup_logging
-    from components.train.ensemble import run
+    from components.train.backend import prepare_backend
 
     setup_logging()
+    prepare_backend(deterministic=False)  # so that TensorFlow's greetings are not in front of what is said
+    from components.train.ensemble import run
+
     result = run(arguments.models, arguments.out, arguments.against)
     print(f"{result.out}: {len(result.record['members'])} models as one; calibrate and export it like any model")
 

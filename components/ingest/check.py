@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
 from components.common import imaging, storage
+from components.common.cores import usable_cores
 from components.common.errors import LesionflowError
 from components.common.events import progress
 from components.common.imaging import Inspection
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # Many threads wait for storage at a time; only as many as there are cores decode, or hold a large file, so that
 # memory does not follow the number of threads.
-_CORES = len(os.sched_getaffinity(0))
+_CORES = usable_cores()
 _DECODING, _LARGE = BoundedSemaphore(_CORES), BoundedSemaphore(_CORES)
 _LARGE_BYTES = 8 * 2**20
 

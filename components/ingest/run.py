@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 
 from components.common import storage
 from components.common.artifacts import dump_json, new_artifact, read_json, write_json
+from components.common.cores import usable_cores
 from components.common.errors import DataError
 from components.common.imaging import INSPECTOR
 from components.common.labels import LabelPolicy, load_label_policy
@@ -135,7 +135,7 @@ def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
 
 def _threads(images: list[str]) -> int:
     # the codecs release the GIL: one thread a core where decoding is the work, more where waiting is
-    return len(os.sched_getaffinity(0)) if all(storage.is_local(uri) for uri in images) else _REMOTE_THREADS
+    return usable_cores() if all(storage.is_local(uri) for uri in images) else _REMOTE_THREADS
 
 
 def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from components.common.cores import usable_cores
 from components.common.session import native_stderr_hidden
-from components.train.limits import usable_cores
 
 log = logging.getLogger(__name__)
 

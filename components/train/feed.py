@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from components.common.cores import usable_cores
 from components.train.augmentation import DRAWS, Augmentation, Augmenter
 from components.train.draws import generator, uniform
-from components.train.limits import usable_cores
 from components.train.records import SplitData
 
 _SHUFFLE_INDEX = 2**63  # no image has this position, so the order's stream is its own

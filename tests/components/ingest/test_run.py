@@ -18,6 +18,7 @@ from components.common.artifacts import open_artifact, sha256_bytes
 from components.common.errors import ArtifactError, ConfigError, DataError
 from components.common.imaging import encode_jpeg
 from components.ingest.__main__ import main
+from components.ingest.check import check_images
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
 from pipelines.sample import make_sample
@@ -225,6 +226,17 @@ def test_the_number_of_threads_changes_nothing(collection, tmp_path):
         digests.add((tmp_path / "out" / "artifact.json").read_bytes())
         shutil.rmtree(tmp_path / "out")
     assert len(digests) == 1
+
+
+def test_local_images_are_read_by_as_many_threads_as_the_container_has_cores(collection, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "components.ingest.run.check_images",
+        lambda candidates, cache, threads: asked.append(threads) or check_images(candidates, cache, threads),
+    )
+    monkeypatch.setattr("components.ingest.run.usable_cores", lambda: 3)
+    assert run(IngestConfig(), collection.table, [collection.root], tmp_path / "out").ok == 8
+    assert asked == [3]
 
 
 def test_a_foreign_folder_is_left_alone_before_any_work(collection, tmp_path, monkeypatch):

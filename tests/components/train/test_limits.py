@@ -1,6 +1,6 @@
 import pytest
 
-from components.train.limits import available_bytes, peak_bytes, usable_cores
+from components.train.limits import available_bytes, peak_bytes
 
 
 @pytest.fixture
@@ -17,9 +17,6 @@ def box(tmp_path):
 
         def bytes(self):
             return available_bytes(self.cgroup, self.own, self.meminfo)
-
-        def cores(self):
-            return usable_cores(self.cgroup, self.own)
 
     Box.meminfo.write_text("MemTotal: 4000000 kB\nMemFree: 9 kB\nMemAvailable: 1000000 kB\n")
     Box.own.write_text("0::/\n")
@@ -51,16 +48,13 @@ def test_file_pages_the_kernel_would_drop_are_not_used_memory(box, limit, used, 
 
 
 def test_a_group_further_down_has_a_limit_of_its_own(box):
-    box.own.write_text("4:memory:/a/b\n1:cpu,cpuacct:/a\n0::/\n")
+    box.own.write_text("4:memory:/a/b\n0::/\n")
     box.put("memory/memory.limit_in_bytes", 9223372036854771712)
     box.put("memory/a/memory.limit_in_bytes", 9000)
     box.put("memory/a/b/memory.limit_in_bytes", 8000)
     assert box.bytes() == 8000
     box.put("memory/a/memory.usage_in_bytes", 6000)
     assert box.bytes() == 3000
-    box.put("cpu/a/cpu.cfs_quota_us", 50_000)
-    box.put("cpu/a/cpu.cfs_period_us", 100_000)
-    assert box.cores() == 1
 
 
 def test_a_group_that_only_the_node_sees_is_no_error(box):
@@ -74,13 +68,3 @@ def test_no_limit_leaves_the_machines_memory(box):
     assert box.bytes() == 1_024_000_000
     assert available_bytes() > 2**20
     assert peak_bytes() > 2**20
-
-
-def test_a_quota_of_cores_is_rounded_up_and_never_raises_the_count(box):
-    whole = box.cores()
-    box.put("cpu.max", "10000 100000")
-    assert box.cores() == 1
-    box.put("cpu.max", "99900000 100000")
-    assert box.cores() == whole
-    box.put("cpu.max", "max 100000")
-    assert box.cores() == whole

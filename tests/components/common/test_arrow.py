@@ -1,0 +1,82 @@
+"""Columns made of buffers are those that pyarrow makes of the same values."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.common.arrow import column
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+KINDS = {
+    pa.string(): TEXT,
+    pa.binary(): st.binary(max_size=8),
+    pa.int8(): st.integers(-128, 127),
+    pa.int32(): st.integers(-(2**31), 2**31 - 1),
+    pa.int64(): st.integers(-(2**63), 2**63 - 1),
+    pa.float64(): st.floats(),
+}
+
+
+def same(made, expected):
+    assert made.type == expected.type
+    made.validate(full=True)
+    assert made.null_count == expected.null_count == 0
+    if pa.types.is_floating(made.type):  # NaN equals nothing
+        assert np.array_equal(made.to_numpy(), expected.to_numpy(), equal_nan=True)
+    else:
+        assert made.combine_chunks().equals(pa.chunked_array([expected]).combine_chunks())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_values_give_the_column_that_pyarrow_gives(kind, data):
+    values = data.draw(st.lists(KINDS[kind], max_size=30))
+    same(column(values, kind), pa.array(values, kind, from_pandas=False))
+
+
+@given(st.lists(TEXT, max_size=30))
+def test_long_columns_are_cut_between_values(values):
+    made = column(values, pa.string(), most=32)
+    same(made, pa.array(values, pa.string()))
+    assert all(sum(len(one.encode()) for one in chunk.to_pylist()) <= 32 for chunk in made.chunks)
+
+
+def test_a_file_of_it_has_the_bytes_that_pyarrow_writes():
+    values = {"a": (["x", "", "ü"] * 50, pa.string()), "b": ([b"\0", b"", b"abc"] * 50, pa.binary()),
+              "c": ([1, -1, 0] * 50, pa.int8()), "d": ([0.5, float("nan"), 1.0] * 50, pa.float64())}  # fmt: skip
+    files = []
+    for make in (column, lambda many, kind: pa.array(many, kind, from_pandas=False)):
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({name: make(*what) for name, what in values.items()}), buffer, compression="zstd")
+        files.append(buffer.getvalue())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(("value", "kind", "error"), [
+    (128, pa.int8(), OverflowError), (0.5, pa.int8(), OverflowError), (np.int64(300), pa.int8(), OverflowError),
+    (2**64, pa.int64(), OverflowError), (2**31, pa.int32(), OverflowError), ("\udcfc", pa.string(), UnicodeEncodeError),
+    ("x", pa.binary(), TypeError),
+])  # fmt: skip
+def test_a_value_that_does_not_fit_is_refused(value, kind, error):
+    with pytest.raises(error):
+        column([value], kind)
+
+
+def test_writing_and_reading_a_file_imports_no_pandas(tmp_path):
+    code = """
+import sys, pyarrow as pa, pyarrow.parquet as pq
+from components.common.arrow import column
+table = pa.table({"a": column(["x"], pa.string()), "b": column([1], pa.int8()), "c": column([0.5], pa.float64())})
+pq.write_table(table, sys.argv[1])
+assert pq.ParquetFile(sys.argv[1]).read(columns=["a"])["a"].to_pylist() == ["x"]
+sys.exit("pandas" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "t.parquet")], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from components.common import storage
 from components.common.artifacts import open_artifact, read_json
 from components.common.errors import ArtifactError, LesionflowError
 from components.common.imaging import INSPECTOR, Inspection
+from components.common.parquet import Columns, read_parquet, write_parquet
 from components.common.storage import StoredObject, suffix_of
 
 log = logging.getLogger(__name__)
 
 _NAMES = tuple(field.name for field in fields(Inspection))
+_KINDS = {**dict.fromkeys(("width", "height", "channels", "orientation"), "int64"), "thumbnail": "binary"}
 _FILE = f"inspections-{INSPECTOR}.parquet"
 _VERSIONS = f"versions-{INSPECTOR}.parquet"
 
@@ -62,13 +62,14 @@ class Cache:
 
     def load(self, folder: str) -> None:
         """Adds what the cache folder (path or URI) knows; an absent or unreadable one adds nothing."""
-        inspections, versions = _table(folder, _FILE), _table(folder, _VERSIONS)
+        inspections = _table(folder, _FILE, ("sha256", "suffix", *_NAMES))
+        versions = _table(folder, _VERSIONS, ("uri", "version", "sha256"))
         if inspections is not None:
-            keys = zip(inspections["sha256"].to_pylist(), inspections["suffix"].to_pylist(), strict=True)
+            keys = zip(inspections["sha256"], inspections["suffix"], strict=True)
             self.inspections.update(zip(keys, _inspections(inspections), strict=True))
         if versions is not None:
-            keys = zip(versions["uri"].to_pylist(), versions["version"].to_pylist(), strict=True)
-            self.versions.update(zip(keys, versions["sha256"].to_pylist(), strict=True))
+            keys = zip(versions["uri"], versions["version"], strict=True)
+            self.versions.update(zip(keys, versions["sha256"], strict=True))
 
     def load_artifact(self, out: Path) -> None:
         """Adds the verdicts of an index artifact at `out`, if there is a sound one."""
@@ -78,12 +79,11 @@ class Cache:
             open_artifact(out, "index")
             if read_json(out / "ingest.json", "lesionflow.ingest/1")["inspector"] != INSPECTOR:
                 return
-            table = pq.read_table(out / "index.parquet", columns=["sha256", "uri", *_NAMES])
-        except (ArtifactError, KeyError, OSError, pa.ArrowException) as error:
+            table = read_parquet(out / "index.parquet", ("sha256", "uri", *_NAMES))
+        except (ArtifactError, KeyError, OSError) as error:
             log.info("the earlier index at %s is not used: %s", out, error)
             return
-        uris, digests = table["uri"].to_pylist(), table["sha256"].to_pylist()
-        for uri, sha256, inspection in zip(uris, digests, _inspections(table), strict=True):
+        for uri, sha256, inspection in zip(table["uri"], table["sha256"], _inspections(table), strict=True):
             # a verdict about the row, not the bytes, cannot be taken over
             if sha256 and inspection.verdict in ("ok", "corrupt", "mislabelled", "unsupported"):
                 self.inspections[(sha256, suffix_of(uri))] = inspection
@@ -104,22 +104,21 @@ class Cache:
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 for name, columns in ((_FILE, inspections), (_VERSIONS, versions)):
-                    pq.write_table(pa.table(columns), Path(scratch) / name)
+                    write_parquet(Path(scratch) / name, columns, dict.fromkeys(columns, "string") | _KINDS)
                     storage.upload(Path(scratch) / name, storage.join(folder, name))
         except (LesionflowError, OSError) as error:
             log.warning("the cache %s could not be written: %s", folder, error)
 
 
-def _table(folder: str, name: str) -> pa.Table | None:
+def _table(folder: str, name: str, columns: Sequence[str]) -> Columns | None:
     try:
-        return pq.read_table(pa.BufferReader(storage.read_bytes(storage.join(folder, name))))
+        return read_parquet(storage.read_bytes(storage.join(folder, name)), columns)
     except FileNotFoundError:
         return None
-    except (LesionflowError, OSError, pa.ArrowException) as error:
+    except (LesionflowError, OSError) as error:
         log.warning("the cache %s is not used: %s", storage.join(folder, name), error)
         return None
 
 
-def _inspections(table: pa.Table) -> list[Inspection]:
-    columns = [table[name].to_pylist() for name in _NAMES]
-    return [Inspection(*values) for values in zip(*columns, strict=True)]
+def _inspections(table: Columns) -> list[Inspection]:
+    return [Inspection(*values) for values in zip(*(table[name] for name in _NAMES), strict=True)]

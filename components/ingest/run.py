@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from components.common import storage
 from components.common.artifacts import dump_json, new_artifact, read_json, write_json
 from components.common.cores import usable_cores
 from components.common.errors import DataError
 from components.common.imaging import INSPECTOR
 from components.common.labels import LabelPolicy, load_label_policy
+from components.common.parquet import Columns
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, check_images
 from components.ingest.config import IngestConfig
@@ -124,10 +122,10 @@ def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
     write_index(index, folder / "index.parquet")
     write_json(folder / "ingest.json", record)
     return {
-        "rows": len(index),
+        "rows": record["rows"],
         "ok": record["ok"],
         "lost": record["lost"],
-        "malignant": int(((index["verdict"] == "ok") & (index["label"] == 1)).sum()),
+        "malignant": list(zip(index["verdict"], index["label"], strict=True)).count(("ok", 1)),
         "counts": record["counts"],
         "unchanged": cache.hits,
     }
@@ -144,34 +142,34 @@ def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:
     return {"metadata": digest, "label_policy": hashlib.sha256(dump_json(policy.record()).encode()).hexdigest()}
 
 
-def _record(index: pd.DataFrame, policy: LabelPolicy, roots: list[Root], notes: list[str]) -> dict[str, Any]:
+def _record(index: Columns, policy: LabelPolicy, roots: list[Root], notes: list[str]) -> dict[str, Any]:
     counts = Counter(index["verdict"])
-    bad = index[~index["verdict"].isin(("ok", EXCLUDED))]
-    considered = len(index) - counts[EXCLUDED]
+    rows = zip(index["image_id"], index["verdict"], index["reason"], strict=True)
+    lost = [row for row in rows if row[1] not in ("ok", EXCLUDED)]
+    considered = counts.total() - counts[EXCLUDED]
     return {
         "schema": SCHEMA,
         "inspector": INSPECTOR,
         "label_policy": policy.record(),
         "roots": [root.record() for root in roots],
-        "rows": len(index),
+        "rows": counts.total(),
         "ok": counts["ok"],
-        "lost": len(bad),
-        "lost_pct": round(100.0 * len(bad) / considered, 4) if considered else 0.0,
+        "lost": len(lost),
+        "lost_pct": round(100.0 * len(lost) / considered, 4) if considered else 0.0,
         "counts": dict(sorted(counts.items())),
-        "lost_images": bad[["image_id", "verdict", "reason"]].to_dict("records"),
+        "lost_images": [dict(zip(("image_id", "verdict", "reason"), row, strict=True)) for row in lost],
         "notes": notes,
     }
 
 
-def _notes(files: dict[str, list[storage.StoredObject]], table: pd.DataFrame, checked: list[Checked]) -> list[str]:
+def _notes(files: dict[str, list[storage.StoredObject]], table: Columns, checked: list[Checked]) -> list[str]:
     notes = []
     unlisted = sorted(set(files) - set(table["image_id"]))
     if unlisted:
         notes.append(f"{len(unlisted)} image files are not in the table, the first is {unlisted[0]}")
-    copies = np.flatnonzero([item.copies for item in checked])
-    if len(copies):
-        first = table["image_id"].iloc[copies[0]]
-        notes.append(f"{len(copies)} images are there more than once with equal bytes, the first is {first}")
+    copied = [image_id for image_id, item in zip(table["image_id"], checked, strict=True) if item.copies]
+    if copied:
+        notes.append(f"{len(copied)} images are there more than once with equal bytes, the first is {copied[0]}")
     return notes
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-
-import pandas as pd
+from collections.abc import Callable, Iterable
 
 from components.common import storage
 from components.common.errors import DataError
+from components.common.parquet import Columns
 from components.ingest.columns import RESERVED, Layout, layout_of
 from components.ingest.rows import Rows, read_rows
 
@@ -31,7 +30,7 @@ _WORDS = ("lesion_id", "dx", "label", "sex", "localization", *_TEXT)
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet runs when it opens a CSV made of these values
 
 
-def read_table(uri: str) -> tuple[pd.DataFrame, list[str]]:
+def read_table(uri: str) -> tuple[Columns, list[str]]:
     """Reads the table at `uri`, or the two at `LABELS,FACTS` (ISIC 2019 keeps them apart).
 
     Returns:
@@ -56,7 +55,7 @@ def read_table(uri: str) -> tuple[pd.DataFrame, list[str]]:
     return _completed(table), notes
 
 
-def _read(uri: str) -> tuple[pd.DataFrame, list[str]]:
+def _read(uri: str) -> tuple[Columns, list[str]]:
     header, rows = read_rows(uri)
     layout = layout_of(header, uri)
     return _Checked(uri, header, rows, layout).table()
@@ -71,11 +70,11 @@ class _Checked:
         self.ours = {ours: name for name, ours in layout.named.items()}
         self.notes: list[str] = []
 
-    def table(self) -> tuple[pd.DataFrame, list[str]]:
+    def table(self) -> tuple[Columns, list[str]]:
         ids = self._each("image_id", _image_id, "a plain file name without folders")
         self._unique(ids)
         self._refuse_formulas()
-        found: dict[str, Sequence[object]] = {"row": range(2, len(ids) + 2), "image_id": ids}
+        found: Columns = {"row": list(range(2, len(ids) + 2)), "image_id": ids}
         if "lesion_id" in self.ours:
             found["lesion_id"] = self._each("lesion_id", _lesion_id, "text without line breaks")
         found |= self._diagnoses()
@@ -93,7 +92,7 @@ class _Checked:
                 name.lower() if name.lower() not in found and name.lower() not in RESERVED else f"table_{name.lower()}"
             )
             found[key] = self.columns[name]
-        return pd.DataFrame(found), self.notes
+        return found, self.notes
 
     def _column(self, ours: str) -> list[str]:
         return self.columns[self.ours[ours]]
@@ -149,7 +148,7 @@ class _Checked:
             )
         return values
 
-    def _diagnoses(self) -> dict[str, Sequence[object]]:
+    def _diagnoses(self) -> Columns:
         if self.layout.kind == "facts":
             return {}
         if self.layout.kind == "one_hot":
@@ -170,7 +169,7 @@ class _Checked:
             return None
         return [-1 if text not in _BINARY else int(_BINARY[text] == "malignant") for text in texts]
 
-    def _one_hot(self) -> dict[str, Sequence[object]]:
+    def _one_hot(self) -> Columns:
         names, wrong, found = list(self.layout.codes), [], []
         for number, values in enumerate(zip(*(self.columns[name] for name in names), strict=True), start=2):
             hot = [name for name, value in zip(names, values, strict=True) if value in ("1", "1.0")]
@@ -181,35 +180,30 @@ class _Checked:
         return {"dx": found, "malignant_label": [-1] * len(found)}
 
 
-def _joined(labels: pd.DataFrame, facts: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+def _joined(labels: Columns, facts: Columns, first: str, second: str) -> Columns:
     if "dx" not in labels:
         raise DataError(f"{first}: no column holds a diagnosis; expected the table with the diagnoses first")
-    absent = labels.loc[~labels["image_id"].isin(facts["image_id"]), "image_id"]
-    if len(absent):
+    place = {image_id: i for i, image_id in enumerate(facts["image_id"])}
+    absent = [image_id for image_id in labels["image_id"] if image_id not in place]
+    if absent:
         raise DataError(
-            f"{second}: no row for image {absent.iloc[0]} ({len(absent)} such images of {first}); "
+            f"{second}: no row for image {absent[0]} ({len(absent)} such images of {first}); "
             "expected a row for every image"
         )
-    new = [name for name in facts.columns if name == "image_id" or name not in labels.columns]
-    return _completed(labels.merge(facts[new], on="image_id", how="left", sort=False))
+    rows = [place[image_id] for image_id in labels["image_id"]]
+    new = {name: [values[i] for i in rows] for name, values in facts.items() if name not in labels}
+    return _completed(labels | new)
 
 
-def _completed(table: pd.DataFrame) -> pd.DataFrame:
+def _completed(table: Columns) -> Columns:
     """All our columns in order, absent ones filled, then the table's own."""
-    blank: dict[str, float | str] = {
-        "age": math.nan,
-        "sex": "unknown",
-        "localization": "unknown",
-        "dx_type": "",
-        "dataset": "",
-    }
-    for name, value in blank.items():
-        if name not in table:
-            table[name] = value
-    lesion = table["lesion_id"] if "lesion_id" in table else table["image_id"]
-    table["lesion_id"] = lesion.where(lesion != "", table["image_id"])
+    images = table["image_id"]
+    blank = {"age": math.nan, "sex": "unknown", "localization": "unknown", "dx_type": "", "dataset": ""}
+    whole = {name: [value] * len(images) for name, value in blank.items()} | table
+    lesions = table.get("lesion_id", images)
+    whole["lesion_id"] = [lesion or image_id for lesion, image_id in zip(lesions, images, strict=True)]
     ours = ["row", "image_id", "lesion_id", "dx", "malignant_label", *blank]
-    return table[ours + [name for name in table.columns if name not in ours]]
+    return {name: whole[name] for name in (*ours, *(name for name in whole if name not in ours))}
 
 
 def _image_id(text: str) -> str:

@@ -8,56 +8,53 @@ so are labels of the table that say otherwise than the policy says of its diagno
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
 from components.common.labels import LabelPolicy
+from components.common.parquet import Columns
 
 EXCLUDED = "excluded_diagnosis"
 
 
-def labels_of(table: pd.DataFrame, policy: LabelPolicy) -> npt.NDArray[np.int8]:
+def labels_of(table: Columns, policy: LabelPolicy) -> list[int]:
     """1 malignant, 0 benign, -1 excluded or unknown, row by row."""
-    by_code = {dx: policy.label(dx) for dx in table["dx"].unique()}
-    label = table["dx"].map({dx: -1 if value is None else value for dx, value in by_code.items()}).to_numpy(np.int8)
-    given = table["malignant_label"].to_numpy(np.int8)
-    return np.where(given >= 0, given, label).astype(np.int8)
+    by_code = {dx: policy.label(dx) for dx in set(table["dx"])}
+    by_policy = {dx: -1 if label is None else label for dx, label in by_code.items()}
+    return [
+        given if given >= 0 else by_policy[dx] for given, dx in zip(table["malignant_label"], table["dx"], strict=True)
+    ]
 
 
-def row_verdicts(
-    table: pd.DataFrame, label: npt.NDArray[np.int8], policy: LabelPolicy
-) -> tuple[list[tuple[str, str]], list[str]]:
+def row_verdicts(table: Columns, label: list[int], policy: LabelPolicy) -> tuple[list[tuple[str, str]], list[str]]:
     """Verdict and reason of each row (both empty where nothing is wrong with it), and notes."""
-    verdicts = [("", "")] * len(table)
-    for i in np.flatnonzero(label < 0):
-        verdicts[i] = _unlabelled(str(table["dx"].iloc[i]), policy)
-    known = table.assign(label=label)[label >= 0]
-    many = known.groupby("lesion_id", sort=False)["label"].transform("nunique") > 1
-    for lesion, rows in known[many].groupby("lesion_id", sort=False):
-        codes = ", ".join(f"{dx} ({image})" for dx, image in zip(rows["dx"], rows["image_id"], strict=True))
-        for i in rows.index:
-            verdicts[i] = ("conflicting_diagnosis", f"images of lesion {lesion} have different labels: {codes}")
-    alike = known[~many].groupby("lesion_id", sort=False)["dx"].nunique()
+    verdicts = [("", "")] * len(label)
+    dx, labelled = table["dx"], dict[str, list[int]]()
+    for i, lesion in enumerate(table["lesion_id"]):
+        if label[i] < 0:
+            verdicts[i] = _unlabelled(dx[i], policy)
+        else:
+            labelled.setdefault(lesion, []).append(i)
+    several = []
+    for lesion, rows in labelled.items():
+        if len({label[i] for i in rows}) > 1:
+            codes = ", ".join(f"{dx[i]} ({table['image_id'][i]})" for i in rows)
+            for i in rows:
+                verdicts[i] = ("conflicting_diagnosis", f"images of lesion {lesion} have different labels: {codes}")
+        elif len({dx[i] for i in rows}) > 1:
+            several.append(lesion)
     notes = []
-    if (alike > 1).any():
-        notes.append(
-            f"{int((alike > 1).sum())} lesions have several diagnoses with the same label, "
-            f"the first is {alike.index[alike > 1][0]}"
-        )
+    if several:
+        notes.append(f"{len(several)} lesions have several diagnoses with the same label, the first is {several[0]}")
     return verdicts, [*notes, *_disagreement(table, label, policy)]
 
 
-def _disagreement(table: pd.DataFrame, label: npt.NDArray[np.int8], policy: LabelPolicy) -> list[str]:
+def _disagreement(table: Columns, label: list[int], policy: LabelPolicy) -> list[str]:
     if "stated_label" not in table:
         return []
-    stated = table["stated_label"].to_numpy(np.int8)
-    other = np.flatnonzero((stated >= 0) & (label >= 0) & (stated != label))
+    pairs = zip(table["image_id"], table["stated_label"], label, strict=True)
+    other = [image for image, stated, ours in pairs if stated >= 0 and ours >= 0 and stated != ours]
     note = f"the table has diagnoses and labels; policy {policy.name} decides by the diagnosis"
-    if not len(other):
+    if not other:
         return [note]
-    first = table["image_id"].iloc[other[0]]
-    return [f"{note}, against the table's label in {len(other)} rows, the first is {first}"]
+    return [f"{note}, against the table's label in {len(other)} rows, the first is {other[0]}"]
 
 
 def _unlabelled(dx: str, policy: LabelPolicy) -> tuple[str, str]:

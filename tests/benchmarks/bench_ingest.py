@@ -1,4 +1,4 @@
-"""Ingest against an unchecked conversion, a rebuild against the first build, and what starting the step costs.
+"""Ingest against an unchecked conversion, and a rebuild against the first build.
 
 Baseline of the first: cv2.imread, resize to 224, tf.io.TFRecordWriter: no check, no hash. CPU seconds of one
 thread, on generated 600x450 images and, where they are, on the reference data's 200x150. Run it alone.
@@ -6,7 +6,6 @@ thread, on generated 600x450 images and, where they are, on the reference data's
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,9 +23,6 @@ from pipelines.sample import make_sample
 
 REAL = Path(__file__).parents[3] / "shared" / "ham10000"
 IMAGES = 600
-# VmHWM and not ru_maxrss, which a child takes over from its parent
-_START = """import time; s = time.process_time(); import {}; t = time.process_time() - s
-print(t, next(int(line.split()[1]) / 1e3 for line in open('/proc/self/status') if line.startswith('VmHWM')))"""
 
 
 def main() -> None:
@@ -37,7 +33,6 @@ def main() -> None:
         compare("generated 600x450", *generated(folder / "data"), folder / "a")
         if REAL.is_dir():
             compare("reference 200x150", *reference(folder / "real"), folder / "b")
-    start()
 
 
 def generated(folder: Path) -> tuple[str, str, int]:
@@ -95,23 +90,6 @@ def cpu(body: Callable[[], object]) -> float:
     started = time.process_time()
     body()
     return time.process_time() - started
-
-
-def start() -> None:
-    """CPU seconds and memory of importing the step and of importing TensorFlow."""
-    found = {}
-    for module in ("components.ingest.run", "tensorflow"):
-        best = min(_measured(module) for _ in range(3))
-        found[module] = best
-        sys.stdout.write(f"import {module}: {best[0]:.2f} s CPU, {best[1]:.0f} MB\n")
-    ours, theirs = found.values()
-    sys.stdout.write(f"start: {theirs[0] / ours[0]:.1f} times faster, {theirs[1] / ours[1]:.1f} times less memory\n")
-
-
-def _measured(module: str) -> tuple[float, float]:
-    made = subprocess.run([sys.executable, "-c", _START.format(module)], capture_output=True, text=True, check=True)
-    seconds, megabytes = made.stdout.split()
-    return float(seconds), float(megabytes)
 
 
 if __name__ == "__main__":

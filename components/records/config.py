@@ -24,7 +24,7 @@ class RecordsConfig(StepConfig):
     jpeg_quality: int = Field(95, ge=30, le=100, description="JPEG quality of the stored images")
     shard_bytes: int = Field(64 * 2**20, ge=1024, description="a shard is closed when it has reached this many bytes")
     max_lost_pct: float = Field(5.0, ge=0, le=100, description="more lost images than this, in percent, stop the run")
-    workers: int = Field(0, ge=0, le=256, description="threads that read and encode; 0 for two a core")
+    workers: int = Field(0, ge=0, le=256, description="images worked on at a time; 0 chooses by where they are")
 
     @field_validator("record_size", mode="before")
     @classmethod

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 
 from components.common.artifacts import sha256_bytes
+from components.common.cores import usable_cores
 from components.common.errors import LesionflowError
 from components.common.imaging import shrunk_size
 from components.common.preparation import stored_image
@@ -13,8 +15,11 @@ from components.common.record_schema import Record, encode_record
 from components.common.storage import read_bytes
 from components.records.config import RecordsConfig
 
+# Many threads wait for storage at a time; only as many as there are cores hold pixels.
+_DECODING = BoundedSemaphore(usable_cores())
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """An image of a split as the index describes it.
 
@@ -28,6 +33,7 @@ class Source:
         sha256: hash of the bytes that ingest checked.
         width: pixels across, EXIF orientation applied.
         height: pixels down, EXIF orientation applied.
+        size: bytes of the file.
         verdict: `ok` or what ingest found wrong.
         reason: more on the verdict.
         plain: whether the bytes are an upright three-channel JPEG.
@@ -43,6 +49,7 @@ class Source:
     sha256: str
     width: int
     height: int
+    size: int
     verdict: str
     reason: str
     plain: bool
@@ -54,16 +61,9 @@ def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float])
 
     Bytes that ingest has checked are not checked again: equal sha256 means the same verdict.
     """
-    if source.verdict != "ok":
-        return f"{source.verdict}: {source.reason}" if source.reason else source.verdict
-    try:
-        data = read_bytes(source.uri)
-    except FileNotFoundError:
-        return f"missing: {source.uri} is gone since ingest"
-    except (LesionflowError, OSError) as error:
-        return f"unreadable: {error}"
-    if sha256_bytes(data) != source.sha256:
-        return f"changed: {source.uri} has other bytes than ingest saw; run ingest again"
+    data = _checked_bytes(source)
+    if isinstance(data, str):
+        return data
     try:
         image, width, height = _image(data, source, config)
     except LesionflowError as error:
@@ -76,10 +76,32 @@ def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float])
     )  # fmt: skip
 
 
+def loss(source: Source) -> str:
+    """Why the bytes that ingest checked cannot be had now; empty if they can."""
+    data = _checked_bytes(source)
+    return data if isinstance(data, str) else ""
+
+
+def _checked_bytes(source: Source) -> bytes | str:
+    """The bytes that ingest checked, or why they cannot be had."""
+    if source.verdict != "ok":
+        return f"{source.verdict}: {source.reason}" if source.reason else source.verdict
+    try:
+        data = read_bytes(source.uri)
+    except FileNotFoundError:
+        return f"missing: {source.uri} is gone since ingest"
+    except (LesionflowError, OSError) as error:
+        return f"unreadable: {error}"
+    if sha256_bytes(data) != source.sha256:
+        return f"changed: {source.uri} has other bytes than ingest saw; run ingest again"
+    return data
+
+
 def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, int, int]:
     if config.record_size is None or source.exact:
         return data, source.width, source.height
-    stored = stored_image(data, config.record_size, config.jpeg_quality, plain=source.plain)
+    with _DECODING:
+        stored = stored_image(data, config.record_size, config.jpeg_quality, plain=source.plain)
     if stored is data:
         return data, source.width, source.height
     height, width = shrunk_size(source.height, source.width, config.record_size)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from components.common.artifacts import read_json
 from components.common.errors import ArtifactError
@@ -13,6 +15,8 @@ from components.common.storage import exists
 from components.records.prepare import Source
 
 SPLITS = ("train", "val", "test")
+_TEXT = ("image_id", "lesion_id", "group_id", "dx", "uri", "sha256", "verdict", "reason")
+_COLUMNS = (*_TEXT, "label", "width", "height", "size", "format", "channels", "orientation")
 _UPRIGHT = (0, 1)  # EXIF orientations that change nothing; 0 stands for none
 
 
@@ -23,23 +27,22 @@ def read_sources(split: Path) -> dict[str, list[Source]]:
     of `split.csv`.
 
     Raises:
-        ArtifactError: `split.csv` names an image that `index.parquet` does not.
+        ArtifactError: `split.csv` names an image that `index.parquet` does not, an image is there twice, or a
+            column is missing.
     """
-    table = pd.read_csv(split / "split.csv", dtype=str, keep_default_na=False)[["image_id", "split"]]
-    index = pd.read_parquet(split / "index.parquet")
-    index = index[index["image_id"].isin(table["image_id"]) & index["label"].isin((0, 1))]
-    joined = table.merge(index, on="image_id", how="left", validate="one_to_one", indicator=True)
-    absent = joined.loc[joined["_merge"] != "both", "image_id"]
-    if len(absent):
-        raise ArtifactError(f"{split}: image {absent.iloc[0]} is in split.csv and not in index.parquet; split again")
+    import pyarrow as pa
+
+    from components.common.arrow import column
+    from components.common.siphash import hash_texts
+
+    places = _split_csv(split / "split.csv")
+    found = _index_rows(split / "index.parquet", places)
     out = {}
     for name in SPLITS:
-        rows = joined[joined["split"] == name]
+        ids = [image_id for image_id, place in places.items() if place == name]
         if name == "train":
-            rows = rows.iloc[
-                pd.util.hash_array(rows["image_id"].to_numpy(object), categorize=False).argsort(kind="stable")
-            ]
-        out[name] = [_source(row, exact=name == "val") for row in rows.to_dict("records")]
+            ids = [ids[i] for i in np.argsort(hash_texts(column(ids, pa.string())), kind="stable")]
+        out[name] = [found[image_id] for image_id in ids]
     return out
 
 
@@ -49,22 +52,55 @@ def roots(split: Path) -> list[dict[str, Any]]:
     return [{"uri": root["uri"], "exists": exists(root["uri"])} for root in known]
 
 
-def _source(row: dict[Any, Any], *, exact: bool) -> Source:
-    text = {
-        name: str(row.get(name) or "") for name in ("uri", "sha256", "verdict", "reason", "lesion_id", "group_id", "dx")
-    }
-    plain = str(row.get("format", "")).lower() in ("jpeg", "jpg") and _number(row, "channels") == 3
+def _split_csv(path: Path) -> dict[str, str]:
+    """The split of each image, in the order of the file."""
+    places: dict[str, str] = {}
+    with path.open(encoding="utf-8", newline="") as handle:
+        table = csv.DictReader(handle)
+        _refuse_missing(path, ("image_id", "split"), table.fieldnames or ())
+        for row in table:
+            _refuse_twice(path, row["image_id"], places)
+            places[row["image_id"]] = row["split"]
+    return places
+
+
+def _index_rows(path: Path, places: Mapping[str, str]) -> dict[str, Source]:
+    """The labelled images of the index that have a place in a split."""
+    import pyarrow.parquet as pq
+
+    index = pq.ParquetFile(path)
+    _refuse_missing(path, _COLUMNS, index.schema_arrow.names)
+    found: dict[str, Source] = {}
+    for batch in index.iter_batches(columns=list(_COLUMNS)):
+        for row in batch.to_pylist():
+            if row["image_id"] in places and row["label"] in (0, 1):
+                _refuse_twice(path, row["image_id"], found)
+                found[row["image_id"]] = _source(row, exact=places[row["image_id"]] == "val")
+    absent = next((image_id for image_id in places if image_id not in found), None)
+    if absent is not None:
+        raise ArtifactError(f"{path.parent}: image {absent} is in split.csv and not in {path.name}; split again")
+    return found
+
+
+def _source(row: Mapping[str, Any], *, exact: bool) -> Source:
+    plain = (row["format"] or "").lower() in ("jpeg", "jpg") and row["channels"] == 3
     return Source(
-        image_id=str(row["image_id"]),
         label=int(row["label"]),
-        width=_number(row, "width"),
-        height=_number(row, "height"),
-        plain=plain and _number(row, "orientation") in _UPRIGHT,
+        width=int(row["width"] or 0),
+        height=int(row["height"] or 0),
+        size=int(row["size"] or 0),
+        plain=plain and (row["orientation"] or 0) in _UPRIGHT,
         exact=exact,
-        **text,
+        **{name: row[name] or "" for name in _TEXT},
     )
 
 
-def _number(row: dict[Any, Any], name: str) -> int:
-    value = row.get(name)
-    return 0 if value is None or pd.isna(value) else int(value)
+def _refuse_missing(path: Path, needed: Iterable[str], present: Iterable[str]) -> None:
+    missing = sorted(set(needed) - set(present))
+    if missing:
+        raise ArtifactError(f"{path}: columns {missing} are missing; make it again")
+
+
+def _refuse_twice(path: Path, image_id: str, seen: Mapping[str, Any]) -> None:
+    if image_id in seen:
+        raise ArtifactError(f"{path}: image {image_id} is there twice, expected one row an image; make it again")

@@ -1,11 +1,9 @@
-"""Writes the shards of a split with a pool of threads; the codecs release the GIL."""
+"""Writes the shards of a split, and writes them again with another class weight."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from components.common.class_weight import ClassWeight
@@ -16,14 +14,13 @@ from components.records.config import RecordsConfig
 from components.records.integrity import LossLog, Lost
 from components.records.prepare import Source, prepare
 from components.records.shards import Shard, ShardWriter
-
-_AHEAD = 8  # images a thread may be ahead of the writer: memory stays flat
+from components.records.threads import in_order
 
 
 def write_split(
     folder: Path,
     split: str,
-    images: Iterable[Source],
+    images: Sequence[Source],
     config: RecordsConfig,
     weight: ClassWeight,
     losses: LossLog,
@@ -31,7 +28,8 @@ def write_split(
 ) -> list[Shard]:
     """Writes one split's shards, in the order of `images` whatever the number of threads."""
     with ShardWriter(folder, split, config.shard_bytes) as writer:
-        for source, result in _prepared(images, config, weight.weights):
+        work = partial(prepare, config=config, weights=weight.weights)
+        for source, result in in_order(images, work, config.workers):
             if isinstance(result, str):
                 losses.add(Lost(source.image_id, split, source.label, result))
             else:
@@ -53,23 +51,3 @@ def reweight(folder: Path, split: str, shards: Iterable[Shard], weight: ClassWei
         (folder / done.name).replace(path)
         out.append(Shard(shard.name, done.sha256, done.bytes, done.records, done.label_counts))
     return out
-
-
-def _prepared(
-    images: Iterable[Source], config: RecordsConfig, weights: Mapping[str, float]
-) -> Iterator[tuple[Source, bytes | str]]:
-    """Each image with its record or the reason it is lost, in order."""
-    threads = config.workers or 2 * len(os.sched_getaffinity(0))
-    waiting: deque[tuple[Source, Future[bytes | str]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="records") as pool:
-        try:
-            for source in images:
-                waiting.append((source, pool.submit(prepare, source, config, weights)))
-                if len(waiting) >= threads * _AHEAD:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -35,7 +35,7 @@ class Data:
                 "group_id": [f"L{i:04d}" for i in range(n)],
                 "dx": np.where(label, "mel", "nv"),
                 "label": label.astype(np.int8),
-                "uri": [str(self.images / f"im{i:04d}.jpg") for i in range(n)],
+                "size": 1, "uri": [str(self.images / f"im{i:04d}.jpg") for i in range(n)],
                 "width": 80, "height": 60, "verdict": "ok", "reason": "",
                 "format": "jpeg", "channels": 3, "orientation": 1,
             }

@@ -1,0 +1,88 @@
+"""Many threads, one order: how many work at a time, how far ahead, and what ends them."""
+
+import threading
+
+import pytest
+
+from components.common.cores import usable_cores
+from components.records.prepare import Source
+from components.records.threads import in_order
+
+LARGE = 2**20  # such an image is handed over alone
+
+
+def images(n, size=LARGE, uri="/data/{}.jpg"):
+    return [
+        Source(f"im{i}", "L", "L", "nv", 0, uri.format(i), "", 8, 8, size, "ok", "", plain=True, exact=False)
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize("size", [100, 300_000, LARGE])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order_whatever_finishes_first(threads, size):
+    every = images(100, size)
+    behind = threading.Event()
+
+    def work(source):
+        if source is every[0] and threads > 1:
+            assert behind.wait(30)
+        if source is every[20]:
+            behind.set()
+        return source.image_id
+
+    got = list(in_order(every, work, threads))
+    assert [one for one, _ in got] == every
+    assert [name for _, name in got] == [one.image_id for one in every]
+
+
+@pytest.mark.parametrize(("uri", "threads"), [("/data/{}", 2 * usable_cores()), ("gs://b/{}", 32), ("s3://b/{}", 32)])
+def test_as_many_work_at_a_time_as_the_place_of_the_images_asks_for(uri, threads):
+    together = threading.Barrier(threads, timeout=60)  # passes only when that many wait at it
+    size = 100 if "://" in uri else LARGE
+    got = [number for _, number in in_order(images(2 * threads, size, uri), lambda _: together.wait(), 0)]
+    assert sorted(got) == sorted(2 * [*range(threads)])
+
+
+def test_no_more_bytes_are_ahead_than_fit_into_memory():
+    begun, ahead = [], []
+    for taken, _ in enumerate(in_order(images(60, 60 * 2**20), begun.append, 8)):
+        ahead.append(len(begun) - taken)
+    assert max(ahead) <= 4  # of 60 MiB each, in 256
+
+
+def test_no_more_images_are_ahead_than_eight_batches_a_thread():
+    begun = []
+    results = in_order(images(1000, 10), begun.append, 1)
+    next(results)
+    assert len(begun) <= 8 * 16
+    results.close()
+
+
+def test_an_image_larger_than_all_that_may_be_ahead_is_still_worked_on():
+    assert len(list(in_order(images(3, 2**30), lambda _: None, 2))) == 3
+
+
+def test_an_error_ends_the_work_and_the_threads():
+    begun = []
+
+    def work(source):
+        begun.append(source)
+        if len(begun) == 5:
+            raise RuntimeError("the fifth")
+
+    with pytest.raises(RuntimeError, match="the fifth"):
+        list(in_order(images(1000), work, 2))
+    assert len(begun) < 100
+    assert not [one for one in threading.enumerate() if one.name.startswith("records")]
+
+
+def test_nothing_is_left_when_the_reader_stops_early():
+    results = in_order(images(1000), lambda _: None, 4)
+    next(results)
+    results.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("records")]
+
+
+def test_no_image_gives_no_result():
+    assert list(in_order([], lambda _: None, 0)) == []

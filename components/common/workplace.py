@@ -25,7 +25,7 @@ def replacing(out: Path) -> Iterator[Path]:
     killed between taking the old content away and putting the new in its place gives the old back.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    _clear_abandoned(out)
+    clear_abandoned(out)
     place, lock = _locked_place(out)
     try:
         (place / _NEW).mkdir()
@@ -37,6 +37,15 @@ def replacing(out: Path) -> Iterator[Path]:
         _give_back(place, out)
         shutil.rmtree(place, ignore_errors=True)
         os.close(lock)
+
+
+def clear_abandoned(out: Path) -> None:
+    """Removes the workplaces of killed processes beside `out`; old content that one had taken away returns."""
+    for place in sorted(out.parent.glob(f".{_escaped(out.name)}.*.partial")):
+        if not place.is_dir() or not _is_abandoned(place):
+            continue
+        _give_back(place, out)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _locked_place(out: Path) -> tuple[Path, int]:
@@ -52,14 +61,6 @@ def _locked_place(out: Path) -> tuple[Path, int]:
         if place.exists():
             return place, lock
         os.close(lock)
-
-
-def _clear_abandoned(out: Path) -> None:
-    for place in sorted(out.parent.glob(f".{_escaped(out.name)}.*.partial")):
-        if not place.is_dir() or not _is_abandoned(place):
-            continue
-        _give_back(place, out)
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _give_back(place: Path, out: Path) -> None:

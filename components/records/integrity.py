@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from components.common.errors import DataError
+from components.records.prepare import Source
 
 CLASSES = ("benign", "malignant")
 _BATCH = 100  # lost images a log line
@@ -80,6 +81,18 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         e, f = zip(self.expected, other.expected, strict=True), zip(self.found, other.found, strict=True)
         return Tally((sum(next(e)), sum(next(e))), (sum(next(f)), sum(next(f))))
+
+
+def tallies_of(sources: Mapping[str, Iterable[Source]], gone: Collection[str]) -> dict[str, Tally]:
+    """Counts the images of each split; `gone` are the ids of those lost."""
+    out = {}
+    for split, images in sources.items():
+        expected, found = [0, 0], [0, 0]
+        for one in images:
+            expected[one.label] += 1
+            found[one.label] += one.image_id not in gone
+        out[split] = Tally((expected[0], expected[1]), (found[0], found[1]))
+    return out
 
 
 def total(tallies: Iterable[Tally]) -> Tally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,12 @@ class Shard:
             "records": self.records,
             "label_counts": {"0": self.label_counts[0], "1": self.label_counts[1]},
         }
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Shard:
+        """The shard of an entry in `manifest.json`."""
+        counts = record["label_counts"]
+        return cls(record["name"], record["sha256"], record["bytes"], record["records"], (counts["0"], counts["1"]))
 
 
 class ShardWriter:

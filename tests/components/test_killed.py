@@ -22,36 +22,43 @@ TRIALS = """
     from pathlib import Path
     from components.common.artifacts import open_artifact
 
-    step, kills, out, kind = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    step, kills, out, kind, other = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5].split()
     main = importlib.import_module(f"components.{step}.__main__").main
     importlib.import_module(f"components.{step}.run")
-    arguments = [*sys.argv[5:], "--out", str(out)]
+    arguments = [*sys.argv[6:], "--out", str(out)]
     chance = random.Random(step)
 
-    def start():
+    def start(*more):
         pid = os.fork()
         if pid == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            os._exit(main(arguments))
+            os._exit(main([*arguments, *more]))
         return pid
 
-    began = time.monotonic()
-    assert os.waitpid(start(), 0)[1] == 0
-    longest = time.monotonic() - began
+    def seconds(*more):
+        began = time.monotonic()
+        assert os.waitpid(start(*more), 0)[1] == 0
+        return time.monotonic() - began
+
+    first = seconds()
+    longest = [seconds(), first, first]
     killed = seen = 0
     for trial in range(10 * kills):
         if killed == kills:
             break
-        if trial % 2:  # with and without an earlier result and cache
+        before = trial % 3
+        if before == 0:  # the very same is there already
+            seconds()
+        elif before == 2:  # nothing is there, in the third case something else
             shutil.rmtree(out, ignore_errors=True)
             shutil.rmtree(out.parent / "cache", ignore_errors=True)
-        child = start()
-        time.sleep(chance.uniform(0, longest))
+        child = start(*other if before == 1 else ())
+        time.sleep(chance.uniform(0, longest[before]))
         os.kill(child, signal.SIGKILL)
         if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
             killed += 1
         else:
-            longest *= 0.9
+            longest[before] *= 0.9
         if out.exists():
             seen += 1
             open_artifact(out, kind)  # whole, every hash right
@@ -59,8 +66,9 @@ TRIALS = """
 """
 
 
-def killed_many_times(step, kind, out, *arguments):
-    command = [sys.executable, "-c", textwrap.dedent(TRIALS), step, str(KILLS), str(out), kind, *arguments]
+def killed_many_times(step, kind, out, *arguments, other=""):
+    """Kills the step while the same is there already, something else (by `other` arguments), and nothing."""
+    command = [sys.executable, "-c", textwrap.dedent(TRIALS), step, str(KILLS), str(out), kind, other, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
@@ -101,7 +109,8 @@ def test_ingest_killed_twenty_times_ends_as_if_nothing_had_happened(collection, 
 def test_records_killed_twenty_times_end_as_if_nothing_had_happened(collection, tmp_path):
     folder, _ = collection
     arguments = ["--split", str(folder / "split"), "--record_size", "120", "--shard_bytes", "40000"]
-    assert killed_many_times("records", "records", tmp_path / "out", *arguments)["killed"] == KILLS
+    killed = killed_many_times("records", "records", tmp_path / "out", *arguments, other="--jpeg_quality 80")
+    assert killed["killed"] == KILLS
     assert records([*arguments, "--out", str(tmp_path / "out")]) == 0
     assert records([*arguments, "--out", str(tmp_path / "calm")]) == 0
     assert files(tmp_path / "out") == files(tmp_path / "calm")

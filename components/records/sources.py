@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from components.common.artifacts import read_json
 from components.common.errors import ArtifactError
+from components.common.parquet import read_parquet
 from components.common.storage import exists
 from components.records.prepare import Source
 
@@ -57,7 +58,9 @@ def _split_csv(path: Path) -> dict[str, str]:
     places: dict[str, str] = {}
     with path.open(encoding="utf-8", newline="") as handle:
         table = csv.DictReader(handle)
-        _refuse_missing(path, ("image_id", "split"), table.fieldnames or ())
+        absent = {"image_id", "split"} - set(table.fieldnames or ())
+        if absent:
+            raise ArtifactError(f"{path}: no column {min(absent)}; expected image_id and split; split again")
         for row in table:
             _refuse_twice(path, row["image_id"], places)
             places[row["image_id"]] = row["split"]
@@ -66,16 +69,13 @@ def _split_csv(path: Path) -> dict[str, str]:
 
 def _index_rows(path: Path, places: Mapping[str, str]) -> dict[str, Source]:
     """The labelled images of the index that have a place in a split."""
-    import pyarrow.parquet as pq
-
-    index = pq.ParquetFile(path)
-    _refuse_missing(path, _COLUMNS, index.schema_arrow.names)
+    columns = read_parquet(path, _COLUMNS)
     found: dict[str, Source] = {}
-    for batch in index.iter_batches(columns=list(_COLUMNS)):
-        for row in batch.to_pylist():
-            if row["image_id"] in places and row["label"] in (0, 1):
-                _refuse_twice(path, row["image_id"], found)
-                found[row["image_id"]] = _source(row, exact=places[row["image_id"]] == "val")
+    for values in zip(*columns.values(), strict=True):
+        row = dict(zip(columns, values, strict=True))
+        if row["image_id"] in places and row["label"] in (0, 1):
+            _refuse_twice(path, row["image_id"], found)
+            found[row["image_id"]] = _source(row, exact=places[row["image_id"]] == "val")
     absent = next((image_id for image_id in places if image_id not in found), None)
     if absent is not None:
         raise ArtifactError(f"{path.parent}: image {absent} is in split.csv and not in {path.name}; split again")
@@ -93,12 +93,6 @@ def _source(row: Mapping[str, Any], *, exact: bool) -> Source:
         exact=exact,
         **{name: row[name] or "" for name in _TEXT},
     )
-
-
-def _refuse_missing(path: Path, needed: Iterable[str], present: Iterable[str]) -> None:
-    missing = sorted(set(needed) - set(present))
-    if missing:
-        raise ArtifactError(f"{path}: columns {missing} are missing; make it again")
 
 
 def _refuse_twice(path: Path, image_id: str, seen: Mapping[str, Any]) -> None:

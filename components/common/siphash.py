@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.common.arrow import column
+
 KEY = b"0123456789123456"  # pandas' own
 _CHUNK = 16384  # texts at a time: their state (some 64 bytes each) stays in the processor's cache
 _START = np.frombuffer(b"uespemosmodnarodarenegylsetybdet", "<u8")
@@ -51,17 +53,16 @@ def siphash(texts: Texts, key: bytes = KEY) -> Words:
     if len(key) != 16:
         raise ValueError(f"key: received {len(key)} bytes, expected 16")
     start = _START.reshape(4, 1) ^ np.frombuffer(key * 2, "<u8").reshape(4, 1)
-    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
-    return np.concatenate([np.zeros(0, np.uint64), *(_hash_array(_strings(chunk), start) for chunk in chunks)])
+    return np.concatenate([np.zeros(0, np.uint64), *(_hash_array(one, start) for one in _arrays(texts))])
 
 
-def _strings(texts: pa.Array | Sequence[str]) -> pa.Array:
-    array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        raise TypeError(f"texts: received an Arrow array of {array.type}, expected string or large_string")
-    if array.null_count:
-        raise ValueError(f"texts: {array.null_count} of {len(array)} are missing; expected a text in every place")
-    return array
+def _arrays(texts: Texts) -> list[pa.Array]:
+    known = texts if isinstance(texts, (pa.Array, pa.ChunkedArray)) else column(texts, pa.string())
+    if not (pa.types.is_string(known.type) or pa.types.is_large_string(known.type)):
+        raise TypeError(f"texts: received an Arrow array of {known.type}, expected string or large_string")
+    if known.null_count:
+        raise ValueError(f"texts: {known.null_count} of {len(known)} are missing; expected a text in every place")
+    return [known] if isinstance(known, pa.Array) else known.chunks
 
 
 def _hash_array(array: pa.Array, start: Words) -> Words:

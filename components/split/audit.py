@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 
+from components.common.arrow import column, to_numpy
 from components.common.errors import DataError
+from components.split.division import SPLITS, Codes, Division
 from components.split.duplicates import Pairs
-from components.split.recipes import SPLITS
+from components.split.texts import Encoded, encode, take
 
-_AGE_BANDS = ((40, "<40"), (60, "40-59"), (80, "60-79"), (np.inf, "80+"))
+_AGE_LIMITS = (40, 60, 80)
+_AGE_BANDS = ("<40", "40-59", "60-79", "80+", "unknown")
 _TABLES = {"dx": "dx", "sex": "sex", "site": "localization", "source": "dataset"}
 
-Codes = npt.NDArray[np.int8]
 
-
-def audit(rows: pd.DataFrame, code: Codes, pairs: Pairs) -> dict[str, Any]:
-    """Checks a division of `rows` and describes it.
+def audit(division: Division, pairs: Pairs) -> dict[str, Any]:
+    """Checks a division and describes it.
 
     Args:
-        rows: image_id, group_id, label, and where known dx, sex, localization, age, dataset.
-        code: position in `SPLITS` of each row.
+        division: the rows, and the split of each.
         pairs: near-duplicates, as row numbers.
 
     Returns:
@@ -32,46 +32,48 @@ def audit(rows: pd.DataFrame, code: Codes, pairs: Pairs) -> dict[str, Any]:
     Raises:
         DataError: a group is in two splits, or a class is absent from a split.
     """
-    refuse_leak(rows["group_id"], code)
-    refuse_absent_class(rows["label"].to_numpy(np.int64), code)
+    rows, code = division.rows, division.code
+    refuse_leak(division.group, code)
+    refuse_absent_class(division.label, code)
     crossing = np.flatnonzero(code[pairs.left] != code[pairs.right])
     return {
         "leaked_groups": 0,
-        "class_shares": class_shares(rows["label"].to_numpy(np.int64), code),
+        "class_shares": class_shares(division.label, code),
         "near_duplicates": {
             "pairs": len(pairs),
-            "between_lesions": int(
-                (_take(rows, "lesion_id", pairs.left) != _take(rows, "lesion_id", pairs.right)).sum()
-            ),
+            "between_lesions": int(between_lesions(rows, pairs).sum()),
             "crossing": len(crossing),
-            "crossing_pairs": [_pair(rows, code, pairs, i) for i in crossing[:1000]],
+            "crossing_pairs": _listed(division, pairs, crossing[:1000]),
         },
         "tables": {
-            **{name: table(rows[column], code) for name, column in _TABLES.items() if column in rows.columns},
-            **({"age": table(age_band(rows["age"]), code)} if "age" in rows.columns else {}),
+            **{
+                name: table(encode(rows[column]), code)
+                for name, column in _TABLES.items()
+                if column in rows.column_names
+            },
+            **({"age": table(age_band(rows["age"]), code)} if "age" in rows.column_names else {}),
         },
     }
 
 
-def refuse_leak(group: pd.Series, code: Codes) -> None:
+def refuse_leak(group: Encoded, code: Codes) -> None:
     """Stops if a group is in two splits.
 
     Raises:
         DataError: names the group, its splits and how many such groups there are.
     """
-    codes, names = pd.factorize(group)
-    first = np.zeros(len(names), np.int8)
-    first[codes] = code  # some row of the group; every other row must agree with it
-    leaked = np.unique(codes[first[codes] != code])
+    first = np.zeros(len(group.names), np.int8)
+    first[group.codes] = code  # some row of the group; every other row must agree with it
+    leaked = np.unique(group.codes[first[group.codes] != code])
     if len(leaked):
-        where = ", ".join(SPLITS[i] for i in np.unique(code[codes == leaked[0]]))
+        where = ", ".join(SPLITS[i] for i in np.unique(code[group.codes == leaked[0]]))
         raise DataError(
-            f"group {names[leaked[0]]} is in {where} at once ({len(leaked)} such groups): images of one lesion, or "
-            "near-duplicates, would be trained on and tested on; bring a split that keeps groups whole"
+            f"group {group.names[int(leaked[0])]} is in {where} at once ({len(leaked)} such groups): images of one "
+            "lesion, or near-duplicates, would be trained on and tested on; bring a split that keeps groups whole"
         )
 
 
-def refuse_absent_class(label: npt.NDArray[np.int64], code: Codes) -> None:
+def refuse_absent_class(label: npt.NDArray[np.int8], code: Codes) -> None:
     """Stops if a split lacks benign or malignant images.
 
     Raises:
@@ -88,7 +90,7 @@ def refuse_absent_class(label: npt.NDArray[np.int64], code: Codes) -> None:
                 )
 
 
-def class_shares(label: npt.NDArray[np.int64], code: Codes) -> dict[str, Any]:
+def class_shares(label: npt.NDArray[np.int8], code: Codes) -> dict[str, Any]:
     """Malignant share of each split and its distance from the whole, in percentage points."""
     overall = float(label.mean())
     out: dict[str, Any] = {"all": {"malignant_share": overall}}
@@ -98,15 +100,27 @@ def class_shares(label: npt.NDArray[np.int64], code: Codes) -> dict[str, Any]:
     return out
 
 
-def table(value: pd.Series, code: Codes) -> dict[str, Any]:
+def between_lesions(rows: pa.Table, pairs: Pairs) -> npt.NDArray[np.bool_]:
+    """Whether each pair is of two lesions."""
+    import pyarrow.compute as pc
+
+    left, right = (take(rows["lesion_id"], at) for at in (pairs.left, pairs.right))
+    return to_numpy(pc.not_equal(left, right))
+
+
+def table(value: Encoded, code: Codes) -> dict[str, Any]:
     """Images of each split by `value`, their share of the split and its distance from the whole (points)."""
-    codes, names = pd.factorize(value.astype("str").replace("", "unknown").fillna("unknown"), sort=True)
-    counts = np.bincount(codes.astype(np.int64) * len(SPLITS) + code, minlength=len(names) * len(SPLITS))
-    counts = counts.reshape(len(names), len(SPLITS))
+    found = np.bincount(value.codes.astype(np.int64) * len(SPLITS) + code, minlength=len(value.names) * len(SPLITS))
+    by_name: dict[str, npt.NDArray[np.int64]] = {}
+    for name, row in zip(value.names.to_pylist(), found.reshape(-1, len(SPLITS)), strict=True):
+        text = "unknown" if name is None else str(name) or "unknown"
+        by_name[text] = by_name.get(text, 0) + row
+    names = sorted(name for name, row in by_name.items() if row.any())
+    counts = np.array([by_name[name] for name in names]).reshape(-1, len(SPLITS))
     share = counts / np.maximum(counts.sum(axis=0), 1)
     overall = counts.sum(axis=1) / max(counts.sum(), 1)
     return {
-        str(name): {
+        name: {
             split: {
                 "images": int(counts[j, i]),
                 "share": float(share[j, i]),
@@ -118,23 +132,26 @@ def table(value: pd.Series, code: Codes) -> dict[str, Any]:
     }
 
 
-def age_band(age: pd.Series) -> pd.Series:
+def age_band(age: pa.ChunkedArray) -> Encoded:
     """`<40`, `40-59`, `60-79`, `80+` or `unknown` for each age in years."""
-    years = age.to_numpy(np.float64)
-    place = np.digitize(years, [limit for limit, _ in _AGE_BANDS])
-    names = np.array([name for _, name in _AGE_BANDS] + ["unknown"])
-    return pd.Series(names[np.where(np.isnan(years), len(_AGE_BANDS), place)])
+    years = to_numpy(age).astype(np.float64)
+    band = np.zeros(len(years), np.int32)
+    for limit in _AGE_LIMITS:
+        band += years >= limit
+    band[np.isnan(years)] = len(_AGE_LIMITS) + 1
+    return Encoded(band, column(_AGE_BANDS, pa.string()).chunk(0))
 
 
-def _take(rows: pd.DataFrame, column: str, at: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-    return rows[column].iloc[at].to_numpy(object)
-
-
-def _pair(rows: pd.DataFrame, code: Codes, pairs: Pairs, i: int) -> dict[str, Any]:
-    left, right = int(pairs.left[i]), int(pairs.right[i])
-    return {
-        "images": [str(rows["image_id"].iloc[k]) for k in (left, right)],
-        "groups": [str(rows["group_id"].iloc[k]) for k in (left, right)],
-        "splits": [SPLITS[code[k]] for k in (left, right)],
-        "distance": float(pairs.distance[i]),
-    }
+def _listed(division: Division, pairs: Pairs, which: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    sides = [pairs.left[which], pairs.right[which]]
+    image, group = ([take(division.rows[name], at).to_pylist() for at in sides] for name in ("image_id", "group_id"))
+    split = [division.split_names(at).to_pylist() for at in sides]
+    return [
+        {
+            "images": [side[k] for side in image],
+            "groups": [side[k] for side in group],
+            "splits": [side[k] for side in split],
+            "distance": float(pairs.distance[i]),
+        }
+        for k, i in enumerate(which)
+    ]

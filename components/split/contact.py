@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import html
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
+from components.common.arrow import column
+from components.split.audit import between_lesions
+from components.split.division import Division
 from components.split.duplicates import Pairs
-from components.split.recipes import SPLITS
 from components.split.tables import write_csv
+from components.split.texts import take
 
 SHOWN = 500  # pairs on the sheet; the table holds all of them
-
-Codes = npt.NDArray[np.int8]
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Near-duplicates</title><style>
@@ -38,38 +39,41 @@ figcaption, p {{ font-size: 12px; margin: .2rem 0; overflow-wrap: anywhere; }}
 """
 
 
-def write_pairs(path: Path, rows: pd.DataFrame, code: Codes, pairs: Pairs) -> None:
+def write_pairs(path: Path, division: Division, pairs: Pairs) -> None:
     """Writes every pair: both images with lesion and split, and the distance."""
     columns: dict[str, pa.Array] = {}
     for side, at in (("a", pairs.left), ("b", pairs.right)):
-        columns[f"image_{side}"] = pa.array(rows["image_id"].iloc[at])
-        columns[f"lesion_{side}"] = pa.array(rows["lesion_id"].iloc[at])
-        columns[f"split_{side}"] = pa.array(np.array(SPLITS)[code[at]])
-    columns["distance"] = pa.array([f"{d:.4f}" for d in pairs.distance])
+        for name in ("image", "lesion"):
+            columns[f"{name}_{side}"] = take(division.rows[f"{name}_id"], at)
+        columns[f"split_{side}"] = division.split_names(at)
+    columns["distance"] = column([f"{d:.4f}" for d in pairs.distance], pa.string())
     write_csv(path, columns)
 
 
-def contact_sheet(rows: pd.DataFrame, code: Codes, pairs: Pairs) -> str:
+def contact_sheet(division: Division, pairs: Pairs) -> str:
     """An HTML page with no outside references: pairs across splits first, then of two lesions, then the rest."""
-    lesion = rows["lesion_id"].to_numpy(object)
-    crossing = code[pairs.left] != code[pairs.right]
-    between = lesion[pairs.left] != lesion[pairs.right]
-    order = np.lexsort((pairs.distance, ~between, ~crossing))
+    crossing = division.code[pairs.left] != division.code[pairs.right]
+    between = between_lesions(division.rows, pairs)
+    order = np.lexsort((pairs.distance, ~between, ~crossing))[:SHOWN]
     summary = (
         f"{len(pairs)} pairs: {int(crossing.sum())} across splits (red), {int(between.sum())} between lesions. "
         f"Shown: {min(len(pairs), SHOWN)}. Distance 0 = equal bytes; the table near_duplicates.csv holds all pairs."
     )
-    cards = "\n".join(_card(rows, code, pairs, int(i), bool(crossing[i])) for i in order[:SHOWN])
+    sides = (_figures(division, pairs.left[order]), _figures(division, pairs.right[order]))
+    cards = "\n".join(
+        f'<div class="{"pair crossing" if red else "pair"}">{left}{right}<p>distance {distance:.3f}</p></div>'
+        for left, right, red, distance in zip(*sides, crossing[order], pairs.distance[order], strict=True)
+    )
     return _PAGE.format(summary=html.escape(summary), pairs=cards)
 
 
-def _card(rows: pd.DataFrame, code: Codes, pairs: Pairs, i: int, crossing: bool) -> str:
-    figures = "".join(_figure(rows.iloc[int(at)], SPLITS[code[at]]) for at in (pairs.left[i], pairs.right[i]))
-    kind = "pair crossing" if crossing else "pair"
-    return f'<div class="{kind}">{figures}<p>distance {pairs.distance[i]:.3f}</p></div>'
+def _figures(division: Division, at: npt.NDArray[np.int64]) -> list[str]:
+    shown = [name for name in ("image_id", "lesion_id", "dx", "thumbnail") if name in division.rows.column_names]
+    rows = take(division.rows.select(shown), at).to_pylist()
+    return [_figure(row, split) for row, split in zip(rows, division.split_names(at).to_pylist(), strict=True)]
 
 
-def _figure(row: pd.Series, split: str) -> str:
+def _figure(row: dict[str, Any], split: str) -> str:
     data = row.get("thumbnail") or b""
     image = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">' if data else "no picture"
     words = " · ".join(html.escape(str(word)) for word in (row["image_id"], row["lesion_id"], row["dx"], split))

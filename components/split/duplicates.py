@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 
-from components.split.matching import match
-
-Ints = npt.NDArray[np.int64]
+from components.common.arrow import from_numpy, to_numpy
+from components.split.texts import Ints, encode, repeated, scalar, take
 
 
 @dataclass(frozen=True)
@@ -31,21 +30,24 @@ class Pairs:
         return len(self.left)
 
 
-def find_pairs(rows: pd.DataFrame) -> Pairs:
+def find_pairs(rows: pa.Table) -> Pairs:
     """Near-duplicates among readable images: equal bytes, or pictures that lie on each other.
 
     A set of n images with equal bytes gives the n - 1 pairs that join it, not all n(n - 1) / 2, and is
     looked at once. An index without thumbnails falls back to equal perceptual hashes.
     """
-    equal = _equal(rows, "sha256")
-    if "thumbnail" not in rows.columns:
-        both = np.unique(np.concatenate([equal, _equal(rows, "phash")]), axis=0)
+    equal = _equal(rows["sha256"])
+    if "thumbnail" not in rows.column_names:
+        both = np.unique(np.concatenate([equal, _equal(rows["phash"])]), axis=0)
         return Pairs(both[:, 0], both[:, 1], np.zeros(len(both), np.float32))
-    seen = np.ones(len(rows), bool)
+    import pyarrow.compute as pc
+
+    from components.split.matching import match
+
+    seen = to_numpy(pc.binary_length(rows["thumbnail"])) > 0  # a gap is NaN
     seen[equal[:, 1]] = False
-    seen &= (rows["thumbnail"].map(len) > 0).to_numpy()
     chosen = np.flatnonzero(seen)
-    left, right, distance = match(rows["thumbnail"].iloc[chosen].tolist())
+    left, right, distance = match(rows["thumbnail"].filter(from_numpy(seen)).to_pylist())
     return Pairs(
         np.concatenate([equal[:, 0], chosen[left]]),
         np.concatenate([equal[:, 1], chosen[right]]),
@@ -53,13 +55,15 @@ def find_pairs(rows: pd.DataFrame) -> Pairs:
     )
 
 
-def _equal(rows: pd.DataFrame, name: str) -> Ints:
-    """(m, 2) pairs of each row with the first row of the same non-empty value in column `name`."""
-    value = rows[name].fillna("")
-    known = np.flatnonzero((value != "").to_numpy())
-    codes, names = pd.factorize(value.iloc[known])
-    first = np.full(len(names), len(rows), dtype=np.int64)
-    np.minimum.at(first, codes, known)
-    owner = first[codes]
-    later = owner != known
-    return np.stack([owner[later], known[later]], axis=1)
+def _equal(texts: pa.ChunkedArray) -> Ints:
+    """(m, 2) pairs of each row with the first row of the same non-empty text."""
+    import pyarrow.compute as pc
+
+    known = np.flatnonzero(to_numpy(pc.not_equal(texts, scalar(""))))
+    if len(known) < len(texts):
+        texts = take(texts, known)
+    rows = repeated(texts)
+    value = encode(take(texts, rows))
+    owner = rows[value.first()][value.codes]
+    later = owner != rows
+    return np.stack([known[owner[later]], known[rows[later]]], axis=1)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+
+from components.common.arrow import to_numpy
+from components.split.texts import take
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,7 +34,7 @@ def connected_components(n: int, left: Ints, right: Ints) -> Ints:
     return parent
 
 
-def group_ids(lesion: pd.Series, left: Ints, right: Ints) -> pd.Series:
+def group_ids(lesion: pa.ChunkedArray, left: Ints, right: Ints) -> pa.ChunkedArray:
     """The final group of every row: the alphabetically first lesion of its component.
 
     Args:
@@ -42,10 +45,20 @@ def group_ids(lesion: pd.Series, left: Ints, right: Ints) -> pd.Series:
     Returns:
         Group ids, aligned with `lesion`; equal to it where no pair joins two lesions.
     """
-    codes, names = pd.factorize(lesion, sort=True)  # sorted: the smallest code is the first name
-    a, b = codes[left].astype(np.int64), codes[right].astype(np.int64)
-    joined = a != b
-    if not joined.any():
-        return lesion.copy()
-    root = connected_components(len(names), a[joined], b[joined])
-    return pd.Series(names.take(root[codes]), index=lesion.index, dtype=lesion.dtype)
+    import pyarrow.compute as pc
+
+    a, b = (take(lesion, side) for side in (left, right))
+    joined = pc.not_equal(a, b)
+    if not pc.any(joined).as_py():
+        return lesion
+    a, b = a.filter(joined), b.filter(joined)
+    names = pa.chunked_array([*a.chunks, *b.chunks]).unique().sort()  # the smallest number is the first name
+    root = connected_components(len(names), _numbers(a, names), _numbers(b, names))
+    concerned = take(names, root).take(pc.index_in(lesion, names))
+    return pc.coalesce(concerned, lesion)
+
+
+def _numbers(texts: pa.ChunkedArray, names: pa.Array) -> Ints:
+    import pyarrow.compute as pc
+
+    return to_numpy(pc.index_in(texts, names)).astype(np.int64)

@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
-import pyarrow as pa
+import pyarrow
 
+from components.common.arrow import from_numpy, to_numpy
 from components.common.artifacts import new_artifact, open_artifact, read_json, write_atomic, write_json
 from components.common.class_weight import ClassWeight
+from components.common.cores import usable_cores
 from components.split.audit import audit
 from components.split.config import SplitConfig
 from components.split.contact import contact_sheet, write_pairs
+from components.split.division import SPLITS, Division
 from components.split.duplicates import find_pairs
 from components.split.groups import group_ids
-from components.split.recipes import REFERENCE_SEED, SPLITS, assign
-from components.split.tables import ids_digest, read_index, split_digest, usable, write_csv, write_split_csv
+from components.split.recipes import REFERENCE_SEED, assign
+from components.split.tables import (
+    chosen,
+    ids_digest,
+    read_index,
+    split_digest,
+    usable,
+    with_groups,
+    write_csv,
+    write_index,
+    write_split_csv,
+)
+from components.split.texts import scalar
 
 SCHEMA = "lesionflow.split/1"
 REFERENCE_SHA256 = "4382b8227db36acf393866e070b0458536eef45dd377003fbfdb5b9ddc1be53f"
@@ -70,26 +82,29 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     Raises:
         DataError: a group would cross splits, a class would be absent, or the index cannot be divided.
     """
+    pyarrow.set_cpu_count(usable_cores())  # not as many as the node has
     source = open_artifact(index, "index")
     table = read_index(index)
     used = usable(table)
-    rows = table.loc[used].reset_index(drop=True)
+    rows = chosen(table, used)
     pairs = find_pairs(rows)
     if config.grouped:
-        rows["group_id"] = group_ids(rows["group_id"], pairs.left, pairs.right)
+        group = group_ids(rows["group_id"], pairs.left, pairs.right)
+        table = with_groups(table, used, group)
+        rows = chosen(table, used)
     code, fold = assign(config, rows)
-    report = audit(rows, code, pairs)
-    weight = ClassWeight(*np.bincount(rows["label"].to_numpy(np.int64)[code == 0], minlength=2).tolist())
-    record = describe(config, rows, code) | {"class_weight": weight.record(), "audit": report}
+    division = Division(rows, code)
+    report = audit(division, pairs)
+    weight = ClassWeight(*np.bincount(division.label[code == 0], minlength=2).tolist())
+    record = describe(config, division) | {"class_weight": weight.record(), "audit": report}
     record["roots"] = read_json(index / "ingest.json", "lesionflow.ingest/1")["roots"]
-    table.loc[used, "group_id"] = rows["group_id"].to_numpy()
     with new_artifact(out, "split", {"index": source.digest}) as folder:
-        table.drop(columns="thumbnail", errors="ignore").to_parquet(folder / "index.parquet", index=False)
-        write_pairs(folder / "near_duplicates.csv", rows, code, pairs)
-        write_atomic(folder / "near_duplicates.html", contact_sheet(rows, code, pairs))
-        write_split_csv(folder / "split.csv", rows, code)
+        write_index(folder / "index.parquet", table)
+        write_pairs(folder / "near_duplicates.csv", division, pairs)
+        write_atomic(folder / "near_duplicates.html", contact_sheet(division, pairs))
+        write_split_csv(folder / "split.csv", division)
         if fold is not None:
-            write_csv(folder / "folds.csv", {"image_id": pa.array(rows["image_id"]), "fold": pa.array(fold)})
+            write_csv(folder / "folds.csv", {"image_id": rows["image_id"], "fold": from_numpy(fold)})
         write_json(folder / "class_weight.json", weight.record())
         write_json(folder / "split.json", record)
     _log(record)
@@ -100,10 +115,10 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     )  # fmt: skip
 
 
-def describe(config: SplitConfig, rows: pd.DataFrame, code: npt.NDArray[np.int8]) -> dict[str, Any]:
+def describe(config: SplitConfig, division: Division) -> dict[str, Any]:
     """Recipe, counts and digest of a division: `split.json` without class weight and audit."""
-    digest = split_digest(rows["image_id"], code)
-    reference = config.recipe == "reference" and ids_digest(rows["image_id"]) == REFERENCE_IDS
+    digest = split_digest(division)
+    reference = config.recipe == "reference" and ids_digest(division.rows["image_id"]) == REFERENCE_IDS
     if reference and digest != REFERENCE_SHA256:
         log.warning("this is HAM10000, but its split is not the published one: %s, not %s", digest, REFERENCE_SHA256)
     return {
@@ -111,23 +126,25 @@ def describe(config: SplitConfig, rows: pd.DataFrame, code: npt.NDArray[np.int8]
         "recipe": config.recipe,
         "seed": REFERENCE_SEED if config.recipe == "reference" else config.seed,
         "parameters": config.model_dump(),
-        "counts": {split: _counts(rows[code == i]) for i, split in enumerate(SPLITS)},
+        "counts": _counts(division),
         "sha256": digest,
         "reference_sha256": REFERENCE_SHA256 if reference else None,
         "matches_reference": digest == REFERENCE_SHA256 if reference else None,
     }
 
 
-def _counts(rows: pd.DataFrame) -> dict[str, int]:
-    malignant = rows["label"].to_numpy() == 1
-    return {
-        "images": len(rows),
-        "malignant": int(malignant.sum()),
-        "benign": int((~malignant).sum()),
-        "lesions": int(rows["lesion_id"].nunique()),
-        "groups": int(rows["group_id"].nunique()),
-        "unreadable": int((rows["verdict"] != "ok").sum()),
+def _counts(division: Division) -> dict[str, dict[str, int]]:
+    import pyarrow.compute as pc
+
+    columns = {
+        "images": division.per_split(np.ones(len(division.code), bool)),
+        "malignant": division.per_split(division.label == 1),
+        "benign": division.per_split(division.label == 0),
+        "lesions": division.distinct(division.lesion),
+        "groups": division.distinct(division.group),
+        "unreadable": division.per_split(~to_numpy(pc.equal(division.rows["verdict"], scalar("ok")))),
     }
+    return {split: {name: int(count[i]) for name, count in columns.items()} for i, split in enumerate(SPLITS)}
 
 
 def _log(record: dict[str, Any]) -> None:

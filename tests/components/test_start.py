@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HEAVY = {"tensorflow", "keras", "pandas", "sklearn", "kfp", "matplotlib", "google.cloud.storage", "s3fs"}
-LIGHT_STEPS = ["ingest", "records"]
+LIGHT_STEPS = ["ingest", "split", "records"]
 
 
 def heavy_modules(code, *arguments):

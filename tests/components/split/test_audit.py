@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,16 +8,28 @@ from hypothesis import strategies as st
 from components.common.errors import DataError
 from components.split.audit import age_band, audit, class_shares, refuse_absent_class, refuse_leak, table
 from components.split.config import SplitConfig
+from components.split.division import Division
 from components.split.duplicates import Pairs
 from components.split.recipes import assign
+from components.split.texts import encode
 
 NONE = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
+def texts(values):
+    return pa.chunked_array([values], pa.large_string())
+
+
+def divided(table):
+    rows = pa.Table.from_pandas(table)
+    return Division(rows, assign(SplitConfig(), rows)[0])
+
+
 def test_a_whole_division_passes_and_is_described(rows):
     table_ = rows(800)
-    code, _ = assign(SplitConfig(), table_)
-    report = audit(table_, code, NONE)
+    division = divided(table_)
+    code = division.code
+    report = audit(division, NONE)
     assert report["leaked_groups"] == 0
     assert set(report["tables"]) == {"dx", "sex", "site", "source", "age"}
     for part in report["tables"].values():
@@ -31,17 +44,18 @@ def test_a_whole_division_passes_and_is_described(rows):
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_every_planted_leak_is_caught(seed, leaks):
     random = np.random.default_rng(seed)
-    group = pd.Series(np.repeat([f"g{i}" for i in range(60)], random.integers(2, 5, 60)))
-    code = random.integers(0, 3, 60).astype(np.int8)[pd.factorize(group)[0]]
+    names = np.repeat([f"g{i}" for i in range(60)], random.integers(2, 5, 60))
+    group = encode(texts(names.tolist()))
+    code = random.integers(0, 3, 60).astype(np.int8)[group.codes]
     refuse_leak(group, code)
-    for at in random.choice(len(group), leaks, replace=False):
+    for at in random.choice(len(code), leaks, replace=False):
         code[at] = (code[at] + random.integers(1, 3)) % 3
-    if pd.Series(code).groupby(group).nunique().max() == 1:  # the whole group moved together
+    if pd.Series(code).groupby(names).nunique().max() == 1:  # the whole group moved together
         return
     with pytest.raises(DataError) as caught:
         refuse_leak(group, code)
     named = str(caught.value).split()[1]
-    assert len(set(code[group == named])) > 1
+    assert len(set(code[names == named])) > 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,7 +69,8 @@ def test_every_planted_pair_across_splits_is_counted_and_named(seed, count):
     code = np.repeat(np.arange(n // 2) % 3, 2).astype(np.int8)
     pairs = np.unique(np.sort(random.choice(n, (count, 2)), axis=1), axis=0)
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    near = audit(table_, code, Pairs(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs), np.float32)))["near_duplicates"]
+    division = Division(pa.Table.from_pandas(table_), code)
+    near = audit(division, Pairs(pairs[:, 0], pairs[:, 1], np.zeros(len(pairs), np.float32)))["near_duplicates"]
     across = {(f"i{a}", f"i{b}") for a, b in pairs if code[a] != code[b]}
     assert (near["pairs"], near["crossing"]) == (len(pairs), len(across))
     assert {tuple(one["images"]) for one in near["crossing_pairs"]} == across
@@ -64,7 +79,7 @@ def test_every_planted_pair_across_splits_is_counted_and_named(seed, count):
 
 def test_a_leak_names_group_splits_and_number():
     with pytest.raises(DataError, match=r"^group b is in train, test at once \(2 such groups\)"):
-        refuse_leak(pd.Series(["a", "b", "b", "c", "c"]), np.array([0, 0, 2, 1, 2], np.int8))
+        refuse_leak(encode(texts(["a", "b", "b", "c", "c"])), np.array([0, 0, 2, 1, 2], np.int8))
 
 
 ABSENT = [([0, 1, 0, 1, 1, 1], "test holds no benign"), ([0, 1, 0, 0, 0, 1], "val holds no malignant")]
@@ -78,10 +93,11 @@ def test_an_absent_class_names_split_and_counts(label, words):
 
 def test_crossing_pairs_are_listed_with_both_sides(rows):
     table_ = rows(400)
-    code, _ = assign(SplitConfig(), table_)
+    division = divided(table_)
+    code = division.code
     a, b = np.flatnonzero(code == 0)[0], np.flatnonzero(code == 2)[0]
     c, d = np.flatnonzero(code == 0)[1:3]
-    report = audit(table_, code, Pairs(np.array([a, c]), np.array([b, d]), np.array([0.1, 0.0], np.float32)))
+    report = audit(division, Pairs(np.array([a, c]), np.array([b, d]), np.array([0.1, 0.0], np.float32)))
     near = report["near_duplicates"]
     assert (near["pairs"], near["crossing"]) == (2, 1)
     (one,) = near["crossing_pairs"]
@@ -96,11 +112,13 @@ def test_shares_and_errors_are_in_points():
 
 
 def test_missing_values_are_a_row_of_their_own():
-    counts = table(pd.Series(["m", None, "", "f"]), np.array([0, 0, 1, 2], np.int8))
+    counts = table(encode(texts(["m", None, "", "f"])), np.array([0, 0, 1, 2], np.int8))
     assert set(counts) == {"m", "f", "unknown"}
     assert counts["unknown"]["val"] == {"images": 1, "share": 1.0, "error_points": 50.0}
 
 
 def test_age_bands():
-    ages = pd.Series([0.0, 39.9, 40.0, 60.0, 79.0, 80.0, np.nan])
-    assert age_band(ages).tolist() == ["<40", "<40", "40-59", "60-79", "60-79", "80+", "unknown"]
+    ages = pa.chunked_array([[0.0, 39.9, 40.0], [60.0, 79.0, 80.0, np.nan, None]])
+    codes, names = age_band(ages)
+    expected = ["<40", "<40", "40-59", "60-79", "60-79", "80+", "unknown", "unknown"]
+    assert names.take(pa.array(codes)).to_pylist() == expected

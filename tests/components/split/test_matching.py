@@ -1,12 +1,10 @@
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 from components.common.imaging import encode_jpeg, inspect
 from components.common.thumbnail import make_thumbnail, read_thumbnail
 from components.split.anchors import SCALES, find_anchors, working_image
-from components.split.duplicates import find_pairs
 from components.split.matching import match
 
 
@@ -117,20 +115,6 @@ def test_a_thumbnail_is_small_and_keeps_the_aspect(originals):
     assert read_thumbnail(data).shape == (48, 64, 3)
     assert len(data) < 4000
     assert read_thumbnail(make_thumbnail(originals[0][:20, :30])).shape == (20, 30, 3)
-
-
-def test_equal_bytes_and_equal_hashes_are_pairs_and_unreadable_rows_are_not():
-    rows = pd.DataFrame({"sha256": ["a", "b", "a", "", "a", ""], "phash": ["1", "2", "1", "", "1", ""]})
-    pairs = find_pairs(rows)
-    assert list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == [(0, 2), (0, 4)]
-    assert pairs.distance.tolist() == [0.0, 0.0]
-
-
-def test_copies_of_copies_are_looked_at_once(originals):
-    one, other = make_thumbnail(originals[0]), make_thumbnail(np.ascontiguousarray(originals[0][::-1]))
-    rows = pd.DataFrame({"sha256": ["a", "a", "b", "c"], "phash": "", "thumbnail": [one, one, other, b""]})
-    pairs = find_pairs(rows)
-    assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == {(0, 1), (0, 2)}
 
 
 @pytest.mark.real

@@ -98,11 +98,12 @@ def _checked_bytes(source: Source) -> bytes | str:
 
 
 def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, int, int]:
-    if config.record_size is None or source.exact:
+    size = config.record_size
+    if size is None or source.exact or (source.plain and min(source.width, source.height) <= size):
         return data, source.width, source.height
     with _DECODING:
-        stored = stored_image(data, config.record_size, config.jpeg_quality, plain=source.plain)
+        stored = stored_image(data, size, config.jpeg_quality, plain=source.plain)
     if stored is data:
         return data, source.width, source.height
-    height, width = shrunk_size(source.height, source.width, config.record_size)
+    height, width = shrunk_size(source.height, source.width, size)
     return stored, width, height

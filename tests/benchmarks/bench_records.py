@@ -1,21 +1,32 @@
-"""Our shard writer against tf.io.TFRecordWriter and a tar archive: `python tests/benchmarks/bench_records.py`.
+"""Records: a second build against the first, and our shard writer against TensorFlow's and a tar archive's.
 
-All write the same payloads (about the size of prepared images) to the same disk and close the file. Ours also
+`python tests/benchmarks/bench_records.py`. The second build is of the very same into the same folder: it reads and
+hashes every image and every shard. Goal: >= 15 times the first.
+
+All writers write the same payloads (about the size of prepared images) to the same disk and close the file. Ours also
 hashes every shard for the manifest; the unchecked framing alone is the like-for-like figure. The tar
 baseline is webdataset's own TarWriter, one member an image and one for its label.
 Goals: >= 1.2x TFRecordWriter, >= 1.5x tar.
 """
 
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from bench_ingest import REAL, generated, reference
 
 from components.common.tfrecord import frame
+from components.ingest.config import IngestConfig
+from components.ingest.run import run as ingest
+from components.records.config import RecordsConfig
+from components.records.run import run as make
 from components.records.shards import ShardWriter
+from components.split.config import SplitConfig
+from components.split.run import run as split
 
 COUNT, ROUNDS = 20_000, 5
 
@@ -71,23 +82,42 @@ def best(work, records):
     return min(seconds)
 
 
-def start_cost(module):
-    """CPU seconds and peak memory (MiB) of importing a module in a fresh interpreter."""
-    code = f"import re, resource, {module}; u = resource.getrusage(resource.RUSAGE_SELF); \
-print(u.ru_utime + u.ru_stime, int(re.search('VmHWM: *\\\\s*([0-9]+)', open('/proc/self/status').read())[1]) / 1024)"
-    runs = [
-        tuple(
-            map(
-                float,
-                subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split(),
-            )
+def rebuild(what, table, root, images, folder):
+    """The first build of records and the second, which hashes images and shards: CPU of one thread, best of three."""
+    ingest(IngestConfig(), table, [root], folder / "index")
+    split(SplitConfig(recipe="stratified"), folder / "index", folder / "split")
+    for size in (144, 224):
+        out = folder / f"records{size}"
+        build = partial(make, RecordsConfig(record_size=size, workers=1), folder / "split", out)
+        first = cpu(build, partial(shutil.rmtree, out, ignore_errors=True))
+        again = cpu(build, out.stat)
+        say(
+            f"{what}, record_size {size}: {images} images, first build {1e6 * first / images:.0f} us of CPU an image, "
+            f"second {1e6 * again / images:.0f}, ratio {first / again:.1f}"
         )
-        for _ in range(2)
-    ]
-    return min(runs)
+
+
+def cpu(work, before):
+    seconds = []
+    for _ in range(3):
+        before()
+        started = time.process_time()
+        work()
+        seconds.append(time.process_time() - started)
+    return min(seconds)
 
 
 def main():
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, source in (("generated 600x450", generated), ("reference 200x150", reference)):
+            if source is generated or REAL.is_dir():
+                folder = Path(scratch) / source.__name__
+                folder.mkdir()
+                rebuild(name, *source(folder / "data"), folder)
+    write()
+
+
+def write():
     records = payloads()
     tf_seconds = best(tensorflow, records)
     results = {"framing, unchecked": best(plain, records), "shards with sha256": best(hashed, records)}
@@ -97,12 +127,6 @@ def main():
     for name, seconds in results.items():
         ratios = f"{tf_seconds / seconds:.2f}x TFRecordWriter, {tar_seconds / seconds:.2f}x TarWriter"
         say(f"{name}: {seconds:.3f} s, {ratios}")
-    (tf_cpu, tf_memory), *ours = (
-        start_cost(m) for m in ("tensorflow", "components.split.run", "components.records.run")
-    )
-    for name, (cpu, memory) in zip(("split", "records"), ours, strict=True):
-        ratios = f"tensorflow {tf_cpu / cpu:.1f}x the time, {tf_memory / memory:.1f}x the memory"
-        say(f"import of {name}: {cpu:.2f} s, {memory:.0f} MiB; {ratios}")
 
 
 if __name__ == "__main__":

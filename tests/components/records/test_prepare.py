@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from components.common.artifacts import sha256_bytes
 from components.common.cores import usable_cores
 from components.common.record_schema import decode_record
 from components.records import prepare as step
@@ -40,6 +41,17 @@ def test_a_record_holds_the_image_small_and_validation_holds_it_as_it_is(sources
     train, val = (decode_record(prepare(sources[name][0], CONFIG, WEIGHTS)) for name in ("train", "val"))
     assert (train.height, train.width, train.weight) == (30, 40, WEIGHTS[str(sources["train"][0].label)])
     assert (val.height, val.width) == (60, 80)
+
+
+def test_what_ingest_has_decoded_is_not_decoded_again_where_its_bytes_are_kept(sources, tmp_path):
+    noise = bytes(range(256))  # no decoder would take it
+    (tmp_path / "noise").write_bytes(noise)
+    source = replace(sources["train"][0], uri=str(tmp_path / "noise"), sha256=sha256_bytes(noise))
+    for side in (60, 61):
+        record = decode_record(prepare(source, CONFIG.model_copy(update={"record_size": side}), WEIGHTS))
+        assert (record.image, record.height, record.width) == (noise, 60, 80)
+    for other, size in ((source, 59), (replace(source, plain=False), 60)):
+        assert prepare(other, CONFIG.model_copy(update={"record_size": size}), WEIGHTS).startswith("corrupt: ")
 
 
 def test_only_as_many_as_there_are_cores_hold_pixels(sources):

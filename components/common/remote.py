@@ -17,6 +17,7 @@ ATTEMPTS = 6
 FIRST_WAIT_S = 0.25
 CONNECT_S, SILENCE_S = 10.0, 60.0  # to connect; between two bytes
 POOL = 64  # connections kept open
+THREADS = 32  # that read at a time where waiting for a store is most of the work
 _LONGEST_WAIT_S = 8.0
 
 T = TypeVar("T")

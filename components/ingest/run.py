@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common import storage
+from components.common import remote, storage
 from components.common.artifacts import dump_json, new_artifact, read_json, write_json
 from components.common.cores import usable_cores
 from components.common.errors import DataError
@@ -27,7 +27,6 @@ from components.ingest.tables import read_table
 from components.ingest.verdicts import EXCLUDED, labels_of, row_verdicts
 
 SCHEMA = "lesionflow.ingest/1"
-_REMOTE_THREADS = 32
 _SHOWN = 5
 _LOGGED = 20
 
@@ -133,7 +132,7 @@ def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
 
 def _threads(images: list[str]) -> int:
     # the codecs release the GIL: one thread a core where decoding is the work, more where waiting is
-    return usable_cores() if all(storage.is_local(uri) for uri in images) else _REMOTE_THREADS
+    return usable_cores() if all(storage.is_local(uri) for uri in images) else remote.THREADS
 
 
 def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:

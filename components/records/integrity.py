@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from components.common.errors import DataError
+from components.records.fisher import fisher_exact
 from components.records.prepare import Source
 
 CLASSES = ("benign", "malignant")
@@ -100,7 +98,26 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return sum(tallies, Tally((0, 0), (0, 0)))
 
 
-def log_table(tallies: dict[str, Tally]) -> None:
+def check_loss(sources: Mapping[str, Iterable[Source]], losses: LossLog, max_lost_pct: float) -> dict[str, Tally]:
+    """Logs what was lost as a table and by reason, and stops if it is too much or not alike in both classes.
+
+    Returns:
+        The images of each split, counted.
+
+    Raises:
+        DataError: the loss may not be accepted.
+    """
+    losses.flush()
+    tallies = tallies_of(sources, {one.image_id for one in losses.lost})
+    _log_table(tallies)
+    if losses.lost:
+        kinds = Counter(one.reason.split(":")[0] for one in losses.lost).most_common()
+        log.info("lost by reason: %s", ", ".join(f"{kind} {n}" for kind, n in kinds))
+    refuse_loss(total(tallies.values()), max_lost_pct)
+    return tallies
+
+
+def _log_table(tallies: dict[str, Tally]) -> None:
     """Logs the integrity table, one line a split and one for all."""
     log.info(
         "integrity  %9s %9s %9s %8s %12s %15s", "expected", "found", "lost", "lost %", "lost benign", "lost malignant"
@@ -144,25 +161,3 @@ def refuse_loss(tally: Tally, max_lost_pct: float) -> None:
 def _by_class(tally: Tally) -> str:
     triples = zip(CLASSES, tally.lost, tally.expected, strict=True)
     return ", ".join(f"{name} {lost} of {n} ({100.0 * lost / max(n, 1):.2f} %)" for name, lost, n in triples)
-
-
-def fisher_exact(a: int, b: int, c: int, d: int) -> float:
-    """Two-sided p-value of Fisher's exact test on the table [[a, b], [c, d]].
-
-    The sum of the probabilities of all tables with the same margins that are no likelier than this one
-    (Fisher 1922; the two-sided rule of R's `fisher.test`).
-    """
-    drawn, left, right = a + c, a + b, c + d
-    k = np.arange(max(0, drawn - right), min(drawn, left) + 1)
-    log_p = np.array([_log_choose(left, int(i)) + _log_choose(right, drawn - int(i)) for i in k])
-    log_p -= _log_choose(left + right, drawn)
-    return min(1.0, float(np.exp(log_p[log_p <= log_p[a - k[0]] + 1e-7]).sum()))
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def reasons(lost: Sequence[Lost]) -> dict[str, int]:
-    """How many images were lost for each kind of reason, the most frequent first."""
-    return dict(Counter(one.reason.split(":")[0] for one in lost).most_common())

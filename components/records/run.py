@@ -13,17 +13,7 @@ from components.common.class_weight import ClassWeight
 from components.common.events import progress
 from components.records.config import RecordsConfig
 from components.records.earlier import earlier_manifest
-from components.records.integrity import (
-    LossLog,
-    Lost,
-    Tally,
-    log_table,
-    reasons,
-    refuse_loss,
-    refuse_rate,
-    tallies_of,
-    total,
-)
+from components.records.integrity import LossLog, Lost, check_loss, refuse_rate, tallies_of, total
 from components.records.manifest import NAME, manifest_of
 from components.records.prepare import Source
 from components.records.sources import SPLITS, read_sources, roots
@@ -102,7 +92,7 @@ def run(config: RecordsConfig, split: Path, out: Path) -> RecordsResult:
         losses = LossLog()
         for one in manifest["lost"]:
             losses.add(Lost(**one))
-        _check(sources, losses, config.max_lost_pct)
+        check_loss(sources, losses, config.max_lost_pct)
         log.info("%s holds these very records, made earlier: all hashes fit, they are kept", out)
     return RecordsResult.of(out, manifest)
 
@@ -115,7 +105,7 @@ def _build(
     with new_artifact(out, "records", made_from) as folder:
         with progress("records", sum(len(images) for images in sources.values())) as bar:
             shards = {n: write_split(folder, n, images, config, weight, losses, bar) for n, images in sources.items()}
-        tallies = _check(sources, losses, config.max_lost_pct)
+        tallies = check_loss(sources, losses, config.max_lost_pct)
         final = ClassWeight(*tallies["train"].found)
         if final != weight:  # images were lost after ingest: the weight inside each record follows
             shards = {name: reweight(folder, name, done, final) for name, done in shards.items()}
@@ -123,13 +113,3 @@ def _build(
         write_json(folder / "class_weight.json", final.record())
         write_json(folder / NAME, manifest)
     return manifest
-
-
-def _check(sources: Sources, losses: LossLog, max_lost_pct: float) -> dict[str, Tally]:
-    losses.flush()
-    tallies = tallies_of(sources, {one.image_id for one in losses.lost})
-    log_table(tallies)
-    if losses.lost:
-        log.info("lost by reason: %s", ", ".join(f"{reason} {n}" for reason, n in reasons(losses.lost).items()))
-    refuse_loss(total(tallies.values()), max_lost_pct)
-    return tallies

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from components.common import remote
 from components.common.cores import usable_cores
 from components.common.storage import is_local
 from components.records.prepare import Source
 
-_REMOTE_THREADS = 32
 _BATCH, _BATCH_BYTES = 16, 2**20  # handed to a thread at once: a hand-over costs as much as reading a small file
 _AHEAD = 8  # batches in flight per thread: one slow object holds up no other
 _AHEAD_BYTES = 256 * 2**20  # files in flight together, as read or as prepared
@@ -29,7 +29,7 @@ def in_order(images: Sequence[Source], work: Callable[[Source], T], threads: int
             32 where most of the time is waiting for a store.
     """
     local = all(is_local(one.uri) for one in images)
-    threads = threads or (2 * usable_cores() if local else _REMOTE_THREADS)
+    threads = threads or (2 * usable_cores() if local else remote.THREADS)
     waiting: deque[tuple[list[Source], int, Future[list[T]]]] = deque()
     held = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="records") as pool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.common.arrow import from_numpy, to_numpy
+from components.split.pictures import Pictures
 from components.split.texts import Ints, encode, repeated, scalar, take
 
 
@@ -47,7 +48,8 @@ def find_pairs(rows: pa.Table) -> Pairs:
     seen = to_numpy(pc.binary_length(rows["thumbnail"])) > 0  # a gap is NaN
     seen[equal[:, 1]] = False
     chosen = np.flatnonzero(seen)
-    left, right, distance = match(rows["thumbnail"].filter(from_numpy(seen)).to_pylist())
+    pictures = rows["thumbnail"] if seen.all() else rows["thumbnail"].filter(from_numpy(seen))
+    left, right, distance = match(Pictures(pictures))
     return Pairs(
         np.concatenate([equal[:, 0], chosen[left]]),
         np.concatenate([equal[:, 1], chosen[right]]),

@@ -44,7 +44,15 @@ def encode(values: pa.ChunkedArray) -> Encoded:
 
 
 def take(values: Any, at: npt.NDArray[np.integer[Any]]) -> Any:
-    """Rows `at` of a column or a table."""
+    """Rows `at` of a column or a table.
+
+    Arrow's own take puts all pieces of a column into one first; of a few rows only those are copied.
+    """
+    if len(at) < len(values) // 4:
+        rows, at = np.unique(at, return_inverse=True)
+        kept = np.zeros(len(values), bool)
+        kept[rows] = True
+        values = values.filter(from_numpy(kept))
     return values.take(from_numpy(at))
 
 

@@ -78,5 +78,13 @@ def test_rows_are_taken_from_columns_and_tables():
         assert take(table["a"], at).to_pylist() == take(table, at)["a"].to_pylist() == ["z", "w", "z"]
 
 
+@given(values.filter(bool), st.data())
+def test_few_rows_are_taken_as_many_are(texts, data):
+    at = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=8))
+    many = column(texts * 10)
+    for values_ in (column(texts), many, many.combine_chunks()):
+        assert take(values_, np.array(at, np.int64)).to_pylist() == [texts[i] for i in at]
+
+
 def test_a_text_to_compare_with_is_as_wide_as_the_columns():
     assert scalar("ok").equals(pa.scalar("ok", pa.large_string()))

@@ -1,6 +1,8 @@
 import cv2
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from components.common.imaging import encode_jpeg, inspect
 from components.common.thumbnail import make_thumbnail, read_thumbnail
@@ -70,6 +72,30 @@ def test_changed_copies_are_found_and_nothing_else(originals, change):
     assert found <= {(i, i + n) for i in range(n)}
     assert len(found) >= n - 2
     assert ((distance >= 0) & (distance < 0.2)).all()
+
+
+def test_a_crowd_of_copies_is_joined_whole(originals):
+    """More copies of one picture than one anchor has neighbours, among others."""
+    random = np.random.default_rng(0)
+    levels = random.uniform(0.9, 1.1, 150)
+    copies = [recoded(brightened(originals[0], level), int(random.integers(60, 95))) for level in levels]
+    left, right, _ = match([make_thumbnail(image) for image in (*copies, *originals[1:])])
+    n = len(copies)
+    assert (left < n).all() and (right < n).all()
+    joined = connected_components(coo_array((np.ones(len(left)), (left, right)), (n, n)), directed=False)[0]
+    assert joined <= 3  # of 150: a copy or two may be missed, the crowd may not fall apart
+
+
+def test_the_number_of_threads_changes_nothing(originals, monkeypatch):
+    thumbnails = [make_thumbnail(image) for image in (*originals, *(np.ascontiguousarray(a[::-1]) for a in originals))]
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr("components.split.matching.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("components.split.matching._BLOCK", (5, 16_000))
+        found.append(match(thumbnails))
+    assert len(found[0][0]) >= 22
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_signatures_do_not_notice_turning_and_mirroring(originals):

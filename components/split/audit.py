@@ -1,4 +1,7 @@
-"""The audit every recipe passes: leaks, absent classes, class shares, and who is in which split."""
+"""The audit every recipe passes: leaks, absent classes, class shares, and who is in which split.
+
+It numbers the groups itself, by their ids and exactly, and shares no hash with the recipe it checks.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
+import pyarrow as pa
 
 from components.common.arrow import from_numpy, to_numpy
 from components.common.artifacts import new_artifact, open_artifact, read_json, write_atomic, write_json
@@ -82,7 +82,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     Raises:
         DataError: a group would cross splits, a class would be absent, or the index cannot be divided.
     """
-    pyarrow.set_cpu_count(usable_cores())  # not as many as the node has
+    pa.set_cpu_count(usable_cores())  # not as many as the node has
     source = open_artifact(index, "index")
     table = read_index(index)
     used = usable(table)

@@ -33,8 +33,8 @@ def levels(word: Words, stratum: Strata, scale: float, cuts: npt.NDArray[np.floa
 
     A group's place in [0, 1) is the share of the stratum's rows before its middle, groups in the order of
     their hashes. So it hangs on neither the order of the rows nor, but for groups next to a cut, on rows
-    added later, and cutting places at fixed numbers gives exact shares. Two groups of one hash (1 in a
-    million for ten million groups) share a place.
+    added later, and cutting places at fixed numbers gives exact shares. Two groups of one hash (a
+    chance of 3 in a million among ten million groups) share a place, and each of them stays whole.
 
     Args:
         word: (n,) hash of each row's group.

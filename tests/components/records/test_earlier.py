@@ -76,7 +76,7 @@ def test_the_same_once_more_is_kept_untouched_and_says_what_a_build_says(made, c
         for name in ("first.jsonl", "second.jsonl")
     ]
     assert events[0][0] == events[1][0] == {"event": "progress", "what": "records", "done": 0, "total": 60, "note": ""}
-    assert events[0][-1] == events[1][-1] == events[0][0] | {"done": 60}
+    assert events[0][-2:] == events[1][-2:] == [events[0][0] | {"done": 60, "note": note} for note in ("test", "")]
     shutil.rmtree(tmp_path / "other")
     assert kept(made, caplog)
 

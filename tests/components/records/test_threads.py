@@ -1,6 +1,7 @@
 """Many threads, one order: how many work at a time, how far ahead, and what ends them."""
 
 import threading
+import time
 
 import pytest
 
@@ -63,17 +64,24 @@ def test_an_image_larger_than_all_that_may_be_ahead_is_still_worked_on():
     assert len(list(in_order(images(3, 2**30), lambda _: None, 2))) == 3
 
 
-def test_an_error_ends_the_work_and_the_threads():
+def test_memory_given_back_lets_as_many_work_as_before():
+    together = threading.Barrier(4, timeout=20)  # of 60 MiB each, in 256
+    assert len(list(in_order(images(40, 60 * 2**20), lambda _: together.wait(), 8))) == 40
+
+
+def test_an_error_ends_the_threads_and_what_is_queued_is_not_begun():
     begun = []
 
     def work(source):
         begun.append(source)
-        if len(begun) == 5:
-            raise RuntimeError("the fifth")
+        if len(begun) == 1:
+            raise RuntimeError("the first")
+        if len(begun) == 2:
+            time.sleep(1)  # meanwhile the error has reached the reader
 
-    with pytest.raises(RuntimeError, match="the fifth"):
-        list(in_order(images(1000), work, 2))
-    assert len(begun) < 100
+    with pytest.raises(RuntimeError, match="the first"):
+        list(in_order(images(1000, 10), work, 1))
+    assert len(begun) <= 1 + 16
     assert not [one for one in threading.enumerate() if one.name.startswith("records")]
 
 

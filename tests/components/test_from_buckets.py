@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from components.common import remote
+from components.common.errors import DataError
 from components.common.imaging import encode_jpeg
 from components.ingest.config import IngestConfig
 from components.ingest.run import run as ingest
@@ -43,6 +44,14 @@ def thousand(gcs, tmp_path_factory):
     return fill(gcs, tmp_path_factory.mktemp("table"), 1000)
 
 
+@pytest.fixture(scope="module")
+def calm(thousand, tmp_path_factory):
+    """All steps on a calm day."""
+    out = tmp_path_factory.mktemp("calm")
+    all_steps(*thousand, out)
+    return out
+
+
 def trouble(seed):
     """A plan by which every object fails up to four times, whatever thread asks when; six attempts are made."""
     seen = Counter()
@@ -70,18 +79,29 @@ def all_steps(table, roots, out):
     return make_records(RecordsConfig(record_size=30, max_lost_pct=0), out / "split", out / "records")
 
 
-def test_a_thousand_images_come_through_all_faults_of_gs_as_on_a_calm_day(gcs, thousand, behind, tmp_path):
+def test_a_thousand_images_come_through_all_faults_of_gs_as_on_a_calm_day(gcs, thousand, calm, behind, tmp_path):
     table, roots = thousand
-    all_steps(table, roots, tmp_path / "calm")
     proxy = behind(gcs, trouble(1), page_trouble)
     ingest(IngestConfig(max_lost_pct=0), table, roots, tmp_path / "index")
     assert all(proxy.done[name] > 3 for name in FAULTS)
-    assert manifest(tmp_path / "index") == manifest(tmp_path / "calm" / "index")
+    assert manifest(tmp_path / "index") == manifest(calm / "index")
     again = behind(gcs, trouble(2))
-    result = make_records(RecordsConfig(record_size=30, max_lost_pct=0), tmp_path / "calm/split", tmp_path / "records")
+    result = make_records(RecordsConfig(record_size=30, max_lost_pct=0), calm / "split", tmp_path / "records")
     assert all(again.done[name] > 3 for name in FAULTS)
     assert sum(result.found.values()) == sum(result.expected.values()) == verify(tmp_path / "records") == 1000
-    assert manifest(tmp_path / "records") == manifest(tmp_path / "calm" / "records")
+    assert manifest(tmp_path / "records") == manifest(calm / "records")
+
+
+def test_a_second_build_reads_every_object_through_all_faults_and_keeps_the_records(gcs, calm, behind):
+    config, before = RecordsConfig(record_size=30, max_lost_pct=0), (calm / "records").stat().st_ctime_ns
+    proxy = behind(gcs, trouble(4))
+    assert sum(make_records(config, calm / "split", calm / "records").found.values()) == 1000
+    assert (calm / "records").stat().st_ctime_ns == before
+    assert proxy.count > 1000
+    behind(gcs, lambda count, path: "503" if "im0007" in path else "")  # today this one cannot be had
+    with pytest.raises(DataError, match=r"1 of 1000 images lost"):
+        make_records(config, calm / "split", calm / "records")
+    assert (calm / "records").stat().st_ctime_ns == before
 
 
 def test_every_root_is_listed_once(gcs, thousand, behind, tmp_path):

@@ -4,11 +4,17 @@ Rules, the same ones the serving bundle keeps: JPEG and PNG with 8 bits a sample
 channels; CMYK, transparency, 16 bits and every other format are refused, because each has more than one
 conversion to RGB and none is right for all; so is arithmetic coding, in which damage cannot be seen; EXIF
 orientation of a JPEG is applied once, here.
+
+Damage is found where a PNG's checksums, a strict decoder or runs of zeros show it. JPEG has no checksum: damage that
+decodes to another valid picture passes, most single turned bits among it, and so do zeros among the raw bits with
+which a progressive file refines the mean of its blocks (`progressive.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -25,12 +31,16 @@ from components.common.thumbnail import SHORT_SIDE, encode_thumbnail, thumbnail_
 Image = npt.NDArray[np.uint8]
 
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
-INSPECTOR = 4
+INSPECTOR = 5
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16
 MAX_SCANS = 100  # a progressive JPEG of a few kilobytes can hold thousands and take minutes
 _HASH = 8
+_PNG_BYTES = 7  # a pixel; measured are 6 while OpenCV decodes
+_STRIPE = 2**22  # pixels hashed at a time: as numbers they take four times the room
+
+Room = Callable[[int], AbstractContextManager[object]]
 
 _MAGIC = (
     (b"\xff\xd8\xff", 0, "jpeg"), (SIGNATURE, 0, "png"), (b"BM", 0, "bmp"), (b"GIF8", 0, "gif"),
@@ -79,12 +89,13 @@ def real_format(data: bytes) -> str:
     return next((name for magic, at, name in _MAGIC if data.startswith(magic, at)), "unknown")
 
 
-def inspect(data: bytes, name: str) -> Inspection:
+def inspect(data: bytes, name: str, room: Room = nullcontext) -> Inspection:
     """Checks a file completely: all compressed data is decoded, nothing is repaired.
 
     Args:
         data: the file's bytes.
         name: its name, which must have the suffix of its real format.
+        room: asked for the bytes that decoding takes at most, besides `data`, and held while they are in use.
     """
     kind = real_format(data)
     facts = Inspection("ok", "", kind)
@@ -94,25 +105,27 @@ def inspect(data: bytes, name: str) -> Inspection:
             header = _jpeg_header(data)
             facts = _facts(kind, header.width, header.height, header.components, header.orientation)
             _check_jpeg(data, header)
-            # Every bit is decoded at any scale, so the smallest that shows enough finds the same damage: of 24,616
-            # damaged files none was judged otherwise than by a full decode, which takes up to twice as long.
-            rgb = _strict(data, "RGB", min(header.width, header.height, SHORT_SIDE))
+            need = _jpeg_bytes(header)
         else:
             picture = _png_header(data)
             facts = _facts(kind, picture.width, picture.height, picture.channels, picture.orientation)
             _check_png(picture)
-            rgb = _decode_png(data)
+            need = _PNG_BYTES * picture.width * picture.height
+        with room(need):
+            return _seen(data, facts)
     except _RefusedError as refused:
-        return Inspection(
-            refused.verdict, refused.reason, kind, facts.width, facts.height, facts.channels, facts.orientation
-        )
+        return replace(facts, verdict=refused.verdict, reason=refused.reason)
+
+
+def _seen(data: bytes, facts: Inspection) -> Inspection:
+    """The hash and thumbnail of a file that is sound so far; its pixels are gone when this returns."""
     stored = (facts.width, facts.height) if facts.orientation >= 5 else (facts.height, facts.width)
+    # Every bit is decoded at any scale, so the smallest that shows enough finds the same damage: of 24,616
+    # damaged files none was judged otherwise than by a full decode, which takes up to twice as long.
+    rgb = _decode_png(data) if facts.format == "png" else _strict(data, "RGB", min(*stored, SHORT_SIDE))
     small = upright(thumbnail_pixels(rgb, stored), facts.orientation)
-    rgb = upright(rgb, facts.orientation)
-    return Inspection(
-        "ok", "", kind, facts.width, facts.height, facts.channels, facts.orientation,
-        f"{perceptual_hash(rgb):016x}", encode_thumbnail(small),
-    )  # fmt: skip
+    shown = f"{perceptual_hash(upright(rgb, facts.orientation)):016x}"
+    return replace(facts, phash=shown, thumbnail=encode_thumbnail(small))
 
 
 def decode_rgb(data: bytes) -> Image:
@@ -179,7 +192,9 @@ def perceptual_hash(rgb: Image) -> int:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb
     height, width = grey.shape
-    waves = _cosines(height) @ grey.astype(np.float32) @ _cosines(width).T
+    step, down = max(64, _STRIPE // height), _cosines(height)
+    stripes = [down @ grey[:, at : at + step].astype(np.float32) for at in range(0, width, step)]
+    waves = (stripes[0] if len(stripes) == 1 else np.hstack(stripes)) @ _cosines(width).T
     return int.from_bytes(np.packbits(waves > 0).tobytes(), "big")
 
 
@@ -252,6 +267,12 @@ def _check_jpeg(data: bytes, header: JpegHeader) -> None:
         raise _RefusedError("corrupt", f"zeros from byte {hole} on, inside the compressed data")
 
 
+def _jpeg_bytes(header: JpegHeader) -> int:
+    """What decoding for the hash takes at most: an eighth of the size, and with several scans all coefficients."""
+    pixels = header.width * header.height
+    return pixels // 8 + (0 if header.single_scan else 2 * header.components * pixels)
+
+
 def _coding(process: int) -> str:
     if process > 8:
         return "arithmetic coding"
@@ -287,10 +308,10 @@ def _check_png(header: PngHeader) -> None:
 
 
 def _decode_png(data: bytes) -> Image:
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if bgr is None:
+    rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if rgb is None:
         raise _RefusedError("corrupt", "the decoder refuses it")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(rgb, np.uint8)
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,8 @@ from components.common.jpeg import exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples stored per pixel, by colour type
+_MOST_SIDE = 2**31 - 1  # of an image, by the format
+_STEP = 2**16  # compressed bytes handed to zlib at once, and at most four times as many back: memory stays flat
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
@@ -32,7 +34,7 @@ class PngHeader:
         interlaced: whether it is stored in seven passes.
         transparent: whether it can hold transparent pixels.
         orientation: EXIF orientation, 1 where there is none.
-        pixels: the compressed pixel data, in pieces.
+        pixels: the compressed pixel data, in pieces of the file's bytes.
     """
 
     width: int
@@ -42,7 +44,7 @@ class PngHeader:
     interlaced: bool
     transparent: bool
     orientation: int
-    pixels: list[bytes] = field(repr=False)
+    pixels: list[memoryview] = field(repr=False)
 
     @property
     def channels(self) -> int:
@@ -57,12 +59,13 @@ def read_png(data: bytes) -> PngHeader:
         DamagedPngError: a chunk is cut, its CRC is wrong, or the first or last chunk is not what it must be.
     """
     at, kind, head, pixels, transparent, orientation = len(SIGNATURE), b"", None, [], False, 1
+    whole = memoryview(data)
     while at < len(data):
         if at + 12 > len(data):
             raise DamagedPngError(f"the chunk at byte {at} is cut off")
         length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8 : at + 8 + length]
-        check = data[at + 8 + length : at + 12 + length]
+        body = whole[at + 8 : at + 8 + length]
+        check = whole[at + 8 + length : at + 12 + length]
         if len(check) < 4:
             raise DamagedPngError(f"the chunk at byte {at} needs {length} bytes and the file ends before")
         if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(check, "big"):
@@ -74,7 +77,7 @@ def read_png(data: bytes) -> PngHeader:
         elif kind == b"tRNS":
             transparent = True
         elif kind == b"eXIf":
-            orientation = exif_orientation(body)
+            orientation = exif_orientation(bytes(body))
         at += 12 + length
         if kind == b"IEND":
             break
@@ -93,19 +96,34 @@ def check_pixels(header: PngHeader) -> None:
     expected = _raw_size(header)
     stream, received = zlib.decompressobj(), 0
     try:
-        for piece in header.pixels:
-            received += len(stream.decompress(piece, max(expected + 1 - received, 1)))
+        for part in (piece[at : at + _STEP] for piece in header.pixels for at in range(0, len(piece), _STEP)):
+            received += _inflated(stream, part, expected + 1 - received)
+            if stream.eof or received > expected:
+                break
     except zlib.error as error:
         raise DamagedPngError(f"the compressed pixels are damaged ({error})") from None
     if received != expected or not stream.eof:
         raise DamagedPngError(f"the compressed pixels give {received} bytes, {expected} are needed")
 
 
-def _head(kind: bytes, body: bytes) -> tuple[int, int, int, int, bool]:
+def _inflated(stream: zlib._Decompress, part: memoryview, most: int) -> int:
+    """How many bytes, up to `most`, come out of the next part of a compressed stream."""
+    received, waiting = 0, part
+    while received < most:
+        step = min(most - received, 4 * _STEP)
+        count = len(stream.decompress(waiting, step))
+        received, waiting = received + count, memoryview(stream.unconsumed_tail)
+        if stream.eof or (not waiting and count < step):
+            break
+    return received
+
+
+def _head(kind: bytes, body: memoryview) -> tuple[int, int, int, int, bool]:
     if kind != b"IHDR" or len(body) != 13:
         raise DamagedPngError("the first chunk is not an image header")
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
-    if not width or not height or colour not in _CHANNELS or depth not in (1, 2, 4, 8, 16) or interlace > 1:
+    known = colour in _CHANNELS and depth in (1, 2, 4, 8, 16) and interlace <= 1
+    if not known or not 0 < width <= _MOST_SIDE or not 0 < height <= _MOST_SIDE:
         raise DamagedPngError(f"the image header says {width} x {height}, colour type {colour}, {depth} bits")
     return width, height, depth, colour, bool(interlace)
 

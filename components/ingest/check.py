@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
@@ -16,16 +15,18 @@ from components.common.cores import usable_cores
 from components.common.errors import LesionflowError
 from components.common.events import progress
 from components.common.imaging import Inspection
+from components.common.memory import return_large_blocks
 from components.common.storage import StoredObject
+from components.ingest.budget import Budget
 from components.ingest.cache import Cache
 
 log = logging.getLogger(__name__)
 
-# Many threads wait for storage at a time; only as many as there are cores decode, or hold a large file, so that
-# memory does not follow the number of threads.
-_CORES = usable_cores()
-_DECODING, _LARGE = BoundedSemaphore(_CORES), BoundedSemaphore(_CORES)
-_LARGE_BYTES = 8 * 2**20
+# Many threads wait for storage at a time; only as many as there are cores decode. Files read and pixels at work have
+# a budget each, so that memory follows neither threads nor cores: below 1 GB even with the largest image alone. A
+# thread takes bytes for the file first and for the pixels second, never the other way round, so none waits forever.
+_DECODING = BoundedSemaphore(usable_cores())
+_FILES, _PIXELS = Budget(128 * 2**20), Budget(512 * 2**20)
 
 _BATCH = 16  # images handed to a thread at once: a hand-over costs as much as a tenth of a small image's check
 _AHEAD = 4  # batches in flight per thread: enough to keep threads busy; they hold verdicts, not images
@@ -58,6 +59,7 @@ def check_images(candidates: Sequence[list[StoredObject]], cache: Cache, threads
         cache: known verdicts; new ones are added to it.
         threads: how many images are read at a time.
     """
+    return_large_blocks()
     waiting: deque[Future[list[Checked]]] = deque()
     with ThreadPoolExecutor(threads) as pool, progress("images", len(candidates)) as bar:
         try:
@@ -98,7 +100,7 @@ def _check_file(item: StoredObject, cache: Cache) -> Checked:
         return Checked(item.uri, item.size, known[0], known[1])
     if item.size > imaging.MAX_BYTES:
         return _lost(item.uri, item.size, "unsupported", f"{item.size} bytes; at most {imaging.MAX_BYTES} are read")
-    with _LARGE if item.size > _LARGE_BYTES else nullcontext():
+    with _FILES.take(item.size):
         return _read_and_check(item, cache)
 
 
@@ -113,7 +115,7 @@ def _read_and_check(item: StoredObject, cache: Cache) -> Checked:
     inspection = cache.get(digest, item.name)
     if inspection is None:
         with _DECODING:
-            inspection = imaging.inspect(data, item.name)
+            inspection = imaging.inspect(data, item.name, _PIXELS.take)
     cache.add(item, digest, inspection)
     return Checked(item.uri, len(data), digest, inspection)
 
@@ -122,7 +124,8 @@ def _digest(item: StoredObject) -> str:
     if item.size > imaging.MAX_BYTES:
         return f"not read: {item.size} bytes"
     try:
-        return hashlib.sha256(storage.read_object(item)).hexdigest()
+        with _FILES.take(item.size):
+            return hashlib.sha256(storage.read_object(item)).hexdigest()
     except (LesionflowError, OSError) as error:
         return f"unreadable: {error}"
 

@@ -1,7 +1,9 @@
-"""The check accepts every whole image and no damaged one; pixels come out upright, in RGB, at the right size."""
+"""The check accepts every whole image and no broken one; pixels come out upright, in RGB, at the right size."""
 
+import io
 import struct
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pytest
 import simplejpeg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from components.common import imaging
 from components.common.errors import DataError
@@ -310,3 +313,35 @@ def test_real_images_are_ok_whole_and_never_when_damaged():
         assert verdict(data[:cut]) == "corrupt", (path, cut)
         start = 512 * int(random.integers(2, len(data) // 512))
         assert verdict(data[:start] + bytes(512) + data[start + 512 :]) == "corrupt", (path, start)
+
+
+@pytest.mark.parametrize(("kind", "options", "least"), [
+    ("PNG", {}, 6), ("JPEG", {}, 1 / 64), ("JPEG", {"progressive": True}, 3),
+])  # fmt: skip
+def test_inspect_asks_for_the_room_that_decoding_takes(kind, options, least):
+    asked, held = [], []
+
+    @contextmanager
+    def room(size):
+        asked.append(size)
+        held.append("in")
+        yield
+        held.append("out")
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((200, 300, 3), np.uint8)).save(buffer, kind, **options)
+    name = f"a.{kind.lower()}"
+    assert imaging.inspect(buffer.getvalue(), name, room) == imaging.inspect(buffer.getvalue(), name)
+    assert held == ["in", "out"]
+    assert least * 60_000 <= asked[0] <= 8 * 60_000
+    imaging.inspect(b"\0" * 99, name, room)
+    imaging.inspect(buffer.getvalue(), "a.gif", room)
+    assert len(asked) == 1  # what is refused before it is decoded needs none
+
+
+@pytest.mark.parametrize("shape", [(600, 450), (97, 1203), (1, 300)])
+def test_hashing_in_stripes_finds_the_same_frequencies(shape, monkeypatch):
+    grey = cv2.resize(np.random.default_rng(1).uniform(0, 255, (5, 6)).astype(np.float32), shape[::-1]).astype(np.uint8)
+    whole = imaging.perceptual_hash(grey)
+    monkeypatch.setattr(imaging, "_STRIPE", 1)
+    assert (whole ^ imaging.perceptual_hash(grey)).bit_count() <= 1  # a frequency that is zero may round either way

@@ -7,6 +7,7 @@ second and 50 MB for a step that has no use for it. An array put together from i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def column(values: Sequence[Any], kind: pa.DataType, most: int = MOST_BYTES) -> 
         UnicodeEncodeError: text that is not Unicode.
     """
     if kind in (pa.string(), pa.binary()):
-        data = [one.encode() for one in values] if kind == pa.string() else values
+        data = values if kind == pa.binary() else [one.encode() for one in values]
         return pa.chunked_array([_texts(data[start:end], kind) for start, end in _pieces(data, most)], kind)
     return pa.chunked_array([_array(kind, len(values), _numbers(values, kind))], kind)
 
@@ -44,18 +45,18 @@ def _numbers(values: Sequence[Any], kind: pa.DataType) -> npt.NDArray[Any]:
 
 
 def _pieces(data: Sequence[bytes], most: int) -> Iterator[tuple[int, int]]:
-    start = size = 0
-    for i, one in enumerate(data):
-        if size + len(one) > most:
-            yield start, i
-            start, size = i, 0
-        size += len(one)
+    ends = np.fromiter(accumulate(map(len, data)), np.int64, len(data))
+    start = before = 0
+    while len(data) and ends[-1] - before > most:
+        end = int(np.searchsorted(ends, before + most, "right"))
+        yield start, end
+        start, before = end, int(ends[end - 1])
     yield start, len(data)
 
 
 def _texts(data: Sequence[bytes], kind: pa.DataType) -> pa.Array:
     ends = np.zeros(len(data) + 1, np.int32)
-    np.cumsum([len(one) for one in data], out=ends[1:])
+    ends[1:] = np.fromiter(accumulate(map(len, data)), np.int32, len(data))
     return _array(kind, len(data), ends, b"".join(data))
 
 

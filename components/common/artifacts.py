@@ -119,10 +119,10 @@ def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
         ArtifactError: not an artifact of this kind, a file is missing, added or changed.
     """
     if not path.is_dir():
-        raise ArtifactError(f"{path}: no such folder; expected a {kind} artifact made by lesionflow")
+        raise ArtifactError(f"{path}: no such folder; expected {_a(kind)} artifact made by lesionflow")
     record = read_json(path / MANIFEST, SCHEMA)
     if record["kind"] != kind:
-        raise ArtifactError(f"{path}: this is a {record['kind']} artifact, expected a {kind} artifact")
+        raise ArtifactError(f"{path}: this is {_a(record['kind'])} artifact, expected {_a(kind)} artifact")
     files: dict[str, str] = record["files"]
     if verify:
         _check_files(path, files)
@@ -153,3 +153,7 @@ def _check_replaceable(out: Path, kind: str) -> None:
     if not out.is_dir() or not (out / MANIFEST).is_file():
         raise ArtifactError(f"{out}: already there and not made by lesionflow; choose another --out or remove it")
     open_artifact(out, kind, verify=False)
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

@@ -74,6 +74,7 @@ def _parser(name: str, description: str, inputs: Mapping[str, Input], config: ty
     for flag, spec in inputs.items():
         parser.add_argument(
             f"--{flag}", help=spec.help, required=spec.required, nargs="+" if spec.many else None,
+            action="extend" if spec.many else "store",  # a flag given twice adds to the first
             type=str if spec.uri else Path, metavar="URI" if spec.uri else "DIR", default=None,
         )  # fmt: skip
     parser.add_argument("--out", help="folder the artifact is written to", required=True, type=Path, metavar="DIR")
@@ -82,7 +83,7 @@ def _parser(name: str, description: str, inputs: Mapping[str, Input], config: ty
         many = str(field.annotation).startswith(("list", "tuple"))
         group.add_argument(
             f"--{key}", *([f"--{key.replace('_', '-')}"] if "_" in key else []), dest=key, default=None,
-            nargs="*" if many else None, metavar="VALUE",
+            nargs="*" if many else None, action="extend" if many else "store", metavar="VALUE",
             help=f"{field.description or ''} ({allowed(field)}; default {field.get_default()})".replace("%", "%%"),
         )  # fmt: skip
     return parser

@@ -36,6 +36,13 @@ def test_dashes_and_lists_work_too():
     assert seen[0][1] == Example(batch_size=8, names=["p", "q"])
 
 
+def test_a_list_given_in_two_flags_is_one_list():
+    argv = ["--records", "r", "--image-roots", "x", "--image-roots", "y", "z", "--names", "p", "--names", "q"]
+    _, seen = run([*argv, "--out", "o"])
+    assert seen[0][0]["image-roots"] == ["x", "y", "z"]
+    assert seen[0][1].names == ["p", "q"]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

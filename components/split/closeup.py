@@ -1,8 +1,9 @@
-"""The last look at two pictures: their fine structure, after letting one slide into place on the other."""
+"""The last look at two pictures: their fine structure, where one is laid on the other and after it slid into place."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +16,10 @@ from components.split.overlay import TURNS, Candidates
 _SAME = 0.855  # correlation demanded of fine structure
 _SURE, _HUE = 0.93, 0.15  # below this correlation two pictures must have a much like anchor and like mean colour
 _HOPELESS = 0.5  # below this one way, the other way round is not tried
+_LIGHT = 0.04  # of mean colour: nearer than this two photographs may have been taken one after the other
+_PARTS = {0.15: 0.88, 0.30: 0.58}  # shares of the places, and the correlation round them that these must reach then
+_WINDOW = 16  # pixels round a place
+_FLAT = 0.05  # variance of fine structure below which a window shows nothing
 _STRETCH, _SHEAR = 1.12, 1.08  # how far sliding into place may change scale, and one direction's against the other's
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 1e-4)  # of sliding; more change no verdict
 _NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
@@ -22,54 +27,93 @@ _NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
 Floats = npt.NDArray[np.floating[Any]]
 
 
+class _Laid(NamedTuple):
+    """Fine structure of two pictures, one laid on the other."""
+
+    a: Floats
+    b: Floats
+    inside: npt.NDArray[np.bool_]
+
+    def correlation(self) -> float:
+        """Of all that lies inside both; 0 where that is too little."""
+        if self.inside.sum() < 0.4 * self.inside.size:
+            return 0.0
+        x, y = self.a[self.inside], self.b[self.inside]
+        x, y = x - x.mean(), y - y.mean()
+        return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + 1e-6))
+
+    def parts(self) -> Floats:
+        """Correlation in a window round each place, the highest first; 0 where a window leaves a picture or is flat."""
+        share = np.maximum(_mean(self.inside.astype(np.float32)), 1e-3)
+        x, y = self.a * self.inside, self.b * self.inside
+        mean_x, mean_y = _mean(x) / share, _mean(y) / share
+        var_x, var_y = _mean(x * x) / share - mean_x**2, _mean(y * y) / share - mean_y**2
+        received = (_mean(x * y) / share - mean_x * mean_y) / np.sqrt(np.maximum(var_x * var_y, 1e-6))
+        seen = (share > 0.95) & (var_x > _FLAT) & (var_y > _FLAT)
+        return np.sort(np.where(seen, received, 0.0), axis=None)[::-1]
+
+
 def look_closely(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
     """Whether thumbnails a and b show the same picture, laid on each other as the one candidate says.
+
+    Two photographs taken one after the other differ by how the skin was pressed and from where it was seen, so that
+    parts of them lie on each other and the rest does not. They count as well, if their light is the same.
 
     Returns:
         The verdict, and the correlation of hairs, dots and edges: what two lesions never share.
     """
-    correlation = _fine_correlation(one, _grey(a), _grey(b))
-    if correlation >= _SURE or correlation < _SAME or not one.alike[0]:
-        return correlation >= _SURE, correlation
+    laid = list(_ways(one, _grey(a), _grey(b)))
+    correlation = max(one.correlation() for one in laid)
+    if correlation >= _SURE:
+        return True, correlation
     x, y = (np.log(read_thumbnail(data).mean(axis=(0, 1)) + 1.0) for data in (a, b))
-    hue = (x - x[1]) - (y - y[1])  # against green: a brighter or darker copy keeps it
-    return bool(np.abs(hue).max() <= _HUE), correlation
+    hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # against green: a brighter or darker copy keeps it
+    if correlation >= _SAME and one.alike[0] and hue <= _HUE:
+        return True, correlation
+    return hue <= _LIGHT and any(_in_parts(one.parts()) for one in laid), correlation
 
 
-def _fine_correlation(one: Candidates, a: Floats, b: Floats) -> float:
+def _in_parts(parts: Floats) -> bool:
+    return all(parts[int(share * len(parts))] >= least for share, least in _PARTS.items())
+
+
+def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
+    """A laid on b and b on a, each as the candidate says and where it slides to."""
     side_a, side_b = min(a.shape), min(b.shape)
     m = TURNS[one.turn[0]] * float(one.ratio[0]) * side_a / side_b
     at_a = (one.at_a[0] + 0.5 / SIDE) * side_a - 0.5
     at_b = (one.at_b[0] + 0.5 / SIDE) * side_b - 0.5
     shift = at_a - m @ at_b
     warp = np.array([[m[1, 1], m[1, 0], shift[1]], [m[0, 1], m[0, 0], shift[0]]], np.float32)
-    there = _slid_correlation(a, b, warp)
-    return there if there < _HOPELESS else max(there, _slid_correlation(b, a, cv2.invertAffineTransform(warp)))
+    there = list(_slid(a, b, warp))
+    yield from there
+    if max(laid.correlation() for laid in there) >= _HOPELESS:
+        yield from _slid(b, a, cv2.invertAffineTransform(warp))
 
 
-def _slid_correlation(a: Floats, b: Floats, warp: Floats) -> float:
-    """Correlation of fine structure where a is laid on b by `warp`, before or after letting it slide into place."""
-    best = _warped_correlation(a, b, warp)
+def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
+    """A laid on b by `warp`, before and, where it converges, after letting it slide into place."""
+    yield _lay(a, b, warp)
     try:  # a spot is known to a fraction of a pixel, a crop's scale to a twentieth
         _, moved = cv2.findTransformECC(b, a, warp.astype(np.float32), cv2.MOTION_AFFINE, _STEPS, None, 3)
     except cv2.error:  # it did not converge
-        return best
+        return
     stretch = np.linalg.svd(moved[:, :2] @ np.linalg.inv(warp[:, :2]), compute_uv=False)
     if stretch[0] > _STRETCH or stretch[1] < 1 / _STRETCH or stretch[0] > _SHEAR * stretch[1]:
-        return best  # it bent one dark oval into another
-    return max(best, _warped_correlation(a, b, moved))
+        return  # it bent one dark oval into another
+    yield _lay(a, b, moved)
 
 
-def _warped_correlation(a: Floats, b: Floats, warp: Floats) -> float:
+def _lay(a: Floats, b: Floats, warp: Floats) -> _Laid:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(a, warp, b.shape[::-1], flags=flags)
     inside = cv2.warpAffine(np.ones_like(a), warp, b.shape[::-1], flags=flags) > 0.99
     inside = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
-    if inside.sum() < 0.4 * b.size:
-        return 0.0
-    x, y = _fine(moved)[inside], _fine(b)[inside]
-    x, y = x - x.mean(), y - y.mean()
-    return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + 1e-6))
+    return _Laid(_fine(np.asarray(moved)), _fine(b), inside)
+
+
+def _mean(values: Floats) -> Floats:
+    return np.asarray(cv2.boxFilter(values, cv2.CV_32F, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT))
 
 
 def _fine(grey: Floats) -> Floats:

@@ -57,7 +57,8 @@ def contact_sheet(division: Division, pairs: Pairs) -> str:
     order = np.lexsort((pairs.distance, ~between, ~crossing))[:SHOWN]
     summary = (
         f"{len(pairs)} pairs: {int(crossing.sum())} across splits (red), {int(between.sum())} between lesions. "
-        f"Shown: {min(len(pairs), SHOWN)}. Distance 0 = equal bytes; the table near_duplicates.csv holds all pairs."
+        f"Shown: {min(len(pairs), SHOWN)}. Distance 0 = equal bytes, above 0.145 = "
+        "alike only in part; near_duplicates.csv holds all pairs."
     )
     sides = (_figures(division, pairs.left[order]), _figures(division, pairs.right[order]))
     cards = "\n".join(

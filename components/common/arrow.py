@@ -24,10 +24,10 @@ def column(values: Sequence[Any], kind: pa.DataType, most: int = MOST_BYTES) -> 
     Args:
         values: str for `pa.string()`, bytes for `pa.binary()`, numbers for the integer and float kinds.
         kind: the column's type.
-        most: bytes of text in one chunk; no single value may be longer.
+        most: bytes of text in one chunk, if it holds more than one value.
 
     Raises:
-        OverflowError: a number that the integer kind cannot hold, a fraction for example.
+        OverflowError: a number that the integer kind cannot hold, a fraction for example, or 2 GiB of text in a value.
         UnicodeEncodeError: text that is not Unicode.
     """
     if kind in (pa.string(), pa.binary()):
@@ -39,7 +39,7 @@ def column(values: Sequence[Any], kind: pa.DataType, most: int = MOST_BYTES) -> 
 def _numbers(values: Sequence[Any], kind: pa.DataType) -> npt.NDArray[Any]:
     given = np.asarray(values) if len(values) else np.zeros(0, _dtype(kind))
     made = given.astype(_dtype(kind))
-    if made.dtype.kind == "i" and (given.dtype.kind not in "iu" or (made != given).any()):
+    if made.dtype.kind in "iu" and (given.dtype.kind not in "iu" or (made != given).any()):
         raise OverflowError(f"received numbers that are no {kind}, from {given.min()} to {given.max()}")
     return made
 
@@ -48,7 +48,7 @@ def _pieces(data: Sequence[bytes], most: int) -> Iterator[tuple[int, int]]:
     ends = np.fromiter(accumulate(map(len, data)), np.int64, len(data))
     start = before = 0
     while len(data) and ends[-1] - before > most:
-        end = int(np.searchsorted(ends, before + most, "right"))
+        end = max(start + 1, int(np.searchsorted(ends, before + most, "right")))
         yield start, end
         start, before = end, int(ends[end - 1])
     yield start, len(data)

@@ -19,6 +19,7 @@ from components.common.memory import return_large_blocks
 from components.common.storage import StoredObject
 from components.ingest.budget import Budget
 from components.ingest.cache import Cache
+from components.ingest.sources import printable
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +91,14 @@ def _check(files: list[StoredObject], cache: Cache) -> Checked:
     others = [_digest(item) for item in files[1:]]
     if all(digest == first.sha256 for digest in others):
         return replace(first, copies=len(others))
-    reason = f"{len(files)} files of this name differ: {', '.join(item.uri for item in files)}"
+    reason = f"{len(files)} files of this name differ: {', '.join(printable(item.uri) for item in files)}"
     return replace(first, inspection=replace(first.inspection, verdict="duplicate_conflict", reason=reason))
 
 
 def _check_file(item: StoredObject, cache: Cache) -> Checked:
+    shown = printable(item.uri)
+    if shown != item.uri:  # neither Parquet nor JSON could hold it
+        return _lost(shown, item.size, "unreadable", "its path is not UTF-8 text; rename the file or its folder")
     known = cache.by_version(item)
     if known is not None:
         return Checked(item.uri, item.size, known[0], known[1])

@@ -82,11 +82,15 @@ def memo_of(
     cache: str, metadata: str, images: list[str], made_from: Mapping[str, str], files: Iterable[list[StoredObject]]
 ) -> Memo:
     """The memo of a data set, named by where its table and images are, and what the index would be made from."""
-    place = hashlib.sha256(dump_json([metadata, *images]).encode()).hexdigest()[:16]
+    place = hashlib.sha256(_bytes(dump_json([metadata, *images]))).hexdigest()[:16]
     every = [item for same in files for item in same]
     key = ""
     if all(item.version for item in every):
-        digest = hashlib.sha256(dump_json([BUILD, INSPECTOR, metadata, images, dict(made_from)]).encode())
-        digest.update("\n".join(f"{item.uri}\0{item.size}\0{item.version}" for item in every).encode())
+        digest = hashlib.sha256(_bytes(dump_json([BUILD, INSPECTOR, metadata, images, dict(made_from)])))
+        digest.update(_bytes("\n".join(f"{item.uri}\0{item.size}\0{item.version}" for item in every)))
         key = digest.hexdigest()
     return Memo(storage.join(cache, f"index-{place}"), key)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # a path may be no text

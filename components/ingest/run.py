@@ -22,7 +22,7 @@ from components.ingest.config import IngestConfig
 from components.ingest.index import index_table, write_index
 from components.ingest.memo import memo_of
 from components.ingest.rows import table_bytes
-from components.ingest.sources import Root, list_roots
+from components.ingest.sources import Root, list_roots, printable
 from components.ingest.tables import read_table
 from components.ingest.verdicts import EXCLUDED, labels_of, row_verdicts
 
@@ -165,7 +165,7 @@ def _notes(files: dict[str, list[storage.StoredObject]], table: Columns, checked
     notes = []
     unlisted = sorted(set(files) - set(table["image_id"]))
     if unlisted:
-        notes.append(f"{len(unlisted)} image files are not in the table, the first is {unlisted[0]}")
+        notes.append(f"{len(unlisted)} image files are not in the table, the first is {printable(unlisted[0])}")
     copied = [image_id for image_id, item in zip(table["image_id"], checked, strict=True) if item.copies]
     if copied:
         notes.append(f"{len(copied)} images are there more than once with equal bytes, the first is {copied[0]}")

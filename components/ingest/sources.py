@@ -46,6 +46,9 @@ def list_roots(uris: list[str]) -> tuple[list[Root], dict[str, list[StoredObject
     uris = list(dict.fromkeys(uri.strip() for uri in uris if uri.strip()))
     if not uris:
         raise DataError("images: received no root; expected one or more folders or URIs")
+    odd = next((uri for uri in uris if printable(uri) != uri), "")
+    if odd:
+        raise DataError(f"images: the path {printable(odd)} is not UTF-8 text; rename the folder")
     with ThreadPoolExecutor(min(len(uris), 8)) as pool:
         listed = list(pool.map(_listed, uris))
     roots = [Root(uri, found is not None, len(found or ())) for uri, found in zip(uris, listed, strict=True)]
@@ -55,6 +58,11 @@ def list_roots(uris: list[str]) -> tuple[list[Root], dict[str, list[StoredObject
         state = "; ".join(f"{root.uri} {'holds no image' if root.exists else 'does not exist'}" for root in roots)
         raise DataError(f"images: no image found: {state}; expected folders with .jpg or .png files")
     return roots, _by_id(item for found in listed for item in found or ())
+
+
+def printable(path: str) -> str:
+    """A path as UTF-8 text: bytes of a name that are none are written as backslash escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _listed(uri: str) -> list[StoredObject] | None:

@@ -88,9 +88,9 @@ class _Checked:
             if name in self.ours:
                 found[name] = self._column(name)
         for name in self.layout.extra:
-            key = (
-                name.lower() if name.lower() not in found and name.lower() not in RESERVED else f"table_{name.lower()}"
-            )
+            key = name.lower()
+            while key in found or key in RESERVED:
+                key = f"table_{key}"
             found[key] = self.columns[name]
         return found, self.notes
 

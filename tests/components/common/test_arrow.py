@@ -46,9 +46,9 @@ def test_any_values_give_the_column_that_pyarrow_gives(kind, data):
 
 @given(st.lists(TEXT, max_size=30))
 def test_long_columns_are_cut_between_values(values):
-    made = column(values, pa.string(), most=32)
+    made = column(values, pa.string(), most=16)
     same(made, pa.array(values, pa.string()))
-    assert all(sum(len(one.encode()) for one in chunk.to_pylist()) <= 32 for chunk in made.chunks)
+    assert all(len(chunk) <= 1 or sum(len(one.encode()) for one in chunk.to_pylist()) <= 16 for chunk in made.chunks)
 
 
 def test_a_file_of_it_has_the_bytes_that_pyarrow_writes():
@@ -63,7 +63,8 @@ def test_a_file_of_it_has_the_bytes_that_pyarrow_writes():
 
 
 @pytest.mark.parametrize(("value", "kind", "error"), [
-    (128, pa.int8(), OverflowError), (0.5, pa.int8(), OverflowError), (np.int64(300), pa.int8(), OverflowError),
+    (128, pa.int8(), OverflowError), (0.5, pa.int8(), OverflowError), (-1, pa.uint8(), OverflowError),
+    (np.int64(300), pa.int8(), OverflowError),
     (2**64, pa.int64(), OverflowError), (2**31, pa.int32(), OverflowError), ("\udcfc", pa.string(), UnicodeEncodeError),
     ("x", pa.binary(), TypeError),
 ])  # fmt: skip

@@ -1,6 +1,7 @@
 """What a stranger may put into a bucket: refused with a line of its own, without being read or decoded."""
 
 import json
+import os
 import struct
 import threading
 import zlib
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from components.common import storage
+from components.common.errors import DataError
 from components.ingest.__main__ import main
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
@@ -130,3 +132,35 @@ def test_an_object_that_claims_two_gigabytes_is_not_asked_for(collection, tmp_pa
     assert (row["verdict"], row["uri"]) == ("unsupported", "gs://skin/im4.jpg")
     assert "2147483648 bytes" in row["reason"]
     assert server.asked == []
+
+
+def test_a_png_of_four_billion_pixels_across_is_damage_of_one_image(collection, tmp_path):
+    head = struct.pack(">IIBBBBB", 2**32 - 1, 20, 8, 0, 0, 0, 0)
+    whole = png_bomb(20)
+    checked = b"IHDR" + head
+    collection.file(3).unlink()
+    collection.file(3).with_suffix(".png").write_bytes(
+        whole[:12] + checked + struct.pack(">I", zlib.crc32(checked)) + whole[33:]
+    )
+    index = ingested(collection, tmp_path / "index")
+    assert (index.loc["im3", "verdict"], index.loc["im3", "width"]) == ("corrupt", 0)
+    assert (index["verdict"] == "ok").sum() == len(index) - 1
+
+
+@pytest.mark.parametrize("cache", ["", "cache"])
+def test_a_path_that_is_no_text_loses_its_own_images_and_no_others(collection, tmp_path, cache):
+    folder = os.fsencode(collection.root)
+    os.mkdir(folder + b"/b\xfcro")  # noqa: PTH102 - a name in Latin-1
+    os.rename(folder + b"/im2.jpg", folder + b"/b\xfcro/im2.jpg")  # noqa: PTH104
+    os.rename(folder + b"/im5.jpg", folder + b"/b\xfcro/im5.jpg")  # noqa: PTH104
+    collection.file(5).write_bytes(collection.file(0).read_bytes())
+    Path(os.fsdecode(folder + b"/\xff.jpg")).write_bytes(b"in no table")
+    config = IngestConfig(max_lost_pct=100, cache=cache and str(tmp_path / cache))
+    index = ingested(collection, tmp_path / "index", config=config)
+    assert index.loc["im2", ["verdict", "uri"]].tolist() == ["unreadable", f"{collection.root}/b\\udcfcro/im2.jpg"]
+    assert index.loc["im2", "reason"] == "its path is not UTF-8 text; rename the file or its folder"
+    assert index.loc["im5", "verdict"] == "unreadable"  # the first of two files of this name
+    assert (index["verdict"] == "ok").sum() == len(index) - 2
+    assert "the first is \\udcff" in json.loads((tmp_path / "index" / "ingest.json").read_text())["notes"][0]
+    with pytest.raises(DataError, match=r"b\\udcfcro is not UTF-8 text; rename the folder"):
+        ingested(collection, tmp_path / "other", os.fsdecode(folder + b"/b\xfcro"), config=config)

@@ -81,6 +81,12 @@ def test_further_columns_are_carried_as_text_under_free_names(read):
     assert not RESERVED & (table.keys() - {"malignant_label", "row"})
 
 
+@pytest.mark.parametrize("header", ["uri,table_uri", "table_uri,uri"])
+def test_no_column_takes_the_place_of_another(read, header):
+    table, _ = read(f"image_id,dx,{header}\na,nv,1,2\n")
+    assert sorted(table[name] for name in table if name.startswith("table_")) == [["1"], ["2"]]
+
+
 def test_suffix_spaces_bom_and_line_ends_are_forgiven(read):
     table, _ = read(b"\xef\xbb\xbfimage_id,dx\r\n a.JPG , nv \r\nb.png,mel\r\n\r\n")
     assert table["image_id"] == ["a", "b"]

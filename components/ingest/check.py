@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
 from components.common import imaging, storage
+from components.common.budget import Budget
 from components.common.cores import usable_cores
 from components.common.errors import LesionflowError
 from components.common.events import progress
 from components.common.imaging import Inspection
 from components.common.memory import return_large_blocks
 from components.common.storage import StoredObject
-from components.ingest.budget import Budget
 from components.ingest.cache import Cache
 from components.ingest.sources import printable
 

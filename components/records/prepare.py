@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 
 from components.common.artifacts import sha256_bytes
+from components.common.budget import Budget
 from components.common.cores import usable_cores
 from components.common.errors import LesionflowError
 from components.common.imaging import shrunk_size
@@ -15,8 +16,9 @@ from components.common.record_schema import Record, encode_record
 from components.common.storage import read_bytes
 from components.records.config import RecordsConfig
 
-# Many threads wait for storage at a time; only as many as there are cores hold pixels.
-_DECODING = BoundedSemaphore(usable_cores())
+# Many threads wait for storage at a time; only as many as there are cores decode, and large images take turns.
+_DECODING, _PIXELS = BoundedSemaphore(usable_cores()), Budget(2**30)
+_PIXEL_BYTES = 9  # colours, and the coefficients of a progressive file or another copy, as a turn or a PNG needs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, i
     size = config.record_size
     if size is None or source.exact or (source.plain and min(source.width, source.height) <= size):
         return data, source.width, source.height
-    with _DECODING:
+    with _DECODING, _PIXELS.take(_PIXEL_BYTES * source.width * source.height):
         stored = stored_image(data, size, config.jpeg_quality, plain=source.plain)
     if stored is data:
         return data, source.width, source.height

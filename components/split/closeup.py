@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,7 +21,7 @@ _HOPELESS = 0.5  # below this one way, the other way round is not tried
 _LIGHT = 0.04  # of mean colour: nearer than this two photographs may have been taken one after the other
 _PARTS = {0.15: 0.88, 0.30: 0.58}  # shares of the places, and the correlation round them that these must reach then
 _WINDOW = 16  # pixels round a place
-_FLAT = 0.05  # variance of fine structure below which a window shows nothing
+_FLAT, _FAINT = 0.05, 0.1  # variance of fine structure below which a window shows nothing; half of all must show more
 _STRETCH, _SHEAR = 1.12, 1.08  # how far sliding into place may change scale, and one direction's against the other's
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 1e-4)  # of sliding; more change no verdict
 _NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
@@ -27,7 +29,16 @@ _NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
 Floats = npt.NDArray[np.floating[Any]]
 
 
-class _Laid(NamedTuple):
+class _Windows(NamedTuple):
+    """Of the window round each place that is inside both pictures: variances and covariance of fine structure."""
+
+    a: Floats
+    b: Floats
+    both: Floats
+
+
+@dataclass(frozen=True)
+class _Laid:
     """Fine structure of two pictures, one laid on the other."""
 
     a: Floats
@@ -42,15 +53,26 @@ class _Laid(NamedTuple):
         x, y = x - x.mean(), y - y.mean()
         return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + 1e-6))
 
-    def parts(self) -> Floats:
-        """Correlation in a window round each place, the highest first; 0 where a window leaves a picture or is flat."""
-        share = np.maximum(_mean(self.inside.astype(np.float32)), 1e-3)
+    def tells(self) -> bool:
+        """Whether there is enough to be seen to tell two lesions apart: not on plain skin with a dark corner."""
+        windows = self._windows
+        return len(windows.a) > 0 and float(np.median(np.minimum(windows.a, windows.b))) > _FAINT
+
+    def parts(self, share: float) -> float:
+        """The correlation that windows round so many places have at least; flat ones have none."""
+        windows = self._windows
+        seen = (windows.a > _FLAT) & (windows.b > _FLAT)
+        received = np.zeros(self.inside.size, np.float32)
+        received[: seen.sum()] = windows.both[seen] / np.sqrt(windows.a[seen] * windows.b[seen])
+        return float(np.sort(received)[::-1][int(share * len(received))])
+
+    @cached_property
+    def _windows(self) -> _Windows:
+        share = _mean(self.inside.astype(np.float32))
+        whole = share > 0.95
         x, y = self.a * self.inside, self.b * self.inside
-        mean_x, mean_y = _mean(x) / share, _mean(y) / share
-        var_x, var_y = _mean(x * x) / share - mean_x**2, _mean(y * y) / share - mean_y**2
-        received = (_mean(x * y) / share - mean_x * mean_y) / np.sqrt(np.maximum(var_x * var_y, 1e-6))
-        seen = (share > 0.95) & (var_x > _FLAT) & (var_y > _FLAT)
-        return np.sort(np.where(seen, received, 0.0), axis=None)[::-1]
+        mean_x, mean_y, xx, yy, xy = (_mean(one)[whole] / share[whole] for one in (x, y, x * x, y * y, x * y))
+        return _Windows(xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y)
 
 
 def look_closely(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
@@ -64,17 +86,12 @@ def look_closely(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
     """
     laid = list(_ways(one, _grey(a), _grey(b)))
     correlation = max(one.correlation() for one in laid)
-    if correlation >= _SURE:
-        return True, correlation
     x, y = (np.log(read_thumbnail(data).mean(axis=(0, 1)) + 1.0) for data in (a, b))
     hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # against green: a brighter or darker copy keeps it
-    if correlation >= _SAME and one.alike[0] and hue <= _HUE:
-        return True, correlation
-    return hue <= _LIGHT and any(_in_parts(one.parts()) for one in laid), correlation
-
-
-def _in_parts(parts: Floats) -> bool:
-    return all(parts[int(share * len(parts))] >= least for share, least in _PARTS.items())
+    same = correlation >= _SURE or (correlation >= _SAME and bool(one.alike[0]) and hue <= _HUE)
+    if not same and hue <= _LIGHT:
+        same = any(all(one.parts(share) >= least for share, least in _PARTS.items()) for one in laid)
+    return same and any(one.tells() for one in laid), correlation
 
 
 def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:

@@ -70,6 +70,20 @@ def test_lesions_of_one_shape_in_one_light_are_not_one():
     assert pairs([lesion(seed, texture=8.0) for seed in range(30)]) == {}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_plain_skin_with_a_dark_corner_is_not_one_picture_with_other_such_skin(seed):
+    """The rim of the dermatoscope is all that is to be seen: such pictures would all be joined to one group."""
+    y, x = np.mgrid[:300, :400].astype(np.float32)
+    random = np.random.default_rng(seed)
+
+    def skin(radius):
+        rim = 1.0 / (1.0 + np.exp((np.hypot(y - 40, x - 60) - radius) / 25))
+        grain = random.normal(0, 0.6, (300, 400))
+        return np.clip(rim[..., None] * np.array([205.0, 190.0, 175.0]) + grain[..., None], 0, 255).astype(np.uint8)
+
+    assert pairs([skin(300), skin(304), skin(300)]) == {}
+
+
 @pytest.mark.real
 def test_what_the_reference_data_gives_two_ids(reference_data):
     with (reference_data / "HAM10000_metadata.csv").open() as handle:

@@ -124,8 +124,11 @@ def _seen(data: bytes, facts: Inspection) -> Inspection:
     # damaged files none was judged otherwise than by a full decode, which takes up to twice as long.
     rgb = _decode_png(data) if facts.format == "png" else _strict(data, "RGB", min(*stored, SHORT_SIDE))
     small = upright(thumbnail_pixels(rgb, stored), facts.orientation)
-    shown = f"{perceptual_hash(upright(rgb, facts.orientation)):016x}"
-    return replace(facts, phash=shown, thumbnail=encode_thumbnail(small))
+    rgb = upright(rgb, facts.orientation)
+    return Inspection(
+        "ok", "", facts.format, facts.width, facts.height, facts.channels, facts.orientation,
+        f"{perceptual_hash(rgb):016x}", encode_thumbnail(small),
+    )  # fmt: skip
 
 
 def decode_rgb(data: bytes) -> Image:
@@ -192,9 +195,12 @@ def perceptual_hash(rgb: Image) -> int:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb
     height, width = grey.shape
-    step, down = max(64, _STRIPE // height), _cosines(height)
-    stripes = [down @ grey[:, at : at + step].astype(np.float32) for at in range(0, width, step)]
-    waves = (stripes[0] if len(stripes) == 1 else np.hstack(stripes)) @ _cosines(width).T
+    down, step = _cosines(height), max(64, _STRIPE // height)
+    if width <= step:
+        rows = down @ grey.astype(np.float32)
+    else:
+        rows = np.hstack([down @ grey[:, at : at + step].astype(np.float32) for at in range(0, width, step)])
+    waves = rows @ _cosines(width).T
     return int.from_bytes(np.packbits(waves > 0).tobytes(), "big")
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.common.artifacts import read_json, write_atomic, write_json
+from components.common.cores import usable_cores
 from components.common.errors import ArtifactError, ConfigError
 from components.common.events import progress
 from pipelines.sampling.population import COLUMNS, Lesion, population
@@ -67,7 +68,7 @@ def make_sample(out: Path, lesions: int, seed: int, faults: bool = False, worker
     (scratch / "images").mkdir(parents=True)
     try:
         people = population(lesions, seed)
-        _draw_all(people, seed, scratch / "images", workers or len(os.sched_getaffinity(0)))
+        _draw_all(people, seed, scratch / "images", workers or usable_cores())
         rows = _rows(people)
         planted = _plant(scratch / "images", rows) if faults else {}
         write_atomic(scratch / "metadata.csv", _table(rows))

@@ -35,6 +35,7 @@ INSPECTOR = 5
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16
+MAX_ASPECT = 40  # what follows works at a fixed shorter side: a strip of 16 x 60,000 pixels would take gigabytes there
 MAX_SCANS = 100  # a progressive JPEG of a few kilobytes can hold thousands and take minutes
 _HASH = 8
 _PNG_BYTES = 7  # a pixel; measured are 6 while OpenCV decodes
@@ -246,6 +247,8 @@ def _check_size(width: int, height: int) -> None:
         raise _RefusedError("unsupported", f"{width} x {height} pixels; at most {most} megapixels are decoded")
     if min(width, height) < MIN_SIDE:
         raise _RefusedError("unsupported", f"{width} x {height} pixels; the shorter side must have {MIN_SIDE} or more")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise _RefusedError("unsupported", f"{width} x {height} pixels; one side may be {MAX_ASPECT} times the other")
 
 
 def _jpeg_header(data: bytes) -> JpegHeader:

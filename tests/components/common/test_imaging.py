@@ -110,6 +110,8 @@ def test_progressive_and_restart_files_are_ok_whole_and_corrupt_cut(options):
         (b"RIFF\0\0\0\0WEBPVP8 ", "a.webp", "unsupported", "format webp"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "a.jpg", "mislabelled", "the content is webp"),
         (imaging.encode_jpeg(scene(10, 40), 90), "a.jpg", "unsupported", "the shorter side must have 16"),
+        (imaging.encode_jpeg(scene(16, 641), 90), "a.jpg", "unsupported", "641 x 16 pixels; one side may be 40 times"),
+        (png(scene(70_000, 16)), "a.png", "unsupported", "16 x 70000 pixels; one side may be 40 times"),
     ],
 )
 def test_what_is_no_usable_image_is_named(data, name, expected, reason):
@@ -345,3 +347,7 @@ def test_hashing_in_stripes_finds_the_same_frequencies(shape, monkeypatch):
     whole = imaging.perceptual_hash(grey)
     monkeypatch.setattr(imaging, "_STRIPE", 1)
     assert (whole ^ imaging.perceptual_hash(grey)).bit_count() <= 1  # a frequency that is zero may round either way
+
+
+def test_the_longest_strip_is_read():
+    assert imaging.inspect(imaging.encode_jpeg(scene(16, 640), 90), "a.jpg").verdict == "ok"

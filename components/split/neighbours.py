@@ -7,7 +7,7 @@ the time. Cells leave one pair in a hundred to look at, and a matrix product loo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,8 @@ class Neighbours:
         code = self._code(self._cell(queries))
         order = np.lexsort((queries[:, self._depth], code))
         queries, code = queries[order], code[order]
-        starts = np.flatnonzero(np.diff(code, prepend=-1))
-        for start, end in zip(starts.tolist(), np.append(starts[1:], len(code)).tolist(), strict=True):
+        borders = np.flatnonzero(np.diff(code, prepend=-1, append=-1)).tolist()
+        for start, end in pairwise(borders):
             near = np.searchsorted(self._codes, code[start] + self._around)
             near = near[self._codes[np.minimum(near, len(self._codes) - 1)] == code[start] + self._around]
             for at in range(start, end, _CHUNK):

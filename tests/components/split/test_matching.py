@@ -115,6 +115,14 @@ def test_pictures_of_nothing_match_nothing(value):
     assert len(match([])[0]) == len(match([blank])[0]) == 0
 
 
+def test_blocks_of_pictures_of_nothing_change_nothing(originals, monkeypatch):
+    monkeypatch.setattr("components.split.matching._BLOCK", (4, 4))
+    blank = make_thumbnail(np.full((60, 80, 3), 128, np.uint8))
+    two = [make_thumbnail(originals[2]), make_thumbnail(np.ascontiguousarray(originals[2][::-1]))]
+    left, right, _ = match([blank] * 9 + two[:1] + [blank] * 8 + two[1:])
+    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(9, 18)]
+
+
 def test_shapes_may_differ(originals):
     odd = np.ascontiguousarray(originals[1][:, :64])
     thumbnails = [make_thumbnail(image) for image in (originals[0], odd, np.ascontiguousarray(np.rot90(odd)))]

@@ -56,6 +56,10 @@ def test_nothing_near_gives_nothing():
     assert list(Neighbours(points, 0.1, 8).within(points + 5)) == []
 
 
+def test_no_query_finds_nothing():
+    assert asked(Neighbours(cloud(5, 100), 0.4, 8), np.zeros((0, 6), np.float32)) == []
+
+
 def test_equal_points_are_given_up_to_the_most():
     assert len(asked(Neighbours(np.zeros((500, 5), np.float32), 0.1, 8), np.zeros((3, 5), np.float32))) == 24
 

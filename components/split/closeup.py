@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from components.common.thumbnail import read_thumbnail
 from components.split.anchors import SIDE
+from components.split.duplicates import IN_PART
 from components.split.overlay import TURNS, Candidates
 
-_SAME = 0.855  # correlation demanded of fine structure
+_SAME = 1.0 - IN_PART  # correlation demanded of fine structure as a whole
 _SURE, _HUE = 0.93, 0.15  # below this correlation two pictures must have a much like anchor and like mean colour
 _HOPELESS = 0.5  # below this one way, the other way round is not tried
 _LIGHT = 0.04  # of mean colour: nearer than this two photographs may have been taken one after the other
@@ -45,6 +46,7 @@ class _Laid:
     b: Floats
     inside: npt.NDArray[np.bool_]
 
+    @cached_property
     def correlation(self) -> float:
         """Of all that lies inside both; 0 where that is too little."""
         if self.inside.sum() < 0.4 * self.inside.size:
@@ -58,13 +60,14 @@ class _Laid:
         windows = self._windows
         return len(windows.a) > 0 and float(np.median(np.minimum(windows.a, windows.b))) > _FAINT
 
-    def parts(self, share: float) -> float:
-        """The correlation that windows round so many places have at least; flat ones have none."""
+    @cached_property
+    def parts(self) -> Floats:
+        """Correlation in the window round each place, the highest first; 0 where it is flat or leaves a picture."""
         windows = self._windows
         seen = (windows.a > _FLAT) & (windows.b > _FLAT)
         received = np.zeros(self.inside.size, np.float32)
         received[: seen.sum()] = windows.both[seen] / np.sqrt(windows.a[seen] * windows.b[seen])
-        return float(np.sort(received)[::-1][int(share * len(received))])
+        return np.sort(received)[::-1]
 
     @cached_property
     def _windows(self) -> _Windows:
@@ -84,14 +87,19 @@ def look_closely(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
     Returns:
         The verdict, and the correlation of hairs, dots and edges: what two lesions never share.
     """
-    laid = list(_ways(one, _grey(a), _grey(b)))
-    correlation = max(one.correlation() for one in laid)
-    x, y = (np.log(read_thumbnail(data).mean(axis=(0, 1)) + 1.0) for data in (a, b))
+    colours = [read_thumbnail(data) for data in (a, b)]
+    laid = list(_ways(one, *map(_grey, colours)))
+    correlation = max(one.correlation for one in laid)
+    x, y = (np.log(rgb.mean(axis=(0, 1)) + 1.0) for rgb in colours)
     hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # against green: a brighter or darker copy keeps it
     same = correlation >= _SURE or (correlation >= _SAME and bool(one.alike[0]) and hue <= _HUE)
     if not same and hue <= _LIGHT:
-        same = any(all(one.parts(share) >= least for share, least in _PARTS.items()) for one in laid)
+        same = any(_in_parts(one.parts) for one in laid)
     return same and any(one.tells() for one in laid), correlation
+
+
+def _in_parts(parts: Floats) -> bool:
+    return all(parts[int(share * len(parts))] >= least for share, least in _PARTS.items())
 
 
 def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
@@ -104,13 +112,14 @@ def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
     warp = np.array([[m[1, 1], m[1, 0], shift[1]], [m[0, 1], m[0, 0], shift[0]]], np.float32)
     there = list(_slid(a, b, warp))
     yield from there
-    if max(laid.correlation() for laid in there) >= _HOPELESS:
+    if max(laid.correlation for laid in there) >= _HOPELESS:
         yield from _slid(b, a, cv2.invertAffineTransform(warp))
 
 
 def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
     """A laid on b by `warp`, before and, where it converges, after letting it slide into place."""
-    yield _lay(a, b, warp)
+    fixed = _fine(b)
+    yield _lay(a, fixed, warp)
     try:  # a spot is known to a fraction of a pixel, a crop's scale to a twentieth
         _, moved = cv2.findTransformECC(b, a, warp.astype(np.float32), cv2.MOTION_AFFINE, _STEPS, None, 3)
     except cv2.error:  # it did not converge
@@ -118,15 +127,16 @@ def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
     stretch = np.linalg.svd(moved[:, :2] @ np.linalg.inv(warp[:, :2]), compute_uv=False)
     if stretch[0] > _STRETCH or stretch[1] < 1 / _STRETCH or stretch[0] > _SHEAR * stretch[1]:
         return  # it bent one dark oval into another
-    yield _lay(a, b, moved)
+    yield _lay(a, fixed, moved)
 
 
-def _lay(a: Floats, b: Floats, warp: Floats) -> _Laid:
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(a, warp, b.shape[::-1], flags=flags)
-    inside = cv2.warpAffine(np.ones_like(a), warp, b.shape[::-1], flags=flags) > 0.99
+def _lay(a: Floats, fixed: Floats, warp: Floats) -> _Laid:
+    """Picture a laid by `warp` on one whose fine structure is `fixed`."""
+    size, flags = fixed.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(a, warp, size, flags=flags)
+    inside = cv2.warpAffine(np.ones_like(a), warp, size, flags=flags) > 0.99
     inside = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
-    return _Laid(_fine(np.asarray(moved)), _fine(b), inside)
+    return _Laid(_fine(np.asarray(moved)), fixed, inside)
 
 
 def _mean(values: Floats) -> Floats:
@@ -139,5 +149,5 @@ def _fine(grey: Floats) -> Floats:
     return np.asarray(band / np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 3.0) + _NOISE**2))
 
 
-def _grey(thumbnail: bytes) -> Floats:
-    return np.asarray(cv2.cvtColor(read_thumbnail(thumbnail), cv2.COLOR_RGB2GRAY), np.float32)
+def _grey(rgb: npt.NDArray[np.uint8]) -> Floats:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)

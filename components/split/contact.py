@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.common.arrow import column
 from components.split.audit import between_lesions
 from components.split.division import Division
-from components.split.duplicates import Pairs
+from components.split.duplicates import IN_PART, Pairs
 from components.split.tables import write_csv
 from components.split.texts import take
 
@@ -57,7 +57,7 @@ def contact_sheet(division: Division, pairs: Pairs) -> str:
     order = np.lexsort((pairs.distance, ~between, ~crossing))[:SHOWN]
     summary = (
         f"{len(pairs)} pairs: {int(crossing.sum())} across splits (red), {int(between.sum())} between lesions. "
-        f"Shown: {min(len(pairs), SHOWN)}. Distance 0 = equal bytes, above 0.145 = "
+        f"Shown: {min(len(pairs), SHOWN)}. Distance 0 = equal bytes, above {IN_PART} = "
         "alike only in part; near_duplicates.csv holds all pairs."
     )
     sides = (_figures(division, pairs.left[order]), _figures(division, pairs.right[order]))

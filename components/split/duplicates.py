@@ -12,6 +12,8 @@ from components.common.arrow import from_numpy, to_numpy
 from components.split.pictures import Pictures
 from components.split.texts import Ints, encode, repeated, scalar, take
 
+IN_PART = 0.145  # distance from which on two pictures lie on each other only in part
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from components.common.arrow import to_numpy
-from components.split.texts import take
-
-Ints = npt.NDArray[np.int64]
+from components.split.texts import Ints, take
 
 
 def connected_components(n: int, left: Ints, right: Ints) -> Ints:

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.common.arrow import column, from_numpy, to_numpy
+from components.common.arrow import from_numpy, to_numpy
 from components.common.errors import ArtifactError, DataError
 from components.split.division import Division
-from components.split.texts import encode, in_order, repeated, take
+from components.split.texts import encode, in_order, repeated, take, words
 
 _LABELLED = ("image_id", "lesion_id", "group_id", "dx", "label", "sha256", "phash", "verdict")
 # Verdicts about the row, not the image: such a row has no label anybody could train or test on.
@@ -53,7 +53,7 @@ def usable(table: pa.Table) -> npt.NDArray[np.bool_]:
     """
     import pyarrow.compute as pc
 
-    unlabelled = pc.is_in(table["verdict"], column(_NO_LABEL, pa.string()).cast(pa.large_string()))
+    unlabelled = pc.is_in(table["verdict"], words(_NO_LABEL))
     used: npt.NDArray[np.bool_] = np.isin(to_numpy(table["label"]), (0, 1)) & ~to_numpy(unlabelled)
     if not used.any():
         raise DataError(f"the index has {len(table)} rows and none with a usable label; see the verdicts of ingest")

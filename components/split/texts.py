@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,9 +57,14 @@ def take(values: Any, at: npt.NDArray[np.integer[Any]]) -> Any:
     return values.take(from_numpy(at))
 
 
+def words(texts: Sequence[str]) -> pa.ChunkedArray:
+    """Texts to look for in a column."""
+    return column(texts, pa.string()).cast(pa.large_string())
+
+
 def scalar(text: str) -> pa.Scalar:
     """A text to compare a column with."""
-    return column([text], pa.string()).cast(pa.large_string())[0]
+    return words([text])[0]
 
 
 def repeated(texts: pa.ChunkedArray) -> Ints:

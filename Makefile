@@ -11,7 +11,7 @@ WEIGHTS ?= ../shared/weights
 OUT ?= out
 
 TESTS ?= $(addprefix tests/components/,train/test_run.py train/test_network.py train/test_steps.py \
-	export/test_run.py export/test_saved_model.py evaluate/test_run.py)
+	export/test_run.py common/bundle/test_operations.py evaluate/test_run.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run ham10000 test test-oldest images containers check lint types contracts locks lock-check environments compile \

@@ -13,7 +13,7 @@ from typing import Any
 from picture import write_picture
 
 from pipelines.check_ir import load_documents, step_tasks
-from pipelines.exit_task import EXIT_TASK
+from pipelines.cluster.exit_task import EXIT_TASK
 
 TARGET = Path(__file__).parent / "images" / "dag.svg"
 # step: (column, row, what it does, what it writes, where it runs)

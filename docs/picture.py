@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.cluster import Cluster
+from pipelines.cluster_file import Cluster
 from pipelines.compile import compile_pipeline
 
 

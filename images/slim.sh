@@ -12,7 +12,7 @@ find "$packages/kfp" -name '*_test.py' -delete
 # CUDA's own headers stay: parts of it compile at run time
 find "$packages" -path "$packages/nvidia" -prune -o -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.h' \
   -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.a' \) -exec rm -f {} +
-# Arrow's network file systems: storage goes through components/common/storage.py
+# Arrow's network file systems: storage goes through components/common/storage
 for part in libarrow_flight libarrow_python_flight _flight libarrow_s3 _s3fs _gcsfs \
   _azurefs _hdfs; do
   rm -f "$packages/pyarrow/$part"*

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from components.common import yamltext
-from components.common.errors import ConfigError
+from components.common.runtime import yaml_text
+from components.common.runtime.errors import ConfigError
 
 SENTINEL = "lesionflow.invalid"
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -19,7 +19,7 @@ def load_documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ConfigError: not exactly these two documents.
     """
-    documents = yamltext.load_all(text)
+    documents = yaml_text.load_all(text)
     if len(documents) != 2 or not all(isinstance(one, dict) for one in documents) or "platforms" not in documents[1]:
         raise ConfigError(
             f"compiled pipeline: {len(documents)} YAML document(s); expected two, the second with the node selectors"

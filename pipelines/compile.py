@@ -9,9 +9,9 @@ from typing import Any
 
 from kfp import compiler
 
-from components.common.artifacts import write_atomic
+from components.common.artifacts.folder import write_atomic
 from pipelines.check_ir import check_ir
-from pipelines.cluster import Cluster
+from pipelines.cluster_file import Cluster
 from pipelines.dag import build_pipeline
 
 

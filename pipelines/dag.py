@@ -1,4 +1,4 @@
-"""The DAG: which step reads what. Where each step runs is `pipelines.runtime`'s business."""
+"""The DAG: which step reads what. Where each step runs is `pipelines.placement`'s business."""
 
 import inspect
 
@@ -11,10 +11,10 @@ from components.ingest.component import ingest
 from components.records.component import records
 from components.split.component import split
 from components.train.component import train
-from pipelines.cluster import STEPS, Cluster
-from pipelines.exit_task import EXIT_TASK, report_end
-from pipelines.register_task import REGISTER_TASK, register
-from pipelines.runtime import pipeline_config, place
+from pipelines.cluster.exit_task import EXIT_TASK, report_end
+from pipelines.cluster_file import STEPS, Cluster
+from pipelines.placement import pipeline_config, place
+from pipelines.registry.task import REGISTER_TASK, register
 
 PIPELINE_NAME = "lesionflow"
 NESTED = "steps"

@@ -16,15 +16,15 @@ import yaml
 from pydantic import Field
 
 from components.calibrate.config import CalibrateConfig
-from components.common import yamltext
-from components.common.config import StepConfig, unknown_name
-from components.common.errors import ConfigError
+from components.common.runtime import yaml_text
+from components.common.runtime.config import StepConfig, unknown_name
+from components.common.runtime.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
 from components.ingest.config import IngestConfig
 from components.records.config import RecordsConfig
 from components.split.config import SplitConfig
 from components.train.config import TrainConfig
-from pipelines.cluster import load_yaml
+from pipelines.cluster_file import load_yaml
 
 PRESETS = Path(__file__).parent / "configs"
 
@@ -93,7 +93,7 @@ def parse_assignments(items: Iterable[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ConfigError(f"--set: received {item!r}; allowed: name=value, such as epochs=3")
         try:
-            values[name.strip()] = yamltext.load(text)
+            values[name.strip()] = yaml_text.load(text)
         except yaml.YAMLError:
             raise ConfigError(f"--set {name}: received {text!r}; allowed: a YAML value, quoted if it is text") from None
     return values

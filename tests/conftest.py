@@ -20,13 +20,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.common import imaging
-from components.common.artifacts import new_artifact, sha256_file, write_json
-from components.common.decision import Calibrator, DecisionPolicy, sigmoid
-from components.common.scores import Scores, save_scores
+from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.artifacts.scores import Scores, save_scores
+from components.common.bundle.selftest import generated_image
+from components.common.imaging import inspect
+from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
-from components.export.selftest import generated_image
 
 SIZE = (36, 48)
 SHORT = 36
@@ -58,7 +59,7 @@ def build_network(policy="float32", seed=3):
 
 
 def jpeg(seed, height=150, width=200):
-    return imaging.encode_jpeg(generated_image(seed, height, width), 92)
+    return inspect.encode_jpeg(generated_image(seed, height, width), 92)
 
 
 def png(rgb):
@@ -82,7 +83,7 @@ def write_files(folder):
 
 def write_model(out, files, policy="float32", seed=3):
     network = build_network(policy, seed)
-    pixels = [resize_reference(imaging.decode_rgb(path.read_bytes()), SHORT, SIZE) for path in files.values()]
+    pixels = [resize_reference(inspect.decode_rgb(path.read_bytes()), SHORT, SIZE) for path in files.values()]
     # images as training saw them: rounded to bytes
     seen = np.round(np.stack(pixels))
     logit = np.asarray(network(seen, training=False), np.float64)[:, 0]
@@ -194,6 +195,6 @@ def exported(export_inputs, tmp_path_factory):
 @pytest.fixture(scope="session")
 def bundle(exported):
     """The same, loaded."""
-    from components.export.bundle import load_bundle
+    from components.common.bundle.load import load_bundle
 
     return load_bundle(exported.path)

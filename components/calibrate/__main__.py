@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.calibrate.config import CalibrateConfig
-from components.common.cli import Input, run_step_command
+from components.common.runtime.cli import Input, run_step_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

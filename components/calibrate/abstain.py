@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from components.common.decision import Floats
-from components.common.errors import DataError
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
+from components.common.statistics.numeric import Floats
 
 
 def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: float) -> dict[str, float] | None:

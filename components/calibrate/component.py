@@ -30,7 +30,7 @@ def calibrate(
 
     from components.calibrate.config import CalibrateConfig
     from components.calibrate.run import run
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
 
     asked = {"calibration": calibration, "operating_point": operating_point, "abstain_alpha": abstain_alpha}
     numbers = {"target_sensitivity": target_sensitivity, "cost_ratio": cost_ratio}

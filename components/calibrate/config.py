@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.common.config import StepConfig
+from components.common.runtime.config import StepConfig
 
 
 class CalibrateConfig(StepConfig):

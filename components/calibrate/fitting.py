@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from components.common.decision import Calibrator, Floats
-from components.common.errors import DataError
-from components.common.logistic import fit_logistic
+from components.common.artifacts.policy import Calibrator
+from components.common.runtime.errors import DataError
+from components.common.statistics.logistic import fit_logistic
+from components.common.statistics.numeric import Floats
 
 
 def fit_calibrator(name: str, logit: Floats, label: Floats, offset: float) -> Calibrator:
     """Fits calibrator `name`.
 
     Args:
-        name: one of `components.common.decision.CALIBRATORS`.
+        name: one of `components.common.artifacts.policy.CALIBRATORS`.
         logit: (n,) raw logits.
         label: (n,) 0 or 1.
         offset: ln(w1 / w0) of the class weights used in training, 0 without.

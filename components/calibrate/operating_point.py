@@ -9,10 +9,11 @@ import numpy as np
 from scipy.stats import beta as beta_distribution
 
 from components.calibrate.config import CalibrateConfig
-from components.common.decision import Calibrator, Floats
-from components.common.errors import DataError
-from components.common.resampling import group_codes, group_counts
-from components.common.scores import Scores
+from components.common.artifacts.policy import Calibrator
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
+from components.common.statistics.numeric import Floats
+from components.common.statistics.resampling import group_codes, group_counts
 
 _CHANCE_RESAMPLES = 1000
 

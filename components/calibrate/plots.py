@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.common.decision import DecisionPolicy, sigmoid
-from components.common.figures import BENIGN, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
-from components.common.reliability import equal_mass_bins
-from components.common.scores import Scores
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.svg import BENIGN, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
+from components.common.statistics.numeric import sigmoid
+from components.common.statistics.reliability import equal_mass_bins
 
 
 def reliability_svg(scores: Scores, policy: DecisionPolicy) -> str:

@@ -15,12 +15,20 @@ from components.calibrate.fitting import fit_calibrator
 from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
 from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
-from components.common.artifacts import new_artifact, open_artifact, read_json, sha256_file, write_atomic, write_json
-from components.common.decision import Calibrator, DecisionPolicy, sigmoid
-from components.common.errors import ArtifactError, DataError
-from components.common.reliability import brier, calibration_error, calibration_error_null, log_loss
-from components.common.resampling import group_codes
-from components.common.scores import Scores, load_scores
+from components.common.artifacts.folder import (
+    new_artifact,
+    open_artifact,
+    read_json,
+    sha256_file,
+    write_atomic,
+    write_json,
+)
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.artifacts.scores import Scores, load_scores
+from components.common.runtime.errors import ArtifactError, DataError
+from components.common.statistics.numeric import sigmoid
+from components.common.statistics.reliability import brier, calibration_error, calibration_error_null, log_loss
+from components.common.statistics.resampling import group_codes
 
 SCHEMA = "lesionflow.calibration/1"
 log = logging.getLogger(__name__)

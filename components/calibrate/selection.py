@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.calibrate.fitting import fit_calibrator
-from components.common.decision import CALIBRATORS, Floats, sigmoid
-from components.common.errors import DataError
-from components.common.reliability import brier, calibration_error, log_losses
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.policy import CALIBRATORS
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
+from components.common.statistics.numeric import Floats, sigmoid
+from components.common.statistics.reliability import brier, calibration_error, log_losses
+from components.common.statistics.resampling import group_codes
 
 
 @dataclass(frozen=True)

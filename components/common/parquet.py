@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError
 
 Columns = dict[str, list[Any]]
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.common.cli import Input, run_step_command
-from components.common.errors import ArtifactError, ConfigError
-from components.common.session import exit_code_of, step_session
+from components.common.runtime.cli import Input, run_step_command
+from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.runtime.session import exit_code_of, step_session
 from components.evaluate.config import EvaluateConfig
 
 
@@ -64,8 +64,8 @@ def _report(argv: Sequence[str]) -> None:
 
 
 def _regenerate(given: argparse.Namespace) -> None:
-    from components.common.artifacts import new_artifact, sha256_file
-    from components.common.scores import load_scores
+    from components.common.artifacts.folder import new_artifact, sha256_file
+    from components.common.artifacts.scores import load_scores
     from components.evaluate.analysis import Settings
     from components.evaluate.regenerate import load_context, render
     from components.evaluate.run import refuse_val_overlap

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from components.common.decision import DecisionPolicy, Floats
-from components.common.intervals import LEVEL, Interval, as_dicts, percentile, rarer
-from components.common.ranking import Ranking
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.statistics.delong import clustered_auc
+from components.common.statistics.intervals import LEVEL, Interval, as_dicts, percentile, rarer
+from components.common.statistics.numeric import Floats
+from components.common.statistics.ranking import Ranking
+from components.common.statistics.resampling import group_codes
 from components.evaluate import operating
 from components.evaluate.calibration import calibration_metrics
 from components.evaluate.champion import compare
 from components.evaluate.conformal import prediction_sets
-from components.evaluate.delong import clustered_auc
 from components.evaluate.shortcuts import shortcut_metrics
 from components.evaluate.subgroups import Columns, slices
 

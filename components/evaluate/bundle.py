@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.answers import Answers
-from components.common.artifacts import Artifact, open_artifact
-from components.common.decision import DecisionPolicy, load_policy
-from components.common.errors import ArtifactError
-from components.common.session import native_stderr_hidden
+from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.policy import DecisionPolicy, load_policy
+from components.common.bundle.predictions import Answers
+from components.common.runtime.errors import ArtifactError
+from components.common.runtime.session import native_stderr_hidden
 
 _OUTPUTS = ("probability", "logit", "decision", "policy_id")
 

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.isotonic import IsotonicRegression
 
-from components.common.decision import Floats, logit_of, sigmoid
-from components.common.intervals import Interval, percentile, proportion, rarer
-from components.common.logistic import fit_logistic
-from components.common.reliability import (
+from components.common.statistics.intervals import Interval, percentile, proportion, rarer
+from components.common.statistics.logistic import fit_logistic
+from components.common.statistics.numeric import Floats, logit_of, sigmoid
+from components.common.statistics.reliability import (
     BINS,
     bin_of,
     brier,
@@ -21,7 +21,7 @@ from components.common.reliability import (
     equal_mass_bins,
     log_loss,
 )
-from components.common.resampling import Codes, group_counts
+from components.common.statistics.resampling import Codes, group_counts
 
 _STEPS = 12
 _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer resamples, and say so

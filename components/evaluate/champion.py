@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from components.common.errors import DataError
-from components.common.intervals import percentile, rarer
-from components.common.ranking import Ranking
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
+from components.common.statistics.intervals import percentile, rarer
+from components.common.statistics.ranking import Ranking
+from components.common.statistics.resampling import group_codes
 
 _NAMES = {"roc_auc": "auc", "average_precision": "ap"}
 

@@ -35,7 +35,7 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
     from components.evaluate.publish import publish
     from components.evaluate.run import run
@@ -55,7 +55,7 @@ def gate(evaluation: dsl.Input[dsl.Artifact]):
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.evaluate.gate import enforce
 
     with step_session("gate"):

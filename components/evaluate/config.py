@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.common.config import StepConfig
+from components.common.runtime.config import StepConfig
 from components.evaluate.gate import parse_condition
 
 

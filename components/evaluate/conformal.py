@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.decision import DecisionPolicy, Floats
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.statistics.numeric import Floats
+from components.common.statistics.resampling import group_codes
 from components.evaluate.operating import count_calls, rates
 
 ALPHAS = (0.05, 0.10, 0.20)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import Artifact
-from components.common.decision import DecisionPolicy
-from components.common.errors import LesionflowError
-from components.common.scores import Scores
+from components.common.artifacts.folder import Artifact
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import LesionflowError
 
 SCHEMA = "lesionflow.evaluation_context/1"
 _THUMBNAIL = 132  # pixels on the short side
@@ -73,11 +73,11 @@ def case_records(
 
 def thumbnail(read: Callable[[str], bytes], image_id: str) -> str:
     """A small JPEG of an image, base64."""
-    from components.common import imaging
+    from components.common.imaging import inspect
 
     try:
-        small = imaging.shrink(imaging.decode_rgb(read(image_id)), _THUMBNAIL)
-        return base64.b64encode(imaging.encode_jpeg(small, 80)).decode()
+        small = inspect.shrink(inspect.decode_rgb(read(image_id)), _THUMBNAIL)
+        return base64.b64encode(inspect.encode_jpeg(small, 80)).decode()
     except LesionflowError:
         return ""  # a missing picture must not cost the report its numbers
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.common.decision import Floats
-from components.common.intervals import LEVEL
-from components.common.ranking import Ranking
-from components.common.resampling import group_codes, group_counts
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.statistics.intervals import LEVEL
+from components.common.statistics.numeric import Floats
+from components.common.statistics.ranking import Ranking
+from components.common.statistics.resampling import group_codes, group_counts
 
 _RESAMPLES = 500  # enough for a band; the intervals in the tables use all
 _CELLS = 250_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.common.figures import GRID, MODEL, MUTED
+from components.common.runtime.svg import GRID, MODEL, MUTED
 
 _LEFT, _WIDTH = 4, 112  # of the forest plot's 0 to 1 scale, in a view of 120
 _TICKS = (0, 0.25, 0.5, 0.75, 1)

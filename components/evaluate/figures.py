@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from components.common.decision import DecisionPolicy, Floats
-from components.common.figures import BAND, BENIGN, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
-from components.common.scores import Scores
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.svg import BAND, BENIGN, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
+from components.common.statistics.numeric import Floats
 from components.evaluate.curves import Curve
 
 Metrics = Mapping[str, Any]

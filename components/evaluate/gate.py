@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts import read_json
-from components.common.errors import GateError
+from components.common.artifacts.folder import read_json
+from components.common.runtime.errors import GateError
 
 SCHEMA = "lesionflow.gate/1"
 _SHORT = {

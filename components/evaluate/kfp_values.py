@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
 
 ROC_POINTS = 200
 _SHOWN = (

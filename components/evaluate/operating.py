@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.stats import beta
 
-from components.common.decision import Floats, logit_of, sigmoid
-from components.common.intervals import Interval, as_dicts, percentile, proportion
-from components.common.resampling import Codes, group_counts
+from components.common.statistics.intervals import Interval, as_dicts, percentile, proportion
+from components.common.statistics.numeric import Floats, logit_of, sigmoid
+from components.common.statistics.resampling import Codes, group_counts
 
 PREVALENCES = (0.005, 0.02, 0.05, 0.10, 0.195)
 NET_BENEFIT_THRESHOLDS = tuple(round(0.01 * k, 2) for k in range(1, 51))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import read_json, sha256_file, write_atomic, write_json
-from components.common.decision import load_policy
-from components.common.errors import ArtifactError, DataError
-from components.common.scores import Scores, load_extra, load_scores
+from components.common.artifacts.folder import read_json, sha256_file, write_atomic, write_json
+from components.common.artifacts.policy import load_policy
+from components.common.artifacts.scores import Scores, load_extra, load_scores
+from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Inputs, Settings, analyse
 from components.evaluate.gate import Verdict, check, gate_record

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.figures import BENIGN, GRID, MALIGNANT, MODEL, MUTED
+from components.common.runtime.svg import BENIGN, GRID, MALIGNANT, MODEL, MUTED
 from components.evaluate import drawings, figures
 from components.evaluate.analysis import Inputs, Settings
 from components.evaluate.checklist import checklist

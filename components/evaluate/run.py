@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts import (
+from components.common.artifacts.folder import (
     Artifact,
     new_artifact,
     open_artifact,
@@ -18,9 +18,9 @@ from components.common.artifacts import (
     write_atomic,
     write_json,
 )
-from components.common.decision import DecisionPolicy
-from components.common.errors import ArtifactError, DataError
-from components.common.scores import Scores, load_scores, save_scores
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores, load_scores, save_scores
+from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
 from components.evaluate.config import EvaluateConfig
@@ -157,7 +157,7 @@ def _champion(uri: str) -> Scores | None:
     if "://" not in uri:
         path = Path(uri)
         return load_scores(path / "test_probs.npz" if path.is_dir() else path)
-    from components.common.storage import read_bytes
+    from components.common.storage.store import read_bytes
 
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / "champion.npz"
@@ -169,6 +169,6 @@ def _champion(uri: str) -> Scores | None:
 
 
 def _bytes(uri: str) -> bytes:
-    from components.common.storage import read_bytes
+    from components.common.storage.store import read_bytes
 
     return read_bytes(uri)

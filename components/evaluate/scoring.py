@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from components.common.decision import DecisionPolicy
-from components.common.errors import ArtifactError, DataError, LesionflowError
-from components.common.events import progress
-from components.common.scores import Scores
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import ArtifactError, DataError, LesionflowError
+from components.common.runtime.events import progress
 
 _COLUMNS = ["image_id", "lesion_id", "group_id", "label", "split"]
 _TOLERANCE = 1e-5
@@ -176,7 +176,7 @@ def _batches(pool: ThreadPoolExecutor, uris: list[str], size: int) -> Iterator[t
 
 
 def _read(uri: str) -> bytes:
-    from components.common.storage import read_bytes
+    from components.common.storage.store import read_bytes
 
     try:
         return read_bytes(uri)

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from components.common.decision import Floats
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.statistics.numeric import Floats
+from components.common.statistics.resampling import group_codes
 from components.evaluate.subgroups import Columns, age_band, auc_interval, pooled
 
 CONTROLS = {"metadata": ("age", "sex", "localization"), "dx_type": ("dx_type",), "source": ("dataset",)}

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.decision import Floats
-from components.common.intervals import Interval, percentile, rarer
-from components.common.ranking import Ranking
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.statistics.intervals import Interval, percentile, rarer
+from components.common.statistics.numeric import Floats
+from components.common.statistics.ranking import Ranking
+from components.common.statistics.resampling import group_codes
 from components.evaluate.operating import count_calls, rates
 
 MINIMUM = 30

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.decision import DecisionPolicy
-from components.common.gain import paired_gain
-from components.common.reliability import log_loss
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.statistics.paired_gain import paired_gain
+from components.common.statistics.reliability import log_loss
 
 Floats = npt.NDArray[np.float64]
 

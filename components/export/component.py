@@ -26,7 +26,7 @@ def export(
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.export.config import ExportConfig
     from components.export.run import run
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.common.config import StepConfig
+from components.common.runtime.config import StepConfig
 
 
 class ExportConfig(StepConfig):

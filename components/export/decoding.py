@@ -1,4 +1,4 @@
-"""Image bytes to upright RGB pixels inside a TensorFlow graph, by the rules of `components.common.imaging`.
+"""Image bytes to upright RGB pixels inside a TensorFlow graph, by the rules of `components.common.imaging.inspect`.
 
 Built from string and image kernels of TensorFlow alone, so every server that runs a SavedModel runs
 this. Dimensions are read from the header before anything is decoded: a small file cannot ask for
@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.export import layout
+from components.common.bundle import layout
 from components.export.headers import jpeg_facts, png_facts
 
 _JPEG = b"\xff\xd8\xff"

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import sha256_file, write_json
-from components.common.decision import DecisionPolicy
-from components.common.errors import ArtifactError, ConfigError
-from components.export import layout
-from components.export.bundle import Bundle
+from components.common.artifacts.folder import sha256_file, write_json
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.bundle import layout
+from components.common.bundle.load import Bundle
+from components.common.runtime.errors import ArtifactError, ConfigError
 from components.export.config import ExportConfig
 from components.export.parity import Compared
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common.decision import DecisionPolicy
-from components.export import layout, rule
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.bundle import layout
+from components.export import rule
 from components.export.decoding import decode
 from components.export.resizing import resize
 

@@ -1,4 +1,4 @@
-"""What image files say about themselves, read inside a TensorFlow graph: `components.common.jpeg` and `png` again.
+"""What image files say about themselves, read inside a TensorFlow graph: `imaging.jpeg` and `imaging.png` again.
 
 The same rules as at ingest, so that the bundle refuses what ingest refuses: JPEG marker segments as in
 ITU-T T.81 annex B, PNG chunks, EXIF orientation as in JEITA CP-3451 section 4.5.
@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.export import layout
+from components.common.bundle import layout
 
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION, _SHORT = 0x0112, 3

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.common.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError
 
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 # These run code of their own choosing when they are rebuilt or called, whatever package they come from.

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common import imaging, storage
-from components.common.decision import DecisionPolicy
-from components.common.errors import ArtifactError, DataError
-from components.common.events import progress
-from components.common.scores import Scores
-from components.export.bundle import Bundle
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.bundle.load import Bundle
+from components.common.imaging import inspect
+from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.events import progress
+from components.common.storage import store
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
 
@@ -85,7 +86,7 @@ def compare(
     sources: Sequence[Source],
     logits_of: Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
     bundle: Bundle,
-    read: Callable[[str], bytes] = storage.read_bytes,
+    read: Callable[[str], bytes] = store.read_bytes,
 ) -> Compared:
     """Asks both sides about every image.
 
@@ -108,7 +109,7 @@ def compare(
             for source, status in zip(batch, reply.status.tolist(), strict=True):
                 if status not in ("ok", "refer"):
                     raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
-            pixels = [resize_reference(imaging.decode_rgb(data), how["record_size"], size) for data in files]
+            pixels = [resize_reference(inspect.decode_rgb(data), how["record_size"], size) for data in files]
             prepared.append(np.stack(pixels))
             keras.append(logits_of(prepared[-1].astype(np.float32)))
             asked.append(reply)

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.common.errors import DataError
-from components.export import layout
+from components.common.bundle import layout
+from components.common.runtime.errors import DataError
 
 INPUT = "image_bytes"
 

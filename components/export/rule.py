@@ -1,4 +1,4 @@
-"""The decision policy as graph operations: `components.common.decision` in TensorFlow, in float64."""
+"""The decision policy as graph operations: `components.common.artifacts.policy` in TensorFlow, in float64."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.common.decision import Calibrator, DecisionPolicy
-from components.export import layout
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.bundle import layout
 
 
 def probability(calibrator: Calibrator, logit: Any) -> Any:

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common import imaging
-from components.common.artifacts import Artifact, new_artifact, open_artifact, write_json
-from components.common.decision import DecisionPolicy, load_policy
-from components.common.errors import ArtifactError
-from components.common.scores import Scores, load_scores
-from components.export import layout
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_json
+from components.common.artifacts.policy import DecisionPolicy, load_policy
+from components.common.artifacts.scores import Scores, load_scores
+from components.common.bundle import layout
+from components.common.bundle.card import collect_facts, write_card
+from components.common.bundle.load import Bundle, load_parts
+from components.common.bundle.selftest import generated_image, write_selftest
+from components.common.imaging import inspect
+from components.common.runtime.errors import ArtifactError
 from components.export.augmentation import gain
-from components.export.bundle import Bundle, load_parts
-from components.export.card import collect_facts, write_card
 from components.export.config import ExportConfig
 from components.export.formats import check_available, write_formats
 from components.export.model_file import load_network
 from components.export.parity import Compared, Source, compare, parity_report, preparation_report, validation_sources
-from components.export.selftest import generated_image, write_selftest
 
 log = logging.getLogger(__name__)
 _GENERATED = 8
@@ -210,7 +210,7 @@ def _check(
     report: dict[str, Any] = {"schema": layout.PARITY_SCHEMA, "images_from": "validation" if split else "generated"}
     if split is None:
         log.warning("no split given: parity is checked on %d generated images", _GENERATED)
-        files = {f"generated-{i}": imaging.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
+        files = {f"generated-{i}": inspect.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
         compared = compare([Source(name, name) for name in files], logits_of, loaded, files.__getitem__)
         return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
     compared = compare(validation_sources(split, config.parity_images), logits_of, loaded)

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from components.common import storage
-from components.common.artifacts import open_artifact, read_json
-from components.common.errors import ArtifactError, LesionflowError
-from components.common.imaging import INSPECTOR, Inspection
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.parquet import Columns, read_parquet, write_parquet
-from components.common.storage import StoredObject, suffix_of
+from components.common.runtime.errors import ArtifactError, LesionflowError
+from components.common.storage import store
+from components.common.storage.store import StoredObject, suffix_of
 
 log = logging.getLogger(__name__)
 
@@ -105,18 +105,18 @@ class Cache:
             with tempfile.TemporaryDirectory() as scratch:
                 for name, columns in ((_FILE, inspections), (_VERSIONS, versions)):
                     write_parquet(Path(scratch) / name, columns, dict.fromkeys(columns, "string") | _KINDS)
-                    storage.upload(Path(scratch) / name, storage.join(folder, name))
+                    store.upload(Path(scratch) / name, store.join(folder, name))
         except (LesionflowError, OSError) as error:
             log.warning("the cache %s could not be written: %s", folder, error)
 
 
 def _table(folder: str, name: str, columns: Sequence[str]) -> Columns | None:
     try:
-        return read_parquet(storage.read_bytes(storage.join(folder, name)), columns)
+        return read_parquet(store.read_bytes(store.join(folder, name)), columns)
     except FileNotFoundError:
         return None
     except (LesionflowError, OSError) as error:
-        log.warning("the cache %s is not used: %s", storage.join(folder, name), error)
+        log.warning("the cache %s is not used: %s", store.join(folder, name), error)
         return None
 
 

@@ -10,14 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
-from components.common import imaging, storage
-from components.common.budget import Budget
-from components.common.cores import usable_cores
-from components.common.errors import LesionflowError
-from components.common.events import progress
-from components.common.imaging import Inspection
-from components.common.memory import return_large_blocks
-from components.common.storage import StoredObject
+from components.common.imaging import inspect
+from components.common.imaging.inspect import Inspection
+from components.common.runtime.byte_budget import Budget
+from components.common.runtime.cores import usable_cores
+from components.common.runtime.errors import LesionflowError
+from components.common.runtime.events import progress
+from components.common.runtime.freed_memory import return_large_blocks
+from components.common.storage import store
+from components.common.storage.store import StoredObject
 from components.ingest.cache import Cache
 from components.ingest.sources import printable
 
@@ -102,15 +103,15 @@ def _check_file(item: StoredObject, cache: Cache) -> Checked:
     known = cache.by_version(item)
     if known is not None:
         return Checked(item.uri, item.size, known[0], known[1])
-    if item.size > imaging.MAX_BYTES:
-        return _lost(item.uri, item.size, "unsupported", f"{item.size} bytes; at most {imaging.MAX_BYTES} are read")
+    if item.size > inspect.MAX_BYTES:
+        return _lost(item.uri, item.size, "unsupported", f"{item.size} bytes; at most {inspect.MAX_BYTES} are read")
     with _FILES.take(item.size):
         return _read_and_check(item, cache)
 
 
 def _read_and_check(item: StoredObject, cache: Cache) -> Checked:
     try:
-        data = storage.read_object(item)
+        data = store.read_object(item)
     except FileNotFoundError:
         return _lost(item.uri, item.size, "missing", "it was listed and is gone")
     except (LesionflowError, OSError) as error:
@@ -119,17 +120,17 @@ def _read_and_check(item: StoredObject, cache: Cache) -> Checked:
     inspection = cache.get(digest, item.name)
     if inspection is None:
         with _DECODING:
-            inspection = imaging.inspect(data, item.name, _PIXELS.take)
+            inspection = inspect.inspect(data, item.name, _PIXELS.take)
     cache.add(item, digest, inspection)
     return Checked(item.uri, len(data), digest, inspection)
 
 
 def _digest(item: StoredObject) -> str:
-    if item.size > imaging.MAX_BYTES:
+    if item.size > inspect.MAX_BYTES:
         return f"not read: {item.size} bytes"
     try:
         with _FILES.take(item.size):
-            return hashlib.sha256(storage.read_object(item)).hexdigest()
+            return hashlib.sha256(store.read_object(item)).hexdigest()
     except (LesionflowError, OSError) as error:
         return f"unreadable: {error}"
 

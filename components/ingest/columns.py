@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 
 # Our name -> names seen in the wild (HAM10000 on Dataverse and Kaggle, ISIC 2018 and 2019, ISIC archive).
 ALIASES = {

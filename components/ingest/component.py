@@ -26,7 +26,7 @@ def ingest(
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.ingest.config import IngestConfig
     from components.ingest.run import run
 

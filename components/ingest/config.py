@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.common.config import StepConfig
+from components.common.runtime.config import StepConfig
 
 
 class IngestConfig(StepConfig):

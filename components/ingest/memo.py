@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common import storage
-from components.common.artifacts import dump_json, read_json, sha256_bytes, sha256_file, write_json
-from components.common.errors import ArtifactError, LesionflowError
-from components.common.imaging import INSPECTOR
-from components.common.storage import StoredObject
+from components.common.artifacts.folder import dump_json, read_json, sha256_bytes, sha256_file, write_json
+from components.common.imaging.inspect import INSPECTOR
+from components.common.runtime.errors import ArtifactError, LesionflowError
+from components.common.storage import store
+from components.common.storage.store import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,11 @@ class Memo:
             return None
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                record = read_json(storage.fetch(storage.join(self.folder, "memo.json"), Path(scratch)), SCHEMA)
+                record = read_json(store.fetch(store.join(self.folder, "memo.json"), Path(scratch)), SCHEMA)
             if record["key"] != self.key:
                 return None
             for name in FILES:
-                data = storage.read_bytes(storage.join(self.folder, name))
+                data = store.read_bytes(store.join(self.folder, name))
                 if sha256_bytes(data) != record["files"][name]:
                     raise ArtifactError(f"{name} is damaged")
                 (target / name).write_bytes(data)
@@ -73,7 +73,7 @@ class Memo:
             with tempfile.TemporaryDirectory() as scratch:
                 write_json(Path(scratch) / "memo.json", record)
                 for path in (*(made / name for name in FILES), Path(scratch) / "memo.json"):
-                    storage.upload(path, storage.join(self.folder, path.name))
+                    store.upload(path, store.join(self.folder, path.name))
         except (LesionflowError, OSError) as error:
             log.warning("the index could not be kept in %s: %s", self.folder, error)
 
@@ -89,7 +89,7 @@ def memo_of(
         digest = hashlib.sha256(_bytes(dump_json([BUILD, INSPECTOR, metadata, images, dict(made_from)])))
         digest.update(_bytes("\n".join(f"{item.uri}\0{item.size}\0{item.version}" for item in every)))
         key = digest.hexdigest()
-    return Memo(storage.join(cache, f"index-{place}"), key)
+    return Memo(store.join(cache, f"index-{place}"), key)
 
 
 def _bytes(text: str) -> bytes:

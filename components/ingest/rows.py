@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from components.common import storage
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
+from components.common.storage import store
 
 Rows = list[list[str]]
 
@@ -55,7 +55,7 @@ def table_bytes(uri: str) -> bytes:
         DataError: it is not there or cannot be read.
     """
     try:
-        return storage.read_bytes(uri)
+        return store.read_bytes(uri)
     except FileNotFoundError:
         raise DataError(f"{uri}: no such file; expected the metadata table (CSV)") from None
     except OSError as error:

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common import remote, storage
-from components.common.artifacts import dump_json, new_artifact, read_json, write_json
-from components.common.cores import usable_cores
-from components.common.errors import DataError
-from components.common.imaging import INSPECTOR
-from components.common.labels import LabelPolicy, load_label_policy
+from components.common.artifacts.folder import dump_json, new_artifact, read_json, write_json
+from components.common.imaging.inspect import INSPECTOR
 from components.common.parquet import Columns
+from components.common.runtime.cores import usable_cores
+from components.common.runtime.errors import DataError
+from components.common.storage import retry, store
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, check_images
 from components.ingest.config import IngestConfig
 from components.ingest.index import index_table, write_index
+from components.ingest.labels import LabelPolicy, load_label_policy
 from components.ingest.memo import memo_of
 from components.ingest.rows import table_bytes
 from components.ingest.sources import Root, list_roots, printable
@@ -99,7 +99,7 @@ class _Known:
     metadata: str
     policy: LabelPolicy
     roots: list[Root]
-    files: dict[str, list[storage.StoredObject]]
+    files: dict[str, list[store.StoredObject]]
 
 
 def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
@@ -132,11 +132,11 @@ def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
 
 def _threads(images: list[str]) -> int:
     # the codecs release the GIL: one thread a core where decoding is the work, more where waiting is
-    return usable_cores() if all(storage.is_local(uri) for uri in images) else remote.THREADS
+    return usable_cores() if all(store.is_local(uri) for uri in images) else retry.THREADS
 
 
 def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:
-    parts = [metadata] if storage.exists(metadata) else metadata.rsplit(",", 1)
+    parts = [metadata] if store.exists(metadata) else metadata.rsplit(",", 1)
     digest = hashlib.sha256(b"".join(table_bytes(part) for part in parts)).hexdigest()
     return {"metadata": digest, "label_policy": hashlib.sha256(dump_json(policy.record()).encode()).hexdigest()}
 
@@ -161,7 +161,7 @@ def _record(index: Columns, policy: LabelPolicy, roots: list[Root], notes: list[
     }
 
 
-def _notes(files: dict[str, list[storage.StoredObject]], table: Columns, checked: list[Checked]) -> list[str]:
+def _notes(files: dict[str, list[store.StoredObject]], table: Columns, checked: list[Checked]) -> list[str]:
     notes = []
     unlisted = sorted(set(files) - set(table["image_id"]))
     if unlisted:

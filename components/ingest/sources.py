@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from components.common import storage
-from components.common.errors import DataError
-from components.common.storage import StoredObject
+from components.common.runtime.errors import DataError
+from components.common.storage import store
+from components.common.storage.store import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def printable(path: str) -> str:
 
 def _listed(uri: str) -> list[StoredObject] | None:
     try:
-        return storage.list_images(uri)
+        return store.list_images(uri)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -12,9 +12,9 @@ import math
 import re
 from collections.abc import Callable, Iterable
 
-from components.common import storage
-from components.common.errors import DataError
 from components.common.parquet import Columns
+from components.common.runtime.errors import DataError
+from components.common.storage import store
 from components.ingest.columns import RESERVED, Layout, layout_of
 from components.ingest.rows import Rows, read_rows
 
@@ -42,7 +42,7 @@ def read_table(uri: str) -> tuple[Columns, list[str]]:
         DataError: not readable, or values that break the rules; the message names row, column and value.
     """
     first, _, second = uri.rpartition(",")
-    if first and not storage.exists(uri):
+    if first and not store.exists(uri):
         labels, notes = _read(first)
         facts, more = _read(second)
         return _joined(labels, facts, first, second), notes + more
@@ -207,8 +207,8 @@ def _completed(table: Columns) -> Columns:
 
 
 def _image_id(text: str) -> str:
-    suffix = storage.suffix_of(text)
-    if suffix in storage.IMAGE_SUFFIXES:
+    suffix = store.suffix_of(text)
+    if suffix in store.IMAGE_SUFFIXES:
         text = text[: -len(suffix)]
     if not _ID.fullmatch(text) or ".." in text or text.endswith((" ", ".")):
         raise ValueError

@@ -8,8 +8,8 @@ so are labels of the table that say otherwise than the policy says of its diagno
 
 from __future__ import annotations
 
-from components.common.labels import LabelPolicy
 from components.common.parquet import Columns
+from components.ingest.labels import LabelPolicy
 
 EXCLUDED = "excluded_diagnosis"
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.cli import Input, run_step_command
-from components.common.session import exit_code_of, setup_logging
+from components.common.runtime.cli import Input, run_step_command
+from components.common.runtime.session import exit_code_of, setup_logging
 from components.records.config import RecordsConfig
 
 

@@ -22,7 +22,7 @@ def records(
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.records.config import RecordsConfig
     from components.records.run import run
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from components.common.config import StepConfig
-from components.common.errors import ConfigError
+from components.common.runtime.config import StepConfig
+from components.common.runtime.errors import ConfigError
 
 _SIZE = re.compile(r"([0-9]+)x([0-9]+)")
 

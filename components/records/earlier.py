@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts import MANIFEST, open_artifact, read_json
-from components.common.errors import ArtifactError
-from components.common.events import progress
-from components.common.record_schema import SCHEMA
-from components.common.workplace import clear_abandoned
+from components.common.artifacts.atomic import clear_abandoned
+from components.common.artifacts.folder import MANIFEST, open_artifact, read_json
+from components.common.artifacts.record import SCHEMA
+from components.common.runtime.errors import ArtifactError
+from components.common.runtime.events import progress
 from components.records.config import RecordsConfig
 from components.records.integrity import Lost
 from components.records.manifest import NAME, manifest_of, recipe

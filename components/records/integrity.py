@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.records.fisher import fisher_exact
 from components.records.prepare import Source
 

@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import simplejpeg
 
-from components.common.class_weight import ClassWeight
-from components.common.imaging import INSPECTOR
-from components.common.record_schema import SCHEMA
+from components.common.artifacts.class_weight import ClassWeight
+from components.common.artifacts.record import SCHEMA
+from components.common.imaging.inspect import INSPECTOR
 from components.records.config import RecordsConfig
 from components.records.integrity import Lost, tallies_of
 from components.records.prepare import Source

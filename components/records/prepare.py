@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 
-from components.common.artifacts import sha256_bytes
-from components.common.budget import Budget
-from components.common.cores import usable_cores
-from components.common.errors import LesionflowError
-from components.common.imaging import shrunk_size
-from components.common.preparation import stored_image
-from components.common.record_schema import Record, encode_record
-from components.common.storage import read_bytes
+from components.common.artifacts.folder import sha256_bytes
+from components.common.artifacts.record import Record, encode_record
+from components.common.imaging.inspect import shrunk_size
+from components.common.imaging.prepare import stored_image
+from components.common.runtime.byte_budget import Budget
+from components.common.runtime.cores import usable_cores
+from components.common.runtime.errors import LesionflowError
+from components.common.storage.store import read_bytes
 from components.records.config import RecordsConfig
 
 # Many threads wait for storage at a time; only as many as there are cores decode, and large images take turns.

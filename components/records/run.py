@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts import new_artifact, open_artifact, write_json
-from components.common.class_weight import ClassWeight
-from components.common.events import progress
+from components.common.artifacts.class_weight import ClassWeight
+from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.runtime.events import progress
 from components.records.config import RecordsConfig
 from components.records.earlier import earlier_manifest
 from components.records.integrity import LossLog, Lost, check_loss, refuse_rate, tallies_of, total

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from components.common.tfrecord import frame
+from components.common.artifacts.tfrecord import frame
 
 _BUFFER = 1 << 20
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from components.common.artifacts import read_json
-from components.common.errors import ArtifactError
+from components.common.artifacts.folder import read_json
 from components.common.parquet import read_parquet
-from components.common.storage import exists
+from components.common.runtime.errors import ArtifactError
+from components.common.storage.store import exists
 from components.records.prepare import Source
 
 SPLITS = ("train", "val", "test")

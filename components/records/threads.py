@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from components.common import remote
-from components.common.cores import usable_cores
-from components.common.storage import is_local
+from components.common.runtime.cores import usable_cores
+from components.common.storage import retry
+from components.common.storage.store import is_local
 from components.records.prepare import Source
 
 _BATCH, _BATCH_BYTES = 16, 2**20  # handed to a thread at once: a hand-over costs as much as reading a small file
@@ -29,7 +29,7 @@ def in_order(images: Sequence[Source], work: Callable[[Source], T], threads: int
             32 where most of the time is waiting for a store.
     """
     local = all(is_local(one.uri) for one in images)
-    threads = threads or (2 * usable_cores() if local else remote.THREADS)
+    threads = threads or (2 * usable_cores() if local else retry.THREADS)
     waiting: deque[tuple[list[Source], int, Future[list[T]]]] = deque()
     held = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="records") as pool:

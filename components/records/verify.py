@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts import MANIFEST, read_json, sha256_file
-from components.common.errors import ArtifactError
-from components.common.record_schema import SCHEMA, decode_record
-from components.common.tfrecord import scan_tfrecord
+from components.common.artifacts.folder import MANIFEST, read_json, sha256_file
+from components.common.artifacts.record import SCHEMA, decode_record
+from components.common.artifacts.tfrecord import scan_tfrecord
+from components.common.runtime.errors import ArtifactError
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from components.common.class_weight import ClassWeight
-from components.common.events import Progress
-from components.common.record_schema import decode_record, with_weight
-from components.common.tfrecord import read_tfrecord
+from components.common.artifacts.class_weight import ClassWeight
+from components.common.artifacts.record import decode_record, with_weight
+from components.common.artifacts.tfrecord import read_tfrecord
+from components.common.runtime.events import Progress
 from components.records.config import RecordsConfig
 from components.records.integrity import LossLog, Lost
 from components.records.prepare import Source, prepare

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.common.arrow import column, to_numpy
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.split.division import SPLITS, Codes, Division
-from components.split.duplicates import Pairs
+from components.split.near_duplicates.find import Pairs
 from components.split.texts import Encoded, encode, take
 
 _AGE_LIMITS = (40, 60, 80)

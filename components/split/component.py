@@ -22,7 +22,7 @@ def split(
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.split.config import SplitConfig
     from components.split.run import run
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.common.config import StepConfig
+from components.common.runtime.config import StepConfig
 
 _KFOLD = re.compile(r"kfold:([0-9]+)(?::([0-9]+))?")
 _COLUMN = re.compile(r"column:(\S.*)")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.common.siphash import hash_texts
 from components.split.config import SplitConfig
 from components.split.division import Codes, labels

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from components.common.arrow import from_numpy, to_numpy
-from components.common.artifacts import new_artifact, open_artifact, read_json, write_atomic, write_json
-from components.common.class_weight import ClassWeight
-from components.common.cores import usable_cores
+from components.common.artifacts.class_weight import ClassWeight
+from components.common.artifacts.folder import new_artifact, open_artifact, read_json, write_atomic, write_json
+from components.common.runtime.cores import usable_cores
 from components.split.audit import audit
 from components.split.config import SplitConfig
-from components.split.contact import contact_sheet, write_pairs
 from components.split.division import SPLITS, Division
-from components.split.duplicates import find_pairs
 from components.split.groups import group_ids
+from components.split.near_duplicates.contact_sheet import contact_sheet, write_pairs
+from components.split.near_duplicates.find import find_pairs
 from components.split.recipes import REFERENCE_SEED, assign
 from components.split.tables import (
     chosen,

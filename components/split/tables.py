@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.common.arrow import from_numpy, to_numpy
-from components.common.errors import ArtifactError, DataError
+from components.common.runtime.errors import ArtifactError, DataError
 from components.split.division import Division
 from components.split.texts import encode, in_order, repeated, take, words
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.cli import Input, run_step_command
+from components.common.runtime.cli import Input, run_step_command
 from components.train.config import TrainConfig
 
 

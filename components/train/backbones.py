@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.common import storage
-from components.common.errors import ArtifactError, ConfigError
+from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.storage import store
 from components.train.lite0 import efficientnet_lite0, load_lite0_weights
 from components.train.registry import BACKBONES, Backbone
 from components.train.small_cnn import small_cnn
@@ -112,7 +112,7 @@ def _as_for_imagenet(model: keras.Model) -> keras.Model:
 def _load(model: keras.Model, architecture: str, weights: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            path = storage.fetch(weights, Path(scratch))
+            path = store.fetch(weights, Path(scratch))
         except FileNotFoundError:
             raise ConfigError(
                 f"weights: received {weights!r}; allowed: imagenet, none, or a file or URI that exists"

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from components.common.errors import ConfigError
-from components.common.session import native_stderr_hidden
+from components.common.runtime.errors import ConfigError
+from components.common.runtime.session import native_stderr_hidden
 
 BACKENDS = ("tensorflow", "jax")
 _JAX_DETERMINISM = "--xla_gpu_deterministic_ops=true"

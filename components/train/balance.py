@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.class_weight import SCHEMA, ClassWeight
-from components.common.errors import ConfigError
+from components.common.artifacts.class_weight import SCHEMA, ClassWeight
+from components.common.runtime.errors import ConfigError
 
 
 def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common import storage
-from components.common.artifacts import sha256_bytes, write_atomic
-from components.common.errors import ArtifactError, ConfigError
+from components.common.artifacts.folder import sha256_bytes, write_atomic
+from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.storage import store
 from components.train.config import TrainConfig
 from components.train.schedule import RunState
 
@@ -76,7 +76,7 @@ class CheckpointStore:
         """
         self._seconds, self._saved = 60 * minutes, time.monotonic()
         self.place, self.facts, self.identity = place, dict(facts), identity_of(facts)
-        self.uri = storage.join(place, NAME) if place else ""
+        self.uri = store.join(place, NAME) if place else ""
 
     def due(self) -> bool:
         """Whether the last save is so long ago that a lost node would cost too much."""
@@ -102,15 +102,15 @@ class CheckpointStore:
         self._saved = time.monotonic()
 
     def _write(self, data: bytes) -> None:
-        if storage.is_local(self.place):
-            folder = storage.local_path(self.place)
+        if store.is_local(self.place):
+            folder = store.local_path(self.place)
             folder.mkdir(parents=True, exist_ok=True)
             write_atomic(folder / NAME, data)
             return
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / NAME
             path.write_bytes(data)
-            storage.upload(path, self.uri)
+            store.upload(path, self.uri)
 
     def load(self) -> Checkpoint | None:
         """The resume file, if there is one.
@@ -118,9 +118,9 @@ class CheckpointStore:
         Raises:
             ArtifactError: it is damaged, or belongs to other records or another configuration.
         """
-        if not self.place or not storage.exists(self.uri):
+        if not self.place or not store.exists(self.uri):
             return None
-        checkpoint, facts = _unpack(storage.read_bytes(self.uri), self.uri)
+        checkpoint, facts = _unpack(store.read_bytes(self.uri), self.uri)
         if checkpoint.identity != self.identity:
             raise ArtifactError(
                 f"{self.uri}: belongs to records and configuration {checkpoint.identity}, this run's are "

@@ -34,7 +34,7 @@ def train(
     """
     from pathlib import Path
 
-    from components.common.session import step_session
+    from components.common.runtime.session import step_session
     from components.train.config import TrainConfig
     from components.train.run import run
 

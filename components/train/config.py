@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.common.config import StepConfig
+from components.common.runtime.config import StepConfig
 from components.train.registry import BACKBONES
 
 _SIZE = re.compile(r"^([1-9][0-9]{1,3})x([1-9][0-9]{1,3})$")

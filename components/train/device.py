@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.cores import usable_cores
-from components.common.session import native_stderr_hidden
+from components.common.runtime.cores import usable_cores
+from components.common.runtime.session import native_stderr_hidden
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from components.common.artifacts import Artifact, new_artifact, open_artifact, read_json, write_json
-from components.common.class_weight import SCHEMA as CLASS_WEIGHT_SCHEMA
-from components.common.decision import Floats, sigmoid
-from components.common.errors import ArtifactError, ConfigError
-from components.common.gain import METRICS, RESAMPLES, paired_gain
-from components.common.scores import Scores, load_scores, save_scores
+from components.common.artifacts.class_weight import SCHEMA as CLASS_WEIGHT_SCHEMA
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, read_json, write_json
+from components.common.artifacts.scores import Scores, load_scores, save_scores
+from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.statistics.numeric import Floats, sigmoid
+from components.common.statistics.paired_gain import METRICS, RESAMPLES, paired_gain
 from components.train.outputs import CONFIG_SCHEMA, MODEL_SCHEMA
 from components.train.reproducibility import SCHEMA as ENVIRONMENT_SCHEMA
 

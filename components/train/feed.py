@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.common.cores import usable_cores
+from components.common.runtime.cores import usable_cores
 from components.train.augmentation import DRAWS, Augmentation, Augmenter
 from components.train.draws import generator, uniform
 from components.train.records import SplitData

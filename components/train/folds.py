@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.train.records import ImageSource, Pixels, Rows, SplitData
 
 

@@ -8,7 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from components.common.errors import LesionflowError
+from components.common.runtime.errors import LesionflowError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.common.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError
 
 # repeats, kernel, stride, expansion, channels: Tan and Le 2019 (arXiv:1905.11946), table 1
 STAGES = (

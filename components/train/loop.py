@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from components.common.errors import TrainingError
-from components.common.events import Progress, progress
+from components.common.runtime.errors import TrainingError
+from components.common.runtime.events import Progress, progress
+from components.common.runtime.memory_limit import peak_bytes
 from components.train.average import WeightAverage
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
@@ -23,7 +24,6 @@ from components.train.device import device_peak_bytes
 from components.train.epoch_report import Cost, history_row, log_epoch
 from components.train.feed import TrainFeed, plain_batches
 from components.train.interruption import DivergenceError, StopAskedError, StoppedError, StopRequest
-from components.train.limits import peak_bytes
 from components.train.metrics import validation_metrics
 from components.train.network import Network
 from components.train.records import SplitData

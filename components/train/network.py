@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.train.backbones import build_backbone, freeze_before
 from components.train.config import TrainConfig
 from components.train.inputs import preprocess

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import write_json
-from components.common.decision import sigmoid
-from components.common.scores import Scores, save_scores
+from components.common.artifacts.folder import write_json
+from components.common.artifacts.scores import Scores, save_scores
+from components.common.statistics.numeric import sigmoid
 from components.train.config import TrainConfig
 from components.train.network import Network
 from components.train.records import Rows

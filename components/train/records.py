@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import read_json
-from components.common.errors import ArtifactError, DataError
-from components.common.events import progress
-from components.common.preparation import network_view
-from components.common.record_schema import SCHEMA, Record, decode_record
-from components.common.tfrecord import read_tfrecord
-from components.train.limits import available_bytes
+from components.common.artifacts.folder import read_json
+from components.common.artifacts.record import SCHEMA, Record, decode_record
+from components.common.artifacts.tfrecord import read_tfrecord
+from components.common.imaging.prepare import network_view
+from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.events import progress
+from components.common.runtime.memory_limit import available_bytes
 
 log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from components.common.errors import ConfigError
+from components.common.runtime.errors import ConfigError
 from components.train.device import Device
 
 log = logging.getLogger(__name__)

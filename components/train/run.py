@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts import Artifact, new_artifact, open_artifact, write_atomic, write_json
-from components.common.errors import DataError, TrainingError
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_atomic, write_json
+from components.common.runtime.errors import DataError, TrainingError
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
 from components.train.balance import balance_record, loss_weights

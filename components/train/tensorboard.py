@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.common.tfrecord import frame
-from components.common.wire import delimited, varint
+from components.common.artifacts.protobuf_wire import delimited, varint
+from components.common.artifacts.tfrecord import frame
 
 _NAME = "events.out.tfevents.0000000000.lesionflow"
 _FILE_VERSION = b"brain.Event:2"

@@ -13,8 +13,8 @@ import time
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from components.common.ranking import Ranking
-from components.common.resampling import group_codes, group_counts
+from components.common.statistics.ranking import Ranking
+from components.common.statistics.resampling import group_codes, group_counts
 
 RESAMPLES = 2000
 NAMES = ("roc_auc", "average_precision")

@@ -16,10 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.imaging import decode_rgb, encode_jpeg
+from components.common.imaging.inspect import decode_rgb, encode_jpeg
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
-from pipelines.sample import make_sample
+from pipelines.sample.generate import make_sample
 
 REAL = Path(__file__).parents[3] / "shared" / "ham10000"
 IMAGES = 600

@@ -23,9 +23,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.imaging import decode_rgb, encode_jpeg
-from components.common.thumbnail import make_thumbnail, read_thumbnail
-from components.split.matching import match
+from components.common.imaging.inspect import decode_rgb, encode_jpeg
+from components.common.imaging.thumbnail import make_thumbnail, read_thumbnail
+from components.split.near_duplicates.match import match
 
 REAL = Path(__file__).parents[3] / "shared" / "ham10000"
 COMPARED = 20_000  # pictures up to which the baseline runs

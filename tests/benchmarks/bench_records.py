@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from bench_ingest import REAL, generated, reference
 
-from components.common.tfrecord import frame
+from components.common.artifacts.tfrecord import frame
 from components.ingest.config import IngestConfig
 from components.ingest.run import run as ingest
 from components.records.config import RecordsConfig

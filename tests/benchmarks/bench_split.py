@@ -19,7 +19,7 @@ import pandas as pd
 from components.split.audit import audit, class_shares
 from components.split.config import SplitConfig
 from components.split.division import Division
-from components.split.duplicates import Pairs
+from components.split.near_duplicates.find import Pairs
 from components.split.recipes import assign
 from components.split.tables import read_index
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from bench_split import make_rows
 
-from components.common.artifacts import new_artifact, write_json
+from components.common.artifacts.folder import new_artifact, write_json
 
 PEAK = "next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))"
 END = f"import os; print(sum(os.times()[:2]), {PEAK}, flush=True); os._exit(0)"

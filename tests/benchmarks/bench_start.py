@@ -32,7 +32,7 @@ def main() -> None:
     """Prints a line a step: its start, the ratios, and what the whole step takes."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as scratch:
-        sample = ("-m", "pipelines.cli", "sample", "--out", f"{scratch}/data", "--lesions", "90", "--seed", "7")
+        sample = ("-m", "pipelines.cli.main", "sample", "--out", f"{scratch}/data", "--lesions", "90", "--seed", "7")
         subprocess.run([sys.executable, *sample], check=True, capture_output=True)
         found = {name: [] for name in ("tensorflow", *INPUTS)}
         whole = {step: [] for step in INPUTS}

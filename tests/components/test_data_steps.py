@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from kfp import dsl
 
-from components.common.errors import DataError
-from components.common.imaging import encode_jpeg
+from components.common.imaging.inspect import encode_jpeg
+from components.common.runtime.errors import DataError
 from components.ingest.component import ingest
 from components.records.component import records
 from components.records.verify import verify

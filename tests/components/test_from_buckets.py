@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common import remote
-from components.common.errors import DataError
-from components.common.imaging import encode_jpeg
+from components.common.imaging.inspect import encode_jpeg
+from components.common.runtime.errors import DataError
+from components.common.storage import retry
 from components.ingest.config import IngestConfig
 from components.ingest.run import run as ingest
 from components.records.config import RecordsConfig
@@ -113,7 +113,7 @@ def test_every_root_is_listed_once(gcs, thousand, behind, tmp_path):
 
 def test_an_object_that_cannot_be_read_is_a_verdict_and_not_a_crash(gcs, thousand, behind, tmp_path, monkeypatch):
     table, roots = thousand
-    monkeypatch.setattr(remote, "ATTEMPTS", 2)
+    monkeypatch.setattr(retry, "ATTEMPTS", 2)
     behind(gcs, lambda count, path: "503" if count % 40 < 2 else "")
     result = ingest(IngestConfig(max_lost_pct=100, threads=1), table, roots, tmp_path / "out")
     assert result.counts["unreadable"] > 3

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from components.common.imaging import encode_jpeg
+from components.common.imaging.inspect import encode_jpeg
 from components.ingest.__main__ import main as ingest
 from components.records.__main__ import main as records
 from components.split.__main__ import main as split
@@ -20,7 +20,7 @@ KILLS = 20
 TRIALS = """
     import importlib, json, os, random, shutil, signal, sys, time
     from pathlib import Path
-    from components.common.artifacts import open_artifact
+    from components.common.artifacts.folder import open_artifact
 
     step, kills, out, kind, other = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5].split()
     main = importlib.import_module(f"components.{step}.__main__").main

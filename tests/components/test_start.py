@@ -28,7 +28,7 @@ def test_a_heavy_library_would_be_seen():
 
 
 def test_ingest_needs_no_heavy_library_to_its_end_and_pyarrow_only_then(tmp_path):
-    from pipelines.sample import make_sample
+    from pipelines.sample.generate import make_sample
 
     sample = make_sample(tmp_path / "sample", 12, 7)
     code = (

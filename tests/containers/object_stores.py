@@ -25,7 +25,7 @@ USERS = """{"identities": [{"name": "t", "actions": ["Admin", "Read", "Write", "
 
 
 def make_bucket(scheme):
-    from components.common import storage
+    from components.common.storage import store as storage
 
     store = storage._store(f"{scheme}://skin")
     if scheme == "gs":
@@ -38,7 +38,7 @@ def main(scheme, program):
     os.environ.update(ENVIRONMENT[scheme])
     Path("/tmp/store").mkdir()
     Path("/tmp/users.json").write_text(USERS)
-    from components.common import storage
+    from components.common.storage import store as storage
 
     with Path("/tmp/log").open("wb") as log:
         server = subprocess.Popen([program, *SERVERS[scheme]], stdout=log, stderr=log, cwd="/tmp")

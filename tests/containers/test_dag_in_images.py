@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cluster import Cluster
+from pipelines.cluster_file import Cluster
 from pipelines.compile import compile_pipeline
 from pipelines.parameters import load_preset, merge, validate
-from pipelines.sample import make_sample
+from pipelines.sample.generate import make_sample
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [

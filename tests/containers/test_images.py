@@ -71,7 +71,7 @@ def test_tensorflow_and_what_export_writes_with_start_in_the_cpu_image(hardened)
 
 
 def test_the_register_task_needs_no_client_of_kubernetes(hardened):
-    assert hardened("cpu", "python3", "-c", "import pipelines.publishing; print('ok')").strip() == "ok"
+    assert hardened("cpu", "python3", "-c", "import pipelines.registry.publishing; print('ok')").strip() == "ok"
 
 
 def test_the_root_file_system_is_not_written_to(hardened):
@@ -81,9 +81,8 @@ def test_the_root_file_system_is_not_written_to(hardened):
 def test_python_files_are_byte_compiled(hardened):
     code = "import pandas, importlib.util as u; print(all(open(u.cache_from_source(m.__file__)) for m in (pandas,)))"
     assert hardened("data", "python3", "-c", code).strip() == "True"
-    code = (
-        "import components.common.storage as m, importlib.util as u; print(bool(open(u.cache_from_source(m.__file__))))"
-    )
+    code = "from components.common.storage import store as m; import importlib.util as u; "
+    code += "print(bool(open(u.cache_from_source(m.__file__))))"
     assert hardened("data", "python3", "-c", code).strip() == "True"
 
 

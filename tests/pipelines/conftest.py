@@ -46,7 +46,7 @@ def small() -> tuple[str, ...]:
 def sample(tmp_path_factory) -> Path:
     """Generated images of 300 lesions with their table."""
     folder = tmp_path_factory.mktemp("sample")
-    from pipelines.sample import make_sample
+    from pipelines.sample.generate import make_sample
 
     make_sample(folder, 300, 11, faults=False)
     return folder

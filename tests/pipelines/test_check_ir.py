@@ -4,10 +4,10 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from components.common.errors import ConfigError
+from components.common.runtime.errors import ConfigError
 from pipelines.check_ir import check_ir, load_documents
-from pipelines.cluster import S3_KEYS, Cluster
-from pipelines.runtime import pipeline_config, place
+from pipelines.cluster_file import S3_KEYS, Cluster
+from pipelines.placement import pipeline_config, place
 
 CLUSTER = Cluster.parse(
     {

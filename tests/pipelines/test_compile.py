@@ -3,12 +3,12 @@
 import pytest
 import yaml
 
-from components.common.errors import ConfigError
+from components.common.runtime.errors import ConfigError
 from pipelines.check_ir import SENTINEL, check_ir, executors, load_documents, placement, step_tasks
-from pipelines.cluster import STEPS, Cluster
+from pipelines.cluster.exit_task import EXIT_TASK
+from pipelines.cluster_file import STEPS, Cluster
 from pipelines.compile import compile_pipeline, write_pipeline
-from pipelines.exit_task import EXIT_TASK
-from pipelines.local_run import HERE
+from pipelines.local.run import HERE
 
 GKE = {
     "images": {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")},

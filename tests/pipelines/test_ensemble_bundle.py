@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from components.common.scores import load_scores
-from components.export.bundle import load_bundle
+from components.common.artifacts.scores import load_scores
+from components.common.bundle.load import load_bundle
 from components.export.config import ExportConfig
 from components.export.run import run as export
 from components.train.ensemble import run as ensemble

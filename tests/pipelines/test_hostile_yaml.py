@@ -3,7 +3,7 @@
 import pytest
 
 from components.ingest.__main__ import main as ingest
-from pipelines.cli import main
+from pipelines.cli.main import main
 
 TAG = "{key}: !!python/object/apply:pathlib.Path.touch ['{mark}']\n"
 BOMB = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.cluster import load_cluster
+from pipelines.cluster_file import load_cluster
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"

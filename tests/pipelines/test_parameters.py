@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from components.common.errors import ConfigError
-from pipelines.cluster import Cluster
+from components.common.runtime.errors import ConfigError
+from pipelines.cluster_file import Cluster
 from pipelines.dag import build_pipeline
 from pipelines.parameters import (
     PRESETS,

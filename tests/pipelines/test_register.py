@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from components.common.artifacts import new_artifact, open_artifact, write_json
-from pipelines.cli import main
+from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from pipelines.cli.main import main
 
 METRICS = {
     "schema": "lesionflow.metrics/1", "n": 299, "malignant": 55, "groups": 227,
@@ -172,6 +172,8 @@ def test_an_address_or_file_that_cannot_be_meant_is_refused_before_anything_is_s
 
 def test_what_is_registered_needs_neither_kfp_nor_tensorflow():
     heavy = ["kfp", "tensorflow", "keras", "mr_openapi"]
-    code = f"import pipelines.publishing, pipelines.model_registry, sys; print(set({heavy}) & set(sys.modules))"
+    code = (
+        f"import pipelines.registry.publishing, pipelines.registry.client, sys; print(set({heavy}) & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from components.common.artifacts import new_artifact, write_json
-from components.common.decision import sigmoid
-from components.common.scores import Scores, save_scores
+from components.common.artifacts.folder import new_artifact, write_json
+from components.common.artifacts.scores import Scores, save_scores
+from components.common.statistics.numeric import sigmoid
 
 
 def simulate(lesions, seed, *, weight=1.0, prevalence=0.2, slope=1.0, spread=0.7):

@@ -5,7 +5,7 @@ import pytest
 from kfp import dsl
 
 from components.calibrate.component import calibrate
-from components.common.decision import load_policy
+from components.common.artifacts.policy import load_policy
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from components.calibrate.fitting import fit_calibrator
-from components.common.decision import CALIBRATORS, logit_of, sigmoid
-from components.common.errors import DataError
-from components.common.reliability import calibration_error, calibration_error_null, log_loss
+from components.common.artifacts.policy import CALIBRATORS
+from components.common.runtime.errors import DataError
+from components.common.statistics.numeric import logit_of, sigmoid
+from components.common.statistics.reliability import calibration_error, calibration_error_null, log_loss
 
 
 def data(seed, n=400):

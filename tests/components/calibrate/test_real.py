@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from components.calibrate.config import CalibrateConfig
 from components.calibrate.operating_point import choose
 from components.calibrate.selection import cross_fit, cross_fitted, pick
-from components.common.reliability import calibration_error, calibration_error_null
+from components.common.statistics.reliability import calibration_error, calibration_error_null
 
 pytestmark = pytest.mark.real
 
@@ -48,8 +48,8 @@ def test_temperature_alone_fails_on_real_scores(by_weight, weight):
 
 def test_a_threshold_chosen_on_half_the_real_lesions_is_judged_on_the_other_half(by_weight):
     """`lower_bound` gives up specificity for its promise; `point` is as good as a coin."""
-    from components.common.decision import Calibrator
-    from components.common.scores import Scores
+    from components.common.artifacts.policy import Calibrator
+    from components.common.artifacts.scores import Scores
 
     scores = by_weight[4.12]
     rng, names = np.random.default_rng(0), np.unique(scores.group_id)

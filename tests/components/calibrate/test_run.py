@@ -6,10 +6,10 @@ import pytest
 from components.calibrate.__main__ import main
 from components.calibrate.config import CalibrateConfig
 from components.calibrate.run import run
-from components.common.artifacts import open_artifact
-from components.common.decision import load_policy
-from components.common.errors import ArtifactError, ConfigError, DataError
-from components.common.scores import Scores
+from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.policy import load_policy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import ArtifactError, ConfigError, DataError
 
 
 def changed(scores, **columns):

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from components.calibrate.selection import Candidate, cross_fit, fold_of_group, pick, reason
-from components.common.decision import sigmoid
-from components.common.errors import DataError
-from components.common.reliability import calibration_error, calibration_error_null
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
+from components.common.statistics.numeric import sigmoid
+from components.common.statistics.reliability import calibration_error, calibration_error_null
+from components.common.statistics.resampling import group_codes
 
 
 @pytest.mark.parametrize("folds", [2, 5, 10])

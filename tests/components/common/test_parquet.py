@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.errors import ArtifactError
 from components.common.parquet import read_parquet, write_parquet
+from components.common.runtime.errors import ArtifactError
 
 KINDS = {"name": "string", "image": "binary", "label": "int8", "width": "int32", "size": "int64", "age": "double"}
 COLUMNS = {

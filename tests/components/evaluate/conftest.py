@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import new_artifact, sha256_file, write_json
-from components.common.decision import Calibrator, DecisionPolicy, sigmoid
-from components.common.scores import Scores, save_scores
+from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.artifacts.scores import Scores, save_scores
+from components.common.statistics.numeric import sigmoid
 
 SITES = ("back", "face", "trunk")
 

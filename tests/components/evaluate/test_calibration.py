@@ -4,8 +4,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from components.common.decision import logit_of, sigmoid
-from components.common.reliability import (
+from components.common.statistics.numeric import logit_of, sigmoid
+from components.common.statistics.reliability import (
     calibration_error,
     calibration_error_debiased,
     calibration_error_null,

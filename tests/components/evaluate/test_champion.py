@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from components.common.errors import DataError
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
 from components.evaluate.champion import aligned, compare
 
 

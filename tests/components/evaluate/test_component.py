@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from components.common.errors import GateError
+from components.common.runtime.errors import GateError
 from components.evaluate.component import evaluate, gate
 
 

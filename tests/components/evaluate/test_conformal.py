@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from components.common.decision import load_policy
-from components.common.scores import Scores
+from components.common.artifacts.policy import load_policy
+from components.common.artifacts.scores import Scores
 from components.evaluate.conformal import ALPHAS, limits, prediction_sets
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from components.common.decision import Floats
-from components.common.intervals import percentile, rarer, tails
-from components.common.ranking import Ranking
+from components.common.statistics.intervals import percentile, rarer, tails
+from components.common.statistics.numeric import Floats
+from components.common.statistics.ranking import Ranking
 from components.evaluate.operating import count_calls, rates
 
 NAMES = ("roc_auc", "average_precision")

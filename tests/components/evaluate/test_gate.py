@@ -1,7 +1,7 @@
 import pytest
 
-from components.common.artifacts import write_json
-from components.common.errors import ArtifactError, ConfigError, GateError
+from components.common.artifacts.folder import write_json
+from components.common.runtime.errors import ArtifactError, ConfigError, GateError
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import check, enforce, gate_record, parse_condition
 

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from components.common.ranking import Ranking
+from components.common.statistics.ranking import Ranking
 from components.evaluate.operating import confusion, count_calls, rates
 
 ISIC = """

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from components.common.decision import sigmoid
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.statistics.numeric import sigmoid
 from components.evaluate.kfp_values import confusion_matrix, finite, roc_points
 
 

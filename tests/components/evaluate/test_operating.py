@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from components.common.decision import sigmoid
-from components.common.resampling import group_codes, group_counts
+from components.common.statistics.numeric import sigmoid
+from components.common.statistics.resampling import group_codes, group_counts
 from components.evaluate import operating
 
 

@@ -6,10 +6,10 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from components.common import reliability
-from components.common.ranking import Ranking
+from components.common.statistics import reliability
+from components.common.statistics.delong import clustered_auc
+from components.common.statistics.ranking import Ranking
 from components.evaluate.calibration import brier_decomposition
-from components.evaluate.delong import clustered_auc
 from components.evaluate.operating import NET_BENEFIT_THRESHOLDS, decision_curve
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from components.common.decision import sigmoid
-from components.common.ranking import Ranking
-from components.common.resampling import group_codes
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
+from components.common.statistics.numeric import sigmoid
+from components.common.statistics.ranking import Ranking
+from components.common.statistics.resampling import group_codes
 from components.evaluate.shortcuts import control_scores, shortcut_metrics
 
 pytestmark = pytest.mark.real

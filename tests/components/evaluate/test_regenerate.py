@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from components.common.scores import Scores, load_extra, load_scores, save_scores
+from components.common.artifacts.scores import Scores, load_extra, load_scores, save_scores
 from components.evaluate.__main__ import main
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.run import run

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from components.common.artifacts import read_json
+from components.common.artifacts.folder import read_json
 from components.evaluate.__main__ import main
 from components.evaluate.checklist import AUTHOR, checklist
 from components.evaluate.drawings import interval_svg, scale_svg, thousand_svg
@@ -69,7 +69,7 @@ def test_every_figure_and_section_is_there(html):
 
 
 def test_text_from_the_table_cannot_become_markup(saved, tmp_path):
-    from components.common.scores import load_extra, load_scores, save_scores
+    from components.common.artifacts.scores import load_extra, load_scores, save_scores
 
     columns = load_extra(saved / "test_probs.npz")
     columns["sex"] = columns["sex"].astype("<U40")
@@ -137,8 +137,8 @@ def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):
 
 def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved, tmp_path):
     """Every part that grows with the data is cut: slices, lists, curves; the rest is fixed."""
-    from components.common.artifacts import write_json
-    from components.common.scores import load_extra, load_scores, save_scores
+    from components.common.artifacts.folder import write_json
+    from components.common.artifacts.scores import load_extra, load_scores, save_scores
     from components.evaluate.context import SCHEMA, data_quality
 
     scores, columns = load_scores(saved / "test_probs.npz"), load_extra(saved / "test_probs.npz")

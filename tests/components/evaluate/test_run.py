@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from components.common.artifacts import new_artifact
-from components.common.errors import ArtifactError, DataError
-from components.common.scores import load_extra, load_scores, save_scores
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.scores import load_extra, load_scores, save_scores
+from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.__main__ import main
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.run import run

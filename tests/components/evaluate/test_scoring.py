@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.answers import Answers
-from components.common.decision import DecisionPolicy
-from components.common.errors import ArtifactError, DataError
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.bundle.predictions import Answers
+from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.scoring import check_answers, read_split, score, slice_columns
 
 
@@ -31,7 +31,7 @@ class Brightness:
 
 @pytest.fixture
 def policy(saved):
-    from components.common.decision import load_policy
+    from components.common.artifacts.policy import load_policy
 
     return load_policy(saved / "decision_policy.json")
 

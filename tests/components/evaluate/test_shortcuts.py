@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.scores import Scores
+from components.common.artifacts.scores import Scores
 from components.evaluate.shortcuts import control_scores, shortcut_metrics
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.common.decision import Calibrator, DecisionPolicy
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.export.augmentation import gain
 
 RULE = DecisionPolicy(Calibrator("none"), 0.0, 0.5, {}, {}, 0.5, "m", "v")

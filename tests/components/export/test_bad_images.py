@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.common import imaging
-from components.export.selftest import generated_image
+from components.common.bundle.selftest import generated_image
+from components.common.imaging import inspect
 
 
 def encode(image, kind, **options):
@@ -99,5 +99,5 @@ def test_pixels_out_of_bounds_are_flagged(bundle):
 
 def test_the_graph_refuses_what_ingest_refuses_and_reads_what_it_accepts(bundle, kit):
     cases = [data for data, _ in bad_images().values()] + [kit.jpeg(i, 61 + i, 75) for i in range(5)]
-    accepted = [imaging.inspect(data, "image").verdict == "ok" for data in cases]
+    accepted = [inspect.inspect(data, "image").verdict == "ok" for data in cases]
     assert (bundle.ask(cases).decision != -1).tolist() == accepted

@@ -4,8 +4,8 @@ import math
 
 from kfp import dsl
 
-from components.common.artifacts import open_artifact, read_json
-from components.export import layout
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.bundle import layout
 from components.export.component import export
 
 

@@ -5,15 +5,15 @@ import sys
 
 import pytest
 
-from components.common import imaging
-from components.common.errors import ConfigError
+from components.common.imaging import inspect
+from components.common.runtime.errors import ConfigError
 from components.export.config import ExportConfig
 
 
 def test_limits_on_images_are_ingests():
     config = ExportConfig()
-    assert config.min_side == imaging.MIN_SIDE
-    assert config.max_megapixels * 1e6 == imaging.MAX_PIXELS
+    assert config.min_side == inspect.MIN_SIDE
+    assert config.max_megapixels * 1e6 == inspect.MAX_PIXELS
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.common import imaging
-from components.common.jpeg import DamagedHeaderError, read_header, zeroed
+from components.common.bundle.layout import CORRUPT, OK, UNSUPPORTED
+from components.common.bundle.selftest import generated_image
+from components.common.imaging import inspect
+from components.common.imaging.jpeg import DamagedHeaderError, read_header, zeroed
 from components.export.decoding import decode
 from components.export.headers import jpeg_facts
-from components.export.layout import CORRUPT, OK, UNSUPPORTED
-from components.export.selftest import generated_image
 
 FACTS = tf.function(jpeg_facts, [tf.TensorSpec([], tf.string)])
 
@@ -40,7 +40,7 @@ def test_orientation_is_read_and_applied_as_ingest_applies_it(code):
     assert int(orientation(data)) == code
     rgb, status = decode(tf.constant(data), 1, 10**6)
     assert int(status) == 0
-    np.testing.assert_array_equal(rgb.numpy(), imaging.decode_rgb(data))
+    np.testing.assert_array_equal(rgb.numpy(), inspect.decode_rgb(data))
 
 
 def test_both_byte_orders_and_a_segment_before_exif():
@@ -54,7 +54,7 @@ def test_both_byte_orders_and_a_segment_before_exif():
 
 
 def test_no_orientation_and_impossible_codes_count_as_upright():
-    assert int(orientation(imaging.encode_jpeg(generated_image(0, 40, 40), 90))) == 1
+    assert int(orientation(inspect.encode_jpeg(generated_image(0, 40, 40), 90))) == 1
     assert int(orientation(with_exif(9))) == 1
 
 
@@ -69,8 +69,8 @@ def test_damaged_headers_never_raise(at, junk):
 
 def test_decoded_pixels_equal_ingests_pixels():
     for seed, (height, width) in enumerate([(150, 200), (33, 47), (64, 17)]):
-        data = imaging.encode_jpeg(generated_image(seed, height, width), 75)
-        np.testing.assert_array_equal(decode(tf.constant(data), 1, 10**6)[0].numpy(), imaging.decode_rgb(data))
+        data = inspect.encode_jpeg(generated_image(seed, height, width), 75)
+        np.testing.assert_array_equal(decode(tf.constant(data), 1, 10**6)[0].numpy(), inspect.decode_rgb(data))
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +93,7 @@ def test_the_graph_reads_headers_as_ingest_does(place, size, zeros):
 
 def test_zeroed_sectors_are_refused_by_ingests_rule():
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    data = bytearray(imaging.encode_jpeg(noise, 95))
+    data = bytearray(inspect.encode_jpeg(noise, 95))
     assert int(FACTS(tf.constant(bytes(data)))[1]) == OK
     data[40_000:40_512] = bytes(512)
     assert int(FACTS(tf.constant(bytes(data)))[1]) == CORRUPT
@@ -101,12 +101,12 @@ def test_zeroed_sectors_are_refused_by_ingests_rule():
 
 def test_zeros_behind_the_end_are_a_cameras_padding_to_both_readers():
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
-    padded = imaging.encode_jpeg(noise, 95) + bytes(4096)
-    assert imaging.inspect(padded, "x.jpg").verdict == "ok"
+    padded = inspect.encode_jpeg(noise, 95) + bytes(4096)
+    assert inspect.inspect(padded, "x.jpg").verdict == "ok"
     assert int(FACTS(tf.constant(padded))[1]) == OK
     rgb, status = decode(tf.constant(padded), 16, 10**6)
     assert int(status) == OK
-    np.testing.assert_array_equal(rgb, imaging.decode_rgb(padded))
+    np.testing.assert_array_equal(rgb, inspect.decode_rgb(padded))
 
 
 def test_a_progressive_file_with_too_many_scans_is_refused():

@@ -6,14 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from components.common.artifacts import read_json
-from components.common.decision import Calibrator, DecisionPolicy
-from components.common.errors import ArtifactError, ConfigError
-from components.export.bundle import load_bundle
+from components.common.artifacts.folder import read_json
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.bundle.load import load_bundle
+from components.common.bundle.verify import verify_bundle
+from components.common.runtime.errors import ArtifactError, ConfigError
 from components.export.config import ExportConfig
 from components.export.formats import check_available, check_format, open_format, write_format
 from components.export.run import run
-from components.export.verify import verify_bundle
 
 pytest.importorskip("tf2onnx", reason="the extra `formats` is not in this environment")
 

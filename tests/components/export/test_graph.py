@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common.decision import Calibrator, DecisionPolicy
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.bundle.operations import operations
 from components.export.graph import Preparation, with_constants, write_saved_model
-from components.export.saved_model import operations
 
 POLICY = DecisionPolicy(Calibrator("platt", 1.4, {"a": 0.9, "b": 0.1}), 0.0, 0.3, {}, {}, 0.2, "m", "v")
 

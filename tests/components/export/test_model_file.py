@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.common.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError
 from components.export.model_file import check_model_file, load_network
 
 

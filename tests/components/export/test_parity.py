@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from components.common.decision import Calibrator, DecisionPolicy
-from components.common.errors import ArtifactError
-from components.common.scores import Scores
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import ArtifactError
 from components.export.config import ExportConfig
 from components.export.parity import (
     Compared,

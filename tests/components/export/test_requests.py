@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.export.requests import v1_request, v1_rows, v2_json_request, v2_request, v2_rows
 
 TYPES = {"BYTES": tf.string, "FP32": tf.float32, "INT32": tf.int32}

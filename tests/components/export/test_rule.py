@@ -1,11 +1,11 @@
-"""The decision policy in the graph against `components.common.decision`."""
+"""The decision policy in the graph against `components.common.artifacts.policy`."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common.decision import Calibrator, DecisionPolicy
-from components.export.layout import CORRUPT, OK, TOO_SMALL
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.bundle.layout import CORRUPT, OK, TOO_SMALL
 from components.export.rule import decide, probability
 
 CALIBRATORS = [

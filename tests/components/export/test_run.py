@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.common.artifacts import new_artifact, open_artifact, read_json
-from components.common.decision import sigmoid
-from components.common.errors import ArtifactError
-from components.common.scores import load_scores, save_scores
-from components.export.bundle import load_bundle
+from components.common.artifacts.folder import new_artifact, open_artifact, read_json
+from components.common.artifacts.scores import load_scores, save_scores
+from components.common.bundle.load import load_bundle
+from components.common.runtime.errors import ArtifactError
+from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
 from components.export.run import run
 
@@ -98,7 +98,7 @@ def test_flips_average_the_four_mirrored_views(export_inputs, kit, tmp_path, bun
 def test_a_fresh_process_gives_the_same_numbers(exported, bundle, kit, tmp_path):
     (tmp_path / "image.jpg").write_bytes(kit.jpeg(4))
     code = (
-        "import sys; from pathlib import Path; from components.export.bundle import load_bundle\n"
+        "import sys; from pathlib import Path; from components.common.bundle.load import load_bundle\n"
         "reply = load_bundle(Path(sys.argv[1])).ask([Path(sys.argv[2]).read_bytes()])\n"
         "print(repr(float(reply.logit[0])), int(reply.decision[0]))"
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 from kfp import dsl
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.ingest.component import ingest
 
 

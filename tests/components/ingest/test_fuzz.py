@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.common import imaging
-from components.common.errors import DataError
+from components.common.imaging import inspect
+from components.common.runtime.errors import DataError
 from components.ingest.tables import read_table
 
 SECONDS = float(os.environ.get("LESIONFLOW_FUZZ_SECONDS", "0"))
@@ -94,12 +94,12 @@ def test_damaged_images_get_a_verdict_that_decoding_confirms(images):
         chance = random.Random(seed)
         data = damaged(chance.choice(images), chance, images)
         name = chance.choice(("a.jpg", "a.jpeg", "a.png", "a.gif", "a"))
-        seen = imaging.inspect(data, name)
+        seen = inspect.inspect(data, name)
         verdicts.add(seen.verdict)
         assert seen.verdict in ("ok", "corrupt", "mislabelled", "unsupported"), seed
         assert "\n" not in seen.reason and (seen.reason == "") == (seen.verdict == "ok"), seed
         try:
-            rgb = imaging.decode_rgb(data)
+            rgb = inspect.decode_rgb(data)
         except DataError as error:
             assert seen.verdict != "ok", (seed, error)
         else:

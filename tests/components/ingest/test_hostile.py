@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components.common import storage
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
+from components.common.storage import store
 from components.ingest.__main__ import main
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
@@ -123,7 +123,7 @@ def test_an_object_that_claims_two_gigabytes_is_not_asked_for(collection, tmp_pa
     server.asked = []
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr(storage, "_clients", {})
+    monkeypatch.setattr(store, "_clients", {})
     try:
         row = ingested(collection, tmp_path / "index", "gs://skin").loc["im4"]
     finally:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components.common import storage
+from components.common.storage import store
 from components.ingest.config import IngestConfig
 from components.ingest.memo import Memo
 from components.ingest.run import run
@@ -13,15 +13,15 @@ from components.ingest.run import run
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as settled at once, so that the test need not wait."""
-    monkeypatch.setattr(storage, "SETTLED_NS", -(10**12))
+    monkeypatch.setattr(store, "SETTLED_NS", -(10**12))
 
 
 @pytest.fixture
 def reads(monkeypatch):
     """How many images were read."""
     seen = []
-    original = storage.read_object
-    monkeypatch.setattr(storage, "read_object", lambda item: seen.append(item.name) or original(item))
+    original = store.read_object
+    monkeypatch.setattr(store, "read_object", lambda item: seen.append(item.name) or original(item))
     return seen
 
 

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common import imaging
-from components.common.artifacts import open_artifact, sha256_bytes
-from components.common.errors import ArtifactError, ConfigError, DataError
-from components.common.imaging import encode_jpeg
+from components.common.artifacts.folder import open_artifact, sha256_bytes
+from components.common.imaging import inspect
+from components.common.imaging.inspect import encode_jpeg
+from components.common.runtime.errors import ArtifactError, ConfigError, DataError
 from components.ingest.__main__ import main
 from components.ingest.check import check_images
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
-from pipelines.sample import make_sample
+from pipelines.sample.generate import make_sample
 
 REAL = Path(__file__).parents[4] / "shared" / "ham10000"
 COLUMNS = [
@@ -182,7 +182,7 @@ def test_further_columns_are_carried_for_a_split_of_ones_own(collection, tmp_pat
 def test_a_second_ingest_decodes_nothing_and_gives_the_same_bytes(collection, tmp_path, monkeypatch):
     first = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
     before = (tmp_path / "out" / "artifact.json").read_bytes()
-    monkeypatch.setattr(imaging, "inspect", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(inspect, "inspect", lambda *_: pytest.fail("decoded again"))
     second = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
     assert (first.unchanged, second.unchanged) == (0, 8)
     assert (tmp_path / "out" / "artifact.json").read_bytes() == before
@@ -240,7 +240,7 @@ def test_local_images_are_read_by_as_many_threads_as_the_container_has_cores(col
 def test_a_foreign_folder_is_left_alone_before_any_work(collection, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
-    monkeypatch.setattr(imaging, "inspect", lambda *_: pytest.fail("worked for nothing"))
+    monkeypatch.setattr(inspect, "inspect", lambda *_: pytest.fail("worked for nothing"))
     with pytest.raises(ArtifactError, match="already there"):
         run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"

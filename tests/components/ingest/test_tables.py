@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.errors import DataError
-from components.common.labels import load_label_policy
+from components.common.runtime.errors import DataError
 from components.ingest.columns import RESERVED
+from components.ingest.labels import load_label_policy
 from components.ingest.tables import read_table
 from components.ingest.verdicts import labels_of, row_verdicts
 

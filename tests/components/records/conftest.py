@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import new_artifact, write_json
-from components.common.imaging import encode_jpeg
+from components.common.artifacts.folder import new_artifact, write_json
+from components.common.imaging.inspect import encode_jpeg
 
 SPLITS = ("train", "val", "test")
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 from kfp import dsl
 
-from components.common.errors import ConfigError
+from components.common.runtime.errors import ConfigError
 from components.records.component import records
 from components.records.config import RecordsConfig
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.records.integrity import LossLog, Lost, Tally, refuse_loss, refuse_rate, total
 
 

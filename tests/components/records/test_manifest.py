@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from components.common.artifacts import sha256_bytes
-from components.common.class_weight import ClassWeight
-from components.common.events import Progress
-from components.common.imaging import encode_jpeg, inspect
+from components.common.artifacts.class_weight import ClassWeight
+from components.common.artifacts.folder import sha256_bytes
+from components.common.imaging.inspect import encode_jpeg, inspect
+from components.common.runtime.events import Progress
 from components.records.config import RecordsConfig
 from components.records.integrity import LossLog
 from components.records.manifest import recipe

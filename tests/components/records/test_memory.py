@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 
-from components.common.artifacts import sha256_bytes
+from components.common.artifacts.folder import sha256_bytes
 
 CODE = """
 import sys

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from components.common.artifacts import sha256_bytes
-from components.common.cores import usable_cores
-from components.common.record_schema import decode_record
+from components.common.artifacts.folder import sha256_bytes
+from components.common.artifacts.record import decode_record
+from components.common.runtime.cores import usable_cores
 from components.records import prepare as step
 from components.records.config import RecordsConfig
 from components.records.prepare import loss, prepare

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError
 from components.records.sources import read_sources
 
 NAMES = ["ISIC_0024306", "7", "007", "im,1", 'im"2"', "größe", "画像", "NA", "null", " im", "x" * 40]

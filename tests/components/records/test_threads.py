@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from components.common.cores import usable_cores
+from components.common.runtime.cores import usable_cores
 from components.records.prepare import Source
 from components.records.threads import in_order
 

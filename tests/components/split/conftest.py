@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts import new_artifact, write_json
+from components.common.artifacts.folder import new_artifact, write_json
 
 DX = np.array(["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"])
 SHARES = np.array([0.033, 0.051, 0.11, 0.011, 0.111, 0.67, 0.014])

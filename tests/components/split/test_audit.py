@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.split.audit import age_band, audit, class_shares, refuse_absent_class, refuse_leak, table
 from components.split.config import SplitConfig
 from components.split.division import Division
-from components.split.duplicates import Pairs
+from components.split.near_duplicates.find import Pairs
 from components.split.recipes import assign
 from components.split.texts import encode
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.errors import ConfigError, DataError
+from components.common.runtime.errors import ConfigError, DataError
 from components.split.audit import refuse_leak
 from components.split.config import SplitConfig
 from components.split.recipes import assign, brought, seeded_hash

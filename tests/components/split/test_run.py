@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from kfp import dsl
 
-from components.common.artifacts import open_artifact, read_json
-from components.common.errors import ArtifactError, DataError
-from components.common.thumbnail import make_thumbnail
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.imaging.thumbnail import make_thumbnail
+from components.common.runtime.errors import ArtifactError, DataError
 from components.split.__main__ import main
 from components.split.component import split
 from components.split.config import SplitConfig

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.errors import ArtifactError, DataError
+from components.common.runtime.errors import ArtifactError, DataError
 from components.split.division import Division
 from components.split.tables import (
     ids_digest,

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from components.common.artifacts import new_artifact, sha256_file, write_json
-from components.common.record_schema import SCHEMA, Record, encode_record
-from components.common.tfrecord import frame
+from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.record import SCHEMA, Record, encode_record
+from components.common.artifacts.tfrecord import frame
 from components.train.config import TrainConfig
 from components.train.epoch_report import MACHINE_COLUMNS
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.common.errors import ArtifactError, ConfigError
+from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train.backbones import build_backbone, freeze_before
 from components.train.inputs import preprocess
 from components.train.lite0 import efficientnet_lite0

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from components.common.artifacts import open_artifact, read_json
-from components.common.scores import load_scores
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.scores import load_scores
 from components.train.augmentation import Augmentation
 from components.train.balance import loss_weights
 from components.train.epoch_report import MACHINE_COLUMNS
@@ -123,7 +123,7 @@ def test_a_model_trained_on_jax_gives_the_same_on_tensorflow(jax_run, records):
 def test_a_backend_that_is_not_there_is_one_clear_line(setting, blocked, parts):
     code = WITHOUT.format(backend=setting, blocked=blocked)
     code += """
-from components.common.errors import ConfigError
+from components.common.runtime.errors import ConfigError
 from components.train.backend import prepare_backend
 try:
     prepare_backend(deterministic=False)

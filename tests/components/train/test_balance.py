@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from components.common.errors import ConfigError, DataError
+from components.common.runtime.errors import ConfigError, DataError
 from components.train.balance import balance_record, image_weights, loss_weights
 from components.train.config import TrainConfig
 

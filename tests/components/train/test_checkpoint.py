@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.common.errors import ArtifactError, ConfigError
+from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train import checkpoint
 from components.train.checkpoint import NAME, CheckpointStore, identity_of, run_facts
 from components.train.schedule import RunState

@@ -4,7 +4,7 @@ import inspect
 
 from kfp import dsl
 
-from components.common.artifacts import open_artifact
+from components.common.artifacts.folder import open_artifact
 from components.train.__main__ import main
 from components.train.component import train
 from components.train.config import TrainConfig

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from components.common.errors import ConfigError
+from components.common.runtime.errors import ConfigError
 from components.train.config import TrainConfig
 from components.train.registry import BACKBONES
 

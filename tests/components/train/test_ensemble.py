@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from components.common.artifacts import open_artifact, read_json
-from components.common.errors import ArtifactError, ConfigError
-from components.common.scores import load_scores
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.scores import load_scores
+from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train import ensemble
 from components.train.feed import plain_batches
 from components.train.folds import leave_out

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from components.common.errors import TrainingError
-from components.common.scores import load_scores
+from components.common.artifacts.scores import load_scores
+from components.common.runtime.errors import TrainingError
 from components.train import loop
 from components.train import run as train_run
 from components.train.interruption import StoppedError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.train.folds import fold_of, leave_out
 from components.train.records import CachedImages, Rows, SplitData
 

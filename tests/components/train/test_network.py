@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from components.common.errors import DataError
+from components.common.runtime.errors import DataError
 from components.train.network import build_network, malignant_logit
 
 CLASSES = {"akiec": 1, "bcc": 1, "bkl": 0, "df": 0, "mel": 1, "nv": 0, "vasc": 0}

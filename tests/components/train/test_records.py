@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.common.errors import ArtifactError, DataError
+from components.common.runtime.errors import ArtifactError, DataError
 from components.train.records import dx_classes, load_split, read_manifest
 
 SIZE = (32, 40)

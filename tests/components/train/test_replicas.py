@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.errors import ConfigError
-from components.common.scores import load_scores
+from components.common.artifacts.scores import load_scores
+from components.common.runtime.errors import ConfigError
 from components.train.device import Device
 from components.train.replicas import make_strategy
 

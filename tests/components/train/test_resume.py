@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from components.common.artifacts import open_artifact
-from components.common.errors import ArtifactError, ConfigError
+from components.common.artifacts.folder import open_artifact
+from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train import loop
 from components.train import run as run_module
 from components.train.checkpoint import NAME, CheckpointStore, run_facts

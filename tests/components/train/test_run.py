@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from components.common.artifacts import open_artifact, read_json
-from components.common.decision import sigmoid
-from components.common.errors import ArtifactError, DataError, TrainingError
-from components.common.scores import load_scores
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.scores import load_scores
+from components.common.runtime.errors import ArtifactError, DataError, TrainingError
+from components.common.statistics.numeric import sigmoid
 from components.train import loop
 from components.train.epoch_report import COLUMNS
 from components.train.feed import plain_batches
@@ -135,7 +135,7 @@ def test_the_cluster_says_where_resume_files_go(tiny, monkeypatch):
 def test_event_file_and_history_agree(trained, kit):
     from tensorflow.core.util.event_pb2 import Event
 
-    from components.common.tfrecord import read_tfrecord
+    from components.common.artifacts.tfrecord import read_tfrecord
 
     (path,) = (trained[0] / "tensorboard").iterdir()
     events = [Event.FromString(data) for data in read_tfrecord(path)][1:]

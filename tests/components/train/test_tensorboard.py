@@ -1,4 +1,4 @@
-from components.common.tfrecord import read_tfrecord
+from components.common.artifacts.tfrecord import read_tfrecord
 from components.train.tensorboard import scalar_writer
 
 

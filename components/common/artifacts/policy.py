@@ -1,0 +1,158 @@
+"""The decision policy: from a raw logit to a probability and a decision.
+
+`decision_policy.json` is the only place where a threshold lives. Calibrate writes it; export bakes it
+into the serving graph; evaluate reads it. The decision is taken on the raw logit, which calibration
+only relabels: every calibrator here is monotone, so both scales give the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts.folder import dump_json, read_json, sha256_bytes, write_json
+from components.common.runtime.errors import ArtifactError
+from components.common.statistics.numeric import Floats, sigmoid
+
+SCHEMA = "lesionflow.decision_policy/1"
+CALIBRATORS = ("none", "offset", "temperature", "platt", "beta", "isotonic")
+_NEEDED = {"temperature": ("t",), "platt": ("a", "b"), "beta": ("a", "b", "c"), "isotonic": ("x", "y")}
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A monotone map from a raw logit s to P(malignant). `u = s - offset` undoes known class weights.
+
+    By name, with parameters:
+        none: sigmoid(s), offset 0.
+        offset: sigmoid(u).
+        temperature: sigmoid(u / t), t > 0 (Guo 2017).
+        platt: sigmoid(a u + b), a > 0 (Platt 1999).
+        beta: sigmoid(a ln q - b ln(1 - q) + c) with q = sigmoid(u), a, b >= 0 (Kull 2017).
+        isotonic: x, y: piecewise linear in u between knots, constant outside (Niculescu-Mizil 2005).
+
+    Attributes:
+        name: one of `CALIBRATORS`.
+        offset: ln(w1 / w0) of the class weights used in training.
+        parameters: the fitted numbers named above.
+    """
+
+    name: str
+    offset: float = 0.0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name not in CALIBRATORS:
+            raise ArtifactError(f"calibrator {self.name!r} is unknown; known are {', '.join(CALIBRATORS)}")
+        needed = _NEEDED.get(self.name, ())
+        if sorted(self.parameters) != sorted(needed):
+            raise ArtifactError(
+                f"calibrator {self.name} has parameters {sorted(self.parameters)}, expected {sorted(needed)}"
+            )
+        if not self._monotone():
+            raise ArtifactError(
+                f"calibrator {self.name} with {dict(self.parameters)} and offset {self.offset} is no monotone map from "
+                "logit to probability: calibrate the model again"
+            )
+
+    def _monotone(self) -> bool:
+        p = {name: np.asarray(value, np.float64) for name, value in self.parameters.items()}
+        if not all(np.isfinite(v).all() for v in (*p.values(), np.asarray(self.offset, np.float64))):
+            return False
+        if self.name == "isotonic":
+            x, y = p["x"], p["y"]
+            knots = x.ndim == y.ndim == 1 and len(x) == len(y) > 0 and bool((np.diff(x) >= 0).all())
+            return knots and bool((np.diff(y) >= 0).all() and y[0] >= 0 and y[-1] <= 1)
+        if self.name == "beta":
+            return bool(p["a"] >= 0 and p["b"] >= 0)
+        return all(bool(p[name] > 0) for name in ("t", "a") if name in p)
+
+    def probability(self, logit: Floats) -> Floats:
+        """P(malignant) for raw logits of any shape, in [0, 1]."""
+        u = np.asarray(logit, np.float64) - (0.0 if self.name == "none" else self.offset)
+        p = self.parameters
+        if self.name == "temperature":
+            return sigmoid(u / p["t"])
+        if self.name == "platt":
+            return sigmoid(p["a"] * u + p["b"])
+        if self.name == "beta":
+            # ln sigmoid(u) = -softplus(-u), exact where sigmoid itself saturates
+            return sigmoid(-p["a"] * np.logaddexp(0.0, -u) + p["b"] * np.logaddexp(0.0, u) + p["c"])
+        if self.name == "isotonic":
+            return np.asarray(np.interp(u, p["x"], p["y"]), np.float64)
+        return sigmoid(u)
+
+
+@dataclass(frozen=True)
+class DecisionPolicy:
+    """One recorded decision rule: malignant if and only if the raw logit >= `threshold_logit`.
+
+    Attributes:
+        calibrator: from logit to probability.
+        threshold_logit: threshold on the raw logit; what the decision uses.
+        threshold_probability: the same threshold on the calibrated scale; what people read.
+        operating_point: how the threshold was chosen: policy, target_sensitivity, delta, and so on.
+        counts: images and groups it was chosen on: n, malignant, groups, malignant_groups.
+        prevalence: malignant share of the validation images.
+        abstain: None, or {"low": p, "high": p}: probabilities strictly between are referred to a person.
+        model_sha256: sha256 of the `model.keras` it belongs to.
+        val_probs_sha256: sha256 of the `val_probs.npz` it was chosen on.
+    """
+
+    calibrator: Calibrator
+    threshold_logit: float
+    threshold_probability: float
+    operating_point: Mapping[str, Any]
+    counts: Mapping[str, int]
+    prevalence: float
+    model_sha256: str
+    val_probs_sha256: str
+    abstain: Mapping[str, float] | None = None
+
+    @property
+    def policy_id(self) -> str:
+        """First 12 hex digits of the sha256 over the policy's content."""
+        return sha256_bytes(dump_json(self._content()).encode())[:12]
+
+    def probability(self, logit: Floats) -> Floats:
+        """Calibrated P(malignant) for raw logits of any shape."""
+        return self.calibrator.probability(logit)
+
+    def decide(self, logit: Floats) -> npt.NDArray[np.bool_]:
+        """True where the decision is malignant; same shape as `logit`."""
+        return np.asarray(logit, np.float64) >= self.threshold_logit
+
+    def save(self, path: Path) -> None:
+        """Writes `decision_policy.json`, with its id."""
+        write_json(path, {"schema": SCHEMA, "policy_id": self.policy_id, **self._content()})
+
+    def _content(self) -> dict[str, Any]:
+        content = asdict(self)
+        content["calibrator"]["parameters"] = dict(self.calibrator.parameters)
+        return content
+
+
+def load_policy(path: Path) -> DecisionPolicy:
+    """Reads a decision policy.
+
+    Raises:
+        ArtifactError: wrong schema, a missing field, or an id that does not match the content (edited by hand).
+    """
+    record = read_json(path, SCHEMA)
+    try:
+        values = {key: record[key] for key in record if key not in ("schema", "policy_id")}
+        policy = DecisionPolicy(**{**values, "calibrator": Calibrator(**values["calibrator"])})
+        received, expected = record["policy_id"], policy.policy_id
+    except (KeyError, TypeError, ValueError) as error:  # ValueError: a number that is not finite
+        raise ArtifactError(f"{path}: not a complete decision policy ({error})") from None
+    if received != expected:
+        raise ArtifactError(
+            f"{path}: policy_id is {received}, its content gives {expected}; the file was edited after "
+            "calibration: make it again with `python -m components.calibrate`"
+        )
+    return policy

@@ -1,0 +1,160 @@
+"""Scores: one row per image with its label, raw logit and probability; `val_probs.npz`, `test_probs.npz`."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts.folder import write_atomic
+from components.common.runtime.errors import ArtifactError
+
+_TEXT = ("image_id", "lesion_id", "group_id")
+_COLUMNS = (*_TEXT, "label", "logit", "probability")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n images, in the order of the split.
+
+    Attributes:
+        image_id: (n,) text, unique.
+        lesion_id: (n,) text.
+        group_id: (n,) text; images of one group are never resampled apart.
+        label: (n,) int8, 1 = malignant.
+        logit: (n,) float64, the model's raw malignant logit.
+        probability: (n,) float64 in [0, 1]; uncalibrated in `val_probs.npz`, calibrated in `test_probs.npz`.
+    """
+
+    image_id: npt.NDArray[np.str_]
+    lesion_id: npt.NDArray[np.str_]
+    group_id: npt.NDArray[np.str_]
+    label: npt.NDArray[np.int8]
+    logit: npt.NDArray[np.float64]
+    probability: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Checks shapes and values.
+
+        Raises:
+            ArtifactError: names the column and the first bad image.
+        """
+        n = len(self.image_id)
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            if column.shape != (n,):
+                raise ArtifactError(f"scores: column {name} has shape {column.shape}, expected ({n},)")
+        if n == 0:
+            raise ArtifactError("scores: no rows")
+        self._refuse(~np.isin(self.label, (0, 1)), "label", "0 or 1")
+        self._refuse(~np.isfinite(self.logit), "logit", "a finite number")
+        p = self.probability
+        self._refuse(~((p >= 0) & (p <= 1)), "probability", "a number in [0, 1]")
+        ids, counts = np.unique(self.image_id, return_counts=True)
+        if len(ids) != n:
+            raise ArtifactError(
+                f"scores: image_id {str(ids[counts > 1][0])!r} appears {counts.max()} times, expected once"
+            )
+
+    def _refuse(self, bad: npt.NDArray[np.bool_], name: str, expected: str) -> None:
+        if bad.any():
+            i = int(np.argmax(bad))
+            received = getattr(self, name)[i]
+            raise ArtifactError(
+                f"scores: {name} of image {self.image_id[i]} is {received}, expected {expected} ({bad.sum()} such rows)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    def one_row_a_lesion(self) -> npt.NDArray[np.intp]:
+        """Row of the first image of each group, in split order: images of one lesion are no independent evidence."""
+        return np.sort(np.unique(self.group_id, return_index=True)[1])
+
+    def one_image_a_lesion(self) -> Scores:
+        """The scores of `one_row_a_lesion`."""
+        rows = self.one_row_a_lesion()
+        return Scores(**{name: getattr(self, name)[rows] for name in _COLUMNS})
+
+
+def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
+    """Writes an .npz that numpy.load reads without pickle; equal scores give equal bytes.
+
+    Args:
+        path: the file.
+        scores: the columns every reader knows.
+        extra: further (n,) columns of text or numbers, such as what slices are cut by; other readers ignore them.
+    """
+    columns = {name: getattr(scores, name) for name in _COLUMNS}
+    for name, column in sorted((extra or {}).items()):
+        if name in columns or column.shape != (len(scores),):
+            raise ArtifactError(f"scores: extra column {name} has shape {column.shape}, expected ({len(scores)},)")
+        columns[name] = column
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, column in columns.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(column), allow_pickle=False)
+            # numpy.savez stamps the current time into the archive; a fixed date keeps the bytes equal
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    write_atomic(path, buffer.getvalue())
+
+
+def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads the columns beyond those of `Scores`, each as long as they are.
+
+    Raises:
+        ArtifactError: missing or damaged file, pickled objects, or a column of another length.
+    """
+    columns = _read(path)
+    rows = len(columns["image_id"]) if "image_id" in columns else None
+    extra = {name: column for name, column in columns.items() if name not in _COLUMNS}
+    for name, column in extra.items():
+        if column.shape != (rows,):
+            raise ArtifactError(f"{path}: scores: column {name} has shape {column.shape}, expected ({rows},)")
+    return extra
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All columns of an .npz, in its order."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # numpy would take a text for a pickle and say how to load it unsafely
+            damaged = archive.testzip()
+        if damaged:
+            raise ArtifactError(f"{path}: not readable as scores ({damaged} is damaged); make them again")
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path}: not readable as scores ({error})") from None
+
+
+def load_scores(path: Path) -> Scores:
+    """Reads and checks scores.
+
+    Raises:
+        ArtifactError: missing file or column, pickled objects, or values that are no scores.
+    """
+    columns = _read(path)
+    missing = [name for name in _COLUMNS if name not in columns]
+    if missing:
+        raise ArtifactError(f"{path}: columns {missing} are missing; expected {list(_COLUMNS)}")
+    text = {name: columns[name].astype(np.str_) for name in _TEXT}
+    try:
+        number = {name: columns[name].astype(np.float64) for name in ("label", "logit", "probability")}
+        # a bare cast would wrap 256 to 0 and cut 0.5 to 0: both must stay wrong, so that they are refused
+        whole = np.where(number["label"] == np.rint(number["label"]), number["label"], -1)
+        label = np.clip(whole, -128, 127).astype(np.int8)
+        return Scores(**text, label=label, logit=number["logit"], probability=number["probability"])
+    except ValueError as error:
+        raise ArtifactError(f"{path}: a column of numbers holds something else ({error})") from None
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from None

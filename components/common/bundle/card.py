@@ -1,0 +1,108 @@
+"""The model card: every number in it is read from an artifact; what an artifact lacks, the card leaves out.
+
+Layout after Mitchell et al. 2019 (Model Cards for Model Reporting), front matter as Hugging Face reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
+from components.common.bundle import card_text, layout
+from components.common.runtime.errors import ArtifactError
+
+FACTS = "card.json"
+FACTS_SCHEMA = "lesionflow.card/1"
+
+
+def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -> dict[str, Any]:
+    """Everything the card needs, so that it can be written again later without the inputs.
+
+    Args:
+        folder: the bundle in the making, with policy, preprocessing, labels and parity report.
+        model: model artifact.
+        policy: policy artifact.
+        split: split artifact, when there is one.
+    """
+    return {
+        "schema": FACTS_SCHEMA,
+        "model": layout.model_facts(model),
+        "training": _optional(model / "training_config.json"),
+        "environment": _optional(model / "environment.json"),
+        "history": card_text.training_history(model / "history.csv"),
+        "ensemble": _optional(model / "ensemble.json"),
+        "class_weight": _optional(model / "class_weight.json"),
+        "calibration": _optional(policy / "calibration.json"),
+        "policy": _optional(folder / layout.POLICY),
+        "split": _optional(split / "split.json") if split else {},
+        "labels": read_json(folder / layout.LABELS, layout.LABELS_SCHEMA),
+        "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
+        "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
+        "formats": _optional(folder / layout.FORMATS).get("formats", {}),
+    }
+
+
+def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes `card.json` and `model_card.md` into a bundle in the making."""
+    write_json(folder / FACTS, dict(facts))
+    (folder / layout.CARD).write_text(render(facts, None), encoding="utf-8")
+
+
+def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
+    """The card of a bundle as Markdown, with the metrics of its evaluation where one is given.
+
+    A bundle is evaluated after it is made and never changes afterwards, so the card inside it has no test
+    metrics: the card with them is made from bundle and evaluation when the model is staged or registered.
+
+    Raises:
+        ArtifactError: damaged, or the evaluation is of another bundle.
+    """
+    made = open_artifact(bundle, "bundle")
+    facts = read_json(bundle / FACTS, FACTS_SCHEMA)
+    if evaluation is None:
+        return render(facts, None)
+    open_evaluation(evaluation, made)
+    return render(facts, read_json(evaluation / "metrics.json", "lesionflow.metrics/1"), made.digest)
+
+
+def open_evaluation(evaluation: Path, bundle: Artifact) -> Artifact:
+    """The evaluation of a bundle.
+
+    Raises:
+        ArtifactError: damaged, or of another bundle.
+    """
+    judged = open_artifact(evaluation, "evaluation")
+    if judged.made_from.get("bundle") != bundle.digest:
+        raise ArtifactError(f"{evaluation}: made from another bundle than {bundle.path}; evaluate this one first")
+    return judged
+
+
+def render(facts: Mapping[str, Any], metrics: Mapping[str, Any] | None, digest: str = "") -> str:
+    """The card as Markdown, with test metrics and the bundle's digest where they are given."""
+    given = {"ensemble": {}, **facts, "metrics": metrics, "digest": digest, "decisions": layout.DECISIONS}
+    return str(_template().render(**given))
+
+
+@cache
+def _template() -> Any:
+    import jinja2
+
+    loader = jinja2.PackageLoader("components.common.bundle", "templates")
+    environment = jinja2.Environment(
+        loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
+    )
+    for name in ("estimate", "signed", "plain", "named"):
+        environment.filters[name] = getattr(card_text, name)
+    environment.globals |= {"gaps": card_text.gaps, "confirmed": card_text.confirmed}
+    return environment.get_template("model_card.md.j2")
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}

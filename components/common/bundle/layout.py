@@ -1,0 +1,53 @@
+"""What a bundle folder holds and what the numbers in its outputs mean; imports no TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from components.common.artifacts.folder import read_json
+from components.common.runtime.errors import ArtifactError
+
+SAVED_MODEL = "saved_model"
+POLICY = "decision_policy.json"
+PREPROCESSING = "preprocessing.json"
+LABELS = "labels.json"
+CARD = "model_card.md"
+PARITY = "parity.json"
+FORMATS = "formats.json"
+SELFTEST = "selftest.json"
+SELFTEST_IMAGE = "selftest.jpg"
+
+MODEL_SCHEMA = "lesionflow.model/1"
+PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
+LABELS_SCHEMA = "lesionflow.labels/1"
+PARITY_SCHEMA = "lesionflow.parity/1"
+FORMATS_SCHEMA = "lesionflow.formats/1"
+SELFTEST_SCHEMA = "lesionflow.selftest/1"
+
+MALIGNANT, BENIGN, REFER, UNREADABLE = 1, 0, 2, -1
+DECISIONS = {MALIGNANT: "malignant", BENIGN: "benign", REFER: "refer", UNREADABLE: "not readable"}
+
+# The position in this tuple is the status code inside the graph.
+STATUSES = ("ok", "refer", "not_an_image", "corrupt", "unsupported", "too_small", "too_large")
+OK, REFERRED, NOT_AN_IMAGE, CORRUPT, UNSUPPORTED, TOO_SMALL, TOO_LARGE = range(len(STATUSES))
+
+# A row without a readable image: out of range, yet finite, because NaN is not JSON and would make the
+# response of a whole batch unreadable to strict clients.
+NO_PROBABILITY = -1.0
+NO_LOGIT = 0.0
+
+OUTPUTS = ("probability", "decision", "logit", "policy_id", "status")
+
+
+def model_facts(model: Path) -> dict[str, Any]:
+    """Reads `model.json` of a model artifact and checks the fields that serving needs.
+
+    Raises:
+        ArtifactError: the file is missing or `image_size` is not two positive whole numbers.
+    """
+    facts = read_json(model / "model.json", MODEL_SCHEMA)
+    size = facts.get("image_size")
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+        raise ArtifactError(f"{model / 'model.json'}: image_size is {size!r}, expected [height, width] in pixels")
+    return facts

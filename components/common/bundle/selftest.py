@@ -1,0 +1,66 @@
+"""A generated image that travels with the bundle, and what the bundle said about it when it was made.
+
+It tells whoever receives a bundle, without any patient's image, whether their runtime computes what
+ours did.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts.folder import read_json, write_atomic, write_json
+from components.common.bundle import layout
+from components.common.bundle.load import Bundle
+from components.common.bundle.predictions import Answers
+from components.common.imaging import inspect
+from components.common.runtime.errors import ArtifactError
+
+# Other processors round float32 sums in another order.
+_TOLERANCE = 1e-3
+
+
+def generated_image(seed: int, height: int = 450, width: int = 600) -> npt.NDArray[np.uint8]:
+    """A dark soft-edged spot on a skin-coloured ground with grain: uint8 [height, width, 3]."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    centre, radius = rng.uniform(0.35, 0.65, 2) * (height, width), rng.uniform(0.12, 0.3) * min(height, width)
+    distance = np.hypot(y - centre[0], (x - centre[1]) * rng.uniform(0.7, 1.3))
+    spot = 1 / (1 + np.exp((distance - radius) / (0.1 * radius)))
+    skin, lesion = np.array([214.0, 168.0, 150.0]), np.array([104.0, 66.0, 52.0]) * rng.uniform(0.6, 1.4)
+    rgb = skin + spot[..., None] * (lesion - skin) + rng.normal(0, 6, (height, width, 1))
+    return np.asarray(np.clip(rgb, 0, 255), np.uint8)
+
+
+def write_selftest(bundle: Bundle, folder: Path) -> None:
+    """Asks the bundle about the generated image and writes image and answer into `folder`."""
+    data = inspect.encode_jpeg(generated_image(0), 90)
+    reply = bundle.ask([data])
+    write_atomic(folder / layout.SELFTEST_IMAGE, data)
+    record = {"schema": layout.SELFTEST_SCHEMA, "logit": float(reply.logit[0]), "status": str(reply.status[0]),
+              "probability": float(reply.probability[0]), "decision": int(reply.decision[0])}  # fmt: skip
+    write_json(folder / layout.SELFTEST, record)
+
+
+def run_selftest(bundle: Bundle) -> dict[str, Any]:
+    """Asks a loaded bundle about its own test image again.
+
+    Returns:
+        The recorded and the received logit.
+
+    Raises:
+        ArtifactError: this runtime computes something else.
+    """
+    folder = bundle.artifact.path
+    record = read_json(folder / layout.SELFTEST, layout.SELFTEST_SCHEMA)
+    reply: Answers = bundle.ask([(folder / layout.SELFTEST_IMAGE).read_bytes()])
+    received = float(reply.logit[0])
+    if str(reply.status[0]) != record["status"] or not abs(received - record["logit"]) <= _TOLERANCE:
+        raise ArtifactError(
+            f"{folder}: the test image gives logit {received:.6g} ({reply.status[0]}) here and gave "
+            f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve it"
+        )
+    return {"recorded_logit": record["logit"], "received_logit": received}

@@ -1,0 +1,62 @@
+"""Checks a bundle from the outside in: hashes, documents, operations, and then one question to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.common.artifacts.folder import open_artifact
+from components.common.bundle import layout
+from components.common.bundle.load import check_parts, load_parts
+from components.common.bundle.operations import check_operations
+from components.common.bundle.selftest import run_selftest
+from components.common.runtime.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is known about a bundle that passed.
+
+    Attributes:
+        digest: sha256 that stands for everything in it; compare it with the one you were told.
+        policy_id: the decision policy inside.
+        model_sha256: the `model.keras` it was made from.
+        files: how many files were hashed.
+        operations: distinct operations in the graph, none of which reaches outside of it.
+        logit_difference: of the test image, between here and where the bundle was made; None when not loaded.
+    """
+
+    digest: str
+    policy_id: str
+    model_sha256: str
+    files: int
+    operations: int
+    logit_difference: float | None
+
+
+def verify_bundle(path: Path, *, digest: str | None = None, load: bool = True) -> Verified:
+    """Verifies a bundle.
+
+    Args:
+        path: the bundle's folder.
+        digest: what the bundle's digest must be, from the evaluation or from whoever sent it. The hashes
+            inside find damage and edits; only a digest that came another way finds a replaced bundle.
+        load: also load it and ask about its test image, which needs TensorFlow.
+
+    Raises:
+        ArtifactError: the first thing that is wrong.
+    """
+    artifact = open_artifact(path, "bundle")
+    if digest is not None and artifact.digest != digest.lower():
+        raise ArtifactError(f"{path}: digest is {artifact.digest}, expected {digest}; this is another bundle")
+    policy, _ = check_parts(path)
+    for part in (layout.LABELS, layout.CARD, layout.SELFTEST, layout.SELFTEST_IMAGE):
+        if part not in artifact.files:
+            raise ArtifactError(f"{path / part}: missing; export the bundle again")
+    operations = check_operations(path / layout.SAVED_MODEL)
+    difference = None
+    if load:
+        figures = run_selftest(load_parts(artifact))
+        difference = abs(figures["received_logit"] - figures["recorded_logit"])
+    files, kinds = len(artifact.files), len(operations)
+    return Verified(artifact.digest, policy.policy_id, policy.model_sha256, files, kinds, difference)

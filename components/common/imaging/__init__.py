@@ -1,0 +1,1 @@
+"""Image bytes: inspection, decoding, preparation for the network, thumbnails."""

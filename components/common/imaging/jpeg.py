@@ -1,0 +1,127 @@
+"""What a JPEG file says about itself before anything is decoded: frame, orientation, damage by zeros.
+
+Reads marker segments as in ITU-T T.81 annex B and the EXIF orientation as in JEITA CP-3451 section 4.5.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from components.common.imaging.progressive import code_tables, zeroed_scan
+
+PROGRESSIVE = 2
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..SOF15 without DHT, JPG and DAC
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and restart markers have no length
+_DHT, _SCAN, _END, _APP1 = 0xC4, 0xDA, 0xD9, 0xE1
+_ORIENTATION = 0x0112
+# Longest run of zero bytes in compressed data; a zeroed disk sector is 512 bytes.
+_ZEROS = bytes(256)
+_STRIDE = len(_ZEROS) // 2  # every such run holds two neighbours of a sample taken at this distance
+
+
+class DamagedHeaderError(Exception):
+    """The segments before the image data do not parse; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """The part of a JPEG file in front of its first scan.
+
+    Attributes:
+        width: pixels as stored, before orientation.
+        height: pixels as stored.
+        components: colour channels: 1 grey, 3 colour, 4 CMYK.
+        precision: bits a sample.
+        orientation: EXIF orientation 1..8; 1 where there is none.
+        scan: offset of the first scan.
+        flat: whether the code tables let a flat area be stored as a run of zero bits.
+        process: how it is coded: 0 baseline, 1 extended, 2 progressive; 3 lossless, from 9 on arithmetic.
+        single_scan: whether the first scan holds everything and no decoder reads another.
+    """
+
+    width: int
+    height: int
+    components: int
+    precision: int
+    orientation: int
+    scan: int
+    flat: bool
+    process: int
+    single_scan: bool
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """Reads the segments up to the first scan.
+
+    Raises:
+        DamagedHeaderError: a segment runs past the end, or there is no frame or no scan.
+    """
+    at, orientation, frame, first_codes, process = 2, 0, None, [], 0
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise DamagedHeaderError(f"expected a marker at byte {at}")
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _ALONE:  # fill byte, or a marker without content
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker in (_SCAN, _END):
+            break
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if length < 2 or at + 2 + length > len(data):
+            raise DamagedHeaderError(f"the segment at byte {at} does not fit into {len(data)} bytes")
+        body = data[at + 4 : at + 2 + length]
+        if marker in _FRAMES and frame is None:
+            frame, process = _frame(body, at), marker - 0xC0
+        elif marker == _DHT:
+            first_codes += [symbol for _, symbol in code_tables(body)]
+        elif marker == _APP1 and not orientation and body.startswith(b"Exif\0\0"):
+            orientation = exif_orientation(body[6:])
+        at += 2 + length
+    if frame is None or at + 4 > len(data) or data[at + 1] != _SCAN:
+        raise DamagedHeaderError("the file ends before its image data")
+    flat = process > 1 or not any(first_codes)
+    precision, height, width, components = frame
+    single = process <= 1 and data[at + 4 : at + 5] == bytes([components])  # the scan's own number of components
+    return JpegHeader(width, height, components, precision, orientation or 1, at, flat, process, single)
+
+
+def zeroed(data: bytes, header: JpegHeader) -> int:
+    """Offset of a run of zero bytes that no encoder writes, -1 if there is none.
+
+    The decoder accepts about one in 150 zeroed sectors: where zero bits happen to be valid codes. They
+    are plausible only if, in every code table of the file, the shortest code means "nothing new here".
+    """
+    if header.process == PROGRESSIVE:
+        return zeroed_scan(data, header.scan)
+    end = data.rfind(b"\xff\xd9")  # some cameras pad their files behind the end marker
+    end = end if end > header.scan else len(data)
+    if header.flat or b"\0\0" not in data[header.scan : end : _STRIDE]:
+        return -1
+    return data.find(_ZEROS, header.scan, end)
+
+
+def exif_orientation(tiff: bytes) -> int:
+    """Orientation 1..8 in the first directory of a TIFF block; 1 where it is absent or damaged."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (offset,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, offset)
+        for i in range(count):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, offset + 2 + 12 * i)
+            if tag == _ORIENTATION:
+                return value if kind == 3 and 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1
+
+
+def _frame(body: bytes, at: int) -> tuple[int, int, int, int]:
+    if len(body) < 6:
+        raise DamagedHeaderError(f"the frame header at byte {at} is too short")
+    precision, height, width, components = struct.unpack_from(">BHHB", body)
+    if not height or not width:
+        raise DamagedHeaderError(f"the frame header says {width} x {height} pixels")
+    return precision, height, width, components

@@ -1,0 +1,1 @@
+"""What surrounds a step: parameters, command line, logging, events, errors, resources."""

@@ -1,0 +1,83 @@
+"""What surrounds a step wherever it runs: logging, state events, and errors a person can act on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from components.common.runtime.errors import LesionflowError
+from components.common.runtime.events import emit
+
+log = logging.getLogger("lesionflow")
+
+
+def setup_logging() -> None:
+    """One line per record on stderr, with time and level; safe to call twice."""
+    # TensorFlow's C++ side announces its build and looks for GPUs at length; its errors still come through
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+@contextmanager
+def step_session(name: str) -> Iterator[None]:
+    """Sets up logging, reports start and end of step `name`, and the error that ended it.
+
+    In a pod and under KFP's local runner the last log line of a failed step is its own error; the
+    error itself travels on, so the step fails.
+    """
+    setup_logging()
+    started = time.monotonic()
+    emit({"event": "start", "step": name})
+    try:
+        yield
+    except LesionflowError as error:
+        emit({"event": "failed", "step": name, "error": str(error), "exit_code": error.exit_code})
+        log.error("%s failed: %s", name, error)
+        raise
+    except Exception as error:
+        emit({"event": "failed", "step": name, "error": f"{type(error).__name__}: {error}", "exit_code": 1})
+        raise
+    seconds = time.monotonic() - started
+    emit({"event": "done", "step": name, "seconds": seconds})
+    log.info("%s done in %.1f s", name, seconds)
+
+
+def exit_code_of(body: Callable[[], None]) -> int:
+    """Runs a command's body: 0, or the error as one line on stderr and its exit code.
+
+    Anything but a `LesionflowError` keeps its traceback: it is a defect, and a person who reports it
+    needs the place.
+    """
+    try:
+        body()
+    except LesionflowError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; unfinished output was removed\n")
+        return 130
+    return 0
+
+
+@contextmanager
+def native_stderr_hidden() -> Iterator[None]:
+    """Hides what C++ code writes to stderr, past Python: TensorFlow's greetings while it is imported.
+
+    They ignore TF_CPP_MIN_LOG_LEVEL, since they are written before logging is set up. A failed import
+    is a Python exception and stays visible.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,1 @@
+"""Pure mathematics on labels, scores and groups; imports nothing else of this project."""

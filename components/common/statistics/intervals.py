@@ -1,0 +1,90 @@
+"""From resampled values to an interval a person may read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, norm
+from scipy.stats import t as student
+
+from components.common.statistics.numeric import Floats
+from components.common.statistics.resampling import Codes
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % interval; None where it cannot be computed.
+
+    Attributes:
+        value: on the data as it is.
+        lower: 2.5th percentile of the resamples, or slightly below (`tails`).
+        upper: 97.5th percentile, or slightly above.
+    """
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For JSON."""
+        return asdict(self)
+
+
+def tails(units: int | None) -> tuple[float, float]:
+    """Quantiles to read: 2.5 % and 97.5 %, a little further out where few groups carry the estimate.
+
+    The plain percentile interval is as narrow as a z interval with the variance divided by n; reading it
+    at Phi(-sqrt(n / (n - 1)) t) gives back the width of a t interval (Hesterberg 2015, expanded percentile).
+
+    Args:
+        units: groups of the rarer class; None for no correction.
+    """
+    low = (1 - LEVEL) / 2
+    if units is not None and units > 2:
+        low = float(norm.cdf(math.sqrt(units / (units - 1)) * student.ppf(low, units - 1)))
+    return low, 1 - low
+
+
+def percentile(value: float, resampled: Floats, units: int | None = None) -> Interval:
+    """Percentile interval, read at `tails(units)`; resamples without a value (a class absent) are left out, if few.
+
+    One group resampled is always itself: an estimate that hangs on a single one has no interval.
+    """
+    finite = resampled[np.isfinite(resampled)]
+    if not math.isfinite(value):
+        return Interval(None, None, None)
+    if len(finite) < 0.9 * len(resampled) or not len(finite) or (units is not None and units < 2):
+        return Interval(float(value), None, None)
+    low, high = np.quantile(finite, tails(units))
+    return Interval(float(value), float(low), float(high))
+
+
+def proportion(value: float, resampled: Floats, groups: int) -> Interval:
+    """Like `percentile`; where all or none of `groups` groups count, Clopper-Pearson over groups.
+
+    Resampling 40 found of 40 always finds 40: the percentile interval would claim certainty.
+    """
+    found = percentile(value, resampled, groups)
+    if found.value is None or groups == 0 or found.value not in (0.0, 1.0):
+        return found
+    tail = (1 - LEVEL) / 2
+    if found.value == 1.0:
+        return Interval(1.0, float(beta.ppf(tail, groups, 1)), 1.0)
+    return Interval(0.0, 0.0, float(beta.ppf(1 - tail, 1, groups)))
+
+
+def rarer(codes: Codes, label: npt.NDArray[np.int8]) -> int:
+    """Groups of the class that has fewer: they decide how sure a ranking metric can be."""
+    return min(len(np.unique(codes[label == 1])), len(np.unique(codes[label != 1])))
+
+
+def as_dicts(values: Mapping[str, Interval]) -> dict[str, Any]:
+    """For JSON."""
+    return {name: value.as_dict() for name, value in values.items()}

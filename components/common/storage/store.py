@@ -1,0 +1,196 @@
+"""Where bytes live: local folders, `gs://`, `s3://`. The only way to object storage.
+
+Paths without a scheme and `file://` are local. Clients are imported when a remote URI is first used,
+so a local run never pays for them; `storage_gcs` and `storage_s3` hold one client each.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from components.common.runtime.errors import ConfigError
+from components.common.storage.retry import StorageError, StoredObject
+
+__all__ = [
+    "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "is_local", "join", "list_images",
+    "local_path", "read_bytes", "read_object", "scheme_of", "upload",
+]  # fmt: skip
+
+# What counts as an image by its name. Formats that are refused later are listed all the same: a
+# verdict about a file says more than "missing".
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
+SCHEMES = ("file", "gs", "s3")
+
+
+class _Store(Protocol):
+    def list(self, uri: str) -> Iterator[StoredObject]: ...
+    def read(self, uri: str, version: str, size: int) -> bytes: ...
+    def write(self, uri: str, source: Path) -> None: ...
+    def exists(self, uri: str) -> bool: ...
+
+
+def scheme_of(uri: str) -> str:
+    """`file`, `gs` or `s3`.
+
+    Raises:
+        ConfigError: another scheme.
+    """
+    scheme, mark, _ = uri.partition("://")
+    if not mark:
+        return "file"
+    if scheme not in SCHEMES:
+        raise ConfigError(f"received {uri!r}; allowed: a local path, file://, gs://bucket/prefix or s3://bucket/prefix")
+    return scheme
+
+
+def is_local(uri: str) -> bool:
+    """Whether `uri` is a path on this machine."""
+    return scheme_of(uri) == "file"
+
+
+def local_path(uri: str) -> Path:
+    """The path behind a local URI."""
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri).expanduser()
+
+
+def suffix_of(name: str) -> str:
+    """`.jpg` of `a.JPG`, empty where there is none: as pathlib, which takes ten times as long a name."""
+    stem, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if stem and dot else ""
+
+
+def list_images(root: str) -> list[StoredObject]:
+    """Every image below `root`, by name, listed once; hidden files and folders are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder, bucket or prefix.
+        StorageError: storage refused or kept failing.
+    """
+    found = (item for item in _store(root).list(root) if suffix_of(item.name) in IMAGE_SUFFIXES)
+    return sorted(found, key=lambda item: item.uri)
+
+
+def read_bytes(uri: str) -> bytes:
+    """All bytes of a file or object.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        StorageError: storage refused or kept failing.
+    """
+    return _store(uri).read(uri, "", -1)
+
+
+def read_object(item: StoredObject) -> bytes:
+    """`read_bytes` of a listed object, which must have the size and checksum it was listed with."""
+    return _store(item.uri).read(item.uri, item.version, item.size)
+
+
+def exists(uri: str) -> bool:
+    """Whether a file, folder, object or non-empty prefix is there."""
+    return _store(uri).exists(uri)
+
+
+def fetch(uri: str, folder: Path) -> Path:
+    """A local copy of a file: the file itself where it is local, else a download into `folder`."""
+    if is_local(uri):
+        path = local_path(uri)
+        if not path.is_file():
+            raise FileNotFoundError(f"{uri}: no such file")
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / PurePosixPath(urlsplit(uri).path).name
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    scratch.write_bytes(read_bytes(uri))
+    scratch.replace(target)
+    return target
+
+
+def upload(path: Path, uri: str) -> None:
+    """Copies a file, or a folder with everything in it, to `uri`."""
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            _store(uri).write(join(uri, file.relative_to(path).as_posix()), file)
+    else:
+        _store(uri).write(uri, path)
+
+
+def join(uri: str, name: str) -> str:
+    """`name` below `uri`."""
+    return f"{uri.rstrip('/')}/{name}"
+
+
+def _store(uri: str) -> _Store:
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return _LOCAL
+    with _client_lock:
+        if scheme not in _clients:
+            _clients[scheme] = _MAKERS[scheme]()
+        store: _Store = _clients[scheme]
+        return store
+
+
+class _Local:
+    def list(self, uri: str) -> Iterator[StoredObject]:
+        root = local_path(uri)
+        if not root.is_dir():
+            raise FileNotFoundError(f"{uri}: no such folder")
+        settled = time.time_ns() - SETTLED_NS
+        waiting = [os.path.abspath(root)]  # noqa: PTH100 - resolve() would follow links and rename the source
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.is_file():
+                        found = entry.stat()
+                        yield StoredObject(entry.path, entry.name, found.st_size, _stamp(found, settled))
+
+    def read(self, uri: str, version: str, size: int) -> bytes:
+        plain = uri if uri.startswith("/") else local_path(uri)
+        with open(plain, "rb", buffering=0) as handle:  # noqa: PTH123 - a Path costs as much as the reading
+            return handle.read()
+
+    def write(self, uri: str, source: Path) -> None:
+        target = local_path(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        shutil.copyfile(source, scratch)
+        scratch.replace(target)
+
+    def exists(self, uri: str) -> bool:
+        return local_path(uri).exists()
+
+
+def _gcs() -> _Store:
+    from components.common.storage.gcs import GcsStore
+
+    return GcsStore()
+
+
+def _s3() -> _Store:
+    from components.common.storage.s3 import S3Store
+
+    return S3Store()
+
+
+def _stamp(found: os.stat_result, settled: int) -> str:
+    if found.st_mtime_ns > settled or found.st_ctime_ns > settled:
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+
+
+_LOCAL = _Local()
+_MAKERS: dict[str, Callable[[], _Store]] = {"gs": _gcs, "s3": _s3}
+_clients: dict[str, Any] = {}
+_client_lock = threading.Lock()

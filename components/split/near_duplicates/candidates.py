@@ -1,0 +1,120 @@
+"""Candidates: pairs of pictures with an anchor much alike, or with two alike that lie equally far apart.
+
+However many pictures there are, an anchor asks for a bounded number of neighbours within a radius that
+shrinks as they crowd, and each picture keeps its most promising partners: what follows grows as their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.split.near_duplicates.align import Candidates
+from components.split.near_duplicates.anchors import SCALES, Anchors, find_anchors
+from components.split.near_duplicates.neighbours import Neighbours, place_in_run
+
+_MUCH = 0.15  # between signatures: one anchor nearer than this makes a candidate
+_ALIKE = 0.22  # two nearer than this, as far apart in one picture as in the other, do as well
+_ASIDE = 0.08  # short sides by which those distances may differ
+_CROWD = 800_000  # anchors from which on both radii shrink, as those of balls with as many of them inside
+_SPREAD = 8.0  # dimensions of the anchors' distribution: twice as many lie within 1.09 times a radius
+_NEIGHBOURS = 48  # of one anchor
+_PARTNERS = 16  # of one picture at one scale
+_TRIES = 5  # pairs of spots by which two pictures are laid on each other, the most alike
+_DIMENSIONS = 16  # of the index; a projection never lengthens a distance, so it loses no neighbour
+_ROWS = 100_000  # pairs of signatures compared at a time
+_SAMPLE = 200_000  # anchors that the axes of the index are taken from
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
+
+
+class Index:
+    """The anchors of all pictures at the first scale, to be asked for the partners of some.
+
+    Args:
+        anchors: their signatures may be float16.
+    """
+
+    def __init__(self, anchors: Anchors) -> None:
+        self._anchors = anchors
+        sample = anchors.signature[:: max(1, len(anchors.image) // _SAMPLE)].astype(np.float32)
+        self._mean = sample.mean(axis=0)
+        _, axes = np.linalg.eigh(np.cov((sample - self._mean).T))
+        self._axes = np.ascontiguousarray(axes[:, ::-1][:, :_DIMENSIONS], np.float32)  # the widest first
+        crowd = min(1.0, (_CROWD / len(anchors.image)) ** (1 / _SPREAD))
+        self._much, self._alike = _MUCH * crowd, _ALIKE * crowd
+        self._known = Neighbours(self._project(anchors.signature), self._alike, _NEIGHBOURS)
+
+    def candidates(self, images: Sequence[npt.NDArray[np.uint8]], start: int) -> Iterator[Candidates]:
+        """Candidates b among `images` (working images, numbered from `start`), one batch a scale."""
+        for scale in SCALES:
+            asked = find_anchors(images, scale)
+            found = [np.stack(pair) for pair in self._known.within(self._project(asked.signature))]
+            query, hit = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+            yield self._join(asked, query, hit, start, scale)
+
+    def _project(self, signature: Floats) -> Floats:
+        parts = [(signature[i : i + _ROWS] - self._mean) @ self._axes for i in range(0, len(signature), _ROWS)]
+        return np.concatenate(parts) if parts else np.zeros((0, _DIMENSIONS), np.float32)
+
+    def _join(self, asked: Anchors, query: Ints, hit: Ints, start: int, scale: float) -> Candidates:
+        index = self._anchors
+        a, b = index.image[hit], asked.image[query] + start
+        keep = a < b if scale == SCALES[0] else a != b  # at one scale the question is asked from both sides
+        query, hit = query[keep], hit[keep]
+        apart = _distance(asked.signature, query, index.signature, hit)
+        near = apart < self._alike
+        query, hit, apart = query[near], hit[near], apart[near]
+        order = np.lexsort((query, index.image[hit], asked.image[query]))  # the anchors of a pair behind each other
+        query, hit, apart = query[order], hit[order], apart[order]
+        n = len(hit)
+        every = Candidates(
+            index.image[hit], asked.image[query] + start, index.at[hit], asked.at[query],
+            np.full(n, 1.0 / scale, np.float32), np.zeros(n, np.int64), np.zeros(n, np.float32), apart < self._much,
+        )  # fmt: skip
+        fit = every.alike | _agreeing(every)
+        return _promising(every.take(fit), apart[fit] / self._alike)
+
+
+def _distance(x: Floats, at_x: Ints, y: Floats, at_y: Ints) -> Floats:
+    parts = [
+        np.linalg.norm(x[at_x[i : i + _ROWS]] - y[at_y[i : i + _ROWS]], axis=1)
+        for i in range(0, max(len(at_x), 1), _ROWS)
+    ]
+    return np.concatenate(parts)
+
+
+def _agreeing(one: Candidates) -> npt.NDArray[np.bool_]:
+    """Which candidates have a neighbour in order of the same pair, its anchors as far away in a as in b."""
+    apart_a = np.linalg.norm(np.diff(one.at_a, axis=0), axis=1)
+    apart_b = np.linalg.norm(np.diff(one.at_b, axis=0), axis=1) * one.ratio[1:]
+    agree = (np.diff(one.a) == 0) & (np.diff(one.b) == 0)
+    agree &= (np.minimum(apart_a, apart_b) > _ASIDE) & (np.abs(apart_a - apart_b) < _ASIDE)
+    found = np.zeros(len(one.a), bool)
+    found[1:] |= agree
+    found[:-1] |= agree
+    return found
+
+
+def _promising(one: Candidates, apart: Floats) -> Candidates:
+    """Of each picture b the partners a with the most and most alike anchors, each with its most alike spots.
+
+    Args:
+        one: ordered by b and a.
+        apart: (n,) distances of the signatures, 1 for the largest that counts.
+    """
+    if not len(one.a):
+        return one
+    pair = np.cumsum(place_in_run(one.b * (one.a.max() + 1) + one.a) == 0) - 1
+    weight = np.bincount(pair, weights=1.0 - apart**2)
+    b = one.b[np.flatnonzero(np.diff(pair, prepend=-1))]
+    best = np.lexsort((-weight, b))
+    chosen = np.zeros(len(b), bool)
+    chosen[best[place_in_run(b[best]) < _PARTNERS]] = True
+    order = np.lexsort((apart, pair))
+    order = order[chosen[pair[order]] & (place_in_run(pair[order]) < _TRIES)]
+    return one.take(np.sort(order))

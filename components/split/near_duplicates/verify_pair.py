@@ -1,0 +1,153 @@
+"""The last look at two pictures: their fine structure, where one is laid on the other and after it slid into place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.common.imaging.thumbnail import read_thumbnail
+from components.split.near_duplicates.align import TURNS, Candidates
+from components.split.near_duplicates.anchors import SIDE
+
+IN_PART = 0.145  # distance from which on two pictures lie on each other only in part
+_SAME = 1.0 - IN_PART  # correlation demanded of fine structure as a whole
+_SURE, _HUE = 0.93, 0.15  # below this correlation two pictures must have a much like anchor and like mean colour
+_HOPELESS = 0.5  # below this one way, the other way round is not tried
+_LIGHT = 0.04  # of mean colour: nearer than this two photographs may have been taken one after the other
+_PARTS = {0.15: 0.88, 0.30: 0.58}  # shares of the places, and the correlation round them that these must reach then
+_WINDOW = 16  # pixels round a place
+_FLAT, _FAINT = 0.05, 0.1  # variance of fine structure below which a window shows nothing; half of all must show more
+_STRETCH, _SHEAR = 1.12, 1.08  # how far sliding into place may change scale, and one direction's against the other's
+_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 1e-4)  # of sliding; more change no verdict
+_NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class _Windows(NamedTuple):
+    """Of the window round each place that is inside both pictures: variances and covariance of fine structure."""
+
+    a: Floats
+    b: Floats
+    both: Floats
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """Fine structure of two pictures, one laid on the other."""
+
+    a: Floats
+    b: Floats
+    inside: npt.NDArray[np.bool_]
+
+    @cached_property
+    def correlation(self) -> float:
+        """Of all that lies inside both; 0 where that is too little."""
+        if self.inside.sum() < 0.4 * self.inside.size:
+            return 0.0
+        x, y = self.a[self.inside], self.b[self.inside]
+        x, y = x - x.mean(), y - y.mean()
+        return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + 1e-6))
+
+    def tells(self) -> bool:
+        """Whether there is enough to be seen to tell two lesions apart: not on plain skin with a dark corner."""
+        windows = self._windows
+        return len(windows.a) > 0 and float(np.median(np.minimum(windows.a, windows.b))) > _FAINT
+
+    @cached_property
+    def parts(self) -> Floats:
+        """Correlation in the window round each place, the highest first; 0 where it is flat or leaves a picture."""
+        windows = self._windows
+        seen = (windows.a > _FLAT) & (windows.b > _FLAT)
+        received = np.zeros(self.inside.size, np.float32)
+        received[: seen.sum()] = windows.both[seen] / np.sqrt(windows.a[seen] * windows.b[seen])
+        return np.sort(received)[::-1]
+
+    @cached_property
+    def _windows(self) -> _Windows:
+        share = _mean(self.inside.astype(np.float32))
+        whole = share > 0.95
+        x, y = self.a * self.inside, self.b * self.inside
+        mean_x, mean_y, xx, yy, xy = (_mean(one)[whole] / share[whole] for one in (x, y, x * x, y * y, x * y))
+        return _Windows(xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y)
+
+
+def look_closely(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
+    """Whether thumbnails a and b show the same picture, laid on each other as the one candidate says.
+
+    Two photographs taken one after the other differ by how the skin was pressed and from where it was seen, so that
+    parts of them lie on each other and the rest does not. They count as well, if their light is the same.
+
+    Returns:
+        The verdict, and the correlation of hairs, dots and edges: what two lesions never share.
+    """
+    colours = [read_thumbnail(data) for data in (a, b)]
+    laid = list(_ways(one, *map(_grey, colours)))
+    correlation = max(one.correlation for one in laid)
+    x, y = (np.log(rgb.mean(axis=(0, 1)) + 1.0) for rgb in colours)
+    hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # against green: a brighter or darker copy keeps it
+    same = correlation >= _SURE or (correlation >= _SAME and bool(one.alike[0]) and hue <= _HUE)
+    if not same and hue <= _LIGHT:
+        same = any(_in_parts(one.parts) for one in laid)
+    return same and any(one.tells() for one in laid), correlation
+
+
+def _in_parts(parts: Floats) -> bool:
+    return all(parts[int(share * len(parts))] >= least for share, least in _PARTS.items())
+
+
+def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
+    """A laid on b and b on a, each as the candidate says and where it slides to."""
+    side_a, side_b = min(a.shape), min(b.shape)
+    m = TURNS[one.turn[0]] * float(one.ratio[0]) * side_a / side_b
+    at_a = (one.at_a[0] + 0.5 / SIDE) * side_a - 0.5
+    at_b = (one.at_b[0] + 0.5 / SIDE) * side_b - 0.5
+    shift = at_a - m @ at_b
+    warp = np.array([[m[1, 1], m[1, 0], shift[1]], [m[0, 1], m[0, 0], shift[0]]], np.float32)
+    there = list(_slid(a, b, warp))
+    yield from there
+    if max(laid.correlation for laid in there) >= _HOPELESS:
+        yield from _slid(b, a, cv2.invertAffineTransform(warp))
+
+
+def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
+    """A laid on b by `warp`, before and, where it converges, after letting it slide into place."""
+    fixed = _fine(b)
+    yield _lay(a, fixed, warp)
+    try:  # a spot is known to a fraction of a pixel, a crop's scale to a twentieth
+        _, moved = cv2.findTransformECC(b, a, warp.astype(np.float32), cv2.MOTION_AFFINE, _STEPS, None, 3)
+    except cv2.error:  # it did not converge
+        return
+    stretch = np.linalg.svd(moved[:, :2] @ np.linalg.inv(warp[:, :2]), compute_uv=False)
+    if stretch[0] > _STRETCH or stretch[1] < 1 / _STRETCH or stretch[0] > _SHEAR * stretch[1]:
+        return  # it bent one dark oval into another
+    yield _lay(a, fixed, moved)
+
+
+def _lay(a: Floats, fixed: Floats, warp: Floats) -> _Laid:
+    """Picture a laid by `warp` on one whose fine structure is `fixed`."""
+    size, flags = fixed.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(a, warp, size, flags=flags)
+    inside = cv2.warpAffine(np.ones_like(a), warp, size, flags=flags) > 0.99
+    inside = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
+    return _Laid(_fine(np.asarray(moved)), fixed, inside)
+
+
+def _mean(values: Floats) -> Floats:
+    return np.asarray(cv2.boxFilter(values, cv2.CV_32F, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT))
+
+
+def _fine(grey: Floats) -> Floats:
+    """Structure finer than a lesion, faint skin and strong borders brought to like contrast."""
+    band = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.8) - cv2.GaussianBlur(grey, (0, 0), 3.0))
+    return np.asarray(band / np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 3.0) + _NOISE**2))
+
+
+def _grey(rgb: npt.NDArray[np.uint8]) -> Floats:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)

@@ -1,0 +1,145 @@
+"""Commands about a finished model: ensemble, bundle verify, bundle card, bundle stage, predict, register.
+
+Each keeps what it needs out of the imports until it runs, so that `lesionflow --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from components.common.runtime.errors import ConfigError
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the commands to the `lesionflow` command."""
+    _add_predict(commands)
+    _add_bundle(commands)
+    _add_ensemble(commands)
+    _add_register(commands)
+
+
+def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("predict", help="ask a bundle about images")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
+    command.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    command.set_defaults(run=_predict)
+
+
+def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("bundle", help="check, describe or stage a serving bundle")
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=type(command))
+    verify = actions.add_parser("verify", help="check hashes, policy and that the model loads and answers")
+    verify.add_argument("bundle", type=Path, metavar="DIR")
+    _add_digest(verify)
+    verify.set_defaults(run=_verify)
+    card = actions.add_parser("card", help="the model card, with the test metrics once there is an evaluation")
+    card.add_argument("bundle", type=Path, metavar="DIR")
+    _add_evaluation(card)
+    card.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write; without it the card is printed")
+    card.set_defaults(run=_card)
+    stage = actions.add_parser("stage", help="copy a bundle to where a model server reads it")
+    stage.add_argument("bundle", type=Path, metavar="DIR")
+    stage.add_argument("--out", required=True, metavar="DIR_OR_URI", help="the served model; versions are subfolders")
+    stage.add_argument("--version", type=int, required=True, metavar="N", help="a server takes the highest it finds")
+    _add_evaluation(stage)
+    _add_digest(stage)
+    stage.set_defaults(run=_stage)
+
+
+def _add_ensemble(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("ensemble", help="put models together as one, and measure what that gains")
+    command.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model artifacts of train")
+    command.add_argument("--against", type=Path, metavar="MODEL", help="a single model to compare with as well")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the ensemble")
+    command.set_defaults(run=_ensemble)
+
+
+def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
+    command = commands.add_parser("register", help="put an evaluated bundle into Kubeflow's Model Registry")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command.add_argument(
+        "--evaluation", type=Path, required=True, metavar="DIR", help="evaluation of this bundle, for its metrics"
+    )
+    command.add_argument("--server", required=True, metavar="URL", help="the registry: http(s)://host:port")
+    command.add_argument("--uri", required=True, metavar="URI", help="where the model is for who serves it, as staged")
+    command.add_argument("--card-uri", default="", metavar="URI", help="where its card with the test metrics is")
+    command.add_argument("--name", default="lesionflow", metavar="NAME", help="the registered model")
+    command.add_argument("--version", default="", metavar="NAME", help="default: commit and digest")
+    command.add_argument("--token-file", type=Path, metavar="FILE", help="bearer token; default: KFP's own, or none")
+    command.add_argument("--ca", type=Path, metavar="FILE", help="certificate authorities to trust; default: system")
+    command.set_defaults(run=_register)
+
+
+def _add_digest(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--digest", metavar="SHA256", help="what the bundle's digest must be, as told another way")
+
+
+def _add_evaluation(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--evaluation", type=Path, metavar="DIR", help="evaluation of this bundle, for its metrics")
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from pipelines.cli.bundle_commands import predict, print_predictions
+
+    print_predictions(predict(arguments.bundle, arguments.images), as_json=arguments.json)
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from pipelines.cli.bundle_commands import verify
+
+    known = verify(arguments.bundle, _digest(arguments))
+    print(f"{arguments.bundle}: the bundle is complete, unchanged, and answers")
+    print(f"digest {known.digest}")
+    print(f"policy {known.policy_id}, model {known.model_sha256[:12]}, {known.files} files")
+
+
+def _card(arguments: argparse.Namespace) -> None:
+    from pipelines.cli.bundle_commands import card
+
+    text = card(arguments.bundle, arguments.evaluation, arguments.out)
+    print(f"wrote {arguments.out}" if arguments.out else text, end="\n" if arguments.out else "")
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from components.common.bundle.stage import stage_bundle
+
+    digest, evaluation = _digest(arguments), arguments.evaluation
+    place = stage_bundle(arguments.bundle, arguments.out, arguments.version, digest=digest, evaluation=evaluation)
+    print(f"staged {arguments.bundle} as {place}")
+    if arguments.evaluation is None:
+        print("its card has no test metrics; give --evaluation to put them in")
+
+
+def _ensemble(arguments: argparse.Namespace) -> None:
+    from components.common.runtime.session import setup_logging
+    from components.train.backend import prepare_backend
+
+    setup_logging()
+    prepare_backend(deterministic=False)  # so that TensorFlow's greetings are not in front of what is said
+    from components.train.ensemble import run
+
+    result = run(arguments.models, arguments.out, arguments.against)
+    print(f"{result.out}: {len(result.record['members'])} models as one; calibrate and export it like any model")
+
+
+def _register(arguments: argparse.Namespace) -> None:
+    from pipelines.registry.client import register, server_at
+    from pipelines.registry.registration import registration_of
+
+    server = server_at(arguments.server, arguments.token_file, arguments.ca)
+    what = registration_of(
+        arguments.bundle, arguments.evaluation, uri=arguments.uri, name=arguments.name, version=arguments.version,
+        card_uri=arguments.card_uri,
+    )  # fmt: skip
+    outcome = register(server, what)
+    print(f"{what.name} {what.version}: {outcome.state} (model {outcome.model_id}, version {outcome.version_id})")
+
+
+def _digest(arguments: argparse.Namespace) -> str | None:
+    value = arguments.digest
+    if value is not None and (len(value) != 64 or set(value.lower()) - set("0123456789abcdef")):
+        raise ConfigError(f"--digest: received {value!r}; allowed: 64 hexadecimal digits")
+    return None if value is None else str(value)

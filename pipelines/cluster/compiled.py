@@ -1,0 +1,94 @@
+"""The compiled pipeline a command works on: a file that is given, or compiled on the spot."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.common.runtime.config import unknown_name
+from components.common.runtime.errors import ConfigError
+from pipelines.check_ir import load_documents
+from pipelines.cluster_file import load_cluster
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "STRING": ((str,), "text"),
+    "NUMBER_INTEGER": ((int,), "a whole number"),
+    "NUMBER_DOUBLE": ((int, float), "a number"),
+    "BOOLEAN": ((bool,), "true or false"),
+    "LIST": ((list,), "a list"),
+    "STRUCT": ((dict,), "a mapping"),
+}
+
+
+def add_pipeline_flags(command: argparse.ArgumentParser) -> None:
+    """Adds the flags that name the pipeline to use."""
+    command.add_argument("--pipeline", type=Path, metavar="FILE", help="compiled file; default: compiled now")
+    command.add_argument("--config", metavar="FILE", help="cluster.yaml, or the name of an example such as gke-t4")
+    command.add_argument("--images", type=Path, metavar="FILE", help="image references, as `make images` wrote them")
+    command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
+
+
+def compiled_text(arguments: argparse.Namespace) -> str:
+    """The compiled pipeline.
+
+    Raises:
+        ConfigError: `--pipeline` together with what it makes meaningless, not readable, or faulty.
+    """
+    if arguments.pipeline is None:
+        from pipelines.compile import compile_pipeline
+
+        cluster = load_cluster(arguments.config, arguments.images)
+        cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
+        return compile_pipeline(cluster)
+    if arguments.config or arguments.images:
+        raise ConfigError("--pipeline: received with --config or --images; allowed: a compiled file or what to compile")
+    try:
+        text = str(arguments.pipeline.read_text(encoding="utf-8"))
+        load_documents(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"--pipeline: {arguments.pipeline} is no compiled pipeline ({said})") from None
+    return text
+
+
+def check_signature(text: str, values: Mapping[str, Any]) -> None:
+    """Checks parameter values against the file that will run, which may be of another version than this code.
+
+    Raises:
+        ConfigError: a line for each name the file does not know, value of the wrong type, or missing value.
+    """
+    spec, _ = load_documents(text)
+    declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    faults = list(_faults(declared, values))
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _faults(declared: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        if name not in declared:
+            yield unknown_name(name, declared)
+            continue
+        kinds, words = _KINDS[declared[name]["parameterType"]]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            yield f"{name}: received {value!r}; allowed: {words}"
+    for name, definition in declared.items():
+        if name not in values and not definition.get("isOptional") and "defaultValue" not in definition:
+            yield f"{name}: missing; give it with --set {name}=... or in the parameter file"
+
+
+def without_cache(text: str) -> str:
+    """The same pipeline with caching off in every task of every DAG.
+
+    The client's own switch reaches the tasks of the root only: one inside a nested pipeline or an exit
+    handler would stay cached.
+    """
+    spec, platform = load_documents(text)
+    for component in (spec["root"], *spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}
+    return yaml.safe_dump_all([spec, platform], sort_keys=True)

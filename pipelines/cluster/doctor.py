@@ -1,0 +1,74 @@
+"""`lesionflow doctor`: what would stop a run, each with a remedy, before one is started."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.cluster.checks import Check
+from pipelines.cluster.connection import Connection, add_connection_flags
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster_file import Cluster, load_cluster
+
+_SIGNS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": "[red]failed [/]"}
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command with its flags."""
+    command = commands.add_parser("doctor", help="say what would stop a run on the cluster, and what to do")
+    command.add_argument("--config", metavar="FILE", help="cluster.yaml, or the name of an example such as gke-t4")
+    command.add_argument("--images", type=Path, metavar="FILE", help="image references, as `make images` wrote them")
+    command.add_argument(
+        "--bucket", action="append", default=[], metavar="URI", help="gs:// or s3:// to read and write"
+    )
+    add_connection_flags(command)
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    cluster = load_cluster(arguments.config, arguments.images)
+    uris = [*arguments.bucket, *([cluster.checkpoints.uri] if cluster.checkpoints.uri else [])]
+    report(all_checks(Connection.of(arguments), cluster, uris), Console())
+
+
+def all_checks(connection: Connection, cluster: Cluster, uris: Iterable[str]) -> Iterator[Check]:
+    """Every check, in the order in which a run would meet them."""
+    from pipelines.cluster.check_bucket import check_bucket
+    from pipelines.cluster.check_images import check_images
+    from pipelines.cluster.check_namespace import check_objects, check_quota
+    from pipelines.cluster.check_nodes import check_nodes
+    from pipelines.cluster.check_servers import check_kfp, check_kubernetes
+
+    yield from check_kfp(connection)
+    reached = list(check_kubernetes(connection))
+    yield from reached
+    if all(check.state != "failed" for check in reached):
+        yield from check_objects(connection, cluster)
+        yield from check_quota(connection, cluster)
+        yield from check_nodes(connection, cluster)
+        yield from check_images(connection, cluster)
+    for uri in uris:
+        yield check_bucket(uri)
+
+
+def report(checks: Iterable[Check], console: Console) -> None:
+    """Prints each check as it is made.
+
+    Raises:
+        ClusterError: something failed.
+    """
+    bad = 0
+    for check in checks:
+        console.print(f"{_SIGNS[check.state]} ", end="")
+        head, *more = check.found.splitlines()
+        console.print(f"{check.what}: {head}", highlight=False, markup=False, soft_wrap=True)
+        for line in [*more, *([f"-> {check.remedy}"] if check.remedy else [])]:
+            console.print(f"          {line}", highlight=False, markup=False, soft_wrap=True)
+        bad += check.state == "failed"
+    if bad:
+        raise ClusterError(f"{bad} thing{'s' if bad > 1 else ''} would stop a run; each has its remedy above")
+    console.print("nothing found that would stop a run")

@@ -1,0 +1,15 @@
+"""The exit task: it runs when the steps have ended, whatever ended them, and says so."""
+
+from kfp import dsl
+
+EXIT_TASK = "report-end"
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)  # type: ignore[untyped-decorator]
+def report_end(status: dsl.PipelineTaskFinalStatus, ending: dsl.Output[dsl.Markdown]) -> None:
+    """Reports how the run ended."""
+    from pathlib import Path
+
+    from pipelines.cluster.run_end import report_ending
+
+    report_ending(status.state, status.error_message, Path(ending.path))

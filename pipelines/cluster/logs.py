@@ -1,0 +1,152 @@
+"""`lesionflow logs`: what the steps of a run wrote, over all attempts, and why a pod does not start."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from components.common.runtime.errors import ConfigError
+from pipelines.cluster.connection import Connection, add_connection_flags
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.log_stream import PodLog
+from pipelines.cluster.pods import (
+    StepPod,
+    events_of,
+    list_pods,
+    pods_of,
+    wait_for_change,
+    why_ended,
+    why_waiting,
+)
+from pipelines.cluster.reading import read, read_patiently
+from pipelines.cluster.runs import ENDED, error_of, find_run, run_now
+from pipelines.cluster_file import STEPS
+
+_POLL_S = 10.0
+_REST_S = 0.5
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command with its flags."""
+    command = commands.add_parser("logs", help="logs of a run's pods, or why one is Pending")
+    command.add_argument("run_name", metavar="RUN", help="id or name of the run")
+    command.add_argument("--step", metavar="STEP", help=f"one step: {', '.join(STEPS)}; default: all")
+    command.add_argument("--follow", action="store_true", help="stay until the run, or that step, has ended")
+    add_connection_flags(command)
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.step and arguments.step not in STEPS:
+        raise ConfigError(f"--step: received {arguments.step!r}; allowed: {', '.join(STEPS)}")
+    connection = Connection.of(arguments)
+    run = find_run(connection, arguments.run_name)
+    if arguments.follow:
+        follow(connection, run.run_id, arguments.step)
+    else:
+        show(connection, run, arguments.step)
+
+
+def show(connection: Connection, run: Any, step: str | None) -> None:
+    """Prints what the pods have written so far.
+
+    Raises:
+        ClusterError: there is no pod, with the reason as far as it is known.
+    """
+    pods = _chosen(connection, run.run_id, step)
+    if not pods:
+        raise ClusterError(_no_pod(run, step))
+    for pod in pods:
+        _say(_heading(pod))
+        if pod.phase == "Pending":
+            _say(_waits(connection, pod))
+            continue
+        try:
+            for line in PodLog(connection, pod.name).so_far():
+                print(line)
+        except ClusterError as error:
+            _say(str(error))
+        if reason := why_ended(pod.raw):
+            _say(f"{pod.step} ended: {reason}")
+
+
+def follow(connection: Connection, run_id: str, step: str | None) -> None:
+    """Prints logs as they come, pod after pod, until the run or the step has ended.
+
+    A pod that is replaced (retry, preemption) is followed by the next attempt's. Why a pod waits is
+    said when it starts to wait and when the reason changes.
+    """
+    read_to_end: set[str] = set()
+    said: dict[str, str] = {}
+    while True:
+        # asked before the pods, so that a pod made in between is seen in the next round
+        state = run_now(connection, run_id)
+        listed, version = list_pods(connection, run_id, read_patiently)
+        for pod in listed:
+            if step not in (None, pod.step) or pod.name in read_to_end:
+                continue
+            if pod.phase == "Pending":
+                _say_once(said, pod.name, _waits(connection, pod))
+                continue
+            _say(_heading(pod))
+            _print_all(connection, pod)
+            read_to_end.add(pod.name)
+        if state.state in ENDED:
+            break
+        time.sleep(_REST_S)
+        wait_for_change(connection, run_id, version, _POLL_S)
+    if not read_to_end:
+        raise ClusterError(_no_pod(state, step))
+    _say(f"run {run_id}: {state.state.lower()}" + (f": {error_of(state)}" if state.state == "FAILED" else ""))
+
+
+def _print_all(connection: Connection, pod: StepPod) -> None:
+    for line in PodLog(connection, pod.name).follow():
+        print(line, flush=True)
+    try:
+        ended = read(
+            f"pod {pod.name}", lambda: connection.core.read_namespaced_pod(pod.name, connection.namespace)
+        )  # fmt: skip
+    except ClusterError as error:
+        _say(f"pod {pod.name} is gone: deleted, preempted or evicted" if error.status == 404 else str(error))
+        return
+    if reason := why_ended(ended):
+        _say(f"{pod.step}, attempt {pod.attempt}, ended: {reason}")
+
+
+def _chosen(connection: Connection, run_id: str, step: str | None) -> list[StepPod]:
+    return [pod for pod in pods_of(connection, run_id) if step in (None, pod.step)]
+
+
+def _waits(connection: Connection, pod: StepPod) -> str:
+    reason = why_waiting(pod.raw, events_of(connection, pod.name))
+    return f"{pod.step}: waits for a node" + (f": {reason}" if reason else "; no reason is given yet")
+
+
+def _no_pod(run: Any, step: str | None) -> str:
+    which = f"step {step}" if step else "this run"
+    said = error_of(run)
+    if run.state in ENDED:
+        why = "its result came from the cache, or its pods were removed (ttl_s); train.log is in the model artifact"
+    else:
+        why = "it has not started yet"
+    return f"{which} has no pod: {said or why}"
+
+
+def _heading(pod: StepPod) -> str:
+    where = f" on {pod.node}" if pod.node else ""
+    return f"==> {pod.step}, attempt {pod.attempt}: {pod.name}{where} <=="
+
+
+def _say_once(said: dict[str, str], key: str, text: str) -> None:
+    if said.get(key) != text:
+        said[key] = text
+        _say(text)
+
+
+def _say(text: str) -> None:
+    """Our own words go to stderr: stdout holds the log alone."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,61 @@
+"""Reading from an API server, again when that can help. Nothing that writes goes through here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pipelines.cluster.errors import ClusterError, api_call
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Reader = Callable[[str, Callable[[], Any]], Any]
+_AGAIN = frozenset({0, 429, 500, 502, 503, 504})
+DELAYS_S = (0.5, 1.0, 2.0, 4.0)
+_LONGEST_S = 30.0
+PATIENCE_S = 600.0  # a server that restarts, or a laptop that changes its network, comes back within this
+
+
+def read(what: str, call: Callable[[], T]) -> T:
+    """Calls `call`, a request that changes nothing, up to five times.
+
+    Args:
+        what: the action, for the error's text.
+        call: the request.
+
+    Raises:
+        ClusterError: refused (401, 403, 404, ...) at once; 429, 5xx and lost connections after the last attempt.
+    """
+    for delay in DELAYS_S:
+        try:
+            with api_call(what):
+                return call()
+        except ClusterError as error:
+            if error.status not in _AGAIN:
+                raise
+            wait = min(max(delay, error.retry_after_s or 0.0), _LONGEST_S)
+            log.debug("%s; again in %.1f s", error, wait)
+            time.sleep(wait)
+    with api_call(what):
+        return call()
+
+
+def read_patiently(what: str, call: Callable[[], T]) -> T:
+    """As `read`, for who watches a run: a server that cannot be reached is asked for ten minutes.
+
+    Raises:
+        ClusterError: refused at once; or not reached in that time.
+    """
+    lost_at: float | None = None
+    while True:
+        try:
+            return read(what, call)
+        except ClusterError as error:
+            now = time.monotonic()
+            if error.status not in _AGAIN or (lost_at is not None and now - lost_at >= PATIENCE_S):
+                raise
+            if lost_at is None:
+                log.warning("%s; asking again for up to %.0f minutes", error, PATIENCE_S / 60)
+                lost_at = now

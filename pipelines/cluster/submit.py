@@ -1,0 +1,132 @@
+"""`lesionflow submit`: starts a run, its parameters checked first; `--wait` stays until it has ended."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
+from pipelines.cluster.connection import Connection, add_connection_flags
+from pipelines.cluster.errors import ClusterError, api_call
+from pipelines.cluster.runs import ENDED, error_of, run_now, steps_of
+from pipelines.cluster_file import default_tag, load_cluster
+
+_POLL_S = 10.0
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command with its flags."""
+    command = commands.add_parser("submit", help="start a run on the cluster")
+    add_pipeline_flags(command)
+    command.add_argument("--preset", metavar="NAME", help="parameters: a preset or a YAML file")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; repeatable")
+    command.add_argument("--name", help="name of the run; default: lesionflow-COMMIT-TIME")
+    command.add_argument("--experiment", default="lesionflow", help="experiment the run is listed under")
+    command.add_argument("--service-account", help="service account of the pods; default: that of --config")
+    command.add_argument("--pipeline-root", metavar="URI", help="where KFP keeps artifacts; default: the server's")
+    command.add_argument("--no-cache", action="store_true", help="run every step anew, nested ones too")
+    command.add_argument(
+        "--wait", action="store_true", help="stay until the run ends; exit code 0 only if it succeeded"
+    )
+    command.add_argument("--timeout", type=float, default=0.0, metavar="SECONDS", help="longest wait; 0: no limit")
+    add_connection_flags(command)
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    text, values = compiled_text(arguments), parameters_of(arguments)
+    check_signature(text, values)
+    if arguments.no_cache:
+        text = without_cache(text)
+    account = arguments.service_account
+    if account is None and arguments.pipeline is None:
+        account = load_cluster(arguments.config).service_account or None
+    connection = Connection.of(arguments)
+    name = arguments.name or f"lesionflow-{default_tag()}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    run_id = submit(
+        connection, text, values, name=name, experiment=arguments.experiment, service_account=account,
+        pipeline_root=arguments.pipeline_root,
+    )  # fmt: skip
+    print(f"run {run_id} ({name}) started; follow it with: lesionflow logs {run_id} --follow", flush=True)
+    if arguments.wait:
+        wait(connection, run_id, timeout_s=arguments.timeout)
+
+
+def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values to send: only those given, so that the compiled file's own defaults hold for the rest.
+
+    Raises:
+        ConfigError: what the steps would refuse later.
+    """
+    from pipelines.parameters import load_preset, merge, parse_assignments, validate
+
+    given = merge(load_preset(arguments.preset) if arguments.preset else {}, parse_assignments(arguments.set))
+    parameters, _ = validate(given)
+    typed = parameters.model_dump()
+    return {name: typed[name] for name, value in given.items() if not (name == "train_options" and not value)}
+
+
+def submit(
+    connection: Connection, text: str, values: Mapping[str, Any], *, name: str, experiment: str,
+    service_account: str | None = None, pipeline_root: str | None = None,
+) -> str:  # fmt: skip
+    """Starts a run; the request that makes it is sent once, whatever becomes of it.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        ClusterError: refused, or lost on the way; the message says if a run may exist all the same.
+    """
+    client = connection.kfp
+    namespace = connection.user_namespace
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "lesionflow.yaml"
+        file.write_text(text, encoding="utf-8")
+        with api_call(f"experiment {experiment}"):
+            experiment_id = client.create_experiment(experiment, namespace=namespace).experiment_id
+        try:
+            with api_call(f"starting run {name}"):
+                run = client.run_pipeline(
+                    experiment_id, name, pipeline_package_path=str(file), params=dict(values),
+                    service_account=service_account, pipeline_root=pipeline_root,
+                )  # fmt: skip
+        except ClusterError as error:
+            if error.status == 0 or error.status >= 500:
+                hint = (
+                    f"{error}; the run may have been started: lesionflow status {name} tells, before you submit again"
+                )
+                raise ClusterError(hint, error.status) from None
+            raise
+    return str(run.run_id)
+
+
+def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s: float = _POLL_S) -> None:
+    """Stays until the run has ended, printing each change of a step's state.
+
+    Raises:
+        ClusterError: the run failed or was cancelled; or it goes on after `timeout_s`.
+    """
+    started = time.monotonic()
+    seen: dict[str, str] = {}
+    while True:
+        run = run_now(connection, run_id)
+        for step in steps_of(run):
+            if seen.get(step.name) != step.state:
+                seen[step.name] = step.state
+                print(f"{step.name:<10} {step.state.lower()}", flush=True)
+        if run.state in ENDED:
+            break
+        if timeout_s and time.monotonic() - started > timeout_s:
+            raise ClusterError(f"run {run_id} goes on after {timeout_s:g} s; lesionflow status {run_id} shows it")
+        time.sleep(poll_s)
+    if run.state != "SUCCEEDED":
+        said = error_of(run)
+        raise ClusterError(f"run {run_id}: {run.state.lower()}{': ' + said if said else ''}; lesionflow logs {run_id}")
+    print(f"run {run_id} succeeded")

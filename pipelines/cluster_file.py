@@ -1,0 +1,314 @@
+"""`cluster.yaml`: what a cluster is like, read once when the pipeline is compiled.
+
+Images, GPU resource, selectors, tolerations, sizes, timeouts and retries are facts of a cluster, not
+of an experiment; they have defaults here and one file overrides them. What KFP lets a run override
+(selector and tolerations) is a pipeline parameter whose default comes from the same file.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, Field, model_validator
+
+from components.common.runtime import yaml_text
+from components.common.runtime.config import StepConfig
+from components.common.runtime.errors import ConfigError
+
+PLACEHOLDER = "YOUR-BUCKET"
+CLUSTERS = Path(__file__).parent / "configs" / "clusters"
+STEPS = ("ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
+_DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
+_COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+
+
+def _matching(pattern: str, words: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"allowed: {words}")
+        return value
+
+    return check
+
+
+ObjectName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?",
+            "the name of a Kubernetes object: small letters, digits, - and . (empty for none)",
+        )
+    ),
+]
+LabelKey = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+            "a Kubernetes key such as team or example.com/team",
+        )
+    ),
+]
+LabelValue = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+            "a label value of at most 63 letters, digits, -, _ and .; quote numbers and true/false",
+        )
+    ),
+]
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+# the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
+STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate", "register")
+
+
+def default_tag() -> str:
+    """The commit's first 12 hex digits; outside a git checkout the package version."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return metadata.version("lesionflow")
+    return done.stdout.strip()
+
+
+class Images(StepConfig):
+    """Image references; one by digest, or tagged with the commit they were built from."""
+
+    data: str = Field(default_factory=lambda: f"lesionflow-data:{default_tag()}", description="ingest to calibrate")
+    cpu: str = Field(default_factory=lambda: f"lesionflow-cpu:{default_tag()}", description="export, evaluate")
+    gpu: str = Field(default_factory=lambda: f"lesionflow-gpu:{default_tag()}", description="train on a GPU")
+
+
+class Gpu(StepConfig):
+    """The GPU request of the training pod; count 0 trains on the CPU image without selector or toleration."""
+
+    resource: LabelKey = Field("nvidia.com/gpu", description="extended resource, the GPU type Kubernetes schedules by")
+    count: int = Field(1, ge=0, le=16, description="GPUs of the training pod")
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels a GPU node must carry")
+    tolerations: list[dict[str, str]] = Field(
+        default_factory=lambda: [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        description="taints of GPU nodes that the pod tolerates",
+    )
+
+    @model_validator(mode="after")
+    def _tolerations_are_tolerations(self) -> Gpu:
+        known = {"key", "operator", "value", "effect", "tolerationSeconds"}
+        for item in self.tolerations:
+            if set(item) - known:
+                raise ValueError(f"gpu.tolerations: received {item}; allowed keys: {', '.join(sorted(known))}")
+            if item.get("operator", "Equal") not in ("Equal", "Exists"):
+                raise ValueError(f"gpu.tolerations: received operator {item['operator']!r}; allowed: Equal or Exists")
+            if item.get("effect", "") not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
+                raise ValueError(
+                    f"gpu.tolerations: received effect {item['effect']!r}; "
+                    "allowed: NoSchedule, PreferNoSchedule or NoExecute"
+                )
+            if item.get("operator") == "Exists" and item.get("value"):
+                raise ValueError(f"gpu.tolerations: received {item}; allowed: no value with operator Exists")
+        return self
+
+
+class Size(StepConfig):
+    """CPU and memory of one step, as Kubernetes quantities."""
+
+    cpu: str = Field("2", pattern=_QUANTITY, description="CPU request and limit, such as 2 or 500m")
+    memory: str = Field("4Gi", pattern=_QUANTITY, description="memory request and limit, such as 4Gi")
+
+
+class Training(StepConfig):
+    """What only the training pod needs."""
+
+    shm: str = Field("8Gi", pattern=_QUANTITY, description="size of /dev/shm")
+    timeout_s: int = Field(86_400, ge=60, description="seconds until the pod is stopped; Pending does not count")
+    retries: int = Field(3, ge=0, le=10, description="restarts after a non-zero exit")
+    retry_backoff_s: int = Field(60, ge=0, description="seconds before the first restart; doubles each time")
+    retry_backoff_max_s: int = Field(900, ge=0, description="longest wait between restarts, in seconds")
+
+
+class Checkpoints(StepConfig):
+    """Where training keeps what it resumes from after a lost node; neither: in the pod, lost with it."""
+
+    pvc: ObjectName = Field("", description="name of a persistent volume claim, mounted into the training pod")
+    mount_path: str = Field("/checkpoints", pattern=r"^/[^\s]+$", description="where the claim is mounted")
+    uri: str = Field("", pattern=r"^((gs|s3)://[^\s]+)?$", description="gs:// or s3:// folder, instead of a claim")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Checkpoints:
+        if self.pvc and self.uri:
+            raise ValueError(f"checkpoints: received pvc {self.pvc!r} and uri {self.uri!r}; allowed: one of the two")
+        return self
+
+    @property
+    def root(self) -> str:
+        """The folder or URI below which each run has its own folder; empty when nothing outlives the pod."""
+        return self.mount_path if self.pvc else self.uri
+
+
+class Credentials(StepConfig):
+    """How the pods sign in to Google Cloud Storage; no secret: workload identity of the service account."""
+
+    secret: ObjectName = Field("", description="name of a secret with a service account key; empty: workload identity")
+    key: str = Field("key.json", pattern=r"^[-._a-zA-Z0-9]+$", description="name of the file inside the secret")
+    mount_path: str = Field("/var/run/secrets/gcs", pattern=r"^/[^\s]+$", description="where the secret is mounted")
+
+
+class Registry(StepConfig):
+    """Kubeflow's Model Registry, in which a run that passed its gate registers its bundle; no server: it does not."""
+
+    server: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+)?$",
+        description="address, such as http://model-registry-service.kubeflow.svc:8080",
+    )
+    name: str = Field("lesionflow", min_length=1, description="name of the registered model")
+    models: str = Field(
+        "", pattern=r"^((gs|s3)://[^\s]+)?$",
+        description="gs:// or s3:// folder where registered models are staged for model servers; empty: nowhere",
+    )  # fmt: skip
+    token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
+
+
+class Serving(StepConfig):
+    """What the servers of this cluster's bundles need beside the SavedModel; the step checks each file it writes."""
+
+    formats: list[Literal["onnx", "litert"]] = Field(
+        default_factory=list, description="further files in the bundle for runtimes without TensorFlow"
+    )
+    augmentation: Literal["none", "flips"] = Field("none", description="test-time augmentation inside the bundle")
+
+
+class S3(StepConfig):
+    """How the pods sign in to S3, and where it is; no secret: web identity of the service account, or a role."""
+
+    secret: ObjectName = Field("", description="name of a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    endpoint: str = Field("", pattern=r"^(https?://[^\s/]+)?$", description="a server of one's own; empty: AWS")
+    region: str = Field("", pattern=r"^[-a-z0-9]*$", description="region, where the server asks for one")
+
+
+class Cluster(StepConfig):
+    """All facts of one cluster."""
+
+    images: Images = Field(default_factory=Images)
+    gpu: Gpu = Field(default_factory=Gpu)
+    sizes: dict[Literal[STEPS], Size] = Field(default_factory=dict, description="CPU and memory by step")  # type: ignore[valid-type]
+    training: Training = Field(default_factory=Training)
+    service_account: ObjectName = Field("", description="service account of the run's pods; empty: KFP's own default")
+    image_pull_secret: ObjectName = Field("", description="name of the secret that pulls the images")
+    gcs_credentials: Credentials = Field(default_factory=Credentials)
+    s3: S3 = Field(default_factory=S3)
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    ingest_cache: str = Field(
+        "", pattern=r"^((gs|s3)://[^\s]+)?$",
+        description="gs:// or s3:// folder of ingest's verdicts: an object of a known version is not read again",
+    )  # fmt: skip
+    registry: Registry = Field(default_factory=Registry)
+    serving: Serving = Field(default_factory=Serving)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
+    annotations: dict[LabelKey, str] = Field(default_factory=dict, description="annotations of every pod of a run")
+    run_as_user: int = Field(65_532, ge=1, description="user id of the steps; never 0")
+    deadline_s: int = Field(172_800, ge=60, description="seconds until the whole run is stopped, Pending included")
+    ttl_s: int = Field(604_800, ge=0, description="seconds after its end until pods and workflow are removed")
+    caching: bool = Field(True, description="reuse results of unchanged steps")
+    uncached_steps: list[Literal[STEPS]] = Field(  # type: ignore[valid-type]
+        default_factory=list, description="steps that always run anew, whatever caching says"
+    )
+
+    @model_validator(mode="after")
+    def _deadline_covers_training(self) -> Cluster:
+        if self.deadline_s < self.training.timeout_s:
+            raise ValueError(
+                f"deadline_s: received {self.deadline_s}; allowed: at least training.timeout_s = "
+                f"{self.training.timeout_s}, for the run holds the training"
+            )
+        return self
+
+    def caches(self, step: str) -> bool:
+        """Whether KFP may reuse an earlier result of `step`."""
+        # the exit task is no step: a cached one would tell how an earlier run ended
+        return self.caching and step in STEPS and step not in self.uncached_steps
+
+    def size_of(self, step: str) -> Size:
+        """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
+        training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
+        reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
+        defaults = {"train": training, "ingest": reading, "records": reading, "gate": small, "report-end": small}
+        defaults["register"] = Size(cpu="1", memory="2Gi")
+        return self.sizes.get(step, defaults.get(step, Size()))
+
+    def image_of(self, step: str) -> str:
+        """The image that runs `step`."""
+        if step == "train":
+            return self.images.gpu if self.gpu.count else self.images.cpu
+        return self.images.cpu if step in ("export", "evaluate", "register") else self.images.data
+
+    def check_images(self, *, allow_mutable_tags: bool) -> None:
+        """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.
+
+        Also an example's bucket that was never filled in, which training would only meet at its first checkpoint.
+
+        Raises:
+            ConfigError: names the image or the entry, and what is allowed.
+        """
+        if PLACEHOLDER in self.checkpoints.uri:
+            raise ConfigError(
+                f"checkpoints.uri: received {self.checkpoints.uri!r}; allowed: a bucket of yours; copy the example "
+                "from pipelines/configs/clusters and fill it in"
+            )
+        for name in ("data", "cpu", "gpu"):
+            image = getattr(self.images, name)
+            fixed = _DIGEST.match(image) or _COMMIT_TAG.match(image)
+            if not fixed and not (allow_mutable_tags or image.endswith(f":{metadata.version('lesionflow')}")):
+                raise ConfigError(
+                    f"images.{name}: received {image!r}; allowed: NAME@sha256:DIGEST or a tag of 12 or more hex digits "
+                    "(the commit); a mutable tag gives stale cache hits (--allow-mutable-tags takes it all the same)"
+                )
+
+
+def load_cluster(name_or_path: Path | str | None, images: Path | None = None) -> Cluster:
+    """Reads `cluster.yaml`; without one, the defaults.
+
+    Args:
+        name_or_path: a YAML file, or the name of an example in `pipelines/configs/clusters`, such as gke-t4.
+        images: the file that `make images` wrote; its references replace those of the cluster file.
+
+    Raises:
+        ConfigError: not readable, no mapping, or a bad entry, named by its dotted name.
+    """
+    known = {path.stem: path for path in CLUSTERS.glob("*.yaml")}
+    path = None if name_or_path is None else known.get(str(name_or_path), Path(name_or_path))
+    if path is not None and not path.exists():
+        raise ConfigError(
+            f"--config: received {str(path)!r}; allowed: a YAML file, or one of {', '.join(sorted(known))}"
+        )
+    values = {} if path is None else load_yaml(path)
+    if images is not None:
+        values["images"] = {**values.get("images", {}), **load_yaml(images)}
+    return Cluster.parse(values)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML mapping; tags that would build Python objects are refused by the safe loader.
+
+    Raises:
+        ConfigError: missing file, bad YAML, or no mapping.
+    """
+    try:
+        value = yaml_text.load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: not readable ({error.strerror}); expected a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: received {type(value).__name__}, expected a mapping of names to values")
+    return value

@@ -1,0 +1,1 @@
+"""`lesionflow run`: the pipeline on one machine."""

@@ -1,0 +1,129 @@
+"""What a person sees while a local run goes on: a line a step, and a bar inside the long ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from pipelines.cluster_file import STEPS
+
+_POLL_S = 0.2
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass
+class StepState:
+    """One step of the run: waiting, running, done or failed, with its seconds and its error."""
+
+    name: str
+    state: str = "waiting"
+    seconds: float = 0.0
+    error: str = ""
+    exit_code: int = 1
+
+
+@dataclass
+class RunState:
+    """All steps, in the order of the DAG."""
+
+    steps: dict[str, StepState] = field(default_factory=lambda: {name: StepState(name) for name in STEPS})
+
+    @property
+    def failed(self) -> StepState | None:
+        """The step that failed, or the one that was running when the run ended."""
+        for wanted in ("failed", "running"):
+            for step in self.steps.values():
+                if step.state == wanted:
+                    return step
+        return None
+
+
+class Watcher:
+    """Follows the events file of a run until its process ends."""
+
+    def __init__(self, events: Path, console: Console) -> None:
+        self.state = RunState()
+        self._events = events
+        self._console = console
+        self._position = 0
+        self._started: dict[str, float] = {}
+        self._bar = Progress(
+            TextColumn("  {task.description:<24}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console, transient=True,
+        )  # fmt: skip
+        self._task: Any = None
+        self._what = ""
+        self._plain_at = 0.0
+
+    def follow(self, process: subprocess.Popen[bytes]) -> int:
+        """Draws until `process` ends; returns its exit code."""
+        with self._bar:
+            while process.poll() is None:
+                self._read()
+                time.sleep(_POLL_S)
+            self._read()
+            self._clear_bar()
+        return process.returncode
+
+    def _read(self) -> None:
+        if not self._events.exists():
+            return
+        with self._events.open("rb") as handle:
+            handle.seek(self._position)
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    break  # half a line: the rest comes with the next poll
+                self._position += len(line)
+                self._take(json.loads(line))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "progress":
+            self._draw(event)
+            return
+        step = self.state.steps.setdefault(event["step"], StepState(event["step"]))
+        if kind == "start":
+            step.state = "running"
+            self._started[step.name] = time.monotonic()
+            self._plain_at = time.monotonic()
+            if not self._console.is_terminal:
+                self._line(step)
+        else:
+            step.state = kind
+            step.seconds = event.get("seconds", time.monotonic() - self._started.get(step.name, time.monotonic()))
+            step.error, step.exit_code = event.get("error", ""), event.get("exit_code", 1)
+            self._clear_bar()
+            self._line(step)
+
+    def _line(self, step: StepState) -> None:
+        colour = {"done": "green", "failed": "red"}.get(step.state, "cyan")
+        seconds = f"{step.seconds:8.1f} s" if step.state != "running" else ""
+        self._console.print(f"{step.name:<10} [{colour}]{step.state:<8}[/] {seconds}", highlight=False)
+
+    def _draw(self, event: dict[str, Any]) -> None:
+        what, done, total = event["what"], event["done"], event["total"]
+        if not self._console.is_terminal:
+            now = time.monotonic()
+            if now - self._plain_at >= _PLAIN_EVERY_S:
+                self._plain_at = now
+                self._console.print(f"  {what}: {done} of {total} {event['note']}", highlight=False, markup=False)
+            return
+        if what != self._what or self._task is None:
+            self._clear_bar()
+            self._what = what
+            self._task = self._bar.add_task(what, total=total, note="")
+        self._bar.update(self._task, completed=done, total=total, note=event["note"])
+        if done >= total:
+            self._clear_bar()
+
+    def _clear_bar(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None

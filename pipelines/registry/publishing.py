@@ -1,0 +1,52 @@
+"""The body of the pipeline's last task: stage, register, and write the card with the test metrics."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from components.common.artifacts.folder import write_atomic
+from components.common.bundle.card import bundle_card
+from components.common.bundle.stage import stage_bundle
+from components.common.storage import store
+from pipelines.registry.client import register, server_at
+from pipelines.registry.registration import registration_of
+
+log = logging.getLogger("lesionflow")
+_ONLY = 1  # every registered version has a folder of its own, so the number a model server wants is always this
+
+
+def publish(
+    server: str, name: str, models: str, bundle: Path, bundle_uri: str, evaluation: Path, card: Path, card_uri: str
+) -> str:
+    """Registers an evaluated bundle; repeated after a failure it goes on where it was.
+
+    Args:
+        server: address of the registry.
+        name: the registered model.
+        models: folder or URI under which the version is staged for model servers; empty: nowhere, and the
+            bundle's own URI is registered.
+        bundle: the bundle.
+        bundle_uri: where it is for others.
+        evaluation: its evaluation.
+        card: file for the card with the test metrics.
+        card_uri: where that is for others.
+
+    Returns:
+        The line that was logged.
+    """
+    where = server_at(server)
+    what = registration_of(bundle, evaluation, uri=bundle_uri, name=name, card_uri=card_uri)
+    if models:
+        served = store.join(models, what.version)
+        what = replace(what, uri=served)
+        # the index file is staged last, so where it is, all of that version is; its name holds the bundle's digest
+        if not store.exists(store.join(served, f"{_ONLY}/saved_model.pb")):
+            stage_bundle(bundle, served, _ONLY, evaluation=evaluation)
+    card.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(card, bundle_card(bundle, evaluation))
+    outcome = register(where, what)
+    line = f"{what.name} {what.version}: {outcome.state} at {where.url}, files at {what.uri}"
+    log.info(line)
+    return line

@@ -1,0 +1,119 @@
+"""What Kubeflow's Model Registry is told about a bundle, from its artifacts.
+
+Imports neither kfp nor TensorFlow, and lives above the steps because it reads what export and evaluate made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.policy import load_policy
+from components.common.bundle import layout
+from components.common.bundle.card import FACTS, FACTS_SCHEMA, open_evaluation
+from components.common.bundle.card_text import estimate
+
+FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
+DIGEST = "bundle_digest"
+EVALUATION = "evaluation_digest"
+_METRICS = ("roc_auc", "average_precision", "sensitivity", "specificity", "predicted_positive_rate", "ppv", "npv")
+_CALIBRATION = ("slope", "intercept", "ece", "brier", "log_loss")
+
+Properties = dict[str, str | float | int | bool]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One version of a registered model.
+
+    Attributes:
+        name: the registered model.
+        version: the version's name.
+        uri: where the model's files are.
+        card_uri: where its card with the test metrics is; empty when nowhere.
+        description: one sentence with the figures a person asks for first.
+        properties: custom properties: metrics with intervals, policy, hashes.
+    """
+
+    name: str
+    version: str
+    uri: str
+    card_uri: str
+    description: str
+    properties: Properties
+
+
+def registration_of(
+    bundle: Path, evaluation: Path, *, uri: str, name: str = "lesionflow", version: str = "", card_uri: str = ""
+) -> Registration:
+    """Collects what is registered of a bundle and its evaluation.
+
+    Args:
+        bundle: the bundle.
+        evaluation: its evaluation.
+        uri: where the bundle, or the staged model, is for those who serve it.
+        name: the registered model.
+        version: the version; empty: commit and digest, as in `70535922ed58-acfaeff6`.
+        card_uri: where the card with the test metrics is.
+
+    Raises:
+        ArtifactError: an input is damaged, or the evaluation is of another bundle.
+    """
+    made = open_artifact(bundle, "bundle")
+    judged = open_evaluation(evaluation, made)
+    policy = load_policy(bundle / layout.POLICY)
+    facts = read_json(bundle / FACTS, FACTS_SCHEMA)
+    metrics = read_json(evaluation / "metrics.json", "lesionflow.metrics/1")
+    git = facts["environment"].get("git") or {}
+    commit = str(git.get("commit") or "")
+    properties: Properties = {
+        DIGEST: made.digest,
+        EVALUATION: judged.digest,
+        "model_sha256": policy.model_sha256,
+        "val_probs_sha256": policy.val_probs_sha256,
+        "test_probs_sha256": judged.files["test_probs.npz"],
+        **{f"{key}_digest": value for key, value in sorted(made.made_from.items())},
+        **({"split_sha256": facts["split"]["sha256"]} if facts["split"] else {}),
+        "policy_id": policy.policy_id,
+        "operating_point": str(policy.operating_point.get("policy", "")),
+        "calibrator": policy.calibrator.name,
+        "threshold_probability": float(policy.threshold_probability),
+        "architecture": str(facts["model"]["architecture"]),
+        "image_size": "x".join(str(side) for side in facts["model"]["image_size"]),
+        "test_images": int(metrics["n"]),
+        "test_malignant": int(metrics["malignant"]),
+        "test_lesion_groups": int(metrics["groups"]),
+        **({"commit": commit, "uncommitted_changes": bool(git.get("dirty"))} if commit else {}),
+        **_figures(metrics),
+    }
+    version = version or "-".join(part for part in (commit[:12], made.digest[:8]) if part)
+    return Registration(name, version, uri, card_uri, _description(metrics, properties), properties)
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    calibration = metrics.get("calibration", {})
+    named = {name: metrics.get(name) for name in _METRICS}
+    named |= {f"calibration_{name}": calibration.get(name) for name in _CALIBRATION}
+    found: dict[str, float] = {}
+    for name, value in named.items():
+        parts = value if isinstance(value, Mapping) else {"value": value}
+        for part, suffix in (("value", ""), ("lower", "_lower"), ("upper", "_upper")):
+            number = parts.get(part)
+            if number is not None:
+                found[name + suffix] = float(number)
+    return found
+
+
+def _description(metrics: Mapping[str, Any], properties: Properties) -> str:
+    def shown(name: str) -> str:
+        return estimate(metrics.get(name))
+
+    return (
+        f"{properties['architecture']} at {properties['image_size']}; on {metrics['n']} test images of "
+        f"{metrics['groups']} lesion groups: ROC-AUC {shown('roc_auc')}, average precision "
+        f"{shown('average_precision')}, sensitivity {shown('sensitivity')}, specificity {shown('specificity')}; "
+        f"policy {properties['policy_id']}. Research software, not a medical device."
+    )

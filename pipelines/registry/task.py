@@ -1,0 +1,37 @@
+"""The last task of a pipeline whose cluster has a Model Registry: it comes after the gate has passed.
+
+Here and not among the steps: it reads what two steps made, and most clusters have no registry.
+"""
+
+from kfp import dsl
+
+REGISTER_TASK = "register"
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)  # type: ignore[untyped-decorator]
+def register(
+    bundle: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    card: dsl.Output[dsl.Markdown],
+    server: str,
+    name: str = "lesionflow",
+    models: str = "",
+) -> None:
+    """Registers the evaluated bundle in Kubeflow's Model Registry.
+
+    Args:
+        bundle: Bundle artifact of the export step; its URI is registered.
+        evaluation: Evaluation of this bundle.
+        card: The model card with the test metrics.
+        server: Address of the registry.
+        name: Name of the registered model.
+        models: Folder or URI where the model is staged for model servers; empty is nowhere.
+    """
+    from pathlib import Path
+
+    from components.common.runtime.session import step_session
+    from pipelines.registry.publishing import publish
+
+    paths = [Path(artifact.path) for artifact in (bundle, evaluation, card)]
+    with step_session("register"):
+        publish(server, name, models, paths[0], bundle.uri, paths[1], paths[2], card.uri)

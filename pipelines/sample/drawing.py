@@ -1,0 +1,163 @@
+"""Drawing one lesion on its patch of skin, and taking pictures of it."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.sample.fields import Field, Noise, crest, mix, ramp
+from pipelines.sample.looks import Looks
+from pipelines.sample.marks import draw_dots, draw_hairs, draw_vessels
+
+WIDTH, HEIGHT = 200, 150
+_SIDE = 232  # the patch is larger than a picture: turning and shifting it shows little of its edge
+_BROWNS = np.array([[190, 140, 108], [150, 98, 68], [106, 64, 46], [62, 40, 34]], np.float32)  # light to dark
+_RED = np.array([188, 96, 96], np.float32)
+_FURTHER = np.array(
+    [[78, 48, 38], [48, 36, 38], [116, 112, 126], [186, 104, 96], [206, 180, 166]], np.float32
+)  # dark brown, black, blue-grey, red, white
+_VEIL, _FLAKE, _SCAR = (
+    np.array(tone, np.float32) for tone in ((104, 108, 134), (232, 218, 204), (224, 196, 188))
+)  # fmt: skip
+_CAMERAS = {  # gain of red, green and blue, vignette, share of pictures with a dark frame
+    "vidir_molemax": ((1.06, 0.93, 0.94), 0.10, 0.0),
+    "vidir_modern": ((0.98, 0.98, 1.06), 0.22, 0.08),
+    "rosendahl": ((0.98, 0.97, 1.08), 0.30, 0.2),
+    "vienna_dias": ((1.06, 0.99, 0.90), 0.40, 0.3),
+}
+_GRID = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None], np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
+_DISTANCE = _GRID[1] ** 2 + (_GRID[0] * np.float32(0.75)) ** 2
+_FALLOFF = _DISTANCE ** np.float32(1.5) / np.float32(1.4)
+_EDGE = np.sqrt(_DISTANCE)
+
+
+def draw_patch(looks: Looks, random: np.random.Generator) -> Field:
+    """Draws skin with the lesion in the middle.
+
+    Returns:
+        float32 [232, 232, 3], RGB in about 0..255.
+    """
+    skin = _skin(random)
+    reach = looks.radius * HEIGHT * math.sqrt(looks.stretch) * (1.25 + 0.5 * looks.irregularity) + 12
+    low = max(0, _SIDE // 2 - int(reach))
+    side = _SIDE - 2 * low
+    noise = Noise(side, random)
+    inside, depth = _shape(looks, noise)
+    colour = _colours(looks, noise)
+    _structures(looks, colour, depth, noise)
+    box = skin[:, low : low + side, low : low + side]
+    mix(box, np.clip(1 - np.abs(depth + 0.15) * 5, 0, 1) * np.float32(0.3 * looks.redness), _RED)
+    box += inside * (colour - box)
+    return np.asarray(cv2.merge(list(skin)), np.float32)
+
+
+def take_picture(patch: Field, source: str, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """One picture of the patch: another zoom, angle, light and hair each time.
+
+    Returns:
+        uint8 [150, 200, 3], RGB.
+    """
+    gain, vignette, framed = _CAMERAS[source]
+    matrix = cv2.getRotationMatrix2D((_SIDE / 2, _SIDE / 2), random.uniform(0, 360), random.uniform(0.85, 1.2))
+    matrix[:, 2] += np.array([WIDTH, HEIGHT]) / 2 - _SIDE / 2 + random.normal(0, 5, 2)
+    picture = cv2.warpAffine(patch, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT_101)
+    draw_hairs(picture, random)
+    slope = random.normal(0, 0.04, 2).astype(np.float32)
+    light = np.float32(random.uniform(0.92, 1.08)) * (1 + slope[0] * _GRID[1] + slope[1] * _GRID[0])
+    light *= 1 - np.float32(vignette) * _FALLOFF
+    if random.random() < framed:
+        radius = random.uniform(1.0, 1.25)
+        light *= np.float32(0.06) + np.float32(0.94) * ramp((np.float32(radius) - _EDGE) * np.float32(12))
+    tint = (np.array(gain) * random.normal(1, 0.025, 3)).astype(np.float32)
+    grain = random.standard_normal((HEIGHT, WIDTH), np.float32) * np.float32(random.uniform(1.0, 3.0))
+    picture *= light[:, :, None] * tint
+    blur = random.uniform(0.0, 0.8)
+    if blur > 0.35:
+        picture = cv2.GaussianBlur(picture, (3, 3), blur)
+    return np.asarray(np.clip(picture + grain[:, :, None], 0, 255).astype(np.uint8), np.uint8)
+
+
+def _skin(random: np.random.Generator) -> Field:
+    noise = Noise(_SIDE, random)
+    tan = random.beta(1.5, 3.2)
+    base = np.array([226, 184, 172], np.float32) + np.float32(tan) * np.array([-40, -46, -54], np.float32)
+    base += random.normal(0, 7, 3).astype(np.float32)
+    coarse, fine = noise(40), noise(3.2)
+    tone = coarse * 2 + noise(13) * 3 + fine * 2.5 - crest(noise(5), 0.5) * np.float32(random.uniform(1, 7))
+    flush = coarse + noise(9) * np.float32(random.uniform(0.3, 1.5))
+    skin = np.stack([base[0] + tone, base[1] + tone - 2.2 * flush, base[2] + tone - 1.8 * flush])
+    if random.random() < 0.35:  # freckled, sun-damaged skin
+        spots = ramp((noise(8) + noise(30) * np.float32(0.7) - np.float32(1.5)) * np.float32(1.2)) * np.float32(0.35)
+        mix(skin, spots, _BROWNS[1])
+    return np.asarray(skin, np.float32)
+
+
+def _shape(looks: Looks, noise: Noise) -> tuple[Field, Field]:
+    """Opacity of the lesion 0..1, and depth: distance from its border in radii, positive inside."""
+    random, half = noise.random, noise.side / 2
+    line = ((np.arange(noise.side, dtype=np.float32) + 0.5) - np.float32(half)) / np.float32(looks.radius * HEIGHT)
+    x, y = line[None, :], line[:, None]
+    turn, root = random.uniform(0, math.pi), math.sqrt(looks.stretch)
+    along = x * (math.cos(turn) / root) + y * (math.sin(turn) / root)
+    across = y * (math.cos(turn) * root) - x * (math.sin(turn) * root)
+    angle = np.linspace(-math.pi, math.pi, 361, dtype=np.float32)
+    wave = sum(
+        random.normal(0, 1) / k * np.cos(k * angle + random.uniform(0, 2 * math.pi)).astype(np.float32)
+        for k in range(2, 9)
+    )
+    outline = (1 + (0.03 + 0.3 * looks.irregularity) * np.asarray(wave)).astype(np.float32)
+    # one cosine a degree, looked up by angle: a hundredth of the work of one a pixel
+    where = cv2.phase(np.broadcast_to(along, across.shape).copy(), across, angleInDegrees=True)
+    radius = np.maximum(outline[where.astype(np.int16)], np.float32(0.25))
+    depth = 1 - np.sqrt(along * along + across * across) / radius
+    depth += noise(14) * np.float32(0.03 + 0.07 * looks.irregularity) + noise(5) * np.float32(0.05)
+    depth += noise(2.4) * np.float32(0.025)
+    fade = np.float32(0.05 + looks.softness * 0.4) * (1 + np.float32(0.6 * looks.asymmetry) * noise(noise.side / 2))
+    return ramp((depth - 0.02) / np.maximum(fade, np.float32(0.04))), np.asarray(depth, np.float32)
+
+
+def _colours(looks: Looks, noise: Noise) -> Field:
+    random = noise.random
+    at = looks.darkness * (len(_BROWNS) - 1)
+    low = min(int(at), len(_BROWNS) - 2)
+    main = _BROWNS[low] + np.float32(at - low) * (_BROWNS[low + 1] - _BROWNS[low])
+    main = main + np.float32(looks.redness * 0.7) * (_RED - main) + random.normal(0, 5, 3).astype(np.float32)
+    turn = random.uniform(0, 2 * math.pi)
+    line = np.linspace(-1, 1, noise.side, dtype=np.float32)
+    side = (line[None, :] * np.float32(math.cos(turn)) + line[:, None] * np.float32(math.sin(turn))) * np.float32(
+        1.8 * looks.asymmetry
+    )
+    grain = noise(3.5)
+    shade = noise(26) * 8 + noise(9) * 8 + grain * 6 + side * 18
+    colour = np.stack([main[0] + shade, main[1] + shade * np.float32(0.85), main[2] + shade * np.float32(0.75)])
+    for index in random.permutation(len(_FURTHER))[: looks.colours]:
+        lean = np.float32(random.choice((-1.2, 1.2)))
+        area = noise(random.uniform(18, 34)) + side * lean + grain * np.float32(0.5)
+        mix(colour, ramp(area - np.float32(random.uniform(0.5, 1.1))) * np.float32(0.62), _FURTHER[index])
+    return np.asarray(colour, np.float32)
+
+
+def _structures(looks: Looks, colour: Field, depth: Field, noise: Noise) -> None:
+    """Network, veil, scar, scale, dots and vessels, in place."""
+    if looks.network:
+        grain = 5 + 4 * looks.coarseness
+        lines = np.maximum(crest(noise(grain), 0.55), crest(noise(grain), 0.55))
+        patchy = np.clip(np.float32(0.9) + noise(25) * np.float32(0.9 * looks.coarseness), 0, 1.2)
+        rim = np.clip(np.float32(1.2) - depth * np.float32(0.8), 0.2, 1.0)
+        colour *= 1 - np.float32(0.36 * looks.network) * lines * patchy * rim
+    if looks.veil:
+        mix(
+            colour, ramp(noise(30) + noise(8) * np.float32(0.3) - np.float32(0.4)) * np.float32(0.6 * looks.veil), _VEIL
+        )
+    if looks.scar:
+        centre = ramp((depth - np.float32(0.6) + noise(16) * np.float32(0.15)) * 4)
+        mix(colour, centre * np.float32(0.65 * looks.scar), _SCAR)
+    if looks.scale:
+        flakes = ramp((noise(4) + noise(12) * np.float32(0.8) - np.float32(1.5)) * 2)
+        mix(colour, flakes * np.float32(0.6 * looks.scale), _FLAKE)
+    reach = looks.radius * HEIGHT
+    draw_dots(colour, looks, reach, noise.random)
+    draw_vessels(colour, looks.vessels, reach, noise.random)

@@ -1,1 +1,0 @@
-"""Generated dermoscopy-like images and a table in HAM10000's schema: no patient, no licence, no download."""

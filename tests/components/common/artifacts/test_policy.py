@@ -1,0 +1,149 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.common.artifacts.policy import CALIBRATORS, Calibrator, DecisionPolicy, load_policy
+from components.common.runtime.errors import ArtifactError
+from components.common.statistics.numeric import logit_of, sigmoid
+
+PARAMETERS = {
+    "none": {},
+    "offset": {},
+    "temperature": {"t": 1.7},
+    "platt": {"a": 0.8, "b": -0.3},
+    "beta": {"a": 0.9, "b": 1.2, "c": 0.1},
+    "isotonic": {"x": [-2.0, 0.0, 0.0001, 3.0], "y": [0.01, 0.2, 0.5, 0.97]},
+}
+
+
+def policy(**changes):
+    values = {
+        "calibrator": Calibrator("platt", 1.4, PARAMETERS["platt"]),
+        "threshold_logit": 0.25,
+        "threshold_probability": 0.3,
+        "operating_point": {"policy": "lower_bound", "target_sensitivity": 0.9, "delta": 0.05},
+        "counts": {"n": 10, "malignant": 3, "groups": 8, "malignant_groups": 3},
+        "prevalence": 0.3,
+        "model_sha256": "a" * 64,
+        "val_probs_sha256": "b" * 64,
+    }
+    return DecisionPolicy(**{**values, **changes})
+
+
+@given(x=st.floats(-800, 800))
+def test_sigmoid_is_bounded_symmetric_and_warns_of_nothing(x):
+    with np.errstate(all="raise", under="ignore"):
+        p = sigmoid(np.array([x, -x]))
+    assert 0 <= p.min() <= p.max() <= 1
+    assert p.sum() == pytest.approx(1.0, abs=1e-15)
+
+
+@given(p=st.floats(1e-9, 1 - 1e-9))
+def test_logit_undoes_sigmoid(p):
+    assert float(sigmoid(logit_of(np.array(p)))) == pytest.approx(p, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_formulas_are_those_of_the_docstring(name):
+    s = np.linspace(-5, 5, 41)
+    u = s - 0.7
+    q, given_ = 1 / (1 + np.exp(-u)), PARAMETERS[name]
+    expected = {
+        "none": lambda: 1 / (1 + np.exp(-s)),
+        "offset": lambda: q,
+        "temperature": lambda: 1 / (1 + np.exp(-u / 1.7)),
+        "platt": lambda: 1 / (1 + np.exp(-(0.8 * u - 0.3))),
+        "beta": lambda: 1 / (1 + np.exp(-(0.9 * np.log(q) - 1.2 * np.log(1 - q) + 0.1))),
+        "isotonic": lambda: np.interp(u, given_["x"], given_["y"]),
+    }[name]()
+    np.testing.assert_allclose(Calibrator(name, 0.7, given_).probability(s), expected, atol=1e-12)
+
+
+@given(name=st.sampled_from(CALIBRATORS), a=st.floats(-50, 50), b=st.floats(-50, 50))
+@settings(max_examples=80)
+def test_calibration_never_reorders(name, a, b):
+    low, high = sorted((a, b))
+    p = Calibrator(name, 0.4, PARAMETERS[name]).probability(np.array([low, high]))
+    assert p[0] <= p[1] + 1e-15
+
+
+def test_an_unknown_calibrator_is_refused():
+    with pytest.raises(ArtifactError, match="'magic' is unknown; known are none, offset"):
+        Calibrator("magic")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("platt", {"a": 1.0}, r"has parameters \['a'\], expected \['a', 'b'\]"),
+        ("none", {"t": 1.0}, r"has parameters \['t'\], expected \[\]"),
+        ("platt", {"a": -1.0, "b": 0.0}, "is no monotone map"),
+        ("temperature", {"t": 0.0}, "is no monotone map"),
+        ("beta", {"a": -0.1, "b": 1.0, "c": 0.0}, "is no monotone map"),
+        ("isotonic", {"x": [0.0, 1.0], "y": [0.9, 0.1]}, "is no monotone map"),
+        ("isotonic", {"x": [0.0, 1.0], "y": [0.1]}, "is no monotone map"),
+        ("platt", {"a": float("nan"), "b": 0.0}, "is no monotone map"),
+    ],
+)
+def test_a_calibrator_that_would_reorder_is_refused(name, parameters, said):
+    with pytest.raises(ArtifactError, match=said):
+        Calibrator(name, 0.0, parameters)
+
+
+def test_the_decision_is_taken_on_the_raw_logit():
+    assert policy().decide(np.array([0.2499999, 0.25, 0.3])).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("abstain", [None, {"low": 0.2, "high": 0.4}])
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_a_policy_comes_back_as_it_was(tmp_path, name, abstain):
+    saved = policy(calibrator=Calibrator(name, 0.5, PARAMETERS[name]), abstain=abstain)
+    saved.save(tmp_path / "decision_policy.json")
+    again = load_policy(tmp_path / "decision_policy.json")
+    assert again == saved
+    assert again.policy_id == saved.policy_id
+    assert len(again.policy_id) == 12
+
+
+@pytest.mark.parametrize(
+    "change", [{"threshold_logit": 0.26}, {"model_sha256": "c" * 64}, {"abstain": {"low": 0.1, "high": 0.2}}]
+)
+def test_the_id_follows_the_content(change):
+    assert policy(**change).policy_id != policy().policy_id
+    assert policy().policy_id == policy().policy_id
+
+
+def test_a_file_edited_by_hand_is_refused(tmp_path):
+    path = tmp_path / "decision_policy.json"
+    policy().save(path)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "threshold_logit": 0.1}))
+    with pytest.raises(ArtifactError, match=r"policy_id is [0-9a-f]{12}, its content gives [0-9a-f]{12}; the file was"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("missing", ["calibrator", "threshold_logit", "policy_id", "prevalence"])
+def test_a_missing_field_is_named(tmp_path, missing):
+    path = tmp_path / "decision_policy.json"
+    policy().save(path)
+    record = json.loads(path.read_text())
+    del record[missing]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ArtifactError, match=f"not a complete decision policy.*{missing}"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"calibrator": {"name": "platt", "offset": 0.0, "parameters": {"a": 1.0}}}, {"threshold_logit": "high"},
+     {"calibrator": {"name": "isotonic", "offset": 0.0, "parameters": {"x": [0.0, 1.0], "y": [0.9, 0.1]}}}],
+)  # fmt: skip
+def test_a_policy_that_cannot_decide_is_refused(tmp_path, change):
+    path = tmp_path / "decision_policy.json"
+    policy().save(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ArtifactError):
+        load_policy(path)

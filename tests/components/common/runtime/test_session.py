@@ -1,0 +1,91 @@
+"""A step tells its watcher how it ended, and a command's exit code tells the truth."""
+
+import json
+import logging
+import os
+
+import pytest
+
+from components.common.runtime.errors import ConfigError, DataError
+from components.common.runtime.events import EVENTS_VARIABLE, Progress, progress
+from components.common.runtime.session import exit_code_of, native_stderr_hidden, step_session
+
+
+@pytest.fixture
+def events(tmp_path, monkeypatch):
+    monkeypatch.setenv(EVENTS_VARIABLE, str(tmp_path / "events"))
+    return lambda: [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+
+
+def test_a_step_that_ends_well_reports_its_seconds(events):
+    with step_session("split"):
+        pass
+    start, done = events()
+    assert start == {"event": "start", "step": "split"}
+    assert done["event"] == "done"
+    assert done["seconds"] >= 0
+
+
+def test_an_expected_failure_reports_its_own_words(events):
+    with pytest.raises(DataError), step_session("split"):
+        raise DataError("group HAM_1 is in train and test")
+    assert events()[-1] == {
+        "event": "failed", "step": "split", "error": "group HAM_1 is in train and test", "exit_code": 1,
+    }  # fmt: skip
+
+
+def test_a_defect_reports_its_type(events):
+    with pytest.raises(KeyError), step_session("split"):
+        raise KeyError("label")
+    assert events()[-1]["error"] == "KeyError: 'label'"
+
+
+def test_progress_starts_at_zero_and_ends_at_its_total(events):
+    with progress("decode", 50) as bar:
+        for _ in range(50):
+            bar.advance()
+    done = [event["done"] for event in events()]
+    assert done[0] == 0
+    assert done[-1] == 50
+    assert done == sorted(done)
+
+
+def test_progress_cut_short_does_not_claim_to_be_complete(events):
+    with pytest.raises(DataError), progress("decode", 50) as bar:
+        bar.advance(3)
+        raise DataError("x")
+    assert events()[-1]["done"] == 3
+
+
+def test_without_a_watcher_progress_goes_to_the_log(monkeypatch, caplog):
+    monkeypatch.delenv(EVENTS_VARIABLE, raising=False)
+    monkeypatch.setattr("components.common.runtime.events._LOG_EVERY_S", 0.0)
+    with caplog.at_level(logging.INFO):
+        Progress("decode", 10).advance(4)
+    assert "decode: 4 of 10" in caplog.text
+
+
+@pytest.mark.parametrize(("error", "code"), [(None, 0), (DataError("bad row 7"), 1), (ConfigError("epochs: bad"), 2)])
+def test_exit_codes(error, code, capsys):
+    def body():
+        if error:
+            raise error
+
+    assert exit_code_of(body) == code
+    assert capsys.readouterr().err == (f"error: {error}\n" if error else "")
+
+
+def test_ctrl_c_is_no_traceback(capsys):
+    def body():
+        raise KeyboardInterrupt
+
+    assert exit_code_of(body) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_native_messages_are_hidden_and_later_ones_are_not(capfd):
+    with pytest.raises(KeyError), native_stderr_hidden():
+        os.write(2, b"greeting")
+        raise KeyError
+    os.write(2, b"error")
+    assert capfd.readouterr().err == "error"

@@ -1,0 +1,55 @@
+"""Local folders, and what is said about any URI."""
+
+import subprocess
+import sys
+
+import pytest
+
+from components.common.runtime.errors import ConfigError
+from components.common.storage import store
+
+
+def test_local_listing_is_sorted_deep_and_without_hidden_files(tmp_path):
+    for name in ("b.jpg", "a.PNG", "deep/er/c.jpeg", "notes.txt", ".hidden.jpg", ".cache/d.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12345")
+    found = store.list_images(str(tmp_path))
+    assert [item.name for item in found] == ["a.PNG", "b.jpg", "c.jpeg"]
+    assert {item.size for item in found} == {5}
+    assert store.read_object(found[0]) == b"12345"
+    assert store.list_images(f"file://{tmp_path}") == found
+
+
+def test_a_linked_folder_is_listed_under_its_own_name(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.jpg").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert [item.uri for item in store.list_images(str(tmp_path / "link"))] == [str(tmp_path / "link" / "a.jpg")]
+
+
+def test_local_files_are_read_fetched_written(tmp_path):
+    (tmp_path / "a b.txt").write_bytes(b"x")
+    assert store.read_bytes(f"file://{tmp_path}/a%20b.txt") == b"x"
+    assert store.fetch(str(tmp_path / "a b.txt"), tmp_path / "scratch") == tmp_path / "a b.txt"
+    store.upload(tmp_path / "a b.txt", str(tmp_path / "deep" / "copy.txt"))
+    assert (tmp_path / "deep" / "copy.txt").read_bytes() == b"x"
+    assert store.exists(str(tmp_path)) and not store.exists(str(tmp_path / "absent"))
+    for call in (store.read_bytes, store.list_images, lambda uri: store.fetch(uri, tmp_path)):
+        with pytest.raises(FileNotFoundError):
+            call(str(tmp_path / "absent"))
+
+
+def test_an_unknown_scheme_is_refused_by_name():
+    with pytest.raises(ConfigError, match="received 'http://x/y'; allowed: a local path, file://, gs://"):
+        store.read_bytes("http://x/y")
+    with pytest.raises(ConfigError, match="expected gs://bucket/prefix"):
+        store.read_bytes("gs://")
+
+
+def test_a_local_run_imports_no_client():
+    code = (
+        "import sys; from components.common import storage; storage.list_images('.');"
+        "sys.exit(bool({'google.cloud.storage', 's3fs', 'requests'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

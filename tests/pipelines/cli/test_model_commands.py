@@ -1,0 +1,56 @@
+"""The commands about a finished model, as a person types them."""
+
+import pytest
+
+from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from pipelines.cli.main import main
+
+METRICS = {"schema": "lesionflow.metrics/1", "n": 9, "malignant": 3, "groups": 7, "roc_auc": {"value": 0.87}}
+
+
+@pytest.fixture(scope="module")
+def evaluation(exported, tmp_path_factory):
+    out = tmp_path_factory.mktemp("judged") / "evaluation"
+    with new_artifact(out, "evaluation", {"bundle": open_artifact(exported.path, "bundle").digest}) as folder:
+        write_json(folder / "metrics.json", METRICS)
+    return out
+
+
+def test_verify_prints_the_digest_and_holds_the_bundle_against_it(exported, capsys):
+    digest = open_artifact(exported.path, "bundle").digest
+    assert main(["bundle", "verify", str(exported.path), "--digest", digest.upper()]) == 0
+    assert f"digest {digest}" in capsys.readouterr().out
+    assert main(["bundle", "verify", str(exported.path), "--digest", "0" * 64]) == 1
+    assert f"digest is {digest}, expected {'0' * 64}; this is another bundle" in capsys.readouterr().err
+    assert main(["bundle", "verify", str(exported.path), "--digest", "abc"]) == 2
+    assert "--digest: received 'abc'; allowed: 64 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_card_is_printed_or_written_with_the_metrics_of_an_evaluation(exported, evaluation, tmp_path, capsys):
+    assert main(["bundle", "card", str(exported.path)]) == 0
+    assert capsys.readouterr().out == (exported.path / "model_card.md").read_text()
+    out = tmp_path / "cards" / "card.md"
+    assert main(["bundle", "card", str(exported.path), "--evaluation", str(evaluation), "--out", str(out)]) == 0
+    assert "| ROC-AUC | 0.870 |" in out.read_text()
+    assert main(["bundle", "card", str(exported.path), "--out", str(exported.path / "model_card.md")]) == 2
+    assert "is inside the bundle, which never changes" in capsys.readouterr().err
+
+
+def test_stage_copies_the_bundle_to_a_version_once(exported, evaluation, tmp_path, capsys):
+    command = ["bundle", "stage", str(exported.path), "--out", str(tmp_path / "lesionflow"), "--version", "4"]
+    assert main([*command, "--evaluation", str(evaluation)]) == 0
+    assert f"as {tmp_path / 'lesionflow' / '4'}\n" in capsys.readouterr().out
+    assert (tmp_path / "lesionflow" / "4" / "saved_model.pb").is_file()
+    assert main(command) == 1
+    assert "already there; a served version never changes" in capsys.readouterr().err
+    command[-1] = "5"
+    assert main(command) == 0
+    assert "its card has no test metrics; give --evaluation" in capsys.readouterr().out
+
+
+def test_an_ensemble_of_one_or_of_no_models_is_one_clear_line(export_inputs, tmp_path, capsys):
+    assert main(["ensemble", str(export_inputs.model), "--out", str(tmp_path / "out")]) == 2
+    assert "received 1 model; allowed: two or more" in capsys.readouterr().err
+    assert main(["ensemble", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")]) == 1
+    assert "no such folder; expected a model artifact" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

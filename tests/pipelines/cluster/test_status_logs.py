@@ -1,0 +1,289 @@
+"""Status and logs: every attempt, every line once, and why a pod waits."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from components.common.runtime.errors import ConfigError
+from pipelines.cli.main import build_parser
+from pipelines.cluster import log_stream, logs, reading
+from pipelines.cluster.connection import Connection
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.log_stream import PodLog
+from pipelines.cluster.pods import pods_of, wait_for_change
+from pipelines.cluster.runs import find_run
+from pipelines.cluster.status import show_status
+
+PODS = "/api/v1/namespaces/derm/pods"
+EVENTS = "/api/v1/namespaces/derm/events"
+DONE = {"exitCode": 0, "reason": "Completed"}
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+}
+
+
+def stamped(*numbers):
+    return "".join(f"2026-11-20T10:00:{n // 10:02}.{n % 10}Z line {n}\n" for n in numbers).encode()
+
+
+def podlist(*pods):
+    return 200, {"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": list(pods)}
+
+
+@pytest.fixture
+def served(cluster, run_id, make_run, make_pod, monkeypatch):
+    monkeypatch.setattr(log_stream, "_RECONNECT_S", 0.01)
+    monkeypatch.setattr(logs, "_REST_S", 0.01)
+    monkeypatch.setattr(logs, "_POLL_S", 0.05)
+    cluster.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("SUCCEEDED", {"train": "SUCCEEDED"})))
+    cluster.on("GET", PODS, podlist(make_pod(phase="Succeeded", terminated=DONE, gpus="1")))
+    cluster.on("GET", EVENTS, (200, {"items": []}))
+    cluster.on("GET", f"{PODS}/wf-train-0", (200, make_pod(phase="Succeeded", terminated=DONE)))
+    return cluster
+
+
+def lines_of(connection, pod="wf-train-0"):
+    return list(PodLog(connection, pod).follow())
+
+
+def test_a_finished_pod_is_read_to_its_end(served, connection, raw):
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1, 2, 3)))
+    assert lines_of(connection) == ["line 1", "line 2", "line 3"]
+    query = served.requests("GET", "/log")[0].query
+    assert query["container"] == ["main"]
+    assert query["follow"] == ["false"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_stream_cut_inside_a_line_goes_on_without_loss_or_repeat(served, connection, make_pod, raw, chunked):
+    running, ended = (200, make_pod()), (200, make_pod(phase="Succeeded", terminated=DONE))
+    served.on("GET", f"{PODS}/wf-train-0", running, running, ended)
+    served.on(
+        "GET", f"{PODS}/wf-train-0/log",
+        raw(stamped(1, 2) + b"2026-11-20T10:00:00.3Z lin", cut=True, chunked=chunked),
+        raw(stamped(1, 2, 3, 11) + b"2026-11-20T10:00:01.1Z line 11b\n", cut=True, chunked=chunked),
+        raw(stamped(11) + b"2026-11-20T10:00:01.1Z line 11b\n" + stamped(12), chunked=chunked),
+    )  # fmt: skip
+    assert lines_of(connection) == ["line 1", "line 2", "line 3", "line 11", "line 11b", "line 12"]
+    asked = [request.query.get("sinceTime") for request in served.requests("GET", "/log")]
+    assert asked == [None, ["2026-11-20T10:00:00Z"], ["2026-11-20T10:00:01Z"]]
+
+
+def test_a_last_line_without_newline_is_kept(served, connection, raw):
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)[:-1]))
+    assert lines_of(connection) == ["line 1"]
+
+
+def test_a_container_that_is_not_up_yet_is_waited_for(served, connection, make_pod, raw):
+    served.on("GET", f"{PODS}/wf-train-0", (200, make_pod()), (200, make_pod()), (200, make_pod(terminated=DONE)))
+    served.on("GET", f"{PODS}/wf-train-0/log", (400, {"message": "PodInitializing"}), raw(stamped(1)))
+    assert lines_of(connection) == ["line 1"]
+
+
+def test_a_pod_that_vanishes_ends_its_log(served, connection, make_pod, raw):
+    served.on("GET", f"{PODS}/wf-train-0", (200, make_pod()), (404, {"message": "not found"}))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1), cut=True), (404, {"message": "not found"}))
+    assert lines_of(connection) == ["line 1"]
+
+
+def test_no_right_to_read_logs_is_said_at_once(served, connection):
+    served.on("GET", f"{PODS}/wf-train-0/log", (403, {"message": "pods/log is forbidden"}))
+    with pytest.raises(ClusterError, match="HTTP 403, pods/log is forbidden"):
+        lines_of(connection)
+    assert len(served.requests("GET", "/log")) == 1
+
+
+def test_follow_goes_from_a_preempted_attempt_to_the_next(served, connection, run_id, make_run, make_pod, raw, capsys):
+    lost = make_pod(phase="Failed", reason="Preempted", message="node is shutting down", terminated=None)
+    second = make_pod(attempt=1, phase="Succeeded", terminated=DONE, node="gpu-2")
+    served.on("GET", PODS, podlist(make_pod()), podlist(lost, second))
+    served.on("GET", f"{PODS}/wf-train-0", (200, make_pod()), (404, {"message": "gone"}))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1), cut=True), (404, {"message": "gone"}))
+    served.on("GET", f"{PODS}/wf-train-1", (200, second))
+    served.on("GET", f"{PODS}/wf-train-1/log", raw(stamped(2, 3)))
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run()), (200, make_run("SUCCEEDED")))
+    logs.follow(connection, run_id, "train")
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["line 1", "line 2", "line 3"]
+    assert "pod wf-train-0 is gone: deleted, preempted or evicted" in err
+    assert "==> train, attempt 1: wf-train-1 on gpu-2 <==" in err
+    assert "succeeded" in err
+
+
+def test_follow_says_once_why_a_pod_is_pending(served, connection, run_id, make_run, make_pod, raw, capsys):
+    pending = make_pod(phase="Pending", conditions=[UNSCHEDULABLE], node=None)
+    done = make_pod(phase="Succeeded", terminated=DONE)
+    served.on("GET", PODS, podlist(pending), podlist(pending), podlist(done))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
+    going = (200, make_run())
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", going, going, (200, make_run("SUCCEEDED")))
+    logs.follow(connection, run_id, None)
+    err = capsys.readouterr().err
+    assert err.count("3 Insufficient nvidia.com/gpu") == 1
+    assert "no node has a free GPU" in err
+
+
+def test_follow_outlasts_servers_that_restart(served, connection, run_id, make_run, make_pod, raw, capsys, caplog):
+    down = [(503, {"message": "restarting"})] * 6
+    served.on("GET", PODS, *down, podlist(make_pod()))
+    served.on("GET", f"{PODS}/wf-train-0", (200, make_pod()), *down, (200, make_pod(terminated=DONE)))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1), cut=True), *down, raw(stamped(1, 2)))
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", *down, (200, make_run("SUCCEEDED")))
+    logs.follow(connection, run_id, "train")
+    assert capsys.readouterr().out.splitlines() == ["line 1", "line 2"]
+    assert caplog.text.count("asking again for up to 10 minutes") == 3
+
+
+def test_follow_signs_in_anew_when_the_token_expires(cluster, served, run_id, make_run, raw, tmp_path, capsys):
+    token = tmp_path / "token"
+    token.write_text("old-token-0123")
+
+    def answer(request):
+        if request.headers["authorization"] == "Bearer old-token-0123":
+            token.write_text("new-token-0123")
+            return 401, {"message": "expired"}
+        return 200, make_run("SUCCEEDED")
+
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", answer)
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
+    logs.follow(Connection(host=cluster.url, token_file=token), run_id, None)
+    assert capsys.readouterr().out == "line 1\n"
+
+
+def test_follow_gives_up_on_servers_that_stay_away(served, connection, run_id, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE_S", 0.0)
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (503, {"message": "gone"}))
+    with pytest.raises(ClusterError, match="HTTP 503, gone"):
+        logs.follow(connection, run_id, None)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_follow_does_not_ask_again_where_it_is_not_allowed(served, connection, run_id, status):
+    served.on("GET", PODS, (status, {"message": "no"}))
+    with pytest.raises(ClusterError, match=f"HTTP {status}"):
+        logs.follow(connection, run_id, None)
+    assert len(served.requests("GET", PODS)) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "advice"),
+    [
+        ({"reason": "FailedMount", "message": 'secret "lesionflow-gcs" not found'}, "lesionflow doctor names it"),
+        ({"reason": "FailedCreate", "message": "exceeded quota: gpu"}, "the namespace's quota is used up"),
+    ],
+)
+def test_events_tell_why_a_pod_waits(served, connection, run_id, make_run, make_pod, capsys, event, advice):
+    served.on("GET", PODS, podlist(make_pod(phase="Pending", node=None)))
+    body = {"type": "Warning", "metadata": {"name": "e"}, "involvedObject": {"name": "wf-train-0"}, **event}
+    served.on("GET", EVENTS, (200, {"items": [body]}))
+    logs.show(connection, find_run(connection, run_id), None)
+    err = capsys.readouterr().err
+    assert event["message"] in err
+    assert advice in err
+    assert served.requests("GET", "/events")[0].query["fieldSelector"] == ["involvedObject.name=wf-train-0"]
+
+
+def test_an_image_that_cannot_be_pulled_is_named(served, connection, run_id, make_pod, capsys):
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image r.example/x@sha256:0"}
+    served.on("GET", PODS, podlist(make_pod(phase="Pending", waiting=waiting)))
+    logs.show(connection, find_run(connection, run_id), "train")
+    assert "r.example/x@sha256:0 (the node cannot pull the image" in capsys.readouterr().err
+
+
+def test_out_of_memory_comes_with_advice(served, connection, run_id, make_pod, raw, capsys):
+    killed = {"exitCode": 137, "reason": "OOMKilled"}
+    served.on("GET", PODS, podlist(make_pod(phase="Failed", terminated=killed)))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
+    logs.show(connection, find_run(connection, run_id), "train")
+    assert "OOMKilled, exit code 137 (out of memory: raise sizes" in capsys.readouterr().err
+
+
+def test_a_step_without_pods_says_why(served, connection, run_id, make_run):
+    served.on("GET", PODS, podlist())
+    with pytest.raises(ClusterError, match="step split has no pod: its result came from the cache"):
+        logs.show(connection, find_run(connection, run_id), "split")
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("FAILED", {"split": ("FAILED", "exceeded quota")})))
+    with pytest.raises(ClusterError, match="split: exceeded quota"):
+        logs.show(connection, find_run(connection, run_id), "split")
+
+
+def test_an_unknown_step_is_refused_before_any_request(cluster):
+    parsed = build_parser().parse_args(["logs", "x", "--step", "trian"])
+    with pytest.raises(ConfigError, match="--step: received 'trian'"):
+        parsed.run(parsed)
+    assert not cluster.seen
+
+
+def test_a_watch_that_ends_with_410_is_no_error(served, connection, run_id, raw):
+    gone = b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}\n'
+
+    def answer(request):
+        return raw(gone, kind="application/json") if "watch" in request.query else podlist()
+
+    served.on("GET", PODS, answer)
+    wait_for_change(connection, run_id, "7", 5.0)
+    assert served.seen[-1].query["resourceVersion"] == ["7"]
+    served.on("GET", PODS, (410, {"message": "too old resource version"}))
+    wait_for_change(connection, run_id, "7", 5.0)
+
+
+def test_a_watch_returns_at_the_first_change(served, connection, run_id, make_pod, raw):
+    import json
+
+    event = json.dumps({"type": "MODIFIED", "object": make_pod()}).encode() + b"\n"
+    served.on("GET", PODS, raw(event, kind="application/json", cut=True))
+    wait_for_change(connection, run_id, "7", 5.0)
+    assert len(served.requests("GET", "/pods")) == 1
+
+
+def test_pods_are_sorted_into_steps_and_attempts(served, connection, run_id, make_pod):
+    served.on(
+        "GET", PODS,
+        podlist(
+            make_pod(attempt=1), make_pod(attempt=0),
+            make_pod("ingest", path="wf.root.guarded.ingest(2).executor"),
+            make_pod("split", path="wf.root.split-driver", name="driver"),
+        ),
+    )  # fmt: skip
+    found = [(pod.step, pod.attempt) for pod in pods_of(connection, run_id)]
+    assert sorted(found) == [("ingest", 0), ("train", 0), ("train", 1)]
+
+
+def status(connection, name):
+    console = Console(file=io.StringIO(), width=120)
+    show_status(connection, name, console)
+    return console.file.getvalue()
+
+
+def test_status_is_a_table_of_steps(served, connection, run_id, make_run, make_pod):
+    steps = {"ingest": "SUCCEEDED", "train": "RUNNING"}
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("RUNNING", steps)))
+    served.on(
+        "GET", PODS, podlist(make_pod(attempt=0, phase="Failed", reason="Evicted"), make_pod(attempt=1, gpus="1"))
+    )
+    text = status(connection, run_id)
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
+    assert rows["ingest"][:3] == ["ingest", "succeeded", "0:02:05"]
+    assert rows["train"][1] == "running"
+    assert rows["train"][3:] == ["gpu-1", "1", "gpu", "1"]
+    assert "train, attempt 0: Evicted" in text
+    assert "driver" not in text
+
+
+def test_status_without_access_to_pods_shows_what_kfp_knows(served, connection, run_id):
+    served.on("GET", PODS, (403, {"message": "forbidden"}))
+    text = status(connection, run_id)
+    assert "train" in text
+    assert "no node, GPU and retries: listing pods: HTTP 403" in text
+
+
+def test_a_run_is_found_by_name(served, connection, run_id):
+    served.on("GET", "/apis/v2beta1/runs", (200, {"runs": [{"run_id": run_id}]}))
+    assert find_run(connection, "first").run_id == run_id
+    served.on("GET", "/apis/v2beta1/runs", (200, {}))
+    with pytest.raises(ClusterError, match="no run has the id or name 'second'"):
+        find_run(connection, "second")

@@ -1,0 +1,281 @@
+"""Uploading and starting runs: the right requests, each writing one sent once."""
+
+import argparse
+
+import pytest
+import yaml
+
+from components.common.runtime.errors import ConfigError
+from pipelines.cluster import submit as submit_module
+from pipelines.cluster import upload as upload_module
+from pipelines.cluster.compiled import check_signature, compiled_text, without_cache
+from pipelines.cluster.connection import Connection
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.submit import submit, wait
+from pipelines.cluster.upload import upload, version_name
+
+PIPELINES, VERSIONS, UPLOAD = "/apis/v2beta1/pipelines", "/apis/v2beta1/pipelines/p1/versions", (
+    "/apis/v2beta1/pipelines/upload_version"
+)  # fmt: skip
+RUNS = "/apis/v2beta1/runs"
+EXPERIMENTS = "/apis/v2beta1/experiments"
+TASK = {"componentRef": {"name": "comp-a"}, "cachingOptions": {"enableCache": True}, "taskInfo": {"name": "a"}}
+SPEC = {
+    "pipelineInfo": {"name": "lesionflow"},
+    "schemaVersion": "2.1.0",
+    "sdkVersion": "kfp-2.17.0",
+    "deploymentSpec": {"executors": {"exec-a": {"container": {"image": "x"}}}},
+    "components": {
+        "comp-a": {"executorLabel": "exec-a"},
+        "comp-inner": {"dag": {"tasks": {"a": TASK}}},
+    },
+    "root": {
+        "dag": {"tasks": {"inner": {**TASK, "componentRef": {"name": "comp-inner"}}}},
+        "inputDefinitions": {
+            "parameters": {
+                "metadata": {"parameterType": "STRING"},
+                "epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": 20.0, "isOptional": True},
+                "rate": {"parameterType": "NUMBER_DOUBLE", "defaultValue": 0.1, "isOptional": True},
+            }
+        },
+    },
+}
+TEXT = yaml.safe_dump_all([SPEC, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}])
+
+
+@pytest.fixture
+def kfp(cluster, run_id, make_run):
+    cluster.on("GET", PIPELINES, (200, {"pipelines": [{"pipeline_id": "p1"}]}))
+    cluster.on("GET", VERSIONS, (200, {}))
+    cluster.on("POST", UPLOAD, (200, {"pipeline_id": "p1", "pipeline_version_id": "v1"}))
+    cluster.on("GET", EXPERIMENTS, (200, {"experiments": [{"experiment_id": "e1", "display_name": "lesionflow"}]}))
+    cluster.on("POST", RUNS, (200, {"run_id": run_id}))
+    cluster.on("GET", f"{RUNS}/{run_id}", (200, make_run("SUCCEEDED")))
+    return cluster
+
+
+def start(connection, **more):
+    return submit(connection, TEXT, {"metadata": "gs://b/t.csv"}, name="first", experiment="lesionflow", **more)
+
+
+def test_a_new_version_goes_to_the_pipeline_that_is_there(kfp, connection):
+    assert "pipeline lesionflow: uploaded version abc (v1)" in upload(connection, TEXT, "lesionflow", "abc")
+    sent = kfp.requests("POST", "upload_version")
+    assert len(sent) == 1
+    assert sent[0].query == {"name": ["abc"], "pipelineid": ["p1"]}
+    assert b"pipelineInfo" in sent[0].body
+    assert b"platforms" in sent[0].body, "the second document holds the node selectors"
+
+
+def test_the_first_upload_makes_the_pipeline(kfp, connection):
+    kfp.on("GET", PIPELINES, (200, {}))
+    kfp.on("POST", PIPELINES, (200, {"pipeline_id": "p1"}))
+    assert upload(connection, TEXT, "lesionflow", "abc").startswith("new pipeline lesionflow")
+    assert kfp.requests("POST")[0].body == {"name": "lesionflow", "display_name": "lesionflow"}
+
+
+def test_an_equal_version_is_not_uploaded_twice(kfp, connection):
+    kfp.on("GET", VERSIONS, (200, {"pipeline_versions": [{"pipeline_version_id": "v0"}]}))
+    assert "nothing was uploaded" in upload(connection, TEXT, "lesionflow", "abc")
+    assert not kfp.requests("POST")
+
+
+def test_a_version_that_someone_else_made_just_now_is_as_good(kfp, connection):
+    kfp.on("GET", VERSIONS, (200, {}), (200, {"pipeline_versions": [{"pipeline_version_id": "v0"}]}))
+    kfp.on("POST", UPLOAD, (409, {"message": "already exists"}))
+    assert "nothing was uploaded" in upload(connection, TEXT, "lesionflow", "abc")
+    assert len(kfp.requests("POST")) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_an_upload_is_sent_once_whatever_the_answer(kfp, connection, status):
+    kfp.on("POST", UPLOAD, (status, {"message": "no"}, {"Retry-After": "0"}))
+    with pytest.raises(ClusterError, match=f"HTTP {status}, no"):
+        upload(connection, TEXT, "lesionflow", "abc")
+    assert len(kfp.requests("POST")) == 1
+
+
+def test_versions_are_named_by_commit_and_content():
+    assert version_name(TEXT) == version_name(TEXT) != version_name(TEXT + "\n")
+
+
+def test_a_run_is_started_with_what_was_asked_for(kfp, connection, run_id, capsys):
+    made = start(connection, service_account="trainer", pipeline_root="gs://b/root")
+    assert made == run_id
+    body = kfp.requests("POST", "/runs")[0].body
+    assert body["display_name"] == "first"
+    assert body["experiment_id"] == "e1"
+    assert body["service_account"] == "trainer"
+    assert body["runtime_config"] == {"parameters": {"metadata": "gs://b/t.csv"}, "pipeline_root": "gs://b/root"}
+    assert body["pipeline_spec"]["pipeline_spec"]["pipelineInfo"] == {"name": "lesionflow"}
+    assert "platforms" in body["pipeline_spec"]["platform_spec"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_experiment_is_made(kfp, connection, run_id):
+    kfp.on("GET", EXPERIMENTS, (200, {}))
+    kfp.on("POST", EXPERIMENTS, (200, {"experiment_id": "e2"}))
+    assert start(connection) == run_id
+    assert kfp.requests("POST", "/runs")[0].body["experiment_id"] == "e2"
+
+
+def test_on_a_multi_user_kubeflow_the_namespace_is_named(kfp, connection):
+    kfp.on("GET", "/apis/v2beta1/healthz", (200, {"multi_user": True}))
+    start(connection)
+    assert kfp.requests("GET", "/experiments")[0].query["namespace"] == ["derm"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 429, 500, 502, 503, 504])
+def test_starting_a_run_is_never_sent_twice(kfp, connection, status):
+    kfp.on("POST", RUNS, (status, {"message": "no"}, {"Retry-After": "0"}))
+    with pytest.raises(ClusterError, match=f"HTTP {status}, no") as caught:
+        start(connection)
+    assert len(kfp.requests("POST", "/runs")) == 1
+    assert ("may have been started" in str(caught.value)) == (status >= 500)
+
+
+def test_a_connection_lost_after_sending_is_not_sent_again(kfp, connection, drop):
+    kfp.on("POST", RUNS, drop)
+    with pytest.raises(ClusterError, match="may have been started: lesionflow status first"):
+        start(connection)
+    assert len(kfp.requests("POST", "/runs")) == 1
+
+
+def test_wait_shows_steps_and_ends_well(kfp, connection, run_id, make_run, capsys):
+    kfp.on(
+        "GET", f"{RUNS}/{run_id}", (200, make_run(steps={"ingest": "RUNNING"})), (503, {}),
+        (200, make_run("SUCCEEDED", {"ingest": "SUCCEEDED"})),
+    )  # fmt: skip
+    wait(connection, run_id, poll_s=0.01)
+    out = capsys.readouterr().out
+    assert [line.split() for line in out.splitlines()[:2]] == [["ingest", "running"], ["ingest", "succeeded"]]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
+def test_wait_fails_with_the_run(kfp, connection, run_id, make_run, state):
+    steps = {"train": ("FAILED", "OOMKilled")}
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run(state, steps, error="one task failed")))
+    with pytest.raises(ClusterError, match=f"{state.lower()}: one task failed; train: OOMKilled") as caught:
+        wait(connection, run_id, poll_s=0.01)
+    assert caught.value.exit_code == 1
+
+
+def test_wait_has_a_limit(kfp, connection, run_id, make_run):
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run()))
+    with pytest.raises(ClusterError, match="goes on after"):
+        wait(connection, run_id, timeout_s=0.05, poll_s=0.01)
+
+
+def test_wait_signs_in_anew_when_the_token_expires(kfp, cluster, run_id, make_run, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("old-token-0123")
+
+    def answer(request):
+        if request.headers["authorization"] == "Bearer old-token-0123":
+            token.write_text("new-token-0123")
+            return 401, {"message": "expired"}
+        return 200, make_run("SUCCEEDED")
+
+    kfp.on("GET", f"{RUNS}/{run_id}", answer)
+    wait(Connection(host=cluster.url, token_file=token), run_id, poll_s=0.01)
+    assert kfp.seen[-1].headers["authorization"] == "Bearer new-token-0123"
+
+
+def test_wait_does_not_ask_again_where_it_is_not_allowed(kfp, connection, run_id):
+    kfp.on("GET", f"{RUNS}/{run_id}", (403, {"message": "no"}))
+    with pytest.raises(ClusterError, match="HTTP 403"):
+        wait(connection, run_id, poll_s=0.01)
+
+
+def test_no_cache_reaches_tasks_inside_nested_pipelines():
+    spec, platform = yaml.safe_load_all(without_cache(TEXT))
+    tasks = [
+        *spec["root"]["dag"]["tasks"].values(),
+        *spec["components"]["comp-inner"]["dag"]["tasks"].values(),
+    ]
+    assert [task["cachingOptions"] for task in tasks] == [{}, {}]
+    assert "platforms" in platform
+    assert spec["deploymentSpec"] == SPEC["deploymentSpec"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"metadata": "x", "epoch": 3}, "did you mean 'epochs'?"),
+        ({"metadata": "x", "epochs": 3.5}, "epochs: received 3.5; allowed: a whole number"),
+        ({"metadata": "x", "epochs": True}, "epochs: received True; allowed: a whole number"),
+        ({"metadata": 3}, "metadata: received 3; allowed: text"),
+        ({"epochs": 3}, "metadata: missing"),
+    ],
+)
+def test_values_are_checked_against_the_file_that_will_run(values, words):
+    with pytest.raises(ConfigError) as caught:
+        check_signature(TEXT, values)
+    assert words in str(caught.value)
+
+
+def test_good_values_pass():
+    check_signature(TEXT, {"metadata": "x", "epochs": 3, "rate": 1})
+
+
+def arguments(**given):
+    known = {"pipeline": None, "config": None, "images": None, "allow_mutable_tags": False, "preset": None, "set": []}
+    return argparse.Namespace(**{**known, **given})
+
+
+def test_a_compiled_file_excludes_what_compiles_one(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text(TEXT)
+    assert compiled_text(arguments(pipeline=file)) == TEXT
+    with pytest.raises(ConfigError, match="--pipeline"):
+        compiled_text(arguments(pipeline=file, config="gke-t4"))
+    file.write_text("a: b\n")
+    with pytest.raises(ConfigError, match="two"):
+        compiled_text(arguments(pipeline=file))
+
+
+def test_the_modules_offer_parsers():
+    for module in (submit_module, upload_module):
+        commands = argparse.ArgumentParser().add_subparsers()
+        module.add_parser(commands)
+        assert commands.choices
+
+
+def test_the_real_pipeline_without_cache_has_no_cached_task_left():
+    from pipelines.check_ir import load_documents, step_tasks
+    from pipelines.cluster_file import load_cluster
+    from pipelines.compile import compile_pipeline
+
+    text = without_cache(compile_pipeline(load_cluster("cpu-only")))
+    spec, _ = load_documents(text)
+    tasks = {**step_tasks(spec), **spec["root"]["dag"]["tasks"]}
+    assert {"train", "report-end", "steps"} <= set(tasks)
+    assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks.values())
+
+
+def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
+    from pipelines.cli.main import main
+
+    command = [
+        "submit", "--config", "cpu-only", "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
+        "--set", "images=[gs://b/i]", "--set", "epochs=3", "--no-cache", "--wait",
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert f"run {run_id} succeeded" in capsys.readouterr().out
+    body = kfp.requests("POST", "/runs")[0].body
+    sent = {"metadata": "gs://b/t.csv", "images": ["gs://b/i"], "epochs": 3}
+    assert body["runtime_config"]["parameters"] == sent, "the compiled file's own defaults hold for the rest"
+    assert body["service_account"] == "lesionflow"
+    kfp.seen.clear()
+    assert main([*command, "--set", "epochs=many"]) == 2
+    assert not kfp.seen, "refused before any request"
+    assert "epochs: received 'many'" in capsys.readouterr().err
+
+
+def test_a_failed_run_gives_exit_code_1(kfp, run_id, make_run, capsys):
+    from pipelines.cli.main import main
+
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"gate": ("FAILED", "1 of 1 conditions missed")})))
+    data = ["--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
+    assert main(["submit", "--config", "cpu-only", "--host", kfp.url, *data, "--wait"]) == 1
+    assert "gate: 1 of 1 conditions missed" in capsys.readouterr().err

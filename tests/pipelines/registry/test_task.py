@@ -1,0 +1,79 @@
+"""The optional last task: registered by the compiled pipeline, from real artifacts, at a registry on loopback."""
+
+import pytest
+import tensorflow as tf
+from kfp import dsl
+
+from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.runtime.errors import ConfigError
+from pipelines.check_ir import executors, load_documents, placement, step_tasks
+from pipelines.cluster_file import Cluster
+from pipelines.compile import compile_pipeline
+from pipelines.registry.client import RegistryError
+from pipelines.registry.task import register
+
+REGISTRY = {"server": "http://model-registry-service.kubeflow.svc:8080", "models": "gs://bucket/models"}
+METRICS = {"schema": "lesionflow.metrics/1", "n": 9, "malignant": 3, "groups": 7, "roc_auc": {"value": 0.87}}
+
+
+@pytest.fixture(scope="module")
+def documents():
+    cluster = Cluster.parse({"registry": {**REGISTRY, "token_secret": "registry-token"}})
+    return load_documents(compile_pipeline(cluster))
+
+
+@pytest.fixture(scope="module")
+def evaluation(exported, tmp_path_factory):
+    out = tmp_path_factory.mktemp("judged") / "evaluation"
+    with new_artifact(out, "evaluation", {"bundle": open_artifact(exported.path, "bundle").digest}) as folder:
+        write_json(folder / "metrics.json", METRICS)
+        (folder / "test_probs.npz").write_bytes(b"scores")
+    return out
+
+
+def test_a_cluster_with_a_registry_has_one_more_task_after_the_gate_and_no_more_parameters(documents):
+    spec, _ = documents
+    plain, _ = load_documents(compile_pipeline(Cluster()))
+    assert set(step_tasks(spec)) - set(step_tasks(plain)) == {"register"}
+    task = step_tasks(spec)["register"]
+    assert {"export", "evaluate", "gate"} <= set(task["dependentTasks"])
+    constants = {name: value["runtimeValue"]["constant"] for name, value in task["inputs"]["parameters"].items()}
+    assert constants == {**REGISTRY, "name": "lesionflow"}
+    parameters = [one["root"]["inputDefinitions"]["parameters"] for one in (spec, plain)]
+    assert parameters[0] == parameters[1]
+    assert len(parameters[0]) <= 20
+
+
+def test_its_pod_runs_the_cpu_image_with_the_token_from_its_secret(documents):
+    spec, platform = documents
+    container = executors(spec)["register"]
+    assert container["image"] == executors(spec)["export"]["image"]
+    mount = "/var/run/secrets/model-registry"
+    assert {"name": "KF_PIPELINES_SA_TOKEN_PATH", "value": f"{mount}/token"} in container["env"]
+    (secret,) = placement(platform)["register"]["secretAsVolume"]
+    assert (secret["secretName"], secret["mountPath"]) == ("registry-token", mount)
+
+
+def test_an_address_that_is_none_is_refused_when_the_pipeline_is_compiled():
+    with pytest.raises(ConfigError, match=r"registry\.server"):
+        Cluster.parse({"registry": {"server": "model-registry:8080"}})
+
+
+def test_the_task_stages_registers_and_writes_the_card(exported, evaluation, serve_registry, tmp_path):
+    bundle, judged = dsl.Model(uri=str(exported.path)), dsl.Artifact(uri=str(evaluation))
+    card, models = dsl.Markdown(uri=str(tmp_path / "out" / "card")), tmp_path / "models"
+    with serve_registry() as (url, server):
+        for _ in range(2):  # a repeated task changes nothing
+            register.python_func(bundle, judged, card, server=url, name="moles", models=str(models))
+        (version,), (artifacts,) = server.versions.values(), server.artifacts.values()
+        saved, doc = artifacts.values()
+        assert saved["uri"] == str(models / version["name"])
+        assert doc["uri"] == card.uri
+        assert "| ROC-AUC | 0.870 |" in (tmp_path / "out" / "card").read_text()
+        served = tf.saved_model.load(str(models / version["name"] / "1"))
+        assert "serving_default" in served.signatures
+        server.fail["GET", "/registered_models"] = [(500, {"message": "boom"})]
+        with pytest.raises(RegistryError, match="the registry failed"):
+            register.python_func(bundle, judged, card, server=url)
+        register.python_func(bundle, judged, card, server=url)
+    assert server.artifacts["2"]["1"]["uri"] == str(exported.path)

@@ -1,0 +1,101 @@
+"""cluster.yaml: strict, documented by examples, and each key reaches the compiled file."""
+
+from pathlib import Path
+
+import pytest
+
+from components.common.runtime.errors import ConfigError
+from pipelines.cluster_file import CLUSTERS, STEPS, Cluster, load_cluster
+
+DIGEST = "sha256:" + "a" * 64
+EXAMPLES = sorted(path.stem for path in CLUSTERS.glob("*.yaml"))
+
+
+def test_there_is_an_example_for_each_kind_of_cluster():
+    assert EXAMPLES == ["cpu-only", "gke-a100", "gke-h100", "gke-l4", "gke-t4", "on-premises"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_valid_and_ask_for_what_their_name_says(name):
+    cluster = load_cluster(name)
+    assert bool(cluster.gpu.count) == (name != "cpu-only")
+    assert bool(cluster.gpu.node_selector) == bool(cluster.gpu.count)
+    assert cluster.checkpoints.root, "training on a cluster must be able to resume"
+    assert cluster.service_account == "lesionflow"
+
+
+def test_images_file_replaces_the_references(tmp_path):
+    images = tmp_path / "images.yaml"
+    images.write_text(f"gpu: registry.example/lesionflow-gpu@{DIGEST}\n")
+    cluster = load_cluster("on-premises", images)
+    assert cluster.image_of("train") == f"registry.example/lesionflow-gpu@{DIGEST}"
+    cluster.check_images(allow_mutable_tags=False)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"deadline_s": 60}, "at least training.timeout_s = 86400"),
+        ({"checkpoints": {"pvc": "a", "uri": "gs://b/c"}}, "allowed: one of the two"),
+        ({"checkpoints": {"uri": "/local"}}, "checkpoints.uri"),
+        ({"uncached_steps": ["trian"]}, "uncached_steps.0: received 'trian'"),
+        ({"gpu": {"tolerations": [{"operator": "Exits"}]}}, "allowed: Equal or Exists"),
+        ({"gpu": {"tolerations": [{"operator": "Exists", "value": "x"}]}}, "no value with operator Exists"),
+        ({"gpu": {"tolerations": [{"effect": "NoShedule"}]}}, "NoSchedule, PreferNoSchedule or NoExecute"),
+        ({"gpu": {"tolerations": [{"keys": "x"}]}}, "allowed keys"),
+        ({"gpu": {"count": -1}}, "gpu.count: received -1"),
+        ({"run_as_user": 0}, "run_as_user: received 0; allowed: a whole number >= 1"),
+        ({"labels": {"a b": "x"}}, "a Kubernetes key such as team"),
+        ({"labels": {"a": "x y"}}, "a label value"),
+        ({"service_account": "Bad_"}, "the name of a Kubernetes object"),
+        ({"servce_account": "x"}, "did you mean 'service_account'?"),
+        ({"sizes": {"train": {"memory": "4 GB"}}}, "sizes.train.memory"),
+    ],
+)
+def test_bad_entries_are_refused_by_name(entry, words):
+    with pytest.raises(ConfigError, match=r".*") as caught:
+        Cluster.parse(entry)
+    assert words in str(caught.value)
+
+
+def test_an_example_whose_bucket_was_not_filled_in_does_not_compile():
+    with pytest.raises(ConfigError, match=r"checkpoints.uri: received 'gs://YOUR-BUCKET"):
+        load_cluster("gke-l4").check_images(allow_mutable_tags=True)
+
+
+def test_an_unknown_example_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r"cpu-only, gke-a100"):
+        load_cluster("gke-t5")
+
+
+@pytest.mark.parametrize(
+    ("image", "fine"),
+    [
+        (f"r.example/x@{DIGEST}", True),
+        ("r.example/x:0123456789ab", True),
+        ("r.example/x:latest", False),
+        ("r.example/x", False),
+        ("r.example:5000/x", False),
+        ("r.example/x:v1.2.3", False),
+    ],
+)
+def test_only_images_that_cannot_change_are_taken(image, fine):
+    cluster = Cluster.parse({"images": dict.fromkeys(("data", "cpu", "gpu"), image)})
+    cluster.check_images(allow_mutable_tags=True)
+    if fine:
+        cluster.check_images(allow_mutable_tags=False)
+    else:
+        with pytest.raises(ConfigError, match="mutable tag gives stale cache hits"):
+            cluster.check_images(allow_mutable_tags=False)
+
+
+def test_caching_is_by_step():
+    cluster = Cluster.parse({"uncached_steps": ["train"]})
+    assert [step for step in STEPS if not cluster.caches(step)] == ["train"]
+    assert not any(Cluster.parse({"caching": False}).caches(step) for step in STEPS)
+
+
+def test_every_key_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    missing = [key for key in Cluster.model_fields if f"`{key}" not in text]
+    assert not missing

@@ -84,7 +84,7 @@ def _there(what: str, call: Callable[[], Any]) -> Check:
     except ClusterError as error:
         if error.status == 403:
             return warning(what, "not allowed to look", "ask for the right to get it, or trust that it is there")
-        return failed(what, str(error), "make it: manifests/ has a template, docs/cluster.md the commands")
+        return failed(what, str(error), "make it: manifests/ has a template, docs/how-to/cluster.md the commands")
     return ok(what, "present")
 
 

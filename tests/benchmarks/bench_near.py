@@ -1,10 +1,10 @@
 """Near-duplicates against perceptual hashes of all pairs: `python tests/benchmarks/bench_near.py [PICTURES ...]`.
 
-Pictures are HAM10000's, a changed copy of every second one (the changes docs/data.md names, in turn) and, to make up
-the number, disjoint tiles of all of them. The baseline is a 64-bit hash of the discrete cosine transform of each
-picture and of its turned and mirrored copies, two of them at most 8 bits apart; it compares all pairs and stops where
-that takes minutes. Printed are wall and CPU seconds, the share of planted copies found, and pairs between pictures of
-two lesions that are no planted copies: HAM10000 itself holds nine of those. Goals: seconds at 10,000, no
+Pictures are HAM10000's, a changed copy of every second one (the changes docs/reference/data.md names, in turn) and,
+to make up the number, disjoint tiles of all of them. The baseline is a 64-bit hash of the discrete cosine transform
+of each picture and of its turned and mirrored copies, two of them at most 8 bits apart; it compares all pairs and
+stops where that takes minutes. Printed are wall and CPU seconds, the share of planted copies found, and pairs between
+pictures of two lesions that are no planted copies: HAM10000 itself holds nine of those. Goals: seconds at 10,000, no
 quadratic growth.
 """
 

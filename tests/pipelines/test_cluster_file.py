@@ -96,6 +96,6 @@ def test_caching_is_by_step():
 
 
 def test_every_key_is_documented():
-    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md").read_text()
     missing = [key for key in Cluster.model_fields if f"`{key}" not in text]
     assert not missing

@@ -83,8 +83,8 @@ def test_both_protocols_give_the_bundles_answers_with_a_bad_image_among_them(bun
 
 
 def test_the_documented_request_works(bundle, kit):
-    """The curl example in docs/serving.md, with an image put where the shell puts it."""
-    text = (Path(__file__).parents[3] / "docs" / "serving.md").read_text()
+    """The curl example in docs/how-to/serving.md, with an image put where the shell puts it."""
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "serving.md").read_text()
     template = next(line for line in text.splitlines() if '"instances"' in line).strip().strip("'")
     assert template.count("%s") == 1
     body = template.replace("%s", base64.b64encode(kit.jpeg(2)).decode()).removeprefix("printf '").split("' ")[0]

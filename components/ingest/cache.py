@@ -7,24 +7,27 @@ The cache folder also knows sha256 by URI and version (docs/adr/0005), which sav
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from components.common.artifacts.folder import open_artifact, read_json
+import pandas as pd
+import pyarrow as pa
+
+from components.common.artifacts import index
+from components.common.artifacts.folder import open_artifact
 from components.common.imaging.inspect import INSPECTOR, Inspection
-from components.common.parquet import Columns, read_parquet, write_parquet
 from components.common.runtime.errors import ArtifactError, LesionflowError
 from components.common.storage import store
 from components.common.storage.store import StoredObject, suffix_of
 
 log = logging.getLogger(__name__)
 
-_NAMES = tuple(field.name for field in fields(Inspection))
-_KINDS = {**dict.fromkeys(("width", "height", "channels", "orientation"), "int64"), "thumbnail": "binary"}
-_FILE = f"inspections-{INSPECTOR}.parquet"
+_FIELDS = [field.name for field in fields(Inspection)]
+_INSPECTIONS = f"inspections-{INSPECTOR}.parquet"
 _VERSIONS = f"versions-{INSPECTOR}.parquet"
 
 
@@ -62,63 +65,59 @@ class Cache:
 
     def load(self, folder: str) -> None:
         """Adds what the cache folder (path or URI) knows; an absent or unreadable one adds nothing."""
-        inspections = _table(folder, _FILE, ("sha256", "suffix", *_NAMES))
-        versions = _table(folder, _VERSIONS, ("uri", "version", "sha256"))
-        if inspections is not None:
-            keys = zip(inspections["sha256"], inspections["suffix"], strict=True)
-            self.inspections.update(zip(keys, _inspections(inspections), strict=True))
-        if versions is not None:
-            keys = zip(versions["uri"], versions["version"], strict=True)
-            self.versions.update(zip(keys, versions["sha256"], strict=True))
+        inspections = _read(folder, _INSPECTIONS, ["sha256", "suffix", *_FIELDS])
+        versions = _read(folder, _VERSIONS, ["uri", "version", "sha256"])
+        self.inspections |= {
+            (sha256, suffix): Inspection(*values)
+            for sha256, suffix, *values in inspections.itertuples(index=False, name=None)
+        }
+        self.versions |= {
+            (uri, version): sha256 for uri, version, sha256 in versions.itertuples(index=False, name=None)
+        }
 
     def load_artifact(self, out: Path) -> None:
-        """Adds the verdicts of an index artifact at `out`, if there is a sound one."""
-        if not (out / "index.parquet").is_file():
+        """Adds the verdicts of the index artifact at `out`, if there is an intact one."""
+        if not out.is_dir() or not any(out.iterdir()):
             return
         try:
-            open_artifact(out, "index")
-            if read_json(out / "ingest.json", "lesionflow.ingest/1")["inspector"] != INSPECTOR:
+            open_artifact(out, index.KIND)
+            if index.read_account(out)["inspector"] != INSPECTOR:
                 return
-            table = read_parquet(out / "index.parquet", ("sha256", "uri", *_NAMES))
+            table = index.read_index(out, ["sha256", "uri", *_FIELDS])
         except (ArtifactError, KeyError, OSError) as error:
             log.info("the earlier index at %s is not used: %s", out, error)
             return
-        for uri, sha256, inspection in zip(table["uri"], table["sha256"], _inspections(table), strict=True):
-            # a verdict about the row, not the bytes, cannot be taken over
-            if sha256 and inspection.verdict in ("ok", "corrupt", "mislabelled", "unsupported"):
+        for sha256, uri, *values in table.itertuples(index=False, name=None):
+            inspection = Inspection(*values)
+            if sha256 and inspection.verdict in index.ABOUT_BYTES:
                 self.inspections[(sha256, suffix_of(uri))] = inspection
 
     def save(self, folder: str) -> None:
         """Writes everything known to the cache folder; a failure costs time later, not the run."""
         if not self._new:
             return
-        keys = sorted(self.inspections)
-        values = [self.inspections[key] for key in keys]
-        inspections = {"sha256": [key[0] for key in keys], "suffix": [key[1] for key in keys]}
-        inspections |= {name: [getattr(value, name) for value in values] for name in _NAMES}
-        sources = sorted(self.versions)
-        versions = {
-            "uri": [key[0] for key in sources], "version": [key[1] for key in sources],
-            "sha256": [self.versions[key] for key in sources],
-        }  # fmt: skip
+        inspections = pd.DataFrame(
+            [(*key, *(getattr(self.inspections[key], name) for name in _FIELDS)) for key in sorted(self.inspections)],
+            columns=["sha256", "suffix", *_FIELDS],
+        )
+        versions = pd.DataFrame(
+            [(*key, self.versions[key]) for key in sorted(self.versions)], columns=["uri", "version", "sha256"]
+        )
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                for name, columns in ((_FILE, inspections), (_VERSIONS, versions)):
-                    write_parquet(Path(scratch) / name, columns, dict.fromkeys(columns, "string") | _KINDS)
+                for name, table in ((_INSPECTIONS, inspections), (_VERSIONS, versions)):
+                    table.to_parquet(Path(scratch) / name, index=False)
                     store.upload(Path(scratch) / name, store.join(folder, name))
         except (LesionflowError, OSError) as error:
             log.warning("the cache %s could not be written: %s", folder, error)
 
 
-def _table(folder: str, name: str, columns: Sequence[str]) -> Columns | None:
+def _read(folder: str, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    uri = store.join(folder, name)
     try:
-        return read_parquet(store.read_bytes(store.join(folder, name)), columns)
+        return pd.read_parquet(io.BytesIO(store.read_bytes(uri)), columns=list(columns))
     except FileNotFoundError:
-        return None
-    except (LesionflowError, OSError) as error:
-        log.warning("the cache %s is not used: %s", store.join(folder, name), error)
-        return None
-
-
-def _inspections(table: Columns) -> list[Inspection]:
-    return [Inspection(*values) for values in zip(*(table[name] for name in _NAMES), strict=True)]
+        pass
+    except (LesionflowError, OSError, pa.ArrowException) as error:
+        log.warning("the cache %s is not used: %s", uri, error)
+    return pd.DataFrame(columns=list(columns))

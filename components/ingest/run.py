@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import dump_json, new_artifact, read_json, write_json
+import pandas as pd
+
+from components.common.artifacts.folder import dump_json, new_artifact
+from components.common.artifacts.index import COLUMNS, KIND, THUMBNAIL, Verdict, write_account, write_index
 from components.common.imaging.inspect import INSPECTOR
-from components.common.parquet import Columns
 from components.common.runtime.cores import usable_cores
 from components.common.runtime.errors import DataError
 from components.common.storage import retry, store
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, check_images
 from components.ingest.config import IngestConfig
-from components.ingest.index import index_table, write_index
 from components.ingest.labels import LabelPolicy, load_label_policy
-from components.ingest.memo import memo_of
 from components.ingest.rows import table_bytes
 from components.ingest.sources import Root, list_roots, printable
-from components.ingest.tables import read_table
-from components.ingest.verdicts import EXCLUDED, labels_of, row_verdicts
+from components.ingest.tables import WORKING, read_table
+from components.ingest.verdicts import labels_of, row_verdicts
 
-SCHEMA = "lesionflow.ingest/1"
 _SHOWN = 5
 _LOGGED = 20
 
@@ -76,58 +74,57 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
     policy = load_label_policy(config.label_policy)
     made_from = _made_from(metadata, policy)
     roots, files = list_roots(images)
-    memo = memo_of(config.cache, metadata, images, made_from, files.values()) if config.cache else None
-    with new_artifact(out, "index", made_from) as folder:
-        facts = memo.take(folder) if memo and not config.rehash else None
-        if facts is not None:
-            log.info("the table and all %d images are those of an earlier ingest: its index is taken", facts["rows"])
-            facts["unchanged"] = facts["rows"]
-        else:
-            known = _Known(config, metadata, policy, roots, files)
-            facts = _build(known, out, folder)
-            if memo and "unreadable" not in facts["counts"]:  # what cannot be read today may be readable tomorrow
-                memo.keep(folder, facts)
-        record = read_json(folder / "ingest.json", SCHEMA)
-        _log(record)
-        _check_loss(record, config.max_lost_pct)
-    return IngestResult(path=out, **facts)
+    with new_artifact(out, KIND, made_from) as folder:
+        columns, notes = read_table(metadata)
+        table = pd.DataFrame(columns)
+        label = labels_of(table, policy)
+        verdicts, more = row_verdicts(table, label, policy)
+        cache = _cache(config, out)
+        candidates = [files.get(image_id, []) for image_id in table["image_id"]]
+        threads = config.threads or _threads([root.uri for root in roots])
+        checked = list(check_images(candidates, cache, threads))
+        if config.cache:
+            cache.save(config.cache)
+        index = _index(table.assign(label=label), verdicts, checked)
+        account = _account(index, policy, roots, [*notes, *more, *_notes(files, table, checked)])
+        write_index(folder, index)
+        write_account(folder, account)
+        _log(account)
+        _check_loss(account, config.max_lost_pct)
+    return IngestResult(
+        path=out,
+        rows=account["rows"],
+        ok=account["ok"],
+        lost=account["lost"],
+        malignant=int(((index["verdict"] == Verdict.OK) & (index["label"] == 1)).sum()),
+        counts=account["counts"],
+        unchanged=cache.hits,
+    )
 
 
-@dataclass(frozen=True)
-class _Known:
-    config: IngestConfig
-    metadata: str
-    policy: LabelPolicy
-    roots: list[Root]
-    files: dict[str, list[store.StoredObject]]
-
-
-def _build(known: _Known, out: Path, folder: Path) -> dict[str, Any]:
-    """Writes the files of the index into `folder`; returns what `IngestResult` says of them."""
-    table, notes = read_table(known.metadata)
-    label = labels_of(table, known.policy)
-    verdicts, more = row_verdicts(table, label, known.policy)
-    cache = Cache(rehash=known.config.rehash)
+def _cache(config: IngestConfig, out: Path) -> Cache:
+    cache = Cache(rehash=config.rehash)
     cache.load_artifact(out)
-    if known.config.cache:
-        cache.load(known.config.cache)
-    candidates = [known.files.get(image_id, []) for image_id in table["image_id"]]
-    threads = known.config.threads or _threads([root.uri for root in known.roots])
-    checked = list(check_images(candidates, cache, threads))
-    if known.config.cache:
-        cache.save(known.config.cache)
-    index = index_table(table, label, verdicts, checked)
-    record = _record(index, known.policy, known.roots, [*notes, *more, *_notes(known.files, table, checked)])
-    write_index(index, folder / "index.parquet")
-    write_json(folder / "ingest.json", record)
-    return {
-        "rows": record["rows"],
-        "ok": record["ok"],
-        "lost": record["lost"],
-        "malignant": list(zip(index["verdict"], index["label"], strict=True)).count(("ok", 1)),
-        "counts": record["counts"],
-        "unchanged": cache.hits,
-    }
+    if config.cache:
+        cache.load(config.cache)
+    return cache
+
+
+def _index(table: pd.DataFrame, verdicts: pd.DataFrame, checked: list[Checked]) -> pd.DataFrame:
+    """Joins the table with what was found of each image; a verdict about the row comes before one about the bytes."""
+    seen = pd.DataFrame([asdict(item.inspection) for item in checked])
+    by_row = verdicts["verdict"] != ""
+    whole = table.assign(
+        group_id=table["lesion_id"],
+        uri=[item.uri for item in checked],
+        sha256=[item.sha256 for item in checked],
+        size=[item.size for item in checked],
+        verdict=verdicts["verdict"].where(by_row, seen["verdict"]),
+        reason=verdicts["reason"].where(by_row, seen["reason"]),
+        **{name: seen[name] for name in seen.columns if name not in ("verdict", "reason")},
+    )
+    further = [name for name in table.columns if name not in COLUMNS and name not in WORKING]
+    return whole[[*COLUMNS, *further, THUMBNAIL]]
 
 
 def _threads(images: list[str]) -> int:
@@ -141,27 +138,28 @@ def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:
     return {"metadata": digest, "label_policy": hashlib.sha256(dump_json(policy.record()).encode()).hexdigest()}
 
 
-def _record(index: Columns, policy: LabelPolicy, roots: list[Root], notes: list[str]) -> dict[str, Any]:
-    counts = Counter(index["verdict"])
-    rows = zip(index["image_id"], index["verdict"], index["reason"], strict=True)
-    lost = [row for row in rows if row[1] not in ("ok", EXCLUDED)]
-    considered = counts.total() - counts[EXCLUDED]
+def _account(index: pd.DataFrame, policy: LabelPolicy, roots: list[Root], notes: list[str]) -> dict[str, Any]:
+    counts = {str(verdict): int(n) for verdict, n in sorted(index["verdict"].value_counts().items())}
+    excluded = counts.get(Verdict.EXCLUDED_DIAGNOSIS, 0)
+    lost = index.loc[
+        ~index["verdict"].isin([Verdict.OK, Verdict.EXCLUDED_DIAGNOSIS]), ["image_id", "verdict", "reason"]
+    ]
+    considered = len(index) - excluded
     return {
-        "schema": SCHEMA,
         "inspector": INSPECTOR,
         "label_policy": policy.record(),
         "roots": [root.record() for root in roots],
-        "rows": counts.total(),
-        "ok": counts["ok"],
+        "rows": len(index),
+        "ok": counts.get(Verdict.OK, 0),
         "lost": len(lost),
         "lost_pct": round(100.0 * len(lost) / considered, 4) if considered else 0.0,
-        "counts": dict(sorted(counts.items())),
-        "lost_images": [dict(zip(("image_id", "verdict", "reason"), row, strict=True)) for row in lost],
+        "counts": counts,
+        "lost_images": lost.to_dict("records"),
         "notes": notes,
     }
 
 
-def _notes(files: dict[str, list[store.StoredObject]], table: Columns, checked: list[Checked]) -> list[str]:
+def _notes(files: dict[str, list[store.StoredObject]], table: pd.DataFrame, checked: list[Checked]) -> list[str]:
     notes = []
     unlisted = sorted(set(files) - set(table["image_id"]))
     if unlisted:
@@ -189,7 +187,7 @@ def _check_loss(record: dict[str, Any], max_lost_pct: float) -> None:
         shown = "; ".join(f"{i['image_id']}: {i['verdict']}, {i['reason']}" for i in record["lost_images"][:_SHOWN])
         raise DataError(
             f"{record['lost']} of {record['rows']} images ({record['lost_pct']:.2f} %) are unusable, at most "
-            f"{max_lost_pct:g} % may be: {shown}; mend them or raise max_lost_pct"
+            f"{max_lost_pct:g} % may be: {shown}; fix them, or raise max_lost_pct"
         )
     if not record["ok"]:
         raise DataError(f"none of {record['rows']} images is usable: {record['counts']}; see the table and the roots")

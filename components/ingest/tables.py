@@ -11,14 +11,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from components.common.parquet import Columns
 from components.common.runtime.errors import DataError
 from components.common.storage import store
 from components.ingest.columns import RESERVED, Layout, layout_of
 from components.ingest.rows import Rows, read_rows
 
+Columns = dict[str, list[Any]]
+
 MAX_AGE = 120
+WORKING = ("row", "malignant_label", "stated_label")  # columns of the table that are no columns of the index
 _ID = re.compile(r"\w[\w.\- ]{0,199}")
 _BLANK = frozenset({"", "na", "nan", "n/a", "none", "null", "unknown", "-"})
 _BINARY = {"0": "benign", "0.0": "benign", "benign": "benign", "false": "benign", "1": "malignant",

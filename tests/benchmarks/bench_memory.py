@@ -24,8 +24,7 @@ STEPS = {
     "ingest": ("--metadata", "{0}/table.csv", "--images", "{0}/images"),
     "records": ("--split", "{0}/split", "--record_size", "224"),
 }
-MANY_CORES = """from threading import BoundedSemaphore; from components.ingest import check
-check._DECODING, check._BATCH = BoundedSemaphore(64), 1"""
+MANY_CORES = "from components.ingest import check; check.usable_cores, check._BATCH = lambda: 64, 1"
 PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
 
 

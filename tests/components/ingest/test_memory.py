@@ -12,11 +12,10 @@ from PIL import Image
 CODE = """
 import sys
 from pathlib import Path
-from threading import BoundedSemaphore
 from components.ingest import check
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
-check._DECODING, check._BATCH = BoundedSemaphore(64), 1  # as on a machine of 64 cores, every thread with a file
+check.usable_cores, check._BATCH = lambda: 64, 1  # as on a machine of 64 cores, every thread with a file
 folder = Path(sys.argv[1])
 result = run(IngestConfig(threads=24), str(folder / "table.csv"), [str(folder / "images")], folder / "out")
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))

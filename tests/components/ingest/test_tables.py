@@ -3,6 +3,7 @@
 import gzip
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -195,13 +196,15 @@ def test_beside_diagnoses_labels_are_only_compared(read):
     table, _ = read(text)
     assert table["malignant_label"] == [-1] * 4
     policy = load_label_policy("ham10000")
+    table = pd.DataFrame(table)
     verdicts, notes = row_verdicts(table, labels_of(table, policy), policy)
     assert notes == [
         "the table has diagnoses and labels; policy ham10000 decides by the diagnosis, against the table's label in "
         "1 rows, the first is b"
     ]
-    assert [verdict for verdict, _ in verdicts] == ["", "", "", "unknown_diagnosis"]
+    assert verdicts["verdict"].tolist() == ["", "", "", "unknown_diagnosis"]
     table, _ = read("image_id,dx,label\na,mel,1\n")
+    table = pd.DataFrame(table)
     assert row_verdicts(table, labels_of(table, policy), policy)[1] == [
         "the table has diagnoses and labels; policy ham10000 decides by the diagnosis"
     ]

@@ -6,7 +6,6 @@ import pytest
 
 from components.common.storage import store
 from components.ingest.config import IngestConfig
-from components.ingest.memo import Memo
 from components.ingest.run import run
 
 
@@ -71,19 +70,10 @@ def test_files_changed_a_moment_ago_have_no_stamp(collection, tmp_path, reads):
     assert len(reads) == 16
 
 
-def test_a_changed_table_or_a_damaged_memo_makes_the_index_anew(collection, tmp_path, settled):
+def test_a_changed_table_is_read_anew(collection, tmp_path, settled, reads):
     config = IngestConfig(cache=str(tmp_path / "cache"))
     run(config, collection.table, [collection.root], tmp_path / "a")
-    for file in (tmp_path / "cache").glob("index-*/index.parquet"):
-        file.write_bytes(b"?")
-    run(config, collection.table, [collection.root], tmp_path / "b")
-    assert index_bytes(tmp_path / "a") == index_bytes(tmp_path / "b")
+    reads.clear()
     collection.write_table(dx={6: "nv", 7: "nv"})
-    assert run(config, collection.table, [collection.root], tmp_path / "c").malignant != 4
-
-
-def test_a_memo_without_a_key_neither_takes_nor_keeps(tmp_path):
-    memo = Memo(str(tmp_path / "cache"), "")
-    memo.keep(tmp_path, {})
-    assert memo.take(tmp_path) is None
-    assert not (tmp_path / "cache").exists()
+    assert run(config, collection.table, [collection.root], tmp_path / "b").malignant == 3
+    assert reads == []

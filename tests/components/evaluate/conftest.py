@@ -12,19 +12,6 @@ from components.common.statistics.numeric import sigmoid
 SITES = ("back", "face", "trunk")
 
 
-def simulate(lesions, seed, *, prevalence=0.2, prefix="L", spread=0.7, images=None):
-    """Scores of clustered lesions, calibrated within sampling error."""
-    rng = np.random.default_rng(seed)
-    malignant = rng.random(lesions) < prevalence
-    count = rng.integers(1, 4, lesions) if images is None else np.full(lesions, images)
-    lesion = np.repeat(np.arange(lesions), count)
-    centre = np.where(malignant, 1.5, -1.8) + rng.normal(0, 1.0, lesions)
-    logit = (centre[lesion] + rng.normal(0, spread, len(lesion))).astype(np.float32).astype(np.float64)
-    names = np.array([f"{prefix}{k:05d}" for k in lesion])
-    ids = np.array([f"{prefix}I{k:06d}" for k in range(len(lesion))])
-    return Scores(ids, names, names, malignant[lesion].astype(np.int8), logit, sigmoid(logit))
-
-
 def columns_of(scores, seed=0):
     rng = np.random.default_rng(seed)
     n = len(scores)
@@ -57,14 +44,9 @@ def policy_for(val_path, model_sha256="0" * 64, threshold=-0.5, abstain=None):
 
 
 @pytest.fixture
-def sim():
-    return simulate
-
-
-@pytest.fixture
-def saved(tmp_path):
+def saved(tmp_path, sim):
     """Scores and policy as files: what `report` starts from."""
-    test, val = simulate(400, 1, prefix="T"), simulate(300, 2, prefix="V")
+    test, val = sim(400, 1, prefix="T"), sim(300, 2, prefix="V")
     folder = tmp_path / "saved"
     folder.mkdir()
     save_scores(folder / "test_probs.npz", test, columns_of(test))

@@ -304,7 +304,7 @@ def test_a_bucket_is_written_to_and_read(tmp_path, monkeypatch):
     def refuse(*_):
         raise LesionflowError("gs://b: not allowed, token=abcdefgh")
 
-    monkeypatch.setattr(check_bucket_module.storage, "upload", refuse)
+    monkeypatch.setattr(check_bucket_module.store, "upload", refuse)
     check = check_bucket("gs://b")
     assert check.state == "failed"
     assert "abcdefgh" not in check.found

@@ -49,7 +49,7 @@ def test_an_unknown_scheme_is_refused_by_name():
 
 def test_a_local_run_imports_no_client():
     code = (
-        "import sys; from components.common import storage; storage.list_images('.');"
+        "import sys; from components.common.storage import store; store.list_images('.');"
         "sys.exit(bool({'google.cloud.storage', 's3fs', 'requests'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

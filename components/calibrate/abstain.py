@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
+from components.common.statistics.conformal import lesions_needed, lower_limit
 from components.common.statistics.numeric import Floats
 
 
@@ -33,8 +32,8 @@ def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: f
     """
     first = scores.one_row_a_lesion()
     one, label = np.asarray(probability)[first], scores.label[first]
-    low = _order_statistic(np.sort(one[label == 1]), alpha, "malignant")
-    high = -_order_statistic(np.sort(-one[label == 0]), alpha, "benign")
+    low = _limit(one[label == 1], alpha, "malignant")
+    high = -_limit(-one[label == 0], alpha, "benign")
     if low > high:
         return None
     below, above = probability[probability < low], probability[probability > high]
@@ -42,11 +41,11 @@ def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: f
     return {"low": min(low, threshold), "high": max(high, threshold)}
 
 
-def _order_statistic(ascending: Floats, alpha: float, kind: str) -> float:
-    k = math.floor(alpha * (len(ascending) + 1))
-    if k < 1:
+def _limit(values: Floats, alpha: float, kind: str) -> float:
+    limit = lower_limit(values, alpha)
+    if limit is None:
         raise DataError(
-            f"abstain_alpha {alpha:g}: validation has {len(ascending)} {kind} lesion groups, expected at least "
-            f"{math.ceil(1 / alpha) - 1}; use a larger validation split or a larger abstain_alpha"
+            f"abstain_alpha {alpha:g}: validation has {len(values)} {kind} lesion groups, expected at least "
+            f"{lesions_needed(alpha)}; use a larger validation split or a larger abstain_alpha"
         )
-    return float(ascending[k - 1])
+    return limit

@@ -11,6 +11,7 @@ from components.calibrate.fitting import fit_calibrator
 from components.common.artifacts.policy import CALIBRATORS
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
+from components.common.statistics.folds import TooFewGroupsError, deal_folds, order_by_seed
 from components.common.statistics.numeric import Floats, sigmoid
 from components.common.statistics.reliability import brier, calibration_error, log_losses
 from components.common.statistics.resampling import group_codes
@@ -39,33 +40,26 @@ class Candidate:
     note: str = ""
 
 
-def fold_of_group(
-    codes: npt.NDArray[np.intp], groups: int, label: Floats, folds: int, seed: int
-) -> npt.NDArray[np.intp]:
+def fold_of(scores: Scores, folds: int, seed: int) -> npt.NDArray[np.intp]:
     """(n,) fold of each image: no group crosses folds, malignant groups are dealt out evenly.
 
     Raises:
         DataError: fewer malignant or benign groups than folds.
     """
-    malignant = np.zeros(groups, bool)
-    malignant[codes[label == 1]] = True
-    rng = np.random.default_rng(seed)
-    fold = np.empty(groups, np.intp)
-    for kind, members in (("malignant", np.flatnonzero(malignant)), ("benign", np.flatnonzero(~malignant))):
-        if len(members) < folds:
-            raise DataError(
-                f"validation has {len(members)} {kind} lesion groups, expected at least {folds} (parameter folds): "
-                "use a larger validation split, or fewer folds"
-            )
-        fold[rng.permutation(members)] = np.arange(len(members)) % folds
-    return fold[codes]
+    try:
+        return deal_folds(scores.group_id, scores.label, folds, order_by_seed(seed))
+    except TooFewGroupsError as error:
+        raise DataError(
+            f"validation has {error.groups} {error.kind} lesion groups, expected at least {folds} (parameter folds): "
+            "use a larger validation split, or fewer folds"
+        ) from error
 
 
 def cross_fit(scores: Scores, offset: float, folds: int, seed: int) -> list[Candidate]:
     """Every calibrator's cross-fitted log loss, best first; equal ones in order of simplicity."""
     y = scores.label.astype(np.float64)
     codes, groups = group_codes(scores.group_id)
-    fold = fold_of_group(codes, groups, y, folds, seed)
+    fold = fold_of(scores, folds, seed)
     losses: dict[str, Floats] = {}
     found: dict[str, Candidate] = {}
     for name in CALIBRATORS:
@@ -91,8 +85,7 @@ def cross_fitted(name: str, scores: Scores, offset: float, folds: int, seed: int
         DataError: too few groups for the folds, or scores that do not rank.
     """
     y = scores.label.astype(np.float64)
-    codes, groups = group_codes(scores.group_id)
-    return _held_out(name, scores.logit, y, fold_of_group(codes, groups, y, folds, seed), offset)
+    return _held_out(name, scores.logit, y, fold_of(scores, folds, seed), offset)
 
 
 def pick(candidates: list[Candidate]) -> Candidate:

@@ -6,7 +6,6 @@ it mean "not sure"; none means "like neither", which happens where the classes a
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
+from components.common.statistics.conformal import lower_limit
 from components.common.statistics.numeric import Floats
 from components.common.statistics.resampling import group_codes
 from components.evaluate.operating import count_calls, rates
@@ -24,17 +24,11 @@ ALPHAS = (0.05, 0.10, 0.20)
 def limits(probability: Floats, label: npt.NDArray[np.int8], alpha: float) -> tuple[float, float] | None:
     """The probability from which a set holds malignant, and that up to which it holds benign.
 
-    With k = floor(alpha (n + 1)), a class of n validation lesions stays in the set unless fewer than k of
-    them are as extreme: at most alpha of new lesions of that class then lie outside.
-
     Returns:
         (low, high), or None where a class has too few lesions to exclude anything (n + 1 < 1 / alpha).
     """
-    malignant, benign = np.sort(probability[label == 1]), np.sort(probability[label == 0])[::-1]
-    k = [math.floor(alpha * (len(part) + 1) + 1e-9) for part in (malignant, benign)]
-    if min(k) < 1:
-        return None
-    return float(malignant[k[0] - 1]), float(benign[k[1] - 1])
+    low, high = lower_limit(probability[label == 1], alpha), lower_limit(-probability[label == 0], alpha)
+    return None if low is None or high is None else (low, -high)
 
 
 def prediction_sets(

@@ -10,13 +10,13 @@ member's, so a threshold taken from single members' scores would not keep its pr
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from components.common.runtime.errors import DataError
+from components.common.statistics.folds import TooFewGroupsError, deal_folds, order_by_hash
 from components.train.records import ImageSource, Pixels, Rows, SplitData
 
 
@@ -59,16 +59,12 @@ def fold_of(rows: Rows, folds: int) -> npt.NDArray[np.intp]:
     Raises:
         DataError: fewer malignant or benign groups than folds.
     """
-    names, codes = np.unique(rows.group_id, return_inverse=True)
-    malignant = np.zeros(len(names), bool)
-    malignant[codes[rows.label == 1]] = True
-    place = np.array([hashlib.sha256(f"lesionflow.folds/{name}".encode()).hexdigest() for name in names])
-    fold = np.empty(len(names), np.intp)
-    for kind, members in (("malignant", np.flatnonzero(malignant)), ("benign", np.flatnonzero(~malignant))):
-        if len(members) < folds:
-            raise DataError(f"train has {len(members)} {kind} lesion groups, folds is {folds}; use fewer folds")
-        fold[members[np.argsort(place[members])]] = np.arange(len(members)) % folds
-    return fold[codes]
+    try:
+        return deal_folds(rows.group_id, rows.label, folds, order_by_hash("lesionflow.folds"))
+    except TooFewGroupsError as error:
+        raise DataError(
+            f"train has {error.groups} {error.kind} lesion groups, folds is {folds}; use fewer folds"
+        ) from error
 
 
 def _select(data: SplitData, positions: npt.NDArray[np.intp]) -> SplitData:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.calibrate.selection import Candidate, cross_fit, fold_of_group, pick, reason
+from components.calibrate.selection import Candidate, cross_fit, fold_of, pick, reason
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
 from components.common.statistics.numeric import sigmoid
@@ -13,7 +13,7 @@ from components.common.statistics.resampling import group_codes
 def test_folds_share_no_group_and_hold_malignant_groups_evenly(sim, folds):
     scores = sim(400, 0)
     codes, groups = group_codes(scores.group_id)
-    fold = fold_of_group(codes, groups, scores.label.astype(float), folds, 3)
+    fold = fold_of(scores, folds, 3)
     for group in range(groups):
         assert len(set(fold[codes == group])) == 1
     per_fold = [len(set(codes[(fold == k) & (scores.label == 1)])) for k in range(folds)]

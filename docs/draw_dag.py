@@ -12,8 +12,8 @@ from typing import Any
 
 from picture import write_picture
 
-from pipelines.check_ir import load_documents, step_tasks
 from pipelines.cluster.exit_task import EXIT_TASK
+from pipelines.ir import load_documents, step_tasks
 
 TARGET = Path(__file__).parent / "images" / "dag.svg"
 # step: (column, row, what it does, what it writes, where it runs)

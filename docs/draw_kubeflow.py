@@ -14,7 +14,7 @@ from typing import Any
 
 from picture import write_picture
 
-from pipelines.check_ir import load_documents
+from pipelines.ir import load_documents
 
 TARGET = Path(__file__).parent / "images" / "kubeflow.svg"
 TASK, ARTIFACT, ROW, MARGIN = (170, 34), (118, 26), 50, 22

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images, pushes them, and writes their references by digest into the file that
-# `lesionflow compile --images FILE` reads.
+# `lesionflow compile --container-images FILE` reads.
 #
 #   images/build.sh REGISTRY [OUT]        REGISTRY like registry.example/project; OUT: out/images.yaml
 #

@@ -7,15 +7,18 @@ of an experiment; they have defaults here and one file overrides them. What KFP 
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.runtime import yaml_text
 from components.common.runtime.config import StepConfig
@@ -26,7 +29,9 @@ CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
-_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+_MEBIBYTE = 1024**2
+_CPUS, _CPU_WORDS = (Decimal("0.001"), Decimal(1024)), "CPUs from 0.001 to 1024, such as 2, 0.5 or 500m"
+_BYTES, _BYTE_WORDS = (Decimal(_MEBIBYTE), Decimal(1024**5)), "bytes from 1Mi to 1Pi, such as 4Gi, 1.5Gi or 512Mi"
 
 
 def _matching(pattern: str, words: str) -> Callable[[str], str]:
@@ -38,6 +43,40 @@ def _matching(pattern: str, words: str) -> Callable[[str], str]:
     return check
 
 
+def _quantity(value: object, limits: tuple[Decimal, Decimal], words: str) -> Decimal:
+    from kubernetes.utils.quantity import parse_quantity  # a third of a second, which most commands can do without
+
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"allowed: {words}")
+    try:
+        amount = Decimal(parse_quantity(str(value).strip()))
+    except ValueError as error:
+        raise ValueError(f"allowed: {words}") from error
+    if not limits[0] <= amount <= limits[1]:
+        raise ValueError(f"which is {amount:f}; allowed: {words}")
+    return amount
+
+
+def _cpu(value: object) -> str:
+    """CPUs as kfp takes them: a number, or whole thousandths with an `m`."""
+    thousandths = _quantity(value, _CPUS, _CPU_WORDS) * 1000
+    whole = thousandths.to_integral_value()
+    if whole != thousandths:
+        raise ValueError(f"which is {thousandths:f}m; allowed: {_CPU_WORDS}, whole thousandths")
+    return f"{whole / 1000:f}" if whole % 1000 == 0 else f"{whole:f}m"
+
+
+def _memory(value: object) -> str:
+    """Bytes as kfp takes them: a whole number with the largest binary suffix that fits, rounded up to a byte."""
+    amount = int(_quantity(value, _BYTES, _BYTE_WORDS).to_integral_value(rounding="ROUND_CEILING"))
+    for suffix, power in (("Ti", 4), ("Gi", 3), ("Mi", 2), ("Ki", 1)):
+        if amount % 1024**power == 0:
+            return f"{amount // 1024**power}{suffix}"
+    return str(amount)
+
+
+Cpu = Annotated[str, BeforeValidator(_cpu)]
+Memory = Annotated[str, BeforeValidator(_memory)]
 ObjectName = Annotated[
     str,
     AfterValidator(
@@ -70,24 +109,51 @@ S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate", "register")
 
 
+@cache
 def default_tag() -> str:
     """The commit's first 12 hex digits; outside a git checkout the package version."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
-            check=True,
-        )  # fmt: skip
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return metadata.version("lesionflow")
     return done.stdout.strip()
 
 
 class Images(StepConfig):
-    """Image references; one by digest, or tagged with the commit they were built from."""
+    """Container image references, by digest or tagged with the commit they were built from; empty: the latter."""
 
-    data: str = Field(default_factory=lambda: f"lesionflow-data:{default_tag()}", description="ingest to calibrate")
-    cpu: str = Field(default_factory=lambda: f"lesionflow-cpu:{default_tag()}", description="export, evaluate")
-    gpu: str = Field(default_factory=lambda: f"lesionflow-gpu:{default_tag()}", description="train on a GPU")
+    data: str = Field("", description="ingest, split, records, calibrate, gate; empty: lesionflow-data:COMMIT")
+    cpu: str = Field("", description="export, evaluate, training without a GPU; empty: lesionflow-cpu:COMMIT")
+    gpu: str = Field("", description="training on a GPU; empty: lesionflow-gpu:COMMIT")
+
+    def reference(self, kind: Literal["data", "cpu", "gpu"]) -> str:
+        """The image of one kind; where none is named, the one that `make images` tags with this commit."""
+        return getattr(self, kind) or f"lesionflow-{kind}:{default_tag()}"
+
+
+class Toleration(StepConfig):
+    """A toleration, in Kubernetes' own words."""
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    tolerationSeconds: int | None = Field(None, ge=0)  # noqa: N815 - Kubernetes' name
+
+    @model_validator(mode="after")
+    def _is_accepted_by_kubernetes(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("allowed: no value with operator Exists")
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("allowed: a key, or operator Exists")
+        if self.tolerationSeconds is not None and self.effect != "NoExecute":
+            raise ValueError("allowed: tolerationSeconds only with effect NoExecute")
+        return self
+
+    def manifest(self) -> dict[str, str | int]:
+        """As a pod's manifest has it: only what says something."""
+        return {name: value for name, value in self.model_dump().items() if value not in ("", None)}
 
 
 class Gpu(StepConfig):
@@ -96,44 +162,32 @@ class Gpu(StepConfig):
     resource: LabelKey = Field("nvidia.com/gpu", description="extended resource, the GPU type Kubernetes schedules by")
     count: int = Field(1, ge=0, le=16, description="GPUs of the training pod")
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels a GPU node must carry")
-    tolerations: list[dict[str, str]] = Field(
-        default_factory=lambda: [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    tolerations: list[Toleration] = Field(
+        default_factory=lambda: [Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
         description="taints of GPU nodes that the pod tolerates",
     )
-
-    @model_validator(mode="after")
-    def _tolerations_are_tolerations(self) -> Gpu:
-        known = {"key", "operator", "value", "effect", "tolerationSeconds"}
-        for item in self.tolerations:
-            if set(item) - known:
-                raise ValueError(f"gpu.tolerations: received {item}; allowed keys: {', '.join(sorted(known))}")
-            if item.get("operator", "Equal") not in ("Equal", "Exists"):
-                raise ValueError(f"gpu.tolerations: received operator {item['operator']!r}; allowed: Equal or Exists")
-            if item.get("effect", "") not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
-                raise ValueError(
-                    f"gpu.tolerations: received effect {item['effect']!r}; "
-                    "allowed: NoSchedule, PreferNoSchedule or NoExecute"
-                )
-            if item.get("operator") == "Exists" and item.get("value"):
-                raise ValueError(f"gpu.tolerations: received {item}; allowed: no value with operator Exists")
-        return self
 
 
 class Size(StepConfig):
     """CPU and memory of one step, as Kubernetes quantities."""
 
-    cpu: str = Field("2", pattern=_QUANTITY, description="CPU request and limit, such as 2 or 500m")
-    memory: str = Field("4Gi", pattern=_QUANTITY, description="memory request and limit, such as 4Gi")
+    cpu: Cpu = Field("2", description="CPU request and limit, such as 2 or 500m")
+    memory: Memory = Field("4Gi", description="memory request and limit, such as 4Gi")
 
 
 class Training(StepConfig):
     """What only the training pod needs."""
 
-    shm: str = Field("8Gi", pattern=_QUANTITY, description="size of /dev/shm")
-    timeout_s: int = Field(86_400, ge=60, description="seconds until the pod is stopped; Pending does not count")
-    retries: int = Field(3, ge=0, le=10, description="restarts after a non-zero exit")
-    retry_backoff_s: int = Field(60, ge=0, description="seconds before the first restart; doubles each time")
-    retry_backoff_max_s: int = Field(900, ge=0, description="longest wait between restarts, in seconds")
+    shm: Memory = Field("8Gi", description="size of /dev/shm")
+    timeout_s: int = Field(86_400, ge=60, description="seconds one attempt may run; Pending does not count")
+    retries: int = Field(3, ge=0, le=10, description="further attempts after a failed or lost one")
+    retry_wait_s: int = Field(60, ge=0, description="seconds before the first retry")
+    retry_wait_factor: float = Field(2.0, ge=1, le=10, description="each further wait is this many times as long")
+
+    @property
+    def waits_s(self) -> int:
+        """Seconds of all waits between attempts together."""
+        return math.ceil(sum(self.retry_wait_s * self.retry_wait_factor**number for number in range(self.retries)))
 
 
 class Checkpoints(StepConfig):
@@ -173,9 +227,10 @@ class Registry(StepConfig):
     )
     name: str = Field("lesionflow", min_length=1, description="name of the registered model")
     models: str = Field(
-        "", pattern=r"^((gs|s3)://[^\s]+)?$",
+        "",
+        pattern=r"^((gs|s3)://[^\s]+)?$",
         description="gs:// or s3:// folder where registered models are staged for model servers; empty: nowhere",
-    )  # fmt: skip
+    )
     token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
 
 
@@ -209,9 +264,10 @@ class Cluster(StepConfig):
     s3: S3 = Field(default_factory=S3)
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
     ingest_cache: str = Field(
-        "", pattern=r"^((gs|s3)://[^\s]+)?$",
+        "",
+        pattern=r"^((gs|s3)://[^\s]+)?$",
         description="gs:// or s3:// folder of ingest's verdicts: an object of a known version is not read again",
-    )  # fmt: skip
+    )
     registry: Registry = Field(default_factory=Registry)
     serving: Serving = Field(default_factory=Serving)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
@@ -226,12 +282,29 @@ class Cluster(StepConfig):
 
     @model_validator(mode="after")
     def _deadline_covers_training(self) -> Cluster:
-        if self.deadline_s < self.training.timeout_s:
+        training = self.training
+        if self.deadline_s < training.timeout_s:
             raise ValueError(
                 f"deadline_s: received {self.deadline_s}; allowed: at least training.timeout_s = "
-                f"{self.training.timeout_s}, for the run holds the training"
+                f"{training.timeout_s}, for the run holds the training"
+            )
+        if self.deadline_s < training.waits_s:
+            raise ValueError(
+                f"training.retries: received {training.retries} with retry_wait_s {training.retry_wait_s} and "
+                f"retry_wait_factor {training.retry_wait_factor:g}, waits of {training.waits_s} s together; allowed: "
+                f"waits that end before deadline_s = {self.deadline_s}"
             )
         return self
+
+    @property
+    def training_attempts_s(self) -> int:
+        """Seconds that all attempts at training together may take, waits and Pending included.
+
+        Argo starts no attempt after this and stops the one that runs, counting from the start of the first:
+        it must not be over while the run's own deadline allows an attempt.
+        """
+        training = self.training
+        return max(self.deadline_s, (training.retries + 1) * training.timeout_s + training.waits_s)
 
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""
@@ -249,8 +322,8 @@ class Cluster(StepConfig):
     def image_of(self, step: str) -> str:
         """The image that runs `step`."""
         if step == "train":
-            return self.images.gpu if self.gpu.count else self.images.cpu
-        return self.images.cpu if step in ("export", "evaluate", "register") else self.images.data
+            return self.images.reference("gpu" if self.gpu.count else "cpu")
+        return self.images.reference("cpu" if step in ("export", "evaluate", "register") else "data")
 
     def check_images(self, *, allow_mutable_tags: bool) -> None:
         """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.
@@ -265,13 +338,13 @@ class Cluster(StepConfig):
                 f"checkpoints.uri: received {self.checkpoints.uri!r}; allowed: a bucket of yours; copy the example "
                 "from pipelines/configs/clusters and fill it in"
             )
-        for name in ("data", "cpu", "gpu"):
-            image = getattr(self.images, name)
-            fixed = _DIGEST.match(image) or _COMMIT_TAG.match(image)
-            if not fixed and not (allow_mutable_tags or image.endswith(f":{metadata.version('lesionflow')}")):
+        for kind in ("data", "cpu", "gpu"):
+            image = self.images.reference(kind)
+            if not (allow_mutable_tags or _DIGEST.match(image) or _COMMIT_TAG.match(image)):
                 raise ConfigError(
-                    f"images.{name}: received {image!r}; allowed: NAME@sha256:DIGEST or a tag of 12 or more hex digits "
-                    "(the commit); a mutable tag gives stale cache hits (--allow-mutable-tags takes it all the same)"
+                    f"images.{kind}: received {image!r}; allowed: NAME@sha256:DIGEST (give the file that `make images` "
+                    "wrote with --container-images) or a tag of 12 or more hex digits (the commit); a mutable tag "
+                    "gives stale cache hits (--allow-mutable-tags takes it all the same)"
                 )
 
 
@@ -289,7 +362,7 @@ def load_cluster(name_or_path: Path | str | None, images: Path | None = None) ->
     path = None if name_or_path is None else known.get(str(name_or_path), Path(name_or_path))
     if path is not None and not path.exists():
         raise ConfigError(
-            f"--config: received {str(path)!r}; allowed: a YAML file, or one of {', '.join(sorted(known))}"
+            f"--cluster: received {str(path)!r}; allowed: a YAML file, or one of {', '.join(sorted(known))}"
         )
     values = {} if path is None else load_yaml(path)
     if images is not None:
@@ -306,9 +379,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         value = yaml_text.load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: not readable ({error.strerror}); expected a YAML file") from None
+        raise ConfigError(f"{path}: not readable ({error.strerror}); expected a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: received {type(value).__name__}, expected a mapping of names to values")
     return value

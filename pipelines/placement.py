@@ -85,11 +85,14 @@ def _place_training(task: Any, cluster: Cluster, selector: Any, tolerations: Any
     kubernetes.set_timeout(task, training.timeout_s)
     _keep_checkpoints(task, cluster)
     task.set_retry(
-        training.retries, backoff_duration=f"{training.retry_backoff_s}s", backoff_factor=2.0,
-        backoff_max_duration=f"{training.retry_backoff_max_s}s",
-    )  # fmt: skip
+        training.retries,
+        backoff_duration=f"{training.retry_wait_s}s",
+        backoff_factor=training.retry_wait_factor,
+        # not the longest wait, whatever its name says: all attempts together, counted from the start of the first
+        backoff_max_duration=f"{cluster.training_attempts_s}s",
+    )
     if cluster.gpu.count:
-        # the driver reads string values only: an int here drops the GPU request without a word
+        # the driver reads string values only: an int here silently drops the GPU request
         task.set_accelerator_type(cluster.gpu.resource).set_accelerator_limit(str(cluster.gpu.count))
         kubernetes.add_node_selector_json(task, selector)
         kubernetes.add_toleration_json(task, tolerations)

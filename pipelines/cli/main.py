@@ -13,6 +13,7 @@ from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of
 from pipelines.cli import model_commands
 from pipelines.cluster import add_parsers
+from pipelines.cluster.compiled import add_cluster_flags
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,8 +67,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_compile(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = commands.add_parser("compile", help="write the pipeline YAML for the Kubeflow UI")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the YAML file to write")
-    command.add_argument("--config", metavar="FILE", help="cluster.yaml, or the name of an example such as gke-t4")
-    command.add_argument("--images", type=Path, metavar="FILE", help="image references, as `make images` wrote them")
+    add_cluster_flags(command)
     command.add_argument("--preset", metavar="NAME", help="parameter defaults: a preset or a YAML file")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter default")
     command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
@@ -108,7 +108,7 @@ def _compile(arguments: argparse.Namespace) -> None:
     from pipelines.compile import write_pipeline
     from pipelines.parameters import load_preset, merge, parse_assignments, validate
 
-    cluster = load_cluster(arguments.config, arguments.images)
+    cluster = load_cluster(arguments.cluster, arguments.container_images)
     cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
     preset = load_preset(arguments.preset) if arguments.preset else {}
     defaults = merge(preset, parse_assignments(arguments.set))

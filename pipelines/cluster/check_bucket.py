@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.common.runtime.errors import LesionflowError
 from components.common.storage import store
-from pipelines.cluster.checks import Check, failed, ok
+from pipelines.cluster.check import Check, failed, ok
 from pipelines.cluster.errors import redact
 
 PROBE = ".lesionflow-doctor"

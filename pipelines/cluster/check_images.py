@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.common.runtime.errors import ConfigError
-from pipelines.cluster.checks import Check, failed, ok, warning
+from pipelines.cluster.check import Check, failed, ok, warning
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.image_registry import image_exists, pull_credentials
-from pipelines.cluster.reading import read
+from pipelines.cluster.retry import read
 from pipelines.cluster_file import STEPS, Cluster
 
 

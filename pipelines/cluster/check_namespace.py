@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from pipelines.cluster.checks import Check, failed, ok, warning
+from pipelines.cluster.check import Check, failed, ok, warning
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.quantities import number
-from pipelines.cluster.reading import read
+from pipelines.cluster.retry import read
+from pipelines.cluster.scheduling import amount
 from pipelines.cluster_file import S3_KEYS, STEPS, Cluster
 
 
@@ -60,7 +60,7 @@ def check_quota(connection: Connection, cluster: Cluster) -> Iterator[Check]:
 def largest_needs(cluster: Cluster) -> dict[str, Decimal]:
     """The most of each resource that one step asks for."""
     sizes = [cluster.size_of(step) for step in STEPS]
-    needs = {"cpu": max(number(size.cpu) for size in sizes), "memory": max(number(size.memory) for size in sizes)}
+    needs = {"cpu": max(amount(size.cpu) for size in sizes), "memory": max(amount(size.memory) for size in sizes)}
     if cluster.gpu.count:
         needs[cluster.gpu.resource] = Decimal(cluster.gpu.count)
     return needs
@@ -71,9 +71,9 @@ def _short_of(quota: Any, cluster: Cluster) -> list[str]:
     short = []
     for resource, wanted in largest_needs(cluster).items():
         for key in (f"requests.{resource}", f"limits.{resource}", resource):
-            if key in hard and number(hard[key]) - number(used.get(key)) < wanted:
+            if key in hard and amount(hard[key]) - amount(used.get(key)) < wanted:
                 short.append(f"{key}: {used.get(key, 0)} of {hard[key]} used, a step asks for {wanted:f}")
-    if "pods" in hard and number(hard["pods"]) - number(used.get("pods")) < 1:
+    if "pods" in hard and amount(hard["pods"]) - amount(used.get("pods")) < 1:
         short.append(f"pods: {used.get('pods', 0)} of {hard['pods']} used")
     return short
 

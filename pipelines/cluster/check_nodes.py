@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from pipelines.cluster.checks import Check, failed, ok, warning
+from pipelines.cluster.check import Check, failed, ok, warning
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.quantities import number
-from pipelines.cluster.reading import read
-from pipelines.cluster.scheduling import Needs, used_by_node, why_not
+from pipelines.cluster.retry import read
+from pipelines.cluster.scheduling import Needs, amount, used_by_node, why_not
 from pipelines.cluster_file import Cluster
 
 _MOST_LINES = 12
@@ -52,11 +51,11 @@ def check_nodes(connection: Connection, cluster: Cluster) -> Iterator[Check]:
 def training_needs(cluster: Cluster) -> Needs:
     """What the training pod asks of a node."""
     size = cluster.size_of("train")
-    resources = {"cpu": number(size.cpu), "memory": number(size.memory)}
+    resources = {"cpu": amount(size.cpu), "memory": amount(size.memory)}
     if not cluster.gpu.count:
         return Needs(resources, {})
     resources[cluster.gpu.resource] = Decimal(cluster.gpu.count)
-    return Needs(resources, cluster.gpu.node_selector, tuple(cluster.gpu.tolerations))
+    return Needs(resources, cluster.gpu.node_selector, tuple(item.manifest() for item in cluster.gpu.tolerations))
 
 
 def _used(connection: Connection) -> dict[str, dict[str, Decimal]] | None:

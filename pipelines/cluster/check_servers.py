@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from pipelines.cluster.checks import Check, failed, ok, warning
+from pipelines.cluster.check import Check, failed, ok, warning
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.reading import read
+from pipelines.cluster.retry import read
 
 # what logs and status read; a run itself needs none of it
 _RIGHTS = (("list", "pods", ""), ("get", "pods", "log"), ("list", "events", ""))
@@ -58,9 +58,12 @@ def _kfp_version(connection: Connection) -> str:
     try:
         with api_call("version"):
             answer = client.call_api(
-                "/apis/v1beta1/healthz", "GET", auth_settings=["Bearer"], _preload_content=False,
+                "/apis/v1beta1/healthz",
+                "GET",
+                auth_settings=["Bearer"],
+                _preload_content=False,
                 _return_http_data_only=True,
-            )  # fmt: skip
+            )
             return str(json.loads(answer.data).get("tag_name", "")).lstrip("v")
     except (ClusterError, AttributeError):
         return ""

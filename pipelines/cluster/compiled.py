@@ -11,12 +11,12 @@ import yaml
 
 from components.common.runtime.config import unknown_name
 from components.common.runtime.errors import ConfigError
-from pipelines.check_ir import load_documents
 from pipelines.cluster_file import load_cluster
+from pipelines.ir import load_documents
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "STRING": ((str,), "text"),
-    "NUMBER_INTEGER": ((int,), "a whole number"),
+    "NUMBER_INTEGER": ((int,), "an integer"),
     "NUMBER_DOUBLE": ((int, float), "a number"),
     "BOOLEAN": ((bool,), "true or false"),
     "LIST": ((list,), "a list"),
@@ -27,9 +27,16 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 def add_pipeline_flags(command: argparse.ArgumentParser) -> None:
     """Adds the flags that name the pipeline to use."""
     command.add_argument("--pipeline", type=Path, metavar="FILE", help="compiled file; default: compiled now")
-    command.add_argument("--config", metavar="FILE", help="cluster.yaml, or the name of an example such as gke-t4")
-    command.add_argument("--images", type=Path, metavar="FILE", help="image references, as `make images` wrote them")
+    add_cluster_flags(command)
     command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
+
+
+def add_cluster_flags(command: argparse.ArgumentParser) -> None:
+    """Adds the flags that say which cluster, and which container images."""
+    command.add_argument("--cluster", metavar="FILE", help="cluster file, or the name of an example such as gke-t4")
+    command.add_argument(
+        "--container-images", type=Path, metavar="FILE", help="container images, as `make images` wrote them"
+    )
 
 
 def compiled_text(arguments: argparse.Namespace) -> str:
@@ -41,17 +48,20 @@ def compiled_text(arguments: argparse.Namespace) -> str:
     if arguments.pipeline is None:
         from pipelines.compile import compile_pipeline
 
-        cluster = load_cluster(arguments.config, arguments.images)
+        cluster = load_cluster(arguments.cluster, arguments.container_images)
         cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
         return compile_pipeline(cluster)
-    if arguments.config or arguments.images:
-        raise ConfigError("--pipeline: received with --config or --images; allowed: a compiled file or what to compile")
+    if arguments.cluster or arguments.container_images:
+        raise ConfigError(
+            "--pipeline: received together with --cluster or --container-images; allowed: a compiled file, "
+            "or what to compile one from"
+        )
     try:
         text = str(arguments.pipeline.read_text(encoding="utf-8"))
         load_documents(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
-        raise ConfigError(f"--pipeline: {arguments.pipeline} is no compiled pipeline ({said})") from None
+        raise ConfigError(f"--pipeline: {arguments.pipeline} is not a compiled pipeline ({said})") from error
     return text
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster.errors import api_call
-from pipelines.cluster.reading import read
+from pipelines.cluster.retry import read
 
 TOKEN_VARIABLE = "LESIONFLOW_KFP_TOKEN"
 COOKIES_VARIABLE = "LESIONFLOW_KFP_COOKIES"
@@ -53,9 +53,14 @@ class Connection:
     def of(cls, arguments: argparse.Namespace) -> Connection:
         """The connection that the flags of `add_connection_flags` ask for."""
         return cls(
-            arguments.host, arguments.namespace, arguments.kfp_namespace, arguments.context,
-            arguments.token_file, arguments.cookies_file, arguments.ca_cert,
-        )  # fmt: skip
+            arguments.host,
+            arguments.namespace,
+            arguments.kfp_namespace,
+            arguments.context,
+            arguments.token_file,
+            arguments.cookies_file,
+            arguments.ca_cert,
+        )
 
     @cached_property
     def kfp(self) -> Any:
@@ -70,10 +75,13 @@ class Connection:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # says of every version that it needs a 2.x server
                 return Client(
-                    host=self.host, namespace=self.kfp_namespace, kube_context=self.context,
+                    host=self.host,
+                    namespace=self.kfp_namespace,
+                    kube_context=self.context,
                     existing_token=_secret(self.token_file, TOKEN_VARIABLE, "--token-file"),
-                    cookies=_secret(self.cookies_file, COOKIES_VARIABLE, "--cookies-file"), ssl_ca_cert=self.ca_cert,
-                )  # fmt: skip
+                    cookies=_secret(self.cookies_file, COOKIES_VARIABLE, "--cookies-file"),
+                    ssl_ca_cert=self.ca_cert,
+                )
 
         return read("Kubeflow Pipelines", connect)
 
@@ -109,7 +117,7 @@ class Connection:
                 config.load_kube_config(
                     os.environ.get("KUBECONFIG") or None, context=self.context, client_configuration=settings
                 )
-        settings.retries = urllib3.Retry(0)  # `reading.read` decides what is asked again
+        settings.retries = urllib3.Retry(0)  # `retry.read` decides what is asked again
         return client.ApiClient(settings)
 
     @cached_property
@@ -145,5 +153,5 @@ def _secret(file: Path | None, variable: str, flag: str) -> str | None:
         return os.environ.get(variable) or None
     try:
         return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{flag}: {file} is not readable; expected a text file with the secret alone") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{flag}: {file} is not readable; expected a text file with the secret alone") from error

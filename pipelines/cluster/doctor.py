@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from pipelines.cluster.checks import Check
+from pipelines.cluster.check import Check
+from pipelines.cluster.compiled import add_cluster_flags
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster_file import Cluster, load_cluster
@@ -20,8 +20,7 @@ _SIGNS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
     command = commands.add_parser("doctor", help="say what would stop a run on the cluster, and what to do")
-    command.add_argument("--config", metavar="FILE", help="cluster.yaml, or the name of an example such as gke-t4")
-    command.add_argument("--images", type=Path, metavar="FILE", help="image references, as `make images` wrote them")
+    add_cluster_flags(command)
     command.add_argument(
         "--bucket", action="append", default=[], metavar="URI", help="gs:// or s3:// to read and write"
     )
@@ -30,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    cluster = load_cluster(arguments.config, arguments.images)
+    cluster = load_cluster(arguments.cluster, arguments.container_images)
     uris = [*arguments.bucket, *([cluster.checkpoints.uri] if cluster.checkpoints.uri else [])]
     report(all_checks(Connection.of(arguments), cluster, uris), Console())
 

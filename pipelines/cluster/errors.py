@@ -42,8 +42,6 @@ class ClusterError(LesionflowError):
 def api_call(what: str) -> Iterator[None]:
     """Turns every failure of the API clients inside into a `ClusterError`.
 
-    The clients' own messages hold all response headers, cookies among them: they are never shown.
-
     Args:
         what: the action, as in "listing nodes".
     """
@@ -54,11 +52,11 @@ def api_call(what: str) -> Iterator[None]:
     try:
         yield
     except (kfp_server_api.ApiException, kubernetes.client.ApiException) as error:
-        raise _refused(what, error) from None
+        raise _refused(what, error) from None  # the cause would print the response's headers, cookies among them
     except urllib3.exceptions.HTTPError as error:
-        raise _unreachable(what, error) from None
+        raise _unreachable(what, error) from error
     except (OSError, ValueError, kubernetes.config.ConfigException) as error:
-        raise ClusterError(f"{what}: {redact(' '.join(str(error).split()))}") from None
+        raise ClusterError(f"{what}: {redact(' '.join(str(error).split()))}") from error
 
 
 def redact(text: str) -> str:
@@ -86,8 +84,11 @@ def _retry_after(headers: Any) -> float | None:
 def _unreachable(what: str, error: Exception) -> ClusterError:
     reason = getattr(error, "reason", error)
     if "redirect" in str(reason):
-        return ClusterError(f"{what}: the server redirects to another address, a sign-in page most likely; "
-                            "give a token or cookie, or use kubectl port-forward", 302)  # fmt: skip
+        return ClusterError(
+            f"{what}: the server redirects to another address, a sign-in page most likely; "
+            "give a token or cookie, or use kubectl port-forward",
+            302,
+        )
     kind = type(reason).__name__.removesuffix("Error")
     return ClusterError(
         f"{what}: the server cannot be reached ({kind}); is it up, is --host right, does a port-forward still run?"

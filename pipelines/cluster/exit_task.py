@@ -10,6 +10,6 @@ def report_end(status: dsl.PipelineTaskFinalStatus, ending: dsl.Output[dsl.Markd
     """Reports how the run ended."""
     from pathlib import Path
 
-    from pipelines.cluster.run_end import report_ending
+    from pipelines.cluster.exit_report import write_exit_report
 
-    report_ending(status.state, status.error_message, Path(ending.path))
+    write_exit_report(status.state, status.error_message, Path(ending.path))

@@ -80,10 +80,10 @@ def pull_credentials(secret: Any) -> dict[str, str]:
         return {
             urlsplit(f"//{host.partition('://')[2] or host}").netloc: _basic(entry) for host, entry in entries.items()
         }
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ClusterError(
-            "the pull secret is no registry secret; make it with kubectl create secret docker-registry"
-        ) from None
+            "the pull secret is not a registry secret; make it with kubectl create secret docker-registry"
+        ) from error
 
 
 def _basic(entry: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.pods import MAIN
-from pipelines.cluster.reading import read, read_patiently
+from pipelines.cluster.retry import read, read_patiently
 
 log = logging.getLogger(__name__)
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$")
@@ -90,9 +90,15 @@ class PodLog:
         path = f"/api/v1/namespaces/{self._connection.namespace}/pods/{self._pod}/log"
         # the generated method has no sinceTime
         answer = client.call_api(
-            path, "GET", query_params=query, header_params={"Accept": "*/*"}, auth_settings=["BearerToken"],
-            _preload_content=False, _request_timeout=(10.0, _IDLE_S), _return_http_data_only=True,
-        )  # fmt: skip
+            path,
+            "GET",
+            query_params=query,
+            header_params={"Accept": "*/*"},
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=(10.0, _IDLE_S),
+            _return_http_data_only=True,
+        )
         return answer
 
     def _container_ended(self) -> bool:

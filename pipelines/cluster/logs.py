@@ -20,7 +20,7 @@ from pipelines.cluster.pods import (
     why_ended,
     why_waiting,
 )
-from pipelines.cluster.reading import read, read_patiently
+from pipelines.cluster.retry import read, read_patiently
 from pipelines.cluster.runs import ENDED, error_of, find_run, run_now
 from pipelines.cluster_file import STEPS
 
@@ -106,9 +106,7 @@ def _print_all(connection: Connection, pod: StepPod) -> None:
     for line in PodLog(connection, pod.name).follow():
         print(line, flush=True)
     try:
-        ended = read(
-            f"pod {pod.name}", lambda: connection.core.read_namespaced_pod(pod.name, connection.namespace)
-        )  # fmt: skip
+        ended = read(f"pod {pod.name}", lambda: connection.core.read_namespaced_pod(pod.name, connection.namespace))
     except ClusterError as error:
         _say(f"pod {pod.name} is gone: deleted, preempted or evicted" if error.status == 404 else str(error))
         return

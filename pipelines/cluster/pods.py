@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.reading import Reader, read
+from pipelines.cluster.retry import Reader, read
 from pipelines.cluster_file import STEPS
 
 RUN_LABEL = "pipeline/runid"
@@ -19,8 +19,16 @@ STEP_LABEL = "lesionflow/step"
 NODE_ANNOTATION = "workflows.argoproj.io/node-name"
 MAIN = "main"
 _ATTEMPT = re.compile(r"\((\d+)\)$")
-_STUCK = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError",
-                    "CreateContainerError", "CrashLoopBackOff"})  # fmt: skip
+_STUCK = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "CrashLoopBackOff",
+    }
+)
 _ADVICE = (
     ("exceeded quota", "the namespace's quota is used up: free it or ask for more (kubectl describe resourcequota)"),
     ("ImagePull", "the node cannot pull the image: check its name, and image_pull_secret of cluster.yaml"),
@@ -83,10 +91,13 @@ def wait_for_change(connection: Connection, run_id: str, version: str, seconds: 
     try:
         with api_call("watching pods"):
             for _ in watch.Watch().stream(
-                connection.core.list_namespaced_pod, connection.namespace, label_selector=f"{RUN_LABEL}={run_id}",
-                resource_version=version, timeout_seconds=max(1, round(seconds)),
+                connection.core.list_namespaced_pod,
+                connection.namespace,
+                label_selector=f"{RUN_LABEL}={run_id}",
+                resource_version=version,
+                timeout_seconds=max(1, round(seconds)),
                 _request_timeout=(10.0, seconds + 10.0),
-            ):  # fmt: skip
+            ):
                 return
     except ClusterError as error:
         if error.status in (401, 403):
@@ -105,10 +116,16 @@ def step_pods(pods: Iterable[Any]) -> list[StepPod]:
             attempt = sum(other.step == step for other in found)
         found.append(
             StepPod(
-                pod.metadata.name, step, attempt, pod.status.phase or "", pod.spec.node_name or "", _gpus(pod),
-                pod.metadata.creation_timestamp, pod,
+                pod.metadata.name,
+                step,
+                attempt,
+                pod.status.phase or "",
+                pod.spec.node_name or "",
+                _gpus(pod),
+                pod.metadata.creation_timestamp,
+                pod,
             )
-        )  # fmt: skip
+        )
     return found
 
 

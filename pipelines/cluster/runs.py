@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, redact
-from pipelines.cluster.reading import read, read_patiently
+from pipelines.cluster.retry import read, read_patiently
 from pipelines.cluster_file import STEPS
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipelines.cluster.quantities import gibibytes, number
+from kubernetes.utils.quantity import parse_quantity
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,12 @@ class Needs:
 
     resources: Mapping[str, Decimal]
     selector: Mapping[str, str]
-    tolerations: tuple[Mapping[str, str], ...] = ()
+    tolerations: tuple[Mapping[str, str | int], ...] = ()
+
+
+def amount(quantity: str | None) -> Decimal:
+    """A Kubernetes quantity as a number; 0 where there is none."""
+    return Decimal(parse_quantity(quantity or 0))
 
 
 def why_not(node: Any, needs: Needs, used: Mapping[str, Decimal]) -> list[str]:
@@ -45,13 +50,13 @@ def why_not(node: Any, needs: Needs, used: Mapping[str, Decimal]) -> list[str]:
     if not any(item.type == "Ready" and item.status == "True" for item in node.status.conditions or []):
         reasons.append("node is not Ready")
     for resource, wanted in needs.resources.items():
-        free = number((node.status.allocatable or {}).get(resource)) - used.get(resource, Decimal(0))
+        free = amount((node.status.allocatable or {}).get(resource)) - used.get(resource, Decimal(0))
         if free < wanted:
-            reasons.append(f"{resource}: {_amount(resource, free)} free, {_amount(resource, wanted)} asked for")
+            reasons.append(f"{resource}: {_shown(resource, free)} free, {_shown(resource, wanted)} asked for")
     return reasons
 
 
-def tolerates(toleration: Mapping[str, str], taint: Any) -> bool:
+def tolerates(toleration: Mapping[str, str | int], taint: Any) -> bool:
     """Whether a toleration covers a taint."""
     if toleration.get("effect") and toleration["effect"] != taint.effect:
         return False
@@ -64,8 +69,8 @@ def requests_of(pod: Any) -> dict[str, Decimal]:
     """What a pod holds of its node: its containers' requests, or a larger one of an init container."""
     total = _sum(_requests(container) for container in pod.spec.containers)
     for container in pod.spec.init_containers or []:
-        for resource, amount in _requests(container).items():
-            total[resource] = max(total.get(resource, Decimal(0)), amount)
+        for resource, wanted in _requests(container).items():
+            total[resource] = max(total.get(resource, Decimal(0)), wanted)
     return total
 
 
@@ -75,8 +80,8 @@ def used_by_node(pods: Iterable[Any]) -> dict[str, dict[str, Decimal]]:
     for pod in pods:
         if pod.spec.node_name and pod.status.phase not in ("Succeeded", "Failed"):
             node = used.setdefault(pod.spec.node_name, {})
-            for resource, amount in requests_of(pod).items():
-                node[resource] = node.get(resource, Decimal(0)) + amount
+            for resource, held in requests_of(pod).items():
+                node[resource] = node.get(resource, Decimal(0)) + held
     return used
 
 
@@ -86,18 +91,18 @@ def _requests(container: Any) -> dict[str, Decimal]:
         return {}
     # a limit without a request counts as the request
     asked = {**(resources.limits or {}), **(resources.requests or {})}
-    return {name: number(amount) for name, amount in asked.items()}
+    return {name: amount(quantity) for name, quantity in asked.items()}
 
 
 def _sum(parts: Iterable[Mapping[str, Decimal]]) -> dict[str, Decimal]:
     total: dict[str, Decimal] = {}
     for part in parts:
-        for resource, amount in part.items():
-            total[resource] = total.get(resource, Decimal(0)) + amount
+        for resource, held in part.items():
+            total[resource] = total.get(resource, Decimal(0)) + held
     return total
 
 
-def _amount(resource: str, value: Decimal) -> str:
+def _shown(resource: str, value: Decimal) -> str:
     if resource in ("memory", "ephemeral-storage"):
-        return gibibytes(value)
+        return f"{value / 1024**3:.1f} GiB"
     return f"{value.normalize():f}"

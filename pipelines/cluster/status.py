@@ -59,9 +59,13 @@ def _table(steps: list[StepState], pods: list[StepPod]) -> Table:
         newest = own[-1] if own else None
         state = known[name].state if name in known else (newest.phase if newest else "").upper()
         table.add_row(
-            escape(name), f"[{_colour(state)}]{state.lower()}[/]", _duration(known.get(name)),
-            newest.node if newest else "", newest.gpus if newest else "", str(newest.attempt) if newest else "",
-        )  # fmt: skip
+            escape(name),
+            f"[{_colour(state)}]{state.lower()}[/]",
+            _duration(known.get(name)),
+            newest.node if newest else "",
+            newest.gpus if newest else "",
+            str(newest.attempt) if newest else "",
+        )
     return table
 
 

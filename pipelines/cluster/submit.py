@@ -28,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; repeatable")
     command.add_argument("--name", help="name of the run; default: lesionflow-COMMIT-TIME")
     command.add_argument("--experiment", default="lesionflow", help="experiment the run is listed under")
-    command.add_argument("--service-account", help="service account of the pods; default: that of --config")
+    command.add_argument("--service-account", help="service account of the pods; default: that of --cluster")
     command.add_argument("--pipeline-root", metavar="URI", help="where KFP keeps artifacts; default: the server's")
     command.add_argument("--no-cache", action="store_true", help="run every step anew, nested ones too")
     command.add_argument(
@@ -46,13 +46,18 @@ def _run(arguments: argparse.Namespace) -> None:
         text = without_cache(text)
     account = arguments.service_account
     if account is None and arguments.pipeline is None:
-        account = load_cluster(arguments.config).service_account or None
+        account = load_cluster(arguments.cluster).service_account or None
     connection = Connection.of(arguments)
     name = arguments.name or f"lesionflow-{default_tag()}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     run_id = submit(
-        connection, text, values, name=name, experiment=arguments.experiment, service_account=account,
+        connection,
+        text,
+        values,
+        name=name,
+        experiment=arguments.experiment,
+        service_account=account,
         pipeline_root=arguments.pipeline_root,
-    )  # fmt: skip
+    )
     print(f"run {run_id} ({name}) started; follow it with: lesionflow logs {run_id} --follow", flush=True)
     if arguments.wait:
         wait(connection, run_id, timeout_s=arguments.timeout)
@@ -73,9 +78,15 @@ def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def submit(
-    connection: Connection, text: str, values: Mapping[str, Any], *, name: str, experiment: str,
-    service_account: str | None = None, pipeline_root: str | None = None,
-) -> str:  # fmt: skip
+    connection: Connection,
+    text: str,
+    values: Mapping[str, Any],
+    *,
+    name: str,
+    experiment: str,
+    service_account: str | None = None,
+    pipeline_root: str | None = None,
+) -> str:
     """Starts a run; the request that makes it is sent once, whatever becomes of it.
 
     Returns:
@@ -94,15 +105,19 @@ def submit(
         try:
             with api_call(f"starting run {name}"):
                 run = client.run_pipeline(
-                    experiment_id, name, pipeline_package_path=str(file), params=dict(values),
-                    service_account=service_account, pipeline_root=pipeline_root,
-                )  # fmt: skip
+                    experiment_id,
+                    name,
+                    pipeline_package_path=str(file),
+                    params=dict(values),
+                    service_account=service_account,
+                    pipeline_root=pipeline_root,
+                )
         except ClusterError as error:
             if error.status == 0 or error.status >= 500:
                 hint = (
                     f"{error}; the run may have been started: lesionflow status {name} tells, before you submit again"
                 )
-                raise ClusterError(hint, error.status) from None
+                raise ClusterError(hint, error.status) from error
             raise
     return str(run.run_id)
 

@@ -15,7 +15,7 @@ from components.common.runtime.errors import ConfigError
 from pipelines.cluster.compiled import add_pipeline_flags, compiled_text
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.reading import read
+from pipelines.cluster.retry import read
 from pipelines.cluster_file import default_tag
 
 PIPELINE_NAME = "lesionflow"

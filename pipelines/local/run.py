@@ -29,8 +29,6 @@ from pipelines.local.watch import RunState, Watcher
 from pipelines.parameters import Parameters
 
 MARK = "run.json"
-# KFP's local runner keeps the retry policy: a failed training would be repeated after minutes of waiting
-HERE = Cluster.parse({"training": {"retries": 0}})
 _MAIN_OUTPUT = {
     "ingest": "index", "split": "split_data", "records": "records", "train": "model", "calibrate": "policy",
     "export": "bundle", "evaluate": "evaluation",
@@ -122,7 +120,8 @@ def _workspace(out: Path) -> Iterator[Path]:
 
 
 def _execute(parameters: Parameters, work: Path, console: Console) -> tuple[RunState, int]:
-    write_pipeline(work / "lesionflow.yaml", HERE)
+    # KFP's local runner keeps the retry policy: a failed training would be repeated after minutes of waiting
+    write_pipeline(work / "lesionflow.yaml", Cluster.parse({"training": {"retries": 0}}))
     write_json(work / "arguments.json", parameters.model_dump())
     events = work / "events.jsonl"
     command = [sys.executable, "-m", "pipelines.local.worker", *(

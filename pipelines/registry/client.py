@@ -81,7 +81,7 @@ def server_at(url: str, token_file: Path | None = None, ca: Path | None = None) 
     try:
         token = given.read_text(encoding="utf-8").strip() if given else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"token file {given}: not readable ({error})") from None
+        raise ConfigError(f"token file {given}: not readable ({error})") from error
     return Server(f"{parts.scheme}://{parts.netloc}", token, str(ca or ""))
 
 
@@ -151,12 +151,13 @@ class _Calls:
         except (exceptions.NotFoundException, exceptions.ConflictException):
             raise
         except exceptions.ApiException as error:
+            # not from error: that would print the response's headers
             raise RegistryError(_refusal(url, error.status, _said(error), bool(self.server.token))) from None
         except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
-            raise RegistryError(f"{url}: cannot be reached ({error or type(error).__name__}); {_HINT}") from None
+            raise RegistryError(f"{url}: cannot be reached ({error or type(error).__name__}); {_HINT}") from error
         except (ValidationError, ValueError, aiohttp.ClientError) as error:
             reason = str(error).split("\n")[0]
-            raise RegistryError(f"{url}: does not answer like a Model Registry ({reason}); {_HINT}") from None
+            raise RegistryError(f"{url}: does not answer like a Model Registry ({reason}); {_HINT}") from error
 
 
 def _said(error: Any) -> str:
@@ -179,20 +180,26 @@ async def _put(call: _Calls, what: Registration) -> Outcome:
 
     model = RegisteredModelCreate(name=what.name, description="Malignant or benign, from a dermoscopic image.")
     registered, _ = await _find_or_make(
-        call, lambda: call.api.find_registered_model(name=what.name, _request_timeout=_SECONDS),
-        lambda: call.api.create_registered_model(model, _request_timeout=_SECONDS), f"model {what.name!r}",
-    )  # fmt: skip
+        call,
+        lambda: call.api.find_registered_model(name=what.name, _request_timeout=_SECONDS),
+        lambda: call.api.create_registered_model(model, _request_timeout=_SECONDS),
+        f"model {what.name!r}",
+    )
     wanted = ModelVersionCreate(
-        name=what.version, registered_model_id=registered.id, description=what.description,
-        author="lesionflow", custom_properties=_metadata(what.properties),
-    )  # fmt: skip
+        name=what.version,
+        registered_model_id=registered.id,
+        description=what.description,
+        author="lesionflow",
+        custom_properties=_metadata(what.properties),
+    )
     version, made = await _find_or_make(
         call,
         lambda: call.api.find_model_version(
             name=what.version, parent_resource_id=registered.id, _request_timeout=_SECONDS
         ),
-        lambda: call.api.create_model_version(wanted, _request_timeout=_SECONDS), f"version {what.version!r}",
-    )  # fmt: skip
+        lambda: call.api.create_model_version(wanted, _request_timeout=_SECONDS),
+        f"version {what.version!r}",
+    )
     if not made:
         _check_same(version, what)
     added = [await _add_artifact(call, version.id, one) for one in _artifacts(what)]
@@ -248,9 +255,13 @@ def _artifacts(what: Registration) -> list[Any]:
     from mr_openapi import ArtifactState, DocArtifact, ModelArtifact
 
     model = ModelArtifact(
-        name=what.name, uri=what.uri, model_format_name=FORMAT, model_format_version=FORMAT_VERSION,
-        artifact_type="model-artifact", state=ArtifactState.LIVE,
-    )  # fmt: skip
+        name=what.name,
+        uri=what.uri,
+        model_format_name=FORMAT,
+        model_format_version=FORMAT_VERSION,
+        artifact_type="model-artifact",
+        state=ArtifactState.LIVE,
+    )
     card = DocArtifact(name="model card", uri=what.card_uri, artifact_type="doc-artifact", state=ArtifactState.LIVE)
     return [model, card] if what.card_uri else [model]
 

@@ -25,8 +25,10 @@ def test_deployment_runs_without_privileges_and_serves_what_is_staged(name):
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-    }  # fmt: skip
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     image, _, tag = container["image"].partition(":")
     assert image == "tensorflow/serving"
     assert tag.startswith("2.")

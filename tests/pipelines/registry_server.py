@@ -43,8 +43,12 @@ class Registry:
         return answers[method, path]() if (method, path) in answers else missing
 
     def _listed(self, items, query):
-        return {"items": list(items), "nextPageToken": "", "pageSize": int(query.get("pageSize", 10)),
-                "size": len(items)}  # fmt: skip
+        return {
+            "items": list(items),
+            "nextPageToken": "",
+            "pageSize": int(query.get("pageSize", 10)),
+            "size": len(items),
+        }
 
     def _named(self, items, query):
         parent = query.get("parentResourceId")

@@ -1,14 +1,21 @@
 """cluster.yaml: strict, documented by examples, and each key reaches the compiled file."""
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from kfp import dsl
 
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster_file import CLUSTERS, STEPS, Cluster, load_cluster
 
 DIGEST = "sha256:" + "a" * 64
 EXAMPLES = sorted(path.stem for path in CLUSTERS.glob("*.yaml"))
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+def split(seed: int = 1):
+    pass
 
 
 def test_there_is_an_example_for_each_kind_of_cluster():
@@ -39,23 +46,64 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"checkpoints": {"pvc": "a", "uri": "gs://b/c"}}, "allowed: one of the two"),
         ({"checkpoints": {"uri": "/local"}}, "checkpoints.uri"),
         ({"uncached_steps": ["trian"]}, "uncached_steps.0: received 'trian'"),
-        ({"gpu": {"tolerations": [{"operator": "Exits"}]}}, "allowed: Equal or Exists"),
+        (
+            {"gpu": {"tolerations": [{"operator": "Exits"}]}},
+            "gpu.tolerations.0.operator: received 'Exits'",
+        ),
         ({"gpu": {"tolerations": [{"operator": "Exists", "value": "x"}]}}, "no value with operator Exists"),
-        ({"gpu": {"tolerations": [{"effect": "NoShedule"}]}}, "NoSchedule, PreferNoSchedule or NoExecute"),
-        ({"gpu": {"tolerations": [{"keys": "x"}]}}, "allowed keys"),
+        ({"gpu": {"tolerations": [{"effect": "NoShedule"}]}}, "NoSchedule, PreferNoSchedule, NoExecute"),
+        ({"gpu": {"tolerations": [{"keys": "x"}]}}, "unknown parameter 'gpu.tolerations.0.keys': did you mean 'key'"),
+        ({"gpu": {"tolerations": [{"value": "x"}]}}, "a key, or operator Exists"),
+        ({"gpu": {"tolerations": [{"key": "x", "tolerationSeconds": 3}]}}, "only with effect NoExecute"),
+        ({"training": {"retries": 10, "retry_wait_s": 600}}, "waits that end before deadline_s = 172800"),
+        ({"training": {"retry_backoff_max_s": 900}}, "unknown parameter 'training.retry_backoff_max_s'"),
         ({"gpu": {"count": -1}}, "gpu.count: received -1"),
         ({"run_as_user": 0}, "run_as_user: received 0; allowed: a whole number >= 1"),
         ({"labels": {"a b": "x"}}, "a Kubernetes key such as team"),
         ({"labels": {"a": "x y"}}, "a label value"),
         ({"service_account": "Bad_"}, "the name of a Kubernetes object"),
         ({"servce_account": "x"}, "did you mean 'service_account'?"),
-        ({"sizes": {"train": {"memory": "4 GB"}}}, "sizes.train.memory"),
+        ({"sizes": {"train": {"memory": "4 GB"}}}, "sizes.train.memory: received '4 GB'; allowed: bytes from 1Mi"),
+        ({"sizes": {"train": {"memory": "4096m"}}}, "sizes.train.memory: received '4096m'; which is 4.096"),
+        ({"sizes": {"train": {"cpu": "4Gi"}}}, "sizes.train.cpu: received '4Gi'; which is 4294967296"),
+        ({"sizes": {"train": {"cpu": True}}}, "sizes.train.cpu: received True"),
+        ({"sizes": {"train": {"cpus": "4"}}}, "unknown parameter 'sizes.train.cpus': did you mean 'cpu'"),
+        ({"sizes": {"trian": {}}}, "sizes.trian"),
     ],
 )
 def test_bad_entries_are_refused_by_name(entry, words):
     with pytest.raises(ConfigError, match=r".*") as caught:
         Cluster.parse(entry)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"memory": "1.5Gi"}, {"memory": "1536Mi"}),
+        ({"memory": "32000000k"}, {"memory": "31250000Ki"}),
+        ({"memory": "4G"}, {"memory": "3906250Ki"}),
+        ({"memory": 8_589_934_592}, {"memory": "8Gi"}),
+        ({"memory": "1e9"}, {"memory": "1000000000"}),
+        ({"cpu": 8}, {"cpu": "8"}),
+        ({"cpu": 0.5}, {"cpu": "500m"}),
+        ({"cpu": "1.25"}, {"cpu": "1250m"}),
+        ({"cpu": "500m"}, {"cpu": "500m"}),
+    ],
+)
+def test_every_legal_quantity_reaches_kfp_in_a_form_that_it_takes(given, sent):
+    size = Cluster.parse({"sizes": {"split": given}}).sizes["split"]
+    assert size.model_dump(exclude_unset=True) == sent
+
+    @dsl.pipeline(name="p")
+    def takes_it():
+        split().set_memory_limit(size.memory).set_cpu_limit(size.cpu)
+
+
+def test_seconds_of_a_toleration_stay_a_number():
+    given = {"key": "gpu", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    (toleration,) = Cluster.parse({"gpu": {"tolerations": [given]}}).gpu.tolerations
+    assert toleration.manifest() == given
 
 
 def test_an_example_whose_bucket_was_not_filled_in_does_not_compile():
@@ -77,6 +125,7 @@ def test_an_unknown_example_lists_the_known_ones():
         ("r.example/x", False),
         ("r.example:5000/x", False),
         ("r.example/x:v1.2.3", False),
+        (f"r.example/x:{metadata.version('lesionflow')}", False),
     ],
 )
 def test_only_images_that_cannot_change_are_taken(image, fine):

@@ -14,9 +14,12 @@ from pipelines.cluster_file import load_cluster
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
-SETS = ["base", *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue", "single-user")),
-        "third-party/nvidia-device-plugin",
-        *(f"serving/{name}{gpu}" for name in ("kserve", "tensorflow-serving") for gpu in ("", "-gpu"))]  # fmt: skip
+SETS = [
+    "base",
+    *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue", "single-user")),
+    "third-party/nvidia-device-plugin",
+    *(f"serving/{name}{gpu}" for name in ("kserve", "tensorflow-serving") for gpu in ("", "-gpu")),
+]
 SCRIPTS = [ROOT / ".ci/run", *sorted([*MANIFESTS.rglob("*.sh"), *(ROOT / "images").rglob("*.sh")])]
 
 
@@ -110,9 +113,12 @@ def test_on_a_single_user_kubeflow_nothing_of_kubeflows_own_is_touched(rendered)
     items = rendered["overlays/single-user"]
     assert {item["metadata"]["namespace"] for item in items} == {"kubeflow"}
     assert {(item["kind"], item["metadata"]["name"]) for item in items} == {
-        ("ServiceAccount", "lesionflow"), ("Role", "lesionflow-runner"), ("RoleBinding", "lesionflow-runner"),
-        ("Role", "lesionflow-viewer"), ("PersistentVolumeClaim", "lesionflow-checkpoints"),
-    }  # fmt: skip
+        ("ServiceAccount", "lesionflow"),
+        ("Role", "lesionflow-runner"),
+        ("RoleBinding", "lesionflow-runner"),
+        ("Role", "lesionflow-viewer"),
+        ("PersistentVolumeClaim", "lesionflow-checkpoints"),
+    }
 
 
 def test_nobody_connects_to_a_step(rendered):
@@ -184,9 +190,17 @@ def test_the_dockerfile_passes_hadolint():
 
 def test_manifests_pass_checkov(environment, tmp_path):
     command = [
-        environment("checkov"), "-m", "checkov.main",
-        "--quiet", "--compact", "--skip-download", "--framework", "kubernetes", "-d", tmp_path,
-    ]  # fmt: skip
+        environment("checkov"),
+        "-m",
+        "checkov.main",
+        "--quiet",
+        "--compact",
+        "--skip-download",
+        "--framework",
+        "kubernetes",
+        "-d",
+        tmp_path,
+    ]
     for name in SETS:
         (tmp_path / f"{name.replace('/', '-')}.yaml").write_text(render(name))
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)

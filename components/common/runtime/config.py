@@ -89,17 +89,24 @@ def _line(cls: type[BaseModel], item: ErrorDetails) -> str:
 
 def _locate(cls: type[BaseModel], path: tuple[int | str, ...]) -> tuple[type[BaseModel], FieldInfo | None]:
     """The innermost model on `path` and the field of it that the path ends in, if it ends in one."""
-    owner, field = cls, None
-    for depth, part in enumerate(path):
-        field = owner.model_fields.get(str(part)) if field is None or depth == 0 else None
+    owner, field, inside = cls, None, False
+    for part in path:
         inner = _model_in(field) if field else None
-        if inner is not None and depth + 1 < len(path):
-            owner, field = inner, None
-        elif depth + 1 < len(path):
+        items = field is not None and typing.get_origin(field.annotation) in (list, dict)
+        if inner is not None and items and not inside:
+            inside = True  # `part` is the index or the key of an item
+            continue
+        if inner is not None:
+            owner = inner
+        elif field is not None:  # a value inside a plain list or mapping
             return owner, None
+        field, inside = owner.model_fields.get(str(part)), False
     return owner, field
 
 
 def _model_in(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """The model a field holds, by itself or as the items of a list or the values of a mapping."""
+    for kind in (field.annotation, *typing.get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipelines.cluster import reading
+from pipelines.cluster import retry
 from pipelines.cluster.connection import Connection
 
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -148,7 +148,7 @@ def cluster(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(config))
     monkeypatch.setenv("LESIONFLOW_KFP_TOKEN", "kfp-token-0123456789")
-    monkeypatch.setattr(reading, "DELAYS_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(retry, "DELAYS_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     fake.on("GET", "/apis/v2beta1/healthz", (200, {"multi_user": False}))
     yield fake

@@ -5,7 +5,7 @@ import pytest
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call, redact
-from pipelines.cluster.reading import read
+from pipelines.cluster.retry import read
 
 HEALTH = "/apis/v2beta1/healthz"
 

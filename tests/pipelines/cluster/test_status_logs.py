@@ -7,7 +7,7 @@ from rich.console import Console
 
 from components.common.runtime.errors import ConfigError
 from pipelines.cli.main import build_parser
-from pipelines.cluster import log_stream, logs, reading
+from pipelines.cluster import log_stream, logs, retry
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.log_stream import PodLog
@@ -63,11 +63,12 @@ def test_a_stream_cut_inside_a_line_goes_on_without_loss_or_repeat(served, conne
     running, ended = (200, make_pod()), (200, make_pod(phase="Succeeded", terminated=DONE))
     served.on("GET", f"{PODS}/wf-train-0", running, running, ended)
     served.on(
-        "GET", f"{PODS}/wf-train-0/log",
+        "GET",
+        f"{PODS}/wf-train-0/log",
         raw(stamped(1, 2) + b"2026-11-20T10:00:00.3Z lin", cut=True, chunked=chunked),
         raw(stamped(1, 2, 3, 11) + b"2026-11-20T10:00:01.1Z line 11b\n", cut=True, chunked=chunked),
         raw(stamped(11) + b"2026-11-20T10:00:01.1Z line 11b\n" + stamped(12), chunked=chunked),
-    )  # fmt: skip
+    )
     assert lines_of(connection) == ["line 1", "line 2", "line 3", "line 11", "line 11b", "line 12"]
     asked = [request.query.get("sinceTime") for request in served.requests("GET", "/log")]
     assert asked == [None, ["2026-11-20T10:00:00Z"], ["2026-11-20T10:00:01Z"]]
@@ -155,7 +156,7 @@ def test_follow_signs_in_anew_when_the_token_expires(cluster, served, run_id, ma
 
 
 def test_follow_gives_up_on_servers_that_stay_away(served, connection, run_id, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.0)
     served.on("GET", f"/apis/v2beta1/runs/{run_id}", (503, {"message": "gone"}))
     with pytest.raises(ClusterError, match="HTTP 503, gone"):
         logs.follow(connection, run_id, None)
@@ -242,13 +243,15 @@ def test_a_watch_returns_at_the_first_change(served, connection, run_id, make_po
 
 def test_pods_are_sorted_into_steps_and_attempts(served, connection, run_id, make_pod):
     served.on(
-        "GET", PODS,
+        "GET",
+        PODS,
         podlist(
-            make_pod(attempt=1), make_pod(attempt=0),
+            make_pod(attempt=1),
+            make_pod(attempt=0),
             make_pod("ingest", path="wf.root.guarded.ingest(2).executor"),
             make_pod("split", path="wf.root.split-driver", name="driver"),
         ),
-    )  # fmt: skip
+    )
     found = [(pod.step, pod.attempt) for pod in pods_of(connection, run_id)]
     assert sorted(found) == [("ingest", 0), ("train", 0), ("train", 1)]
 

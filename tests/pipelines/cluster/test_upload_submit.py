@@ -14,9 +14,11 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.submit import submit, wait
 from pipelines.cluster.upload import upload, version_name
 
-PIPELINES, VERSIONS, UPLOAD = "/apis/v2beta1/pipelines", "/apis/v2beta1/pipelines/p1/versions", (
-    "/apis/v2beta1/pipelines/upload_version"
-)  # fmt: skip
+PIPELINES, VERSIONS, UPLOAD = (
+    "/apis/v2beta1/pipelines",
+    "/apis/v2beta1/pipelines/p1/versions",
+    ("/apis/v2beta1/pipelines/upload_version"),
+)
 RUNS = "/apis/v2beta1/runs"
 EXPERIMENTS = "/apis/v2beta1/experiments"
 TASK = {"componentRef": {"name": "comp-a"}, "cachingOptions": {"enableCache": True}, "taskInfo": {"name": "a"}}
@@ -143,9 +145,12 @@ def test_a_connection_lost_after_sending_is_not_sent_again(kfp, connection, drop
 
 def test_wait_shows_steps_and_ends_well(kfp, connection, run_id, make_run, capsys):
     kfp.on(
-        "GET", f"{RUNS}/{run_id}", (200, make_run(steps={"ingest": "RUNNING"})), (503, {}),
+        "GET",
+        f"{RUNS}/{run_id}",
+        (200, make_run(steps={"ingest": "RUNNING"})),
+        (503, {}),
         (200, make_run("SUCCEEDED", {"ingest": "SUCCEEDED"})),
-    )  # fmt: skip
+    )
     wait(connection, run_id, poll_s=0.01)
     out = capsys.readouterr().out
     assert [line.split() for line in out.splitlines()[:2]] == [["ingest", "running"], ["ingest", "succeeded"]]
@@ -202,8 +207,8 @@ def test_no_cache_reaches_tasks_inside_nested_pipelines():
     ("values", "words"),
     [
         ({"metadata": "x", "epoch": 3}, "did you mean 'epochs'?"),
-        ({"metadata": "x", "epochs": 3.5}, "epochs: received 3.5; allowed: a whole number"),
-        ({"metadata": "x", "epochs": True}, "epochs: received True; allowed: a whole number"),
+        ({"metadata": "x", "epochs": 3.5}, "epochs: received 3.5; allowed: an integer"),
+        ({"metadata": "x", "epochs": True}, "epochs: received True; allowed: an integer"),
         ({"metadata": 3}, "metadata: received 3; allowed: text"),
         ({"epochs": 3}, "metadata: missing"),
     ],
@@ -219,8 +224,8 @@ def test_good_values_pass():
 
 
 def arguments(**given):
-    known = {"pipeline": None, "config": None, "images": None, "allow_mutable_tags": False, "preset": None, "set": []}
-    return argparse.Namespace(**{**known, **given})
+    known = {"pipeline": None, "cluster": None, "container_images": None, "allow_mutable_tags": False}
+    return argparse.Namespace(**{**known, "preset": None, "set": [], **given})
 
 
 def test_a_compiled_file_excludes_what_compiles_one(tmp_path):
@@ -228,7 +233,7 @@ def test_a_compiled_file_excludes_what_compiles_one(tmp_path):
     file.write_text(TEXT)
     assert compiled_text(arguments(pipeline=file)) == TEXT
     with pytest.raises(ConfigError, match="--pipeline"):
-        compiled_text(arguments(pipeline=file, config="gke-t4"))
+        compiled_text(arguments(pipeline=file, cluster="gke-t4"))
     file.write_text("a: b\n")
     with pytest.raises(ConfigError, match="two"):
         compiled_text(arguments(pipeline=file))
@@ -242,9 +247,9 @@ def test_the_modules_offer_parsers():
 
 
 def test_the_real_pipeline_without_cache_has_no_cached_task_left():
-    from pipelines.check_ir import load_documents, step_tasks
     from pipelines.cluster_file import load_cluster
     from pipelines.compile import compile_pipeline
+    from pipelines.ir import load_documents, step_tasks
 
     text = without_cache(compile_pipeline(load_cluster("cpu-only")))
     spec, _ = load_documents(text)
@@ -257,9 +262,20 @@ def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
     from pipelines.cli.main import main
 
     command = [
-        "submit", "--config", "cpu-only", "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
-        "--set", "images=[gs://b/i]", "--set", "epochs=3", "--no-cache", "--wait",
-    ]  # fmt: skip
+        "submit",
+        "--cluster",
+        "cpu-only",
+        "--host",
+        kfp.url,
+        "--set",
+        "metadata=gs://b/t.csv",
+        "--set",
+        "images=[gs://b/i]",
+        "--set",
+        "epochs=3",
+        "--no-cache",
+        "--wait",
+    ]
     assert main(command) == 0
     assert f"run {run_id} succeeded" in capsys.readouterr().out
     body = kfp.requests("POST", "/runs")[0].body
@@ -277,5 +293,5 @@ def test_a_failed_run_gives_exit_code_1(kfp, run_id, make_run, capsys):
 
     kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"gate": ("FAILED", "1 of 1 conditions missed")})))
     data = ["--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
-    assert main(["submit", "--config", "cpu-only", "--host", kfp.url, *data, "--wait"]) == 1
+    assert main(["submit", "--cluster", "cpu-only", "--host", kfp.url, *data, "--wait"]) == 1
     assert "gate: 1 of 1 conditions missed" in capsys.readouterr().err

@@ -6,9 +6,9 @@ from kfp import dsl
 
 from components.common.artifacts.folder import new_artifact, open_artifact, write_json
 from components.common.runtime.errors import ConfigError
-from pipelines.check_ir import executors, load_documents, placement, step_tasks
 from pipelines.cluster_file import Cluster
 from pipelines.compile import compile_pipeline
+from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.registry.client import RegistryError
 from pipelines.registry.task import register
 

@@ -10,7 +10,7 @@ from components.common.runtime.session import setup_logging
 log = logging.getLogger("lesionflow")
 
 
-def report_ending(state: str, message: str | None, out: Path) -> str:
+def write_exit_report(state: str, message: str | None, out: Path) -> str:
     """Logs how a run ended and writes the same as Markdown.
 
     Args:

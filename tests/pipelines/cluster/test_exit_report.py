@@ -4,13 +4,13 @@ import logging
 
 import pytest
 
+from pipelines.cluster.exit_report import write_exit_report
 from pipelines.cluster.exit_task import report_end
-from pipelines.cluster.run_end import report_ending
 
 
 def test_success_points_to_the_results(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        assert report_ending("SUCCEEDED", None, tmp_path / "deep" / "end.md") == "run ended: SUCCEEDED"
+        assert write_exit_report("SUCCEEDED", None, tmp_path / "deep" / "end.md") == "run ended: SUCCEEDED"
     text = (tmp_path / "deep" / "end.md").read_text()
     assert text.startswith("# SUCCEEDED\n")
     assert "report" in text
@@ -19,7 +19,10 @@ def test_success_points_to_the_results(tmp_path, caplog):
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
 def test_failure_is_an_error_with_kubeflows_words(tmp_path, caplog, state):
-    assert report_ending(state, "Task steps\nfailed.", tmp_path / "end.md") == f"run ended: {state}, Task steps failed."
+    assert (
+        write_exit_report(state, "Task steps\nfailed.", tmp_path / "end.md")
+        == f"run ended: {state}, Task steps failed."
+    )
     text = (tmp_path / "end.md").read_text()
     assert "Task steps failed." in text
     assert "lesionflow status" in text

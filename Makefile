@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCK := requirements/dev.txt
-STAMP := $(VENV)/.installed
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
 
 DATA ?= ../shared/ham10000
 WEIGHTS ?= ../shared/weights
@@ -18,7 +18,7 @@ TESTS ?= $(addprefix tests/components/,train/test_run.py train/test_network.py t
 	bench clean
 
 ##@ Start here
-run: setup ## generate sample data, run the whole pipeline on it, print the summary
+run: $(RUN_READY) ## generate sample data, run the whole pipeline on it, print the summary
 	@$(BIN)/lesionflow sample --out $(OUT)/sample-data --lesions 1500 --seed 7
 	@$(BIN)/lesionflow run --config sample --metadata $(OUT)/sample-data/metadata.csv \
 		--images $(OUT)/sample-data/images --out $(OUT)/sample-run
@@ -29,16 +29,16 @@ test: setup ## make the environment and pass the tests
 test-oldest: setup ## train, export and evaluate on the oldest TensorFlow; TESTS="path ..." for others
 	@OMP_NUM_THREADS=1 $$($(BIN)/python requirements/environment.py oldest) -m pytest -p no:cacheprovider $(TESTS)
 
-setup: $(STAMP) ## make .venv from the hash-pinned requirements (once)
+setup: $(DEV_READY) ## make .venv with all that tests and checks need (once)
 
 ##@ Real data
-ham10000: setup ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder
+ham10000: $(RUN_READY) ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder
 	@$(BIN)/lesionflow run --config ham10000-cpu --metadata $(DATA)/HAM10000_metadata.csv \
 		--images $(DATA)/HAM10000_images_part_1 --images $(DATA)/HAM10000_images_part_2 \
 		--weights $(WEIGHTS)/efficientnet_lite0_notop.npz --out $(OUT)/ham10000
 
 ##@ Cluster
-compile: setup ## write the pipeline YAML for upload in the Kubeflow UI
+compile: $(RUN_READY) ## write the pipeline YAML for upload in the Kubeflow UI
 	@$(BIN)/lesionflow compile --out $(OUT)/lesionflow.yaml
 
 images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --images
@@ -79,12 +79,23 @@ help: ## this page
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The stamp carries the lock's hash, not its time: a fresh clone of the same commit installs once.
-$(STAMP): $(LOCK) pyproject.toml
+# Two stages: what running needs, then what tests and checks need on top. `make run` makes the first alone.
+# In a terminal the package that is being fetched is shown; anywhere else only errors are.
+define install
+	@echo "installing requirements/$(1).txt into $(VENV): $(2)"
+	@set -o pipefail; tty=$$(test -t 1 && echo 1); $(BIN)/python -m pip install --disable-pip-version-check \
+		--require-hashes --no-deps $(3) -r requirements/$(1).txt 2>&1 | awk -v tty="$$tty" \
+		'/^Collecting/ && tty {printf "\r  %d %-60.60s", ++n, $$2; fflush()} /^ERROR|^error/ {print "\n" $$0} END {if (tty) print ""}'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+# kfp-server-api is published as source alone (pure Python); all else that running needs is wheels.
+$(RUN_READY): requirements/cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 		f"error: {sys.executable} is Python {sys.version.split()[0]}; lesionflow needs 3.11 to 3.13: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing the locked environment into $(VENV) (about 2.7 GB; once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	$(call install,cpu,113 packages; 3.1 GB unpacked; once,--only-binary :all: --no-binary kfp-server-api)
+
+$(DEV_READY): requirements/dev.txt $(RUN_READY)
+	$(call install,dev,what tests and checks need on top; 4.3 GB unpacked together; once)

@@ -20,7 +20,7 @@ _DATA = ["pyproject.toml", "--extra", "s3"]
 _CPU = [*_DATA, "--extra", "cpu", "--extra", "formats", "--extra", "registry"]
 ENVIRONMENTS: dict[str, list[str]] = {
     "data": _DATA,
-    "cpu": _CPU,
+    "cpu": [*_CPU, "--group", "build"],
     "gpu": [*_DATA, "--extra", "gpu"],
     "dev": [*_CPU, "--group", "dev"],
     "oldest": ["pyproject.toml", "--extra", "s3", "--extra", "cpu", "--group", "oldest"],

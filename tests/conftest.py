@@ -24,7 +24,7 @@ from components.common.artifacts.folder import new_artifact, sha256_file, write_
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle.selftest import generated_image
-from components.common.imaging import inspect
+from components.common.imaging import inspect, pixels
 from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
@@ -59,7 +59,7 @@ def build_network(policy="float32", seed=3):
 
 
 def jpeg(seed, height=150, width=200):
-    return inspect.encode_jpeg(generated_image(seed, height, width), 92)
+    return pixels.encode_jpeg(generated_image(seed, height, width), 92)
 
 
 def png(rgb):

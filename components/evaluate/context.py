@@ -73,11 +73,11 @@ def case_records(
 
 def thumbnail(read: Callable[[str], bytes], image_id: str) -> str:
     """A small JPEG of an image, base64."""
-    from components.common.imaging import inspect
+    from components.common.imaging import inspect, pixels
 
     try:
-        small = inspect.shrink(inspect.decode_rgb(read(image_id)), _THUMBNAIL)
-        return base64.b64encode(inspect.encode_jpeg(small, 80)).decode()
+        small = pixels.shrink(inspect.decode_rgb(read(image_id)), _THUMBNAIL)
+        return base64.b64encode(pixels.encode_jpeg(small, 80)).decode()
     except LesionflowError:
         return ""  # a missing picture must not cost the report its numbers
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.imaging import inspect
+from components.common.imaging import pixels
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ def resize_reference(rgb: Pixels, short_side: int, size: tuple[int, int]) -> Pix
     Returns:
         uint8 [height, width, 3].
     """
-    shrunk = inspect.shrunk_size(rgb.shape[0], rgb.shape[1], short_side)
+    shrunk = pixels.shrunk_size(rgb.shape[0], rgb.shape[1], short_side)
     if shrunk != rgb.shape[:2]:
         rgb = _apply(rgb, *(_area_matrix(*sides) for sides in zip(rgb.shape, shrunk, strict=False)))
     if shrunk != size:

@@ -19,7 +19,7 @@ from components.common.bundle import layout
 from components.common.bundle.card import collect_facts, write_card
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.selftest import generated_image, write_selftest
-from components.common.imaging import inspect
+from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 from components.export.augmentation import gain
 from components.export.config import ExportConfig
@@ -210,7 +210,7 @@ def _check(
     report: dict[str, Any] = {"schema": layout.PARITY_SCHEMA, "images_from": "validation" if split else "generated"}
     if split is None:
         log.warning("no split given: parity is checked on %d generated images", _GENERATED)
-        files = {f"generated-{i}": inspect.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
+        files = {f"generated-{i}": pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
         compared = compare([Source(name, name) for name in files], logits_of, loaded, files.__getitem__)
         return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
     compared = compare(validation_sources(split, config.parity_images), logits_of, loaded)

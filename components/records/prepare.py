@@ -8,7 +8,7 @@ from threading import BoundedSemaphore
 
 from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.record import Record, encode_record
-from components.common.imaging.inspect import shrunk_size
+from components.common.imaging.pixels import shrunk_size
 from components.common.imaging.prepare import stored_image
 from components.common.runtime.byte_budget import Budget
 from components.common.runtime.cores import usable_cores

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.imaging.inspect import decode_rgb, encode_jpeg, upright
+from components.common.imaging.inspect import decode_rgb
+from components.common.imaging.pixels import encode_jpeg, upright
 from components.common.runtime.errors import ConfigError
 
 Row = dict[str, str]

@@ -119,7 +119,7 @@ def _draw(chunk: list[tuple[Lesion, int]], seed: int, folder: Path) -> int:
     import cv2
     import numpy as np
 
-    from components.common.imaging.inspect import encode_jpeg
+    from components.common.imaging.pixels import encode_jpeg
     from pipelines.sample.drawing import draw_patch, take_picture
     from pipelines.sample.looks import draw_looks
 

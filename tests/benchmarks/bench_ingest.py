@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.imaging.inspect import decode_rgb, encode_jpeg
+from components.common.imaging.inspect import decode_rgb
+from components.common.imaging.pixels import encode_jpeg
 from components.ingest.config import IngestConfig
 from components.ingest.run import run
 from pipelines.sample.generate import make_sample

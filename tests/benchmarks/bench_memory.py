@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from components.common.artifacts.folder import new_artifact, write_json
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 
 STEPS = {
     "ingest": ("--metadata", "{0}/table.csv", "--images", "{0}/images"),

@@ -23,7 +23,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.imaging.inspect import decode_rgb, encode_jpeg
+from components.common.imaging.inspect import decode_rgb
+from components.common.imaging.pixels import encode_jpeg
 from components.common.imaging.thumbnail import make_thumbnail, read_thumbnail
 from components.split.near_duplicates.match import match
 

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.selftest import generated_image
-from components.common.imaging import inspect
+from components.common.imaging import pixels
 from components.export.graph import Preparation, with_constants, write_saved_model
 from components.train.config import TrainConfig
 from components.train.network import build_network
@@ -100,7 +100,7 @@ def main() -> int:
     """Measures both small backbones on one thread."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    files = [inspect.encode_jpeg(generated_image(seed), 90) for seed in range(32)]
+    files = [pixels.encode_jpeg(generated_image(seed), 90) for seed in range(32)]
     with tempfile.TemporaryDirectory() as folder:
         met = [measure(name, files, Path(folder)) for name in ("efficientnet_lite0", "mobilenet_v2")]
     sys.stdout.write("goals met\n" if all(met) else "a goal was missed\n")

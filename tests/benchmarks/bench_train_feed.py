@@ -21,7 +21,8 @@ import numpy as np
 
 from components.common.artifacts.record import SCHEMA, Record, encode_record
 from components.common.artifacts.tfrecord import frame
-from components.common.imaging.inspect import decode_rgb, encode_jpeg
+from components.common.imaging.inspect import decode_rgb
+from components.common.imaging.pixels import encode_jpeg
 from components.common.imaging.prepare import stored_image
 from components.train.augmentation import Augmentation
 from components.train.feed import TrainFeed

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from kfp import dsl
 
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 from components.common.runtime.errors import DataError
 from components.ingest.component import ingest
 from components.records.component import records

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 from components.common.runtime.errors import DataError
 from components.common.storage import retry
 from components.ingest.config import IngestConfig

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 from components.ingest.__main__ import main as ingest
 from components.records.__main__ import main as records
 from components.split.__main__ import main as split

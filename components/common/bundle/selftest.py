@@ -16,7 +16,7 @@ from components.common.artifacts.folder import read_json, write_atomic, write_js
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle
 from components.common.bundle.predictions import Answers
-from components.common.imaging import inspect
+from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 
 # Other processors round float32 sums in another order.
@@ -37,7 +37,7 @@ def generated_image(seed: int, height: int = 450, width: int = 600) -> npt.NDArr
 
 def write_selftest(bundle: Bundle, folder: Path) -> None:
     """Asks the bundle about the generated image and writes image and answer into `folder`."""
-    data = inspect.encode_jpeg(generated_image(0), 90)
+    data = pixels.encode_jpeg(generated_image(0), 90)
     reply = bundle.ask([data])
     write_atomic(folder / layout.SELFTEST_IMAGE, data)
     record = {"schema": layout.SELFTEST_SCHEMA, "logit": float(reply.logit[0]), "status": str(reply.status[0]),

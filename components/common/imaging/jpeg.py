@@ -15,6 +15,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..SOF15 witho
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and restart markers have no length
 _DHT, _SCAN, _END, _APP1 = 0xC4, 0xDA, 0xD9, 0xE1
 _ORIENTATION = 0x0112
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's integer types: how struct reads the value
 # Longest run of zero bytes in compressed data; a zeroed disk sector is 512 bytes.
 _ZEROS = bytes(256)
 _STRIDE = len(_ZEROS) // 2  # every such run holds two neighbours of a sample taken at this distance
@@ -32,7 +33,7 @@ class JpegHeader:
         width: pixels as stored, before orientation.
         height: pixels as stored.
         components: colour channels: 1 grey, 3 colour, 4 CMYK.
-        precision: bits a sample.
+        precision: bits per sample.
         orientation: EXIF orientation 1..8; 1 where there is none.
         scan: offset of the first scan.
         flat: whether the code tables let a flat area be stored as a run of zero bits.
@@ -86,6 +87,16 @@ def read_header(data: bytes) -> JpegHeader:
     return JpegHeader(width, height, components, precision, orientation or 1, at, flat, process, single)
 
 
+def picture_end(data: bytes, header: JpegHeader) -> int:
+    """Offset of the picture's end marker, or the size of the file where it has none.
+
+    Inside compressed data a byte 0xFF is always followed by a stuffed zero or a restart marker, so the first end
+    marker after the first scan is the picture's. The last one in the file may belong to something appended.
+    """
+    end = data.find(b"\xff\xd9", header.scan)
+    return end if end >= 0 else len(data)
+
+
 def zeroed(data: bytes, header: JpegHeader) -> int:
     """Offset of a run of zero bytes that no encoder writes, -1 if there is none.
 
@@ -94,25 +105,30 @@ def zeroed(data: bytes, header: JpegHeader) -> int:
     """
     if header.process == PROGRESSIVE:
         return zeroed_scan(data, header.scan)
-    end = data.rfind(b"\xff\xd9")  # some cameras pad their files behind the end marker
-    end = end if end > header.scan else len(data)
+    end = picture_end(data, header)
     if header.flat or b"\0\0" not in data[header.scan : end : _STRIDE]:
         return -1
     return data.find(_ZEROS, header.scan, end)
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """Orientation 1..8 in the first directory of a TIFF block; 1 where it is absent or damaged."""
+    """Orientation 1..8 in the first directory of a TIFF block; 1 where it is absent or damaged.
+
+    The standard's type is SHORT; BYTE, LONG and the signed types are written as well and read alike.
+    """
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return 1
     try:
         (offset,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, offset)
-        for i in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, offset + 2 + 12 * i)
+        for at in range(offset + 2, offset + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(order + "HH", tiff, at)
             if tag == _ORIENTATION:
-                return value if kind == 3 and 1 <= value <= 8 else 1
+                if kind not in _INTEGERS:
+                    return 1
+                (value,) = struct.unpack_from(order + _INTEGERS[kind], tiff, at + 8)
+                return value if 1 <= value <= 8 else 1
     except struct.error:
         return 1
     return 1

@@ -1,21 +1,27 @@
-"""Strict check of PNG files: every chunk's CRC, the compressed pixels complete, nothing that must be guessed.
+"""PNG files: the header by hand, so that the announced size is known before anything is decoded; the rest by Pillow.
 
-Decoders repair: OpenCV returns a half-black image for a truncated PNG without a word.
+Pillow's `verify()` checks the CRC of every chunk and `load()` decodes all pixels. Neither alone is enough, and OpenCV
+returns a half-black image for a truncated file without an error.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL.PngImagePlugin import PngImageFile
 
 from components.common.imaging.jpeg import exif_orientation
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples stored per pixel, by colour type
-_MOST_SIDE = 2**31 - 1  # of an image, by the format
-_STEP = 2**16  # compressed bytes handed to zlib at once, and at most four times as many back: memory stays flat
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_HEAD = struct.Struct(">8xI4sIIBBBBBI")
+_LAST_CHUNK = b"\0\0\0\0IEND\xaeB`\x82"
+_ALPHA = 4  # colour types from here on have an alpha channel
+_COLOUR_TYPES = (0, 2, 3, 4, 6)
+_BAND = 2**20  # pixels copied at a time out of Pillow, which makes two copies on the way
 
 
 class DamagedPngError(Exception):
@@ -24,119 +30,89 @@ class DamagedPngError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PngHeader:
-    """What a PNG says about itself.
+    """The image header chunk.
 
     Attributes:
         width: pixels.
         height: pixels.
-        depth: bits a sample.
+        depth: bits per sample.
         colour: colour type: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha.
-        interlaced: whether it is stored in seven passes.
-        transparent: whether it can hold transparent pixels.
-        orientation: EXIF orientation, 1 where there is none.
-        pixels: the compressed pixel data, in pieces of the file's bytes.
     """
 
     width: int
     height: int
     depth: int
     colour: int
-    interlaced: bool
-    transparent: bool
-    orientation: int
-    pixels: list[memoryview] = field(repr=False)
 
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
         return 1 if self.colour in (0, 4) else 3
 
+    @property
+    def alpha(self) -> bool:
+        """Whether there is an alpha channel."""
+        return self.colour >= _ALPHA
 
-def read_png(data: bytes) -> PngHeader:
-    """Reads all chunks and checks their CRCs; decompresses nothing.
+
+@dataclass(frozen=True, slots=True)
+class PngPicture:
+    """A decoded file.
+
+    Attributes:
+        rgb: uint8 [height, width, 3].
+        transparent: whether one colour, or entries of the palette, are marked as transparent.
+        orientation: EXIF orientation, 1 where there is none.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    transparent: bool
+    orientation: int
+
+
+def read_header(data: bytes) -> PngHeader:
+    """Reads the first chunk.
 
     Raises:
-        DamagedPngError: a chunk is cut, its CRC is wrong, or the first or last chunk is not what it must be.
+        DamagedPngError: it is not an intact image header, or says what the format does not have.
     """
-    at, kind, head, pixels, transparent, orientation = len(SIGNATURE), b"", None, [], False, 1
-    whole = memoryview(data)
-    while at < len(data):
-        if at + 12 > len(data):
-            raise DamagedPngError(f"the chunk at byte {at} is cut off")
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = whole[at + 8 : at + 8 + length]
-        check = whole[at + 8 + length : at + 12 + length]
-        if len(check) < 4:
-            raise DamagedPngError(f"the chunk at byte {at} needs {length} bytes and the file ends before")
-        if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(check, "big"):
-            raise DamagedPngError(f"the chunk at byte {at} has a wrong CRC")
-        if head is None:
-            head = _head(kind, body)
-        elif kind == b"IDAT":
-            pixels.append(body)
-        elif kind == b"tRNS":
-            transparent = True
-        elif kind == b"eXIf":
-            orientation = exif_orientation(bytes(body))
-        at += 12 + length
-        if kind == b"IEND":
-            break
-    if head is None or kind != b"IEND" or not pixels:
-        raise DamagedPngError("the file ends before its last chunk")
-    width, height, depth, colour, interlaced = head
-    return PngHeader(width, height, depth, colour, interlaced, transparent or colour >= 4, orientation, pixels)
-
-
-def check_pixels(header: PngHeader) -> None:
-    """Decompresses the pixels, never more than the header announces, and checks their length.
-
-    Raises:
-        DamagedPngError: too few or too many bytes, or the compressed stream is damaged.
-    """
-    expected = _raw_size(header)
-    stream, received = zlib.decompressobj(), 0
-    try:
-        for part in (piece[at : at + _STEP] for piece in header.pixels for at in range(0, len(piece), _STEP)):
-            received += _inflated(stream, part, expected + 1 - received)
-            if stream.eof or received > expected:
-                break
-    except zlib.error as error:
-        raise DamagedPngError(f"the compressed pixels are damaged ({error})") from None
-    if received != expected or not stream.eof:
-        raise DamagedPngError(f"the compressed pixels give {received} bytes, {expected} are needed")
-
-
-def _inflated(stream: zlib._Decompress, part: memoryview, most: int) -> int:
-    """How many bytes, up to `most`, come out of the next part of a compressed stream."""
-    received, waiting = 0, part
-    while received < most:
-        step = min(most - received, 4 * _STEP)
-        count = len(stream.decompress(waiting, step))
-        received, waiting = received + count, memoryview(stream.unconsumed_tail)
-        if stream.eof or (not waiting and count < step):
-            break
-    return received
-
-
-def _head(kind: bytes, body: memoryview) -> tuple[int, int, int, int, bool]:
-    if kind != b"IHDR" or len(body) != 13:
+    if len(data) < _HEAD.size:
+        raise DamagedPngError("the file ends inside its first chunk")
+    length, kind, width, height, depth, colour, *_, crc = _HEAD.unpack_from(data)
+    if kind != b"IHDR" or length != 13:
         raise DamagedPngError("the first chunk is not an image header")
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
-    known = colour in _CHANNELS and depth in (1, 2, 4, 8, 16) and interlace <= 1
-    if not known or not 0 < width <= _MOST_SIDE or not 0 < height <= _MOST_SIDE:
+    if zlib.crc32(data[12:29]) != crc:
+        raise DamagedPngError("the image header has a wrong CRC")
+    if not 0 < width < 2**31 or not 0 < height < 2**31 or depth not in (1, 2, 4, 8, 16) or colour not in _COLOUR_TYPES:
         raise DamagedPngError(f"the image header says {width} x {height}, colour type {colour}, {depth} bits")
-    return width, height, depth, colour, bool(interlace)
+    return PngHeader(width, height, depth, colour)
 
 
-def _raw_size(header: PngHeader) -> int:
-    def size(width: int, height: int) -> int:
-        bits = width * header.depth * _CHANNELS[header.colour]
-        return height * (1 + (bits + 7) // 8) if width and height else 0
+def decode(data: bytes) -> PngPicture:
+    """Checks all chunks and decodes all pixels; needs 7 bytes per pixel.
 
-    if not header.interlaced:
-        return size(header.width, header.height)
-    return sum(size(_count(header.width, x, dx), _count(header.height, y, dy)) for x, y, dx, dy in _ADAM7)
+    Raises:
+        DamagedPngError: a chunk is cut or has a wrong CRC, or the compressed pixels are damaged or incomplete.
+    """
+    if _LAST_CHUNK not in data:  # Pillow does not look at the length and CRC of this one
+        raise DamagedPngError("the file ends before its last chunk")
+    try:
+        with PngImageFile(io.BytesIO(data)) as image:  # not Image.open, whose limit on the size only warns
+            image.verify()
+        with PngImageFile(io.BytesIO(data)) as image:
+            image.load()
+            transparent = "transparency" in image.info
+            orientation = exif_orientation(image.info.get("exif", b"")[6:])
+            return PngPicture(_pixels(image), transparent, orientation)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, AttributeError, TypeError) as error:
+        raise DamagedPngError(" ".join(str(error).split()) or "the decoder refuses it") from error
 
 
-def _count(total: int, first: int, step: int) -> int:
-    return max(0, -(-(total - first) // step))
+def _pixels(image: PngImageFile) -> npt.NDArray[np.uint8]:
+    width, height = image.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    step = max(1, _BAND // width)
+    for top in range(0, height, step):
+        band = image.crop((0, top, width, min(top + step, height)))
+        rgb[top : top + step] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+    return rgb

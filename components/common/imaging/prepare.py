@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.common.imaging.inspect import decode_rgb, encode_jpeg, shrink
+from components.common.imaging.inspect import decode_rgb
+from components.common.imaging.pixels import encode_jpeg, shrink
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -25,7 +25,28 @@ __all__ = [
 
 # What counts as an image by its name. Formats that are refused later are listed all the same: a
 # verdict about a file says more than "missing".
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".psd",
+        ".dcm",
+    ]
+)
 SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
 SCHEMES = ("file", "gs", "s3")
 

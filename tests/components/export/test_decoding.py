@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.common.bundle.layout import CORRUPT, OK, UNSUPPORTED
 from components.common.bundle.selftest import generated_image
-from components.common.imaging import inspect
+from components.common.imaging import inspect, pixels
 from components.common.imaging.jpeg import DamagedHeaderError, read_header, zeroed
 from components.export.decoding import decode
 from components.export.headers import jpeg_facts
@@ -54,7 +54,7 @@ def test_both_byte_orders_and_a_segment_before_exif():
 
 
 def test_no_orientation_and_impossible_codes_count_as_upright():
-    assert int(orientation(inspect.encode_jpeg(generated_image(0, 40, 40), 90))) == 1
+    assert int(orientation(pixels.encode_jpeg(generated_image(0, 40, 40), 90))) == 1
     assert int(orientation(with_exif(9))) == 1
 
 
@@ -69,7 +69,7 @@ def test_damaged_headers_never_raise(at, junk):
 
 def test_decoded_pixels_equal_ingests_pixels():
     for seed, (height, width) in enumerate([(150, 200), (33, 47), (64, 17)]):
-        data = inspect.encode_jpeg(generated_image(seed, height, width), 75)
+        data = pixels.encode_jpeg(generated_image(seed, height, width), 75)
         np.testing.assert_array_equal(decode(tf.constant(data), 1, 10**6)[0].numpy(), inspect.decode_rgb(data))
 
 
@@ -93,7 +93,7 @@ def test_the_graph_reads_headers_as_ingest_does(place, size, zeros):
 
 def test_zeroed_sectors_are_refused_by_ingests_rule():
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    data = bytearray(inspect.encode_jpeg(noise, 95))
+    data = bytearray(pixels.encode_jpeg(noise, 95))
     assert int(FACTS(tf.constant(bytes(data)))[1]) == OK
     data[40_000:40_512] = bytes(512)
     assert int(FACTS(tf.constant(bytes(data)))[1]) == CORRUPT
@@ -101,7 +101,7 @@ def test_zeroed_sectors_are_refused_by_ingests_rule():
 
 def test_zeros_behind_the_end_are_a_cameras_padding_to_both_readers():
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
-    padded = inspect.encode_jpeg(noise, 95) + bytes(4096)
+    padded = pixels.encode_jpeg(noise, 95) + bytes(4096)
     assert inspect.inspect(padded, "x.jpg").verdict == "ok"
     assert int(FACTS(tf.constant(padded))[1]) == OK
     rgb, status = decode(tf.constant(padded), 16, 10**6)

@@ -10,7 +10,7 @@ import pytest
 from components.common.artifacts.folder import new_artifact, read_json, sha256_file, write_json
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
-from components.common.imaging import inspect
+from components.common.imaging import inspect, pixels
 from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
 
@@ -61,8 +61,8 @@ def parts(tmp_path_factory):
     images = real_images()
     ids, label = np.array([name for name, _, _ in images]), np.array([kind for _, _, kind in images], np.int8)
     # as records hold them: shrunk, rounded to bytes, compressed once more
-    stored = [inspect.shrink(inspect.decode_rgb(path.read_bytes()), SHORT) for _, path, _ in images]
-    seen = np.stack([inspect.decode_rgb(inspect.encode_jpeg(rgb, 95)) for rgb in stored]).astype(np.float32)
+    stored = [pixels.shrink(inspect.decode_rgb(path.read_bytes()), SHORT) for _, path, _ in images]
+    seen = np.stack([inspect.decode_rgb(pixels.encode_jpeg(rgb, 95)) for rgb in stored]).astype(np.float32)
     network = fitted_network(seen, label)
     logit = network.predict(seen, batch_size=50, verbose=0)[:, 0].astype(np.float64)
     facts = {

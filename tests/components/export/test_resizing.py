@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.bundle.selftest import generated_image
-from components.common.imaging import inspect
+from components.common.imaging import pixels
 from components.common.imaging.prepare import network_view
 from components.export.resizing import resize, resize_reference
 
@@ -88,5 +88,5 @@ def test_the_reference_is_the_view_that_training_has(height, width, seed):
 @pytest.mark.parametrize("size", [(450, 600), (150, 200), (288, 384)])
 def test_a_shrink_alone_is_the_same_to_the_byte_but_for_ties(size):
     rgb = generated_image(3, *size)
-    differs = resize_reference(rgb, 144, (144, 192)) != inspect.shrink(rgb, 144)
+    differs = resize_reference(rgb, 144, (144, 192)) != pixels.shrink(rgb, 144)
     assert differs.mean() < 0.002

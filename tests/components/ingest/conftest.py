@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 
 FIELDS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
 DIAGNOSES = ["nv", "nv", "mel", "mel", "bkl", "bcc", "akiec", "df"]

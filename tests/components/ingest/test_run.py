@@ -13,7 +13,7 @@ import pytest
 
 from components.common.artifacts.folder import open_artifact, sha256_bytes
 from components.common.imaging import inspect
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 from components.common.runtime.errors import ArtifactError, ConfigError, DataError
 from components.ingest.__main__ import main
 from components.ingest.check import check_images
@@ -118,6 +118,17 @@ def test_a_root_that_may_not_be_listed_is_an_error_in_words(collection, tmp_path
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"cannot be listed \(Permission denied\)"):
         run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out")
+
+
+def test_images_under_other_suffixes_are_read_or_named(collection, tmp_path):
+    for number, suffix in enumerate((".jfif", ".jpe", ".JPG")):
+        collection.file(number).rename(collection.file(number).with_suffix(suffix))
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60)
+    collection.file(7).unlink()
+    collection.file(7).with_suffix(".heic").write_bytes(heic)
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert (index["verdict"] == "ok").sum() == 7
+    assert index.loc["im7", ["verdict", "reason"]].tolist() == ["unsupported", "format heif; JPEG and PNG are read"]
 
 
 def test_a_mirror_with_equal_bytes_is_accepted_once(collection, tmp_path):

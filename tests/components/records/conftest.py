@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from components.common.artifacts.folder import new_artifact, write_json
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 
 SPLITS = ("train", "val", "test")
 

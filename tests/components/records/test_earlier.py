@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.folder import read_json, sha256_file, write_json
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 from components.common.runtime.errors import ArtifactError, DataError
 from components.records.config import RecordsConfig
 from components.records.manifest import recipe

@@ -9,7 +9,8 @@ import simplejpeg
 
 from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import sha256_bytes
-from components.common.imaging.inspect import encode_jpeg, inspect
+from components.common.imaging.inspect import inspect
+from components.common.imaging.pixels import encode_jpeg
 from components.common.runtime.events import Progress
 from components.records.config import RecordsConfig
 from components.records.integrity import LossLog
@@ -18,7 +19,7 @@ from components.records.prepare import Source
 from components.records.writing import write_split
 
 # Of the shard below. Another digest by the same codecs needs another BUILD, or INSPECTOR where `decode_rgb` changed.
-NUMBERS = {"build": 1, "inspector": 5}
+NUMBERS = {"build": 1, "inspector": 6}
 CODECS = {"opencv": "5.0.0", "simplejpeg": "1.9.0"}
 DIGEST = "f2ce36b65dbc5dd2522bb3e3f9d797c08a20be9523ee3e5fa5ab51049a7d47b1"
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"

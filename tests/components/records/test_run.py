@@ -12,7 +12,8 @@ from PIL import Image
 from components.common.artifacts.folder import open_artifact, read_json, sha256_bytes
 from components.common.artifacts.record import SCHEMA, decode_record
 from components.common.artifacts.tfrecord import read_tfrecord
-from components.common.imaging.inspect import decode_rgb, encode_jpeg, inspect, shrink
+from components.common.imaging.inspect import decode_rgb, inspect
+from components.common.imaging.pixels import encode_jpeg, shrink
 from components.common.runtime.errors import ArtifactError, DataError
 from components.records.config import RecordsConfig
 from components.records.run import run

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.tfrecord import scan_tfrecord
-from components.common.imaging.inspect import encode_jpeg
+from components.common.imaging.pixels import encode_jpeg
 from components.records.__main__ import main
 from components.records.config import RecordsConfig
 from components.records.run import run

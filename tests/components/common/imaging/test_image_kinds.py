@@ -9,7 +9,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from components.common.imaging import inspect
+from components.common.imaging import inspect, pixels
 from components.common.runtime.errors import DataError
 
 
@@ -20,7 +20,7 @@ def scene(height=150, width=200, seed=0):
     return np.clip(field + random.normal(0, 6, (height, width, 1)), 0, 255).astype(np.uint8)
 
 
-JPEG = inspect.encode_jpeg(scene(450, 600), 90)
+JPEG = pixels.encode_jpeg(scene(450, 600), 90)
 # 32 x 32 pixels, arithmetically coded: nothing in the environment writes such a file
 ARITHMETIC = base64.b85decode(
     "|JeWF01!$>Nk#wx0RR9200961|JwjV01XKW3knDg3knMk4h;_zAQcl55)&sJ9v2`kDKRiEDJ?8BI!Zn>HbyrrEkIX6ModmpQ&KWM"
@@ -65,7 +65,7 @@ def test_arithmetic_coding_is_refused_since_damage_in_it_cannot_be_seen():
 @pytest.mark.parametrize(
     ("marker", "precision", "reason"),
     [(0xC3, 8, "lossless JPEG"), (0xC5, 8, "hierarchical JPEG"), (0xCA, 8, "arithmetic coding"),
-     (0xC1, 12, "12 bits a sample"), (0xC0, 16, "16 bits a sample")],
+     (0xC1, 12, "12 bits per sample"), (0xC0, 16, "16 bits per sample")],
 )  # fmt: skip
 def test_other_codings_are_refused_by_what_the_frame_says(marker, precision, reason):
     at = JPEG.index(b"\xff\xc0")
@@ -96,7 +96,7 @@ def test_palettes_and_single_bits_are_spelled_out_and_grey_with_alpha_is_refused
     assert "transparent" in inspect.inspect(pillow(scene()[..., 0], "PNG", "LA"), "a.png").reason
     assert "transparent" in inspect.inspect(pillow(few, "PNG", "P", transparency=0), "a.png").reason
     deep = cv2.imencode(".png", scene()[..., 0].astype(np.uint16) * 257)[1].tobytes()
-    assert "16 bits a sample" in inspect.inspect(deep, "a.png").reason
+    assert "16 bits per sample" in inspect.inspect(deep, "a.png").reason
 
 
 def refining_brightness(data):

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from components.common.imaging.inspect import decode_rgb, encode_jpeg, shrink
+from components.common.imaging.inspect import decode_rgb
+from components.common.imaging.pixels import encode_jpeg, shrink
 from components.common.imaging.prepare import network_view, stored_image
 from components.common.runtime.errors import DataError
 

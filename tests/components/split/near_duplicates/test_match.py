@@ -4,7 +4,8 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from components.common.imaging.inspect import encode_jpeg, inspect
+from components.common.imaging.inspect import inspect
+from components.common.imaging.pixels import encode_jpeg
 from components.common.imaging.thumbnail import make_thumbnail, read_thumbnail
 from components.split.near_duplicates.anchors import SCALES, find_anchors, working_image
 from components.split.near_duplicates.match import match

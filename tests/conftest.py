@@ -9,7 +9,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import csv
 import io
 import subprocess
 import sys
@@ -127,26 +126,33 @@ def write_policy(out, model, threshold, **changes):
     return rule
 
 
+def whole_index(rows):
+    """Rows with every column of an index: what they lack is empty or 0."""
+    import pyarrow as pa
+
+    from components.common.artifacts.index import COLUMNS
+
+    blank = {name: "" if pa.types.is_string(kind) else kind.to_pandas_dtype()(0) for name, kind in COLUMNS.items()}
+    return rows.assign(**{name: value for name, value in blank.items() if name not in rows})
+
+
 def write_split(out, files):
     import pandas as pd
+
+    from components.common.artifacts import split
 
     rows = [
         (name, str(path), "ok", "mel" if i % 3 == 0 else "nv", int(i % 3 == 0))
         for i, (name, path) in enumerate(files.items())
     ]
     rows.append(("IMG_lost", "nowhere.jpg", "missing", "nv", 0))
-    with new_artifact(out, "split", {"index": "0" * 64}) as folder:
-        pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label"]).to_parquet(folder / "index.parquet")
-        with (folder / "split.csv").open("w", newline="") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(["image_id", "lesion_id", "group_id", "label", "split"])
-            writer.writerows([name, name, name, label, "val"] for name, _, _, _, label in rows)
-            writer.writerow(["IMG_other", "L", "L", 0, "train"])
-        counts = {"val": {"images": COUNT, "malignant": 8}}
-        write_json(
-            folder / "split.json",
-            {"schema": "lesionflow.split/1", "recipe": "reference", "seed": 42, "counts": counts, "sha256": "a" * 64},
-        )
+    rows.append(("IMG_other", "elsewhere.jpg", "missing", "nv", 0))
+    index = whole_index(pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label"]))
+    index["lesion_id"] = index["group_id"] = index["image_id"]
+    place = pd.Series("val", index.index).where(index["image_id"] != "IMG_other", "train")
+    counts = {"val": {"images": COUNT, "malignant": 8}}
+    with new_artifact(out, split.KIND, {"index": "0" * 64}) as folder:
+        split.write_split(folder, index, place, split.SplitRecord("reference", 42, "a" * 64, counts))
     return out
 
 
@@ -168,7 +174,7 @@ def kit():
     """Makers of the parts, for tests that want other parts."""
     return SimpleNamespace(
         build_network=build_network, jpeg=jpeg, png=png, write_model=write_model, write_policy=write_policy,
-        write_split=write_split, size=SIZE, short=SHORT, count=COUNT,
+        write_split=write_split, whole_index=whole_index, size=SIZE, short=SHORT, count=COUNT,
     )  # fmt: skip
 
 

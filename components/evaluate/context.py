@@ -19,6 +19,7 @@ import numpy.typing as npt
 from components.common.artifacts.folder import Artifact
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
+from components.common.artifacts.split import SplitRecord
 from components.common.runtime.errors import LesionflowError
 
 SCHEMA = "lesionflow.evaluation_context/1"
@@ -104,11 +105,10 @@ def training(model: Path | None) -> dict[str, Any]:
 
 
 def data_quality(
-    records: Path | None, lost: list[dict[str, str]], unread: list[dict[str, str]], split: Path
+    records: Path | None, lost: list[dict[str, str]], unread: list[dict[str, str]], split: SplitRecord
 ) -> dict[str, Any]:
     """Lost images per split, what evaluation itself could not use, and the split's leakage audit."""
     manifest = _json(records / "manifest.json") if records else {}
-    about = _json(split / "split.json")
     parts = {
         name: {key: part[key] for key in ("expected", "found", "lost", "label_counts") if key in part}
         for name, part in manifest.get("splits", {}).items()
@@ -120,28 +120,31 @@ def data_quality(
         "test_lost_count": len(lost),
         "test_unreadable": unread[:_LISTED],
         "test_unreadable_count": len(unread),
-        "split": {key: about[key] for key in ("recipe", "seed", "sha256", "counts") if key in about} | _audit(about),
+        "split": {
+            "recipe": split.recipe,
+            "seed": split.seed,
+            "sha256": split.sha256,
+            "counts": split.counts,
+            "audit": _audit(split.audit),
+        },
     }
 
 
-def _audit(about: Mapping[str, Any]) -> dict[str, Any]:
+def _audit(audit: Mapping[str, Any]) -> dict[str, Any]:
     """The split's leakage audit with few examples, so that a report stays a report."""
-    audit = about.get("audit")
-    if not isinstance(audit, Mapping):
-        return {}
-    twins = audit.get("near_duplicates")
-    if isinstance(twins, Mapping) and isinstance(twins.get("crossing_pairs"), list):
-        audit = {**audit, "near_duplicates": {**twins, "crossing_pairs": twins["crossing_pairs"][:_LISTED]}}
-    tables = audit.get("tables")
-    if isinstance(tables, Mapping):
-        audit = {**audit, "tables": {name: _shortened(table) for name, table in tables.items()}}
-    return {"audit": dict(audit)}
+    short = dict(audit)
+    if "near_duplicates" in short:
+        twins = short["near_duplicates"]
+        short["near_duplicates"] = {**twins, "crossing_pairs": twins["crossing_pairs"][:_LISTED]}
+    if "tables" in short:
+        short["tables"] = {name: _shortened(table) for name, table in short["tables"].items()}
+    return short
 
 
-def _shortened(table: Any) -> Any:
+def _shortened(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table of the audit without the values beyond the first `_LISTED`: a column may be free text."""
-    if not isinstance(table, Mapping) or len(table) <= _LISTED:
-        return table
+    if len(table) <= _LISTED:
+        return dict(table)
     return dict(list(table.items())[:_LISTED]) | {"left_out": len(table) - _LISTED}
 
 

@@ -26,7 +26,7 @@ from components.evaluate.analysis import Settings
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
 from components.evaluate.regenerate import render
-from components.evaluate.scoring import read_split, refuse_overlap, score, slice_columns
+from components.evaluate.scoring import lost_images, open_split, refuse_overlap, score, slice_columns
 from components.evaluate.shortcuts import control_scores
 
 
@@ -69,8 +69,8 @@ def run(
         made_of["model"] = open_artifact(model, "model")
     if records is not None:
         made_of["records"] = open_artifact(records, "records")
-    parts = read_split(split)
-    test = parts.part("test")
+    parts = open_split(split)
+    test = parts.usable("test")
     champion = _champion(config.champion)
     from components.evaluate.bundle import load_bundle  # TensorFlow: only once the artifacts have been checked
 
@@ -79,7 +79,7 @@ def run(
     val = load_scores(model / "val_probs.npz") if model is not None else None
     scores, unread = score(loaded, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
-    columns = {**slice_columns(rows), **control_scores(parts.part("train"), rows)}
+    columns = {**slice_columns(rows), **control_scores(parts.usable("train"), rows)}
     if val is not None:
         refuse_val_overlap(scores, val)
     uri = dict(zip(rows["image_id"], rows["uri"], strict=True))
@@ -89,7 +89,7 @@ def run(
         "champion": Path(config.champion).name,
         "provenance": about.provenance(made_of),
         "training": about.training(model),
-        "data": about.data_quality(records, parts.lost, unread, split),
+        "data": about.data_quality(records, lost_images(parts.part("test")), unread, parts.record),
         "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
     }
     with new_artifact(out, "evaluation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from components.common.artifacts.index import Verdict
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
+from components.common.artifacts.split import Split, read_split
 from components.common.runtime.errors import ArtifactError, DataError, LesionflowError
 from components.common.runtime.events import progress
 
-_COLUMNS = ["image_id", "lesion_id", "group_id", "label", "split"]
 _TOLERANCE = 1e-5
 META = ("dx", "sex", "localization", "dx_type", "dataset")
 log = logging.getLogger(__name__)
@@ -36,46 +36,28 @@ class Asked(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Split:
-    """The split as evaluate needs it.
-
-    Attributes:
-        rows: split.csv joined with the index: one row an image of any split.
-        lost: test images that cannot be used, with their reason.
-    """
-
-    rows: pd.DataFrame
-    lost: list[dict[str, str]]
-
-    def part(self, name: str) -> pd.DataFrame:
-        """The usable rows of train, val or test."""
-        return self.rows[(self.rows["split"] == name) & (self.rows["verdict"] == "ok")].reset_index(drop=True)
-
-
-def read_split(folder: Path) -> Split:
+def open_split(folder: Path) -> Split:
     """Reads a split artifact and refuses one whose test lesions are also in train or validation.
 
     Raises:
         ArtifactError: a file or column is missing.
         DataError: no usable test image, or a group or lesion in test and elsewhere.
     """
-    try:
-        assigned = pd.read_csv(folder / "split.csv", dtype={name: str for name in _COLUMNS if name != "label"})
-        index = pd.read_parquet(folder / "index.parquet")
-        rows = assigned[_COLUMNS].merge(
-            index.drop(columns=["lesion_id", "group_id", "label", "split"], errors="ignore"), on="image_id", how="left"
-        )
-        rows["verdict"] = rows["verdict"].fillna("missing")
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{folder}: not readable as a split ({error}); make the split again") from None
-    refuse_overlap(rows)
-    test = rows[rows["split"] == "test"]
-    bad = test[test["verdict"] != "ok"]
-    if len(test) == len(bad):
+    split = read_split(folder)
+    refuse_overlap(split.rows)
+    test = split.part("test")
+    if not len(split.usable("test")):
         raise DataError(f"{folder}: {len(test)} test images, none usable; expected at least one")
-    lost = [{"image_id": str(r.image_id), "reason": str(r.verdict)} for r in bad.itertuples()]
-    return Split(rows, lost)
+    return split
+
+
+def lost_images(part: pd.DataFrame) -> list[dict[str, str]]:
+    """The images of a part of the split that cannot be used, each with its verdict."""
+    lost = part[part["verdict"] != Verdict.OK]
+    return [
+        {"image_id": image_id, "reason": verdict}
+        for image_id, verdict in zip(lost["image_id"], lost["verdict"], strict=True)
+    ]
 
 
 def refuse_overlap(rows: pd.DataFrame) -> None:

@@ -9,7 +9,6 @@ weights, from mixed precision in training, or from records that another version 
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
+from components.common.artifacts.split import read_split
 from components.common.bundle.load import Bundle
 from components.common.imaging import inspect
 from components.common.runtime.errors import ArtifactError, DataError
@@ -68,18 +68,12 @@ class Compared:
 
 def validation_sources(split: Path, limit: int) -> list[Source]:
     """Up to `limit` readable validation images, spread evenly over the split in order of their ids."""
-    import pandas as pd
-
-    index = pd.read_parquet(split / "index.parquet", columns=["image_id", "uri", "verdict"])
-    uris = dict(index.loc[index["verdict"] == "ok", ["image_id", "uri"]].itertuples(index=False, name=None))
-    with (split / "split.csv").open(newline="", encoding="utf-8") as handle:
-        ids = sorted(
-            row["image_id"] for row in csv.DictReader(handle) if row["split"] == "val" and row["image_id"] in uris
-        )
-    if not ids:
+    val = read_split(split, ["uri", "verdict"]).usable("val").sort_values("image_id")
+    sources = [Source(image_id, uri) for image_id, uri in zip(val["image_id"], val["uri"], strict=True)]
+    if not sources:
         raise ArtifactError(f"{split}: holds no readable validation image; parity cannot be checked")
-    chosen = np.unique(np.linspace(0, len(ids) - 1, min(limit, len(ids))).round().astype(int))
-    return [Source(ids[i], uris[ids[i]]) for i in chosen]
+    chosen = np.unique(np.linspace(0, len(sources) - 1, min(limit, len(sources))).round().astype(int))
+    return [sources[i] for i in chosen]
 
 
 def compare(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_json
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.artifacts.scores import Scores, load_scores
+from components.common.artifacts.split import read_split
 from components.common.bundle import layout
 from components.common.bundle.card import collect_facts, write_card
 from components.common.bundle.load import Bundle, load_parts
@@ -168,10 +169,7 @@ def check_input(network: Any, preparation: Mapping[str, Any]) -> None:
 
 
 def _diagnoses(split: Path) -> dict[str, int]:
-    import pandas as pd
-
-    index = pd.read_parquet(split / "index.parquet", columns=["dx", "label"])
-    known = index[index["label"].isin((0, 1))].drop_duplicates()
+    known = read_split(split, ["dx"]).rows[["dx", "label"]].drop_duplicates()
     return {str(dx): int(label) for dx, label in sorted(known.itertuples(index=False, name=None))}
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.split import SPLITS
 from components.common.runtime.events import progress
 from components.records.config import RecordsConfig
 from components.records.earlier import earlier_manifest
 from components.records.integrity import LossLog, Lost, check_loss, refuse_rate, tallies_of, total
 from components.records.manifest import NAME, manifest_of
 from components.records.prepare import Source
-from components.records.sources import SPLITS, read_sources, roots
+from components.records.sources import read_sources, roots
 from components.records.writing import reweight, write_split
 
 log = logging.getLogger(__name__)

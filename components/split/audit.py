@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.common.arrow import column, to_numpy
+from components.common.artifacts.split import SPLITS
 from components.common.runtime.errors import DataError
-from components.split.division import SPLITS, Codes, Division
+from components.split.division import Codes, Division
 from components.split.near_duplicates.find import Pairs
 from components.split.texts import Encoded, encode, take
 

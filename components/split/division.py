@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.common.arrow import column, from_numpy, to_numpy
+from components.common.artifacts.split import SPLITS
 from components.split.texts import Encoded, encode
 
-SPLITS = ("train", "val", "test")
 _NAMES = column(SPLITS, pa.string()).chunk(0)
 
 Codes = npt.NDArray[np.int8]

@@ -13,10 +13,11 @@ import pyarrow as pa
 from components.common.arrow import from_numpy, to_numpy
 from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import new_artifact, open_artifact, read_json, write_atomic, write_json
+from components.common.artifacts.split import SCHEMA, SPLITS
 from components.common.runtime.cores import usable_cores
 from components.split.audit import audit
 from components.split.config import SplitConfig
-from components.split.division import SPLITS, Division
+from components.split.division import Division
 from components.split.groups import group_ids
 from components.split.near_duplicates.contact_sheet import contact_sheet, write_pairs
 from components.split.near_duplicates.find import find_pairs
@@ -34,7 +35,6 @@ from components.split.tables import (
 )
 from components.split.texts import scalar
 
-SCHEMA = "lesionflow.split/1"
 REFERENCE_SHA256 = "4382b8227db36acf393866e070b0458536eef45dd377003fbfdb5b9ddc1be53f"
 REFERENCE_IDS = (
     "4c4086051a1a36f6a355b740d129c5057574d0ca8ed8b817b0550da30fda3b70"  # ids_digest of HAM10000's 10,015 images

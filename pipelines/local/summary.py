@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.split import SPLITS, read_record
+
 SCHEMA = "lesionflow.summary/1"
-SPLITS = ("train", "val", "test")
 
 
 def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
         seconds: wall-clock seconds of each step.
     """
     ingest = _json(run / "ingest" / "ingest.json")
-    split = _json(run / "split" / "split.json")
+    split = read_record(run / "split")
     manifest = _json(run / "records" / "manifest.json")
     metrics = _json(run / "evaluate" / "metrics.json")
     policy = _json(run / "calibrate" / "decision_policy.json")
@@ -29,8 +30,8 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
         "schema": SCHEMA,
         "images": {"rows": ingest["rows"], "usable": ingest["ok"], "lost": ingest["lost"], "lost_in_records": lost},
         "split": {
-            "recipe": split["recipe"],
-            "sha256": split["sha256"],
+            "recipe": split.recipe,
+            "sha256": split.sha256,
             "found": {name: manifest["splits"][name]["found"] for name in SPLITS},
             "malignant": {name: manifest["splits"][name]["label_counts"]["1"] for name in SPLITS},
             "class_weight": manifest["class_weight"]["1"],

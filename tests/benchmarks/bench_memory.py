@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from components.common.artifacts.folder import new_artifact, write_json
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.index import read_index
+from components.common.artifacts.split import SplitRecord, write_split
 from components.common.imaging.pixels import encode_jpeg
 
 STEPS = {
@@ -75,14 +77,10 @@ def generate_large(folder, count):
 
 def divide(folder):
     """A split artifact of the index as it is: the copies would all be near-duplicates."""
-    index = pd.read_parquet(folder / "ingest" / "index.parquet").drop(columns="thumbnail")
+    index = read_index(folder / "ingest")
     place = np.array(["train", "train", "train", "val", "test"])[np.arange(len(index)) % 5]
     with new_artifact(folder / "split", "split", {}) as made:
-        index.to_parquet(made / "index.parquet", index=False)
-        index[["image_id", "lesion_id", "group_id", "label"]].assign(split=place).to_csv(
-            made / "split.csv", index=False
-        )
-        write_json(made / "split.json", {"schema": "lesionflow.split/1", "roots": []})
+        write_split(made, index, pd.Series(place, index.index), SplitRecord("every fifth", 0, "", {}))
 
 
 def picture(seed):

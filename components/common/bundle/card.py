@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
+from components.common.artifacts.split import read_record
 from components.common.bundle import card_text, layout
 from components.common.runtime.errors import ArtifactError
 
@@ -38,7 +40,7 @@ def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -
         "class_weight": _optional(model / "class_weight.json"),
         "calibration": _optional(policy / "calibration.json"),
         "policy": _optional(folder / layout.POLICY),
-        "split": _optional(split / "split.json") if split else {},
+        "split": asdict(read_record(split)) if split else {},
         "labels": read_json(folder / layout.LABELS, layout.LABELS_SCHEMA),
         "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
         "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),

@@ -7,6 +7,7 @@ import pytest
 from components.common.artifacts.folder import new_artifact, sha256_file, write_json
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
+from components.common.artifacts.split import KIND, SplitRecord, write_split
 from components.common.statistics.numeric import sigmoid
 
 SITES = ("back", "face", "trunk")
@@ -58,7 +59,7 @@ def saved(tmp_path, sim):
 class Pictures:
     """A test set on disk whose images' mean brightness carries the score."""
 
-    def __init__(self, root, lesions=36, seed=3):
+    def __init__(self, root, whole_index, lesions=36, seed=3):
         import cv2
 
         rng = np.random.default_rng(seed)
@@ -83,13 +84,14 @@ class Pictures:
                     )  # fmt: skip
         self.table = pd.DataFrame(rows)
         self.root = root
+        self.whole_index = whole_index
 
     def write_split(self, out, table=None):
         table = self.table if table is None else table
-        with new_artifact(out, "split", {"index": "0" * 64}) as folder:
-            table[["image_id", "lesion_id", "group_id", "label", "split"]].to_csv(folder / "split.csv", index=False)
-            table.drop(columns="split").to_parquet(folder / "index.parquet")
-            write_json(folder / "split.json", {"schema": "lesionflow.split/1", "recipe": "test", "seed": 0})
+        with new_artifact(out, KIND, {"index": "0" * 64}) as folder:
+            table = table.reset_index(drop=True)
+            record = SplitRecord("test", 0, "a" * 64, {})
+            write_split(folder, self.whole_index(table.drop(columns="split")), table["split"], record)
         return out
 
 
@@ -126,10 +128,10 @@ def write_saved_model(folder, policy):
 class Shipped:
     """Everything evaluate reads, made once: split, model, bundle."""
 
-    def __init__(self, root):
+    def __init__(self, root, whole_index):
         pictures = root / "images"
         pictures.mkdir(parents=True)
-        self.pictures = Pictures(pictures)
+        self.pictures = Pictures(pictures, whole_index)
         self.split = self.pictures.write_split(root / "split")
         val = self.pictures.table.query("split == 'val'")
         logit = logits_of(val["uri"]).astype(np.float64)
@@ -159,8 +161,8 @@ class Shipped:
 
 
 @pytest.fixture(scope="session")
-def shipped(tmp_path_factory):
-    return Shipped(tmp_path_factory.mktemp("shipped"))
+def shipped(tmp_path_factory, kit):
+    return Shipped(tmp_path_factory.mktemp("shipped"), kit.whole_index)
 
 
 @pytest.fixture

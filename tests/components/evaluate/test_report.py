@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.folder import read_json
+from components.common.artifacts.split import SplitRecord
 from components.evaluate.__main__ import main
 from components.evaluate.checklist import AUTHOR, checklist
 from components.evaluate.drawings import interval_svg, scale_svg, thousand_svg
@@ -152,11 +153,10 @@ def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved
         "near_duplicates": {"pairs": 20_000, "crossing": 20_000, "crossing_pairs": pairs},
         "tables": {"site": table},
     }
-    for name in ("records", "split"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "records").mkdir()
     write_json(tmp_path / "records" / "manifest.json", {"splits": {}, "lost": lost})
-    write_json(tmp_path / "split" / "split.json", {"audit": audit})
-    quality = data_quality(tmp_path / "records", lost, lost, tmp_path / "split")
+    split = SplitRecord("test", 0, "a" * 64, {}, audit=audit)
+    quality = data_quality(tmp_path / "records", lost, lost, split)
     write_json(saved / "context.json", {"schema": SCHEMA, "data": quality})
     arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
     assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0

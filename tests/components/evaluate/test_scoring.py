@@ -7,7 +7,7 @@ import pytest
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle.predictions import Answers
 from components.common.runtime.errors import ArtifactError, DataError
-from components.evaluate.scoring import check_answers, read_split, score, slice_columns
+from components.evaluate.scoring import check_answers, lost_images, open_split, refuse_overlap, score, slice_columns
 
 
 @dataclass
@@ -106,30 +106,34 @@ def test_referral_is_no_contradiction(policy):
     check_answers(policy, answers(policy))
 
 
-@pytest.mark.parametrize(("column", "other"), [("group_id", "val"), ("lesion_id", "train"), ("image_id", "val")])
+@pytest.mark.parametrize(("column", "other"), [("group_id", "val"), ("lesion_id", "train")])
 def test_overlap_is_refused_whichever_id_it_shows_in(shipped, tmp_path, column, other):
     table = shipped.pictures.table.copy()
     taken = table.loc[table["split"] == other, column].iloc[4]
-    if column == "image_id":
-        extra = table[table["split"] == "test"].iloc[[0]].assign(image_id=taken)
-        table = pd.concat([table, extra])
-    else:
-        table.loc[table.index[table["split"] == "test"][0], column] = taken
+    table.loc[table.index[table["split"] == "test"][0], column] = taken
     with pytest.raises(DataError, match=f"{column} are in test and in {other}, for example '{taken}'"):
-        read_split(shipped.pictures.write_split(tmp_path / "split", table))
+        open_split(shipped.pictures.write_split(tmp_path / "split", table))
+
+
+def test_an_image_in_test_and_validation_scores_is_refused(shipped):
+    table = shipped.pictures.table.copy()
+    taken = table.loc[table["split"] == "val", "image_id"].iloc[4]
+    table.loc[table.index[table["split"] == "test"][0], "image_id"] = taken
+    with pytest.raises(DataError, match=f"image_id are in test and in val, for example '{taken}'"):
+        refuse_overlap(table)
 
 
 def test_lost_test_images_are_listed_with_their_verdict(shipped, tmp_path):
     table = shipped.pictures.table.copy()
     table.loc[table["image_id"] == "test0010", "verdict"] = "corrupt"
-    split = read_split(shipped.pictures.write_split(tmp_path / "split", table))
-    assert split.lost == [{"image_id": "test0010", "reason": "corrupt"}]
-    assert "test0010" not in set(split.part("test")["image_id"])
+    split = open_split(shipped.pictures.write_split(tmp_path / "split", table))
+    assert lost_images(split.part("test")) == [{"image_id": "test0010", "reason": "corrupt"}]
+    assert "test0010" not in set(split.usable("test")["image_id"])
 
 
 def test_a_split_without_its_table_is_refused(shipped, tmp_path):
-    with pytest.raises(ArtifactError, match="not readable as a split"):
-        read_split(tmp_path)
+    with pytest.raises(ArtifactError, match="not readable as the table of a split"):
+        open_split(tmp_path)
 
 
 def test_missing_metadata_becomes_unknown():

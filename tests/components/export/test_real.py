@@ -10,6 +10,7 @@ import pytest
 from components.common.artifacts.folder import new_artifact, read_json, sha256_file, write_json
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
+from components.common.artifacts.split import SplitRecord, write_split
 from components.common.imaging import inspect, pixels
 from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
@@ -54,7 +55,7 @@ def fitted_network(pixels, label):
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
+def parts(tmp_path_factory, kit):
     import pandas as pd
 
     root = tmp_path_factory.mktemp("real")
@@ -82,10 +83,9 @@ def parts(tmp_path_factory):
             sha256_file(root / "model" / "model.keras"), sha256_file(root / "model" / "val_probs.npz"),
         ).save(folder / "decision_policy.json")  # fmt: skip
     with new_artifact(root / "split", "split", {}) as folder:
-        rows = [(name, str(path), "ok", "", kind) for name, path, kind in images]
-        pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label"]).to_parquet(folder / "index.parquet")
-        lines = [f"{name},{name},{name},{kind},val" for name, _, kind in images]
-        (folder / "split.csv").write_text("\n".join(["image_id,lesion_id,group_id,label,split", *lines]) + "\n")
+        rows = pd.DataFrame(images, columns=["image_id", "uri", "label"]).astype({"uri": "str"})
+        rows = kit.whole_index(rows.assign(lesion_id=rows["image_id"], group_id=rows["image_id"], verdict="ok"))
+        write_split(folder, rows, pd.Series("val", rows.index), SplitRecord("test", 0, "a" * 64, {}))
     return root
 
 

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts.folder import new_artifact, write_json
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.split import KIND, SPLITS, SplitRecord, write_split
 from components.common.imaging.pixels import encode_jpeg
-
-SPLITS = ("train", "val", "test")
 
 
 def picture(seed, height=60, width=80):
@@ -23,12 +22,12 @@ def picture(seed, height=60, width=80):
 class Data:
     """Images, their rows, and the split artifact made of them."""
 
-    def __init__(self, folder, n):
+    def __init__(self, folder, n, whole_index):
         self.folder = folder
         self.images = folder / "images"
         self.images.mkdir(parents=True)
         label = np.arange(n) % 5 == 0
-        self.rows = pd.DataFrame(
+        rows = pd.DataFrame(
             {
                 "image_id": [f"im{i:04d}" for i in range(n)],
                 "lesion_id": [f"L{i:04d}" for i in range(n)],
@@ -40,6 +39,7 @@ class Data:
                 "format": "jpeg", "channels": 3, "orientation": 1,
             }
         )  # fmt: skip
+        self.rows = whole_index(rows)
         self.split = np.array(SPLITS)[np.searchsorted([0.6, 0.8], (np.arange(n) * 7 % n) / n, side="right")]
         data = [encode_jpeg(picture(i % 8), 90) for i in range(n)]
         for uri, one in zip(self.rows["uri"], data, strict=True):
@@ -54,19 +54,19 @@ class Data:
 
     def artifact(self, name="split"):
         path = self.folder / name
-        with new_artifact(path, "split", {"index": "0" * 64}) as scratch:
-            self.rows.to_parquet(scratch / "index.parquet", index=False)
-            table = self.rows[["image_id", "lesion_id", "group_id", "label"]].assign(split=self.split)
-            table.to_csv(scratch / "split.csv", index=False, lineterminator="\n")
-            roots = [{"uri": str(self.images), "exists": True, "images": len(table)},
-                     {"uri": str(self.folder / "gone"), "exists": True, "images": 0}]  # fmt: skip
-            write_json(scratch / "split.json", {"schema": "lesionflow.split/1", "roots": roots})
+        roots = [
+            {"uri": str(self.images), "exists": True, "images": len(self.rows)},
+            {"uri": str(self.folder / "gone"), "exists": True, "images": 0},
+        ]
+        with new_artifact(path, KIND, {"index": "0" * 64}) as scratch:
+            place = pd.Series(self.split, self.rows.index)
+            write_split(scratch, self.rows, place, SplitRecord("test", 0, "a" * 64, {}, roots=roots))
         return path
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path, kit):
     def build(n=60):
-        return Data(tmp_path / "data", n)
+        return Data(tmp_path / "data", n, kit.whole_index)
 
     return build

@@ -1,0 +1,147 @@
+"""The split: which image is in train, val or test, and the record of how that was decided.
+
+`split.csv` has one row per image that was divided, `split.json` recipe, counts, digest and audit, `index.parquet` the
+index with its final groups. Other files of the artifact (near-duplicates, class weight, folds) are for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from components.common.artifacts.folder import read_json, write_json
+from components.common.artifacts.index import THUMBNAIL, Verdict, read_index, write_index
+from components.common.runtime.errors import ArtifactError
+
+KIND = "split"
+SCHEMA = "lesionflow.split/1"
+SPLITS = ("train", "val", "test")
+COLUMNS = ("image_id", "lesion_id", "group_id", "label", "split")  # of split.csv
+_TABLE, _RECORD = "split.csv", "split.json"
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """What `split.json` says.
+
+    Attributes:
+        recipe: recipe as it was given.
+        seed: seed that was used.
+        sha256: digest of the CSV `image_id,split`, sorted by image id; it identifies the split.
+        counts: images, malignant, benign, lesions, groups and unreadable images of each split.
+        parameters: all parameters of the step.
+        reference_sha256: the published digest, where the images are HAM10000's and the recipe is reference.
+        matches_reference: whether `sha256` is that digest.
+        class_weight: weights, counts and logit offset of train.
+        audit: leaks, class shares, near-duplicates, and tables of who is in which split.
+        roots: image roots that ingest was given.
+    """
+
+    recipe: str
+    seed: int
+    sha256: str
+    counts: dict[str, dict[str, int]]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    reference_sha256: str | None = None
+    matches_reference: bool | None = None
+    class_weight: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
+    roots: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split as it is read.
+
+    Attributes:
+        rows: one row per image, in the order of `split.csv`: its columns, then those of the index.
+        record: what `split.json` says.
+    """
+
+    rows: pd.DataFrame
+    record: SplitRecord
+
+    def part(self, name: str) -> pd.DataFrame:
+        """The images of train, val or test, whether or not they can be read; rows numbered from 0."""
+        return self.rows[self.rows["split"] == name].reset_index(drop=True)
+
+    def usable(self, name: str) -> pd.DataFrame:
+        """The images of train, val or test that ingest found to be whole; rows numbered from 0."""
+        part = self.part(name)
+        return part[part["verdict"] == Verdict.OK].reset_index(drop=True)
+
+
+def write_split(folder: Path, index: pd.DataFrame, split: pd.Series, record: SplitRecord) -> None:
+    """Writes `split.csv`, `split.json` and `index.parquet` into `folder`; equal content gives equal bytes.
+
+    Args:
+        folder: of the artifact.
+        index: the index with its final groups; `thumbnail` is left out.
+        split: train, val or test, for some or all rows of `index` (joined by their labels).
+        record: what `split.json` is to say.
+    """
+    write_index(folder, index.drop(columns=THUMBNAIL, errors="ignore"))
+    rows = index.loc[split.index].assign(split=split)
+    rows[list(COLUMNS)].to_csv(folder / _TABLE, index=False, lineterminator="\n")
+    write_json(folder / _RECORD, {"schema": SCHEMA, **asdict(record)})
+
+
+def read_split(folder: Path, columns: Sequence[str] | None = None) -> Split:
+    """Reads a split artifact.
+
+    Args:
+        folder: of the artifact.
+        columns: columns of the index that are needed beside those of `split.csv`; all of them by default.
+
+    Raises:
+        ArtifactError: a file or column is missing, an image is listed twice, has no label or is not in the index.
+    """
+    path = folder / _TABLE
+    assigned = _read_csv(path)
+    further = None if columns is None else ["image_id", *(name for name in columns if name not in COLUMNS)]
+    index = read_index(folder, further).drop(columns=list(COLUMNS[1:]), errors="ignore")
+    for table, where in ((assigned, path), (index, folder / "index.parquet")):
+        twice = table["image_id"].duplicated()
+        if twice.any():
+            image = table.loc[twice, "image_id"].iloc[0]
+            raise ArtifactError(f"{where}: image {image} is listed twice, expected one row per image; split again")
+    absent = assigned.loc[~assigned["image_id"].isin(index["image_id"]), "image_id"]
+    if len(absent):
+        raise ArtifactError(f"{folder}: image {absent.iloc[0]} is in {_TABLE} and not in index.parquet; split again")
+    return Split(assigned.merge(index, on="image_id", how="left"), read_record(folder))
+
+
+def read_record(folder: Path) -> SplitRecord:
+    """Reads `split.json` of a split artifact.
+
+    Raises:
+        ArtifactError: it is missing, not such a file, or a field is missing.
+    """
+    value = read_json(folder / _RECORD, SCHEMA)
+    absent = [one.name for one in fields(SplitRecord) if one.name not in value]
+    if absent:
+        raise ArtifactError(f"{folder / _RECORD}: no field {absent[0]}; split again")
+    return SplitRecord(**{one.name: value[one.name] for one in fields(SplitRecord)})
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    kinds = dict.fromkeys(COLUMNS, "str") | {"label": "int8"}
+    try:  # NA and null may be ids
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: not readable as the table of a split ({error}); split again") from error
+    absent = [name for name in COLUMNS if name not in table]
+    if absent:
+        raise ArtifactError(f"{path}: no column {absent[0]}; expected {', '.join(COLUMNS)}; split again")
+    for name, allowed in (("split", SPLITS), ("label", (0, 1))):
+        bad = table[~table[name].isin(allowed)]
+        if len(bad):
+            raise ArtifactError(
+                f"{path}: image {bad['image_id'].iloc[0]} has {name} {bad[name].iloc[0]}; expected one of "
+                f"{', '.join(map(str, allowed))}; split again"
+            )
+    return table[list(COLUMNS)]

@@ -12,9 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from components.common.artifacts.scores import Scores
+from components.common.statistics.age_bands import age_band
 from components.common.statistics.numeric import Floats
 from components.common.statistics.resampling import group_codes
-from components.evaluate.subgroups import Columns, age_band, auc_interval, pooled
+from components.evaluate.subgroups import Columns, auc_interval, pooled
 
 CONTROLS = {"metadata": ("age", "sex", "localization"), "dx_type": ("dx_type",), "source": ("dataset",)}
 PREFIX = "control_"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.scores import Scores
+from components.common.statistics.age_bands import AGE_BANDS, age_band
 from components.common.statistics.intervals import Interval, percentile, rarer
 from components.common.statistics.numeric import Floats
 from components.common.statistics.ranking import Ranking
@@ -17,7 +18,6 @@ from components.evaluate.operating import count_calls, rates
 
 MINIMUM = 30
 MOST = 24  # values of one slice; the rarer ones are counted together
-AGE_BANDS = (("<40", -np.inf, 40), ("40-59", 40, 60), ("60-79", 60, 80), ("80+", 80, np.inf))
 TEXT_COLUMNS = {"sex": "sex", "site": "localization", "dx": "dx", "dx_type": "dx_type", "source": "dataset"}
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -34,16 +34,6 @@ def slice_values(scores: Scores, columns: Columns) -> dict[str, npt.NDArray[np.s
         out["age"] = age_band(columns["age"])
     _, codes, counts = np.unique(scores.lesion_id, return_inverse=True, return_counts=True)
     out["images per lesion"] = np.array(["1", "2", "3+"])[np.minimum(counts, 3) - 1][codes]
-    return out
-
-
-def age_band(age: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
-    """(n,) <40, 40-59, 60-79, 80+ or unknown; HAM10000 writes 0 for some unknown ages."""
-    years = age.astype(np.float64)
-    known = np.isfinite(years) & (years > 0)
-    out = np.full(len(years), "unknown", dtype="<U7")
-    for name, low, high in AGE_BANDS:
-        out[known & (years >= low) & (years < high)] = name
     return out
 
 
@@ -74,7 +64,7 @@ def pooled(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
 
 def _rank(name: str, value: str, count: int) -> tuple[int, str]:
     if name in ("age", "images per lesion"):
-        return (["<40", "40-59", "60-79", "80+", "1", "2", "3+", "unknown"].index(value), value)
+        return ([*AGE_BANDS, "1", "2", "3+", "unknown"].index(value), value)
     return ({"unknown": 2}.get(value, 1 if value.endswith(" rarer values") else -count), value)
 
 

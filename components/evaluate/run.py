@@ -13,13 +13,12 @@ from components.common.artifacts.folder import (
     Artifact,
     new_artifact,
     open_artifact,
-    read_json,
-    sha256_file,
     write_atomic,
     write_json,
 )
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores, save_scores
+from components.common.bundle.load import load_bundle
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
@@ -72,10 +71,8 @@ def run(
     parts = open_split(split)
     test = parts.usable("test")
     champion = _champion(config.champion)
-    from components.evaluate.bundle import load_bundle  # TensorFlow: only once the artifacts have been checked
-
     loaded = load_bundle(bundle)
-    check_belongs(loaded.policy, bundle, made_of.get("model"))
+    check_belongs(loaded.policy, made_of.get("model"))
     val = load_scores(model / "val_probs.npz") if model is not None else None
     scores, unread = score(loaded, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
@@ -112,30 +109,22 @@ def run(
     return EvaluateResult(out, metrics, verdicts, scores)
 
 
-def check_belongs(policy: DecisionPolicy, bundle: Path, model: Artifact | None) -> None:
-    """Refuses a policy that was made for another model.
+def check_belongs(policy: DecisionPolicy, model: Artifact | None) -> None:
+    """Refuses a model artifact other than the one the bundle's policy was made for.
 
     Raises:
-        ArtifactError: the hash in the policy is neither the bundle's nor the model's.
+        ArtifactError: the model or its validation scores are not those of the policy.
     """
-    claims = {}
-    if (bundle / "preprocessing.json").is_file():
-        said = read_json(bundle / "preprocessing.json", "lesionflow.preprocessing/1").get("model_sha256")
-        if said:
-            claims["the bundle"] = str(said)
-    if model is not None:
-        claims["the model artifact"] = model.files.get("model.keras", "") or sha256_file(model.path / "model.keras")
-    for who, received in claims.items():
-        if received != policy.model_sha256:
+    if model is None:
+        return
+    expected = {"model.keras": policy.model_sha256, "val_probs.npz": policy.val_probs_sha256}
+    for name, digest in expected.items():
+        received = model.files.get(name, "none")
+        if received != digest:
             raise ArtifactError(
-                f"policy {policy.policy_id} was made for the model with sha256 {policy.model_sha256[:12]}, {who} holds "
-                f"{received[:12]}: calibrate and export this model again"
+                f"{model.path / name}: its sha256 begins {received[:12]}, policy {policy.policy_id} was made for "
+                f"{digest[:12]}: give --model the model that this bundle was exported from"
             )
-    if model is not None and model.files.get("val_probs.npz") != policy.val_probs_sha256:
-        raise ArtifactError(
-            f"policy {policy.policy_id} was chosen on other validation scores than the model artifact holds: "
-            "calibrate and export this model again"
-        )
 
 
 def refuse_val_overlap(test: Scores, val: Scores) -> None:

@@ -31,7 +31,7 @@ class Asked(Protocol):
         """The policy beside the graph."""
         ...
 
-    def ask(self, images: Sequence[bytes]) -> Any:
+    def predict(self, images: Sequence[bytes]) -> Any:
         """Answers for a batch."""
         ...
 
@@ -90,7 +90,7 @@ def score(bundle: Asked, test: pd.DataFrame, batch_size: int) -> tuple[Scores, l
     answers = []
     with progress("test images", len(test)) as bar, ThreadPoolExecutor(4) as pool:
         for start, images in _batches(pool, test["uri"].tolist(), batch_size):
-            answers.append(bundle.ask(images))
+            answers.append(bundle.predict(images))
             bar.advance(len(images), note=f"batch {start // batch_size + 1}")
     joined = {name: np.concatenate([getattr(a, name) for a in answers])
               for name in ("probability", "logit", "decision", "policy_id", "status")}  # fmt: skip

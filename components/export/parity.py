@@ -99,7 +99,7 @@ def compare(
     asked, prepared = [], []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
         for batch, files in _read_batches(sources, read):
-            reply = bundle.ask(files)
+            reply = bundle.predict(files)
             for source, status in zip(batch, reply.status.tolist(), strict=True):
                 if status not in ("ok", "refer"):
                     raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")

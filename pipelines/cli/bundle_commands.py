@@ -15,7 +15,7 @@ from components.common.artifacts.folder import write_atomic
 from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
 from components.common.bundle.load import Bundle, load_bundle
-from components.common.bundle.predictions import Answers
+from components.common.bundle.predictions import Predictions
 from components.common.bundle.verify import Verified, verify_bundle
 from components.common.imaging import inspect
 from components.common.runtime.errors import ConfigError
@@ -160,7 +160,7 @@ def _answer(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
             problems[path] = (seen.verdict, seen.reason)
         else:
             data[path] = content
-    reply = bundle.ask(list(data.values()))
+    reply = bundle.predict(list(data.values()))
     answered = {path: _row(bundle, path, reply, i) for i, path in enumerate(data)}
     answered |= {path: _unread(bundle, path, *problem) for path, problem in problems.items()}
     return [answered[path] for path in batch]
@@ -176,7 +176,7 @@ def _too_much(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def _row(bundle: Bundle, path: Path, reply: Answers, i: int) -> Prediction:
+def _row(bundle: Bundle, path: Path, reply: Predictions, i: int) -> Prediction:
     code, status = int(reply.decision[i]), str(reply.status[i])
     if code == layout.UNREADABLE:
         return _unread(bundle, path, status, _REASONS[status])

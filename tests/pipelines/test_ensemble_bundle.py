@@ -40,8 +40,8 @@ def test_the_bundle_answers_with_the_mean_of_what_its_members_bundles_answer(shi
         kit.write_policy(tmp_path / f"policy{i}", member, 0.0)
         config = ExportConfig.parse({"augmentation": "flips"})
         single = export(config, member, tmp_path / f"policy{i}", None, tmp_path / f"bundle{i}")
-        logits.append(load_bundle(single.path).ask(files).logit)
-    answers = load_bundle(result.path).ask(files)
+        logits.append(load_bundle(single.path).predict(files).logit)
+    answers = load_bundle(result.path).predict(files)
     np.testing.assert_allclose(answers.logit, np.mean(logits, axis=0), atol=1e-4)
     assert set(answers.policy_id) == {result.policy_id}
 

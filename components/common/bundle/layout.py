@@ -37,6 +37,7 @@ OK, REFERRED, NOT_AN_IMAGE, CORRUPT, UNSUPPORTED, TOO_SMALL, TOO_LARGE = range(l
 NO_PROBABILITY = -1.0
 NO_LOGIT = 0.0
 
+SIGNATURES = ("serving_default", "predict_pixels")
 OUTPUTS = ("probability", "decision", "logit", "policy_id", "status")
 
 

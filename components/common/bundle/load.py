@@ -1,4 +1,4 @@
-"""Loads a bundle and asks it, as a server would."""
+"""The one bundle loader: all checks come before TensorFlow loads anything; then predictions as a server gives them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.common.artifacts.folder import Artifact, open_artifact, read_jso
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_operations
-from components.common.bundle.predictions import Answers
+from components.common.bundle.predictions import Predictions
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.session import native_stderr_hidden
 
@@ -41,29 +41,29 @@ class Bundle:
     signatures: Any
     owner: Any
 
-    def ask(self, images: Sequence[bytes]) -> Answers:
-        """Answers for image files given as bytes, as one batch."""
+    def predict(self, images: Sequence[bytes]) -> Predictions:
+        """Predictions for image files given as bytes, as one batch, in their order."""
         import tensorflow as tf
 
-        return answers(self.signatures["serving_default"](image_bytes=tf.constant(list(images), tf.string)))
+        return _columns(self.signatures["serving_default"](image_bytes=tf.constant(list(images), tf.string)))
 
-    def ask_pixels(self, pixels: npt.NDArray[np.uint8]) -> Answers:
-        """Answers for decoded RGB images of one size, uint8 [n, h, w, 3]."""
+    def predict_pixels(self, pixels: npt.NDArray[np.uint8]) -> Predictions:
+        """Predictions for decoded RGB images of one size, uint8 [n, h, w, 3]."""
         import tensorflow as tf
 
-        return answers(self.signatures["predict_pixels"](pixels=tf.constant(pixels, tf.uint8)))
+        return _columns(self.signatures["predict_pixels"](pixels=tf.constant(pixels, tf.uint8)))
 
 
-def answers(outputs: Any) -> Answers:
+def _columns(outputs: Any) -> Predictions:
     """The tensors of a signature as NumPy columns."""
     columns = {name: outputs[name].numpy() for name in layout.OUTPUTS}
     for name in ("policy_id", "status"):
         columns[name] = np.array([text.decode() for text in columns[name]], dtype=np.str_)
-    return Answers(**columns)
+    return Predictions(**columns)
 
 
 def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
-    """Checks a bundle and loads its SavedModel.
+    """Checks a bundle and loads its SavedModel: what export, evaluate, `predict` and `verify` use.
 
     Raises:
         ArtifactError: files are missing, added or changed; the policy is another one than the graph's; the
@@ -88,8 +88,18 @@ def load_parts(artifact: Artifact) -> Bundle:
         reason = str(error).strip().split("\n")[0]
         raise ArtifactError(
             f"{path / layout.SAVED_MODEL}: TensorFlow {tf.__version__} cannot load it ({reason})"
-        ) from None
+        ) from error
+    _check_signatures(path / layout.SAVED_MODEL, model.signatures)
     return Bundle(artifact, policy, preprocessing, model.signatures, model)
+
+
+def _check_signatures(path: Path, signatures: Any) -> None:
+    for name in layout.SIGNATURES:
+        if name not in signatures:
+            raise ArtifactError(f"{path}: signature {name} is missing; expected {', '.join(layout.SIGNATURES)}")
+        missing = sorted(set(layout.OUTPUTS) - set(signatures[name].structured_outputs))
+        if missing:
+            raise ArtifactError(f"{path}: signature {name} lacks outputs {missing}; expected {list(layout.OUTPUTS)}")
 
 
 def check_parts(path: Path) -> tuple[DecisionPolicy, dict[str, Any]]:

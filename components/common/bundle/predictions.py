@@ -1,4 +1,4 @@
-"""What a bundle answers about a batch of images; export checks it, evaluate scores it."""
+"""Predictions of a bundle for a batch of images; export checks them, evaluate scores them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a bundle says about n images, in the order they were given.
+class Predictions:
+    """Predictions for n images, in the order they were given.
 
     Attributes:
         probability: (n,) calibrated P(malignant); -1 where the image was not readable.
         logit: (n,) raw logit, 0 where the image was not readable.
         decision: (n,) 1 malignant, 0 benign, 2 referred to a person, -1 not readable.
-        policy_id: (n,) id of the policy inside the graph.
+        policy_id: (n,) id of the decision policy inside the graph.
         status: (n,) `ok`, `refer`, or why an image was not readable.
     """
 

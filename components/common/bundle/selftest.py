@@ -15,7 +15,7 @@ import numpy.typing as npt
 from components.common.artifacts.folder import read_json, write_atomic, write_json
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle
-from components.common.bundle.predictions import Answers
+from components.common.bundle.predictions import Predictions
 from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 
@@ -38,7 +38,7 @@ def generated_image(seed: int, height: int = 450, width: int = 600) -> npt.NDArr
 def write_selftest(bundle: Bundle, folder: Path) -> None:
     """Asks the bundle about the generated image and writes image and answer into `folder`."""
     data = pixels.encode_jpeg(generated_image(0), 90)
-    reply = bundle.ask([data])
+    reply = bundle.predict([data])
     write_atomic(folder / layout.SELFTEST_IMAGE, data)
     record = {"schema": layout.SELFTEST_SCHEMA, "logit": float(reply.logit[0]), "status": str(reply.status[0]),
               "probability": float(reply.probability[0]), "decision": int(reply.decision[0])}  # fmt: skip
@@ -56,7 +56,7 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
     """
     folder = bundle.artifact.path
     record = read_json(folder / layout.SELFTEST, layout.SELFTEST_SCHEMA)
-    reply: Answers = bundle.ask([(folder / layout.SELFTEST_IMAGE).read_bytes()])
+    reply: Predictions = bundle.predict([(folder / layout.SELFTEST_IMAGE).read_bytes()])
     received = float(reply.logit[0])
     if str(reply.status[0]) != record["status"] or not abs(received - record["logit"]) <= _TOLERANCE:
         raise ArtifactError(

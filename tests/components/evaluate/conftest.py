@@ -113,16 +113,25 @@ def write_saved_model(folder, policy):
     class Server(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         def serve(self, image_bytes):
-            logit = tf.map_fn(one, image_bytes, fn_output_signature=tf.float32)
+            return self.decide(tf.map_fn(one, image_bytes, fn_output_signature=tf.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
+        def pixels(self, pixels):
+            return self.decide((tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[1, 2, 3]) - 128.0) / 20.0)
+
+        def decide(self, logit):
             return {
                 "logit": logit,
                 "probability": tf.sigmoid(logit),
                 "decision": tf.cast(logit >= policy.threshold_logit, tf.int32),
                 "policy_id": tf.fill(tf.shape(logit), policy.policy_id),
+                "status": tf.fill(tf.shape(logit), "ok"),
             }
 
     server = Server()
-    tf.saved_model.save(server, str(folder), signatures={"serving_default": server.serve})
+    tf.saved_model.save(
+        server, str(folder), signatures={"serving_default": server.serve, "predict_pixels": server.pixels}
+    )
 
 
 class Shipped:
@@ -149,7 +158,11 @@ class Shipped:
         self.bundle = root / "bundle"
         with new_artifact(self.bundle, "bundle", {"model": "2" * 64, "policy": "3" * 64}) as folder:
             self.policy.save(folder / "decision_policy.json")
-            facts = {"schema": "lesionflow.preprocessing/1", "model_sha256": self.policy.model_sha256}
+            facts = {
+                "schema": "lesionflow.preprocessing/1",
+                "model_sha256": self.policy.model_sha256,
+                "policy_id": self.policy.policy_id,
+            }
             write_json(folder / "preprocessing.json", facts)
             write_saved_model(folder / "saved_model", self.policy)
         self.records = root / "records"

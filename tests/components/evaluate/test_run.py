@@ -74,14 +74,14 @@ def another_model(shipped, path, *, keras=None, scores=None):
 
 def test_a_policy_of_another_model_is_refused(shipped, tmp_path):
     model = another_model(shipped, tmp_path / "model", keras=b"another network")
-    with pytest.raises(ArtifactError, match=r"was made for the model with sha256 \w+, the model artifact holds \w+"):
+    with pytest.raises(ArtifactError, match=r"model.keras: its sha256 begins \w+, policy \w+ was made for \w+"):
         run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_policy_chosen_on_other_validation_scores_is_refused(shipped, sim, tmp_path):
     model = another_model(shipped, tmp_path / "model", scores=sim(40, 0))
-    with pytest.raises(ArtifactError, match="was chosen on other validation scores"):
+    with pytest.raises(ArtifactError, match=r"model/val_probs.npz: its sha256 begins \w+, policy \w+ was made for"):
         run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from components.common.artifacts.policy import DecisionPolicy
-from components.common.bundle.predictions import Answers
+from components.common.bundle.predictions import Predictions
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.scoring import check_answers, lost_images, open_split, refuse_overlap, score, slice_columns
 
@@ -18,7 +18,7 @@ class Brightness:
     unreadable: tuple[bytes, ...] = ()
     sizes: list[int] = field(default_factory=list)
 
-    def ask(self, images):
+    def predict(self, images):
         self.sizes.append(len(images))
         read = np.array([image not in self.unreadable for image in images])
         logit = np.array([np.frombuffer(i, np.uint8).mean() / 32 - 4 for i in images], np.float32)
@@ -26,7 +26,7 @@ class Brightness:
         decision = np.where(read, self.policy.decide(logit), -1).astype(np.int32)
         status = np.where(read, "ok", "corrupt").astype(np.str_)
         ids = np.full(len(images), self.policy.policy_id)
-        return Answers(np.where(read, p, -1), np.where(read, logit, 0), decision, ids, status)
+        return Predictions(np.where(read, p, -1), np.where(read, logit, 0), decision, ids, status)
 
 
 @pytest.fixture

@@ -62,42 +62,42 @@ def test_every_bad_image_is_flagged_and_its_neighbours_are_untouched(bundle, kit
     cases = bad_images()
     good = [kit.jpeg(i) for i in range(len(cases))]
     mixed = [data for pair in zip(good, (data for data, _ in cases.values()), strict=True) for data in pair]
-    reply = bundle.ask(mixed)
+    reply = bundle.predict(mixed)
     assert dict(zip(cases, reply.status[1::2].tolist(), strict=True)) == {name: s for name, (_, s) in cases.items()}
     assert (reply.decision[1::2] == -1).all()
     assert (reply.probability[1::2] == -1).all()
     assert (reply.logit[1::2] == 0).all()
     assert (reply.status[::2] == "ok").all()
-    np.testing.assert_allclose(reply.logit[::2], bundle.ask(good).logit, atol=1e-5)
+    np.testing.assert_allclose(reply.logit[::2], bundle.predict(good).logit, atol=1e-5)
     assert (reply.policy_id == bundle.policy.policy_id).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 33])
 def test_any_batch_size(n, bundle, kit):
-    reply = bundle.ask([kit.jpeg(3)] * n)
+    reply = bundle.predict([kit.jpeg(3)] * n)
     assert len(reply.decision) == n
-    assert len(bundle.ask_pixels(np.zeros((n, 40, 50, 3), np.uint8)).decision) == n
-    np.testing.assert_allclose(reply.logit, bundle.ask([kit.jpeg(3)]).logit[0], atol=1e-5)
+    assert len(bundle.predict_pixels(np.zeros((n, 40, 50, 3), np.uint8)).decision) == n
+    np.testing.assert_allclose(reply.logit, bundle.predict([kit.jpeg(3)]).logit[0], atol=1e-5)
 
 
 def test_readable_kinds_give_the_answer_of_their_pixels(bundle):
     rgb = generated_image(2, 150, 200)
     image = Image.fromarray(rgb)
     same = [encode(image, "PNG"), encode(image, "PNG", optimize=True)]
-    expected = bundle.ask_pixels(rgb[None]).logit[0]
-    np.testing.assert_allclose(bundle.ask(same).logit, expected, atol=1e-5)
+    expected = bundle.predict_pixels(rgb[None]).logit[0]
+    np.testing.assert_allclose(bundle.predict(same).logit, expected, atol=1e-5)
     grey = image.convert("L")
-    expected = bundle.ask_pixels(np.asarray(grey.convert("RGB"))[None]).logit[0]
-    np.testing.assert_allclose(bundle.ask([encode(grey, "PNG")]).logit, expected, atol=1e-5)
+    expected = bundle.predict_pixels(np.asarray(grey.convert("RGB"))[None]).logit[0]
+    np.testing.assert_allclose(bundle.predict([encode(grey, "PNG")]).logit, expected, atol=1e-5)
     progressive = encode(image, "JPEG", quality=95, progressive=True)
-    assert bundle.ask([progressive]).status[0] == "ok"
+    assert bundle.predict([progressive]).status[0] == "ok"
 
 
 def test_pixels_out_of_bounds_are_flagged(bundle):
-    assert bundle.ask_pixels(np.zeros((2, 3, 400, 3), np.uint8)).status.tolist() == ["too_small"] * 2
+    assert bundle.predict_pixels(np.zeros((2, 3, 400, 3), np.uint8)).status.tolist() == ["too_small"] * 2
 
 
 def test_the_graph_refuses_what_ingest_refuses_and_reads_what_it_accepts(bundle, kit):
     cases = [data for data, _ in bad_images().values()] + [kit.jpeg(i, 61 + i, 75) for i in range(5)]
     accepted = [inspect.inspect(data, "image").verdict == "ok" for data in cases]
-    assert (bundle.ask(cases).decision != -1).tolist() == accepted
+    assert (bundle.predict(cases).decision != -1).tolist() == accepted

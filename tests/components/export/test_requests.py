@@ -70,7 +70,7 @@ def open_inference_json(bundle, body):
 
 def test_both_protocols_give_the_bundles_answers_with_a_bad_image_among_them(bundle, kit):
     images = [kit.jpeg(0), b"no image", kit.jpeg(1, 450, 600)]
-    expected = bundle.ask(images)
+    expected = bundle.predict(images)
     for rows in (
         v1_rows(tensorflow_serving(bundle, v1_request(images))),
         v2_rows(open_inference(bundle, *v2_request(images))),
@@ -98,7 +98,7 @@ def test_pixels_can_be_sent_as_rows(bundle):
     (name,) = signature.structured_input_signature[1]
     sent = json.loads(json.dumps({"signature_name": "predict_pixels", "instances": pixels.tolist()}))
     out = signature(**{name: tf.constant(sent["instances"], tf.uint8)})
-    np.testing.assert_allclose(out["logit"], bundle.ask_pixels(pixels).logit)
+    np.testing.assert_allclose(out["logit"], bundle.predict_pixels(pixels).logit)
 
 
 def test_a_servers_error_and_another_model_are_clear():

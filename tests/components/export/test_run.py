@@ -75,7 +75,7 @@ def test_models_trained_in_mixed_precision_are_served_in_float32(precision, expo
     config = ExportConfig(max_changed_decisions=0.25)  # of 24; a half-precision logit near the threshold may cross it
     done = run(config, tmp_path / "model", tmp_path / "policy", export_inputs.split, tmp_path / "bundle")
     assert done.parity["parity"]["max_probability_difference"] <= 1e-5
-    reply = load_bundle(done.path).ask([kit.jpeg(0)])
+    reply = load_bundle(done.path).predict([kit.jpeg(0)])
     assert reply.probability.dtype == np.float32
     assert reply.logit.dtype == np.float32
     assert reply.decision.dtype == np.int32
@@ -87,8 +87,8 @@ def test_flips_average_the_four_mirrored_views(export_inputs, kit, tmp_path, bun
     augmented = load_bundle(done.path)
     image = np.random.default_rng(5).integers(0, 255, (1, *kit.size, 3), dtype=np.uint8)
     views = np.concatenate([image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]])
-    expected = bundle.ask_pixels(views).logit.mean()
-    assert augmented.ask_pixels(image).logit[0] == pytest.approx(expected, abs=1e-4)
+    expected = bundle.predict_pixels(views).logit.mean()
+    assert augmented.predict_pixels(image).logit[0] == pytest.approx(expected, abs=1e-4)
     measured = done.parity["augmentation"]
     assert measured["images"] == len(export_inputs.files)
     assert {"average_precision", "roc_auc", "log_loss", "sensitivity", "specificity"} <= set(measured)
@@ -99,13 +99,13 @@ def test_a_fresh_process_gives_the_same_numbers(exported, bundle, kit, tmp_path)
     (tmp_path / "image.jpg").write_bytes(kit.jpeg(4))
     code = (
         "import sys; from pathlib import Path; from components.common.bundle.load import load_bundle\n"
-        "reply = load_bundle(Path(sys.argv[1])).ask([Path(sys.argv[2]).read_bytes()])\n"
+        "reply = load_bundle(Path(sys.argv[1])).predict([Path(sys.argv[2]).read_bytes()])\n"
         "print(repr(float(reply.logit[0])), int(reply.decision[0]))"
     )
     command = [sys.executable, "-c", code, str(exported.path), str(tmp_path / "image.jpg")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     logit, decision = done.stdout.split()
-    here = bundle.ask([kit.jpeg(4)])
+    here = bundle.predict([kit.jpeg(4)])
     assert float(logit) == pytest.approx(float(here.logit[0]), abs=1e-6)
     assert int(decision) == here.decision[0]
 

@@ -63,7 +63,7 @@ def post(url, body):
 
 
 def check(rows, bundle, images):
-    expected = bundle.ask(images)
+    expected = bundle.predict(images)
     assert [row["status"] for row in rows] == expected.status.tolist() == ["ok", "not_an_image", "ok"]
     assert [row["decision"] for row in rows] == expected.decision.tolist()
     np.testing.assert_allclose([row["probability"] for row in rows], expected.probability, atol=1e-5)

@@ -37,7 +37,7 @@ def test_a_folder_with_broken_images_gives_a_row_for_each(exported, bundle, kit,
         assert row.reason
         assert "\n" not in row.reason
     assert by_name["absent.jpg"].status == "missing"
-    expected = bundle.ask([kit.jpeg(1)])
+    expected = bundle.predict([kit.jpeg(1)])
     assert by_name["image_1.JPG"].probability == pytest.approx(float(expected.probability[0]), abs=1e-6)
     assert {row.policy_id for row in rows} == {bundle.policy.policy_id}
 

@@ -15,7 +15,7 @@ def test_a_version_is_a_loadable_saved_model_with_its_policy_beside(exported, bu
     assert place == str(tmp_path / "lesionflow" / "3")
     loaded = tf.saved_model.load(place)
     answer = loaded.signatures["serving_default"](image_bytes=tf.constant([kit.jpeg(0)]))
-    assert float(answer["logit"][0]) == pytest.approx(float(bundle.ask([kit.jpeg(0)]).logit[0]), abs=1e-6)
+    assert float(answer["logit"][0]) == pytest.approx(float(bundle.predict([kit.jpeg(0)]).logit[0]), abs=1e-6)
     policy = tmp_path / "lesionflow" / "3" / "assets.extra" / "decision_policy.json"
     assert policy.read_bytes() == (exported.path / "decision_policy.json").read_bytes()
 

@@ -42,6 +42,63 @@ class Inputs:
     rule: DecisionPolicy
 
 
+def simulate(lesions, seed, *, prevalence=0.2, prefix="L", spread=0.7, images=None):
+    """Scores of clustered lesions, calibrated within sampling error."""
+    rng = np.random.default_rng(seed)
+    malignant = rng.random(lesions) < prevalence
+    count = rng.integers(1, 4, lesions) if images is None else np.full(lesions, images)
+    lesion = np.repeat(np.arange(lesions), count)
+    centre = np.where(malignant, 1.5, -1.8) + rng.normal(0, 1.0, lesions)
+    logit = (centre[lesion] + rng.normal(0, spread, len(lesion))).astype(np.float32).astype(np.float64)
+    names = np.array([f"{prefix}{k:05d}" for k in lesion])
+    ids = np.array([f"{prefix}I{k:06d}" for k in range(len(lesion))])
+    return Scores(ids, names, names, malignant[lesion].astype(np.int8), logit, sigmoid(logit))
+
+
+@pytest.fixture(scope="session")
+def sim():
+    return simulate
+
+
+@pytest.fixture(scope="session")
+def metrics(sim):
+    """Every figure of a simulated evaluation: 400 lesions, two sexes and two sources, no champion."""
+    from components.evaluate.analysis import Inputs, Settings, analyse
+
+    test = sim(400, 1)
+    half = np.arange(len(test)) % 2
+    columns = {
+        "sex": np.array(["female", "male"])[half],
+        "dataset": np.array(["clinic a", "clinic b"])[half],
+        "dx_type": np.where(half + test.label > 0, "histo", "follow_up"),
+        "control_source": half.astype(np.float64),
+    }
+    policy = DecisionPolicy(
+        calibrator=Calibrator("none"),
+        threshold_logit=-0.5,
+        threshold_probability=float(sigmoid(np.array(-0.5))),
+        operating_point={"policy": "lower_bound", "target_sensitivity": 0.9, "delta": 0.05, "guarantee": "simulated"},
+        counts={"n": 1, "malignant": 1, "groups": 1, "malignant_groups": 1},
+        prevalence=0.2,
+        model_sha256="0" * 64,
+        val_probs_sha256="1" * 64,
+    )
+    return analyse(Inputs(test, columns, policy, test_probs_sha256="2" * 64), Settings(resamples=200))
+
+
+@pytest.fixture(scope="session")
+def evaluation_of(metrics):
+    """Writes an evaluation of a bundle, with the given figures instead of the simulated ones."""
+
+    def make(out, bundle_digest, **changed):
+        with new_artifact(out, "evaluation", {"bundle": bundle_digest}) as folder:
+            metrics.model_copy(update=changed).save(folder / "metrics.json")
+            (folder / "test_probs.npz").write_bytes(b"scores")
+        return out
+
+    return make
+
+
 def build_network(policy="float32", seed=3):
     import keras
 

@@ -6,11 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from components.common.artifacts.metrics import (
+    Abstain,
+    DelongEstimate,
+    Estimate,
+    LesionLevel,
+    Method,
+    Metrics,
+    OperatingPoint,
+    Size,
+    SweepRow,
+    Threshold,
+    ValidationLevel,
+    plain,
+)
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.statistics.delong import clustered_auc
-from components.common.statistics.intervals import LEVEL, Interval, as_dicts, percentile, rarer
+from components.common.statistics.intervals import LEVEL, percentile, rarer
 from components.common.statistics.numeric import Floats
 from components.common.statistics.ranking import Ranking
 from components.common.statistics.resampling import group_codes
@@ -21,7 +36,6 @@ from components.evaluate.conformal import prediction_sets
 from components.evaluate.shortcuts import shortcut_metrics
 from components.evaluate.subgroups import Columns, slices
 
-SCHEMA = "lesionflow.metrics/1"
 SWEEP = (0.005, *(round(0.01 * k, 2) for k in range(1, 20)), *(round(0.05 * k, 2) for k in range(4, 20)))
 
 
@@ -48,6 +62,7 @@ class Inputs:
         policy: the decision policy.
         val: validation scores, raw; None if not at hand.
         champion: another model's test scores; None for no comparison.
+        test_probs_sha256: sha256 of the file the test scores came from.
     """
 
     test: Scores
@@ -55,141 +70,165 @@ class Inputs:
     policy: DecisionPolicy
     val: Scores | None = None
     champion: Scores | None = None
+    test_probs_sha256: str = ""
 
 
-def analyse(inputs: Inputs, settings: Settings) -> dict[str, Any]:
-    """Every number of the report; see METHODS for their definitions."""
+def analyse(inputs: Inputs, settings: Settings) -> Metrics:
+    """Every figure of the report."""
     test, policy, b, seed = inputs.test, inputs.policy, settings.resamples, settings.seed
     codes, groups = group_codes(test.group_id)
     calls = operating.count_calls(
         test.logit, np.array([policy.threshold_logit]), test.label, codes, groups, resamples=b, seed=seed
     )
     interval, error = clustered_auc(test.logit, test.label, codes, groups)
-    out: dict[str, Any] = {
-        "schema": SCHEMA,
-        "policy_id": policy.policy_id,
-        "method": {
-            "resamples": b,
-            "seed": seed,
-            "level": LEVEL,
-            "interval": "expanded percentile bootstrap over lesion groups; ranking by the raw logit",
-        },
-        "threshold": {
-            "probability": policy.threshold_probability,
-            "logit": policy.threshold_logit,
-            "operating_point": dict(policy.operating_point),
-            "calibrator": policy.calibrator.name,
-            "logit_offset": policy.calibrator.offset,
-        },
-        **_size(test),
-        **as_dicts(_ranking(test.logit, test, b, seed)),
-        "delong": {**interval.as_dict(), "standard_error": error},
-        **as_dicts(operating.rates(calls)),
-        "confusion": operating.confusion(calls),
-        "calibration": calibration_metrics(test.probability, test.label, codes, groups, b, seed),
-        "lesion_level": _lesion_level(test, policy, b, seed),
-        "sweep": _sweep(test, b, seed),
-        "decision_curve": operating.decision_curve(test.probability, test.label, codes, groups, b, seed),
-        "prevalence_table": operating.prevalence_table(calls, policy.threshold_probability, policy.prevalence),
-        "slices": slices(test, inputs.columns, policy.threshold_logit, b, seed),
-        "shortcuts": shortcut_metrics(test, inputs.columns, b, seed),
-        "abstain": _abstain(test, policy),
-        "prediction_sets": prediction_sets(inputs.val, test, policy, b, seed) if inputs.val is not None else [],
-        "validation": _validation(inputs.val, policy, b, seed) if inputs.val is not None else None,
-        "champion": compare(test, inputs.champion, b, seed) if inputs.champion is not None else None,
-    }
-    return out
+    return Metrics(
+        policy_id=policy.policy_id,
+        method=Method(
+            resamples=b,
+            seed=seed,
+            level=LEVEL,
+            interval="expanded percentile bootstrap over lesion groups; ranking by the raw logit",
+        ),
+        threshold=Threshold(
+            probability=policy.threshold_probability,
+            logit=policy.threshold_logit,
+            operating_point=OperatingPoint.model_validate(dict(policy.operating_point)),
+            calibrator=policy.calibrator.name,
+            logit_offset=policy.calibrator.offset,
+        ),
+        **_figures(test.logit, test, calls, b, seed),
+        delong=DelongEstimate.of(interval, standard_error=error),
+        calibration=calibration_metrics(test.probability, test.label, codes, groups, b, seed),
+        lesion_level=_lesion_level(test, policy, b, seed),
+        sweep=_sweep(test, b, seed),
+        decision_curve=operating.decision_curve(test.probability, test.label, codes, groups, b, seed),
+        prevalence_table=operating.prevalence_table(calls, policy.threshold_probability, policy.prevalence),
+        slices=slices(test, inputs.columns, policy.threshold_logit, b, seed),
+        shortcuts=shortcut_metrics(test, inputs.columns, b, seed),
+        abstain=_abstain(test, policy),
+        prediction_sets=prediction_sets(inputs.val, test, policy, b, seed) if inputs.val is not None else [],
+        validation=_validation(inputs.val, policy, b, seed) if inputs.val is not None else None,
+        champion=compare(test, inputs.champion, b, seed) if inputs.champion is not None else None,
+        test_probs_sha256=inputs.test_probs_sha256,
+        val_probs_sha256=policy.val_probs_sha256,
+    )
 
 
-def _size(scores: Scores) -> dict[str, Any]:
-    malignant = scores.label == 1
+def _figures(score: Floats, scores: Scores, calls: operating.Calls, resamples: int, seed: int) -> dict[str, Any]:
+    """The fields of `Figures`: size, ranking, rates and counts."""
     return {
-        "n": len(scores),
-        "malignant": int(malignant.sum()),
-        "groups": len(np.unique(scores.group_id)),
-        "malignant_groups": len(np.unique(scores.group_id[malignant])),
-        "lesions": len(np.unique(scores.lesion_id)),
-        "prevalence": float(malignant.mean()),
+        **plain(_size(scores)),
+        **_ranking(score, scores, resamples, seed),
+        **plain(operating.rates(calls)),
+        "confusion": operating.confusion(calls),
     }
 
 
-def _ranking(score: Floats, scores: Scores, resamples: int, seed: int) -> dict[str, Interval]:
+def _size(scores: Scores) -> Size:
+    malignant = scores.label == 1
+    return Size(
+        n=len(scores),
+        malignant=int(malignant.sum()),
+        groups=len(np.unique(scores.group_id)),
+        malignant_groups=len(np.unique(scores.group_id[malignant])),
+        lesions=len(np.unique(scores.lesion_id)),
+        prevalence=float(malignant.mean()),
+    )
+
+
+def _ranking(score: Floats, scores: Scores, resamples: int, seed: int) -> dict[str, Estimate]:
+    """The fields of `RankingFigures`, by their names in metrics.json."""
     codes, groups = group_codes(scores.group_id)
     ranking = Ranking(score, scores.label, codes, groups)
     value, drawn = ranking.value(), ranking.resampled(resamples, seed)
     units = rarer(codes, scores.label)
-    out = {name: percentile(value[name], drawn[name], units) for name in value}
+    out = {name: Estimate.of(percentile(value[name], drawn[name], units)) for name in value}
     # (AP - pi) / (1 - pi), pi the prevalence of the same resample: 0 is chance, 1 is perfect
     pi = float(scores.label.mean())
     if 0 < pi < 1:
-        calls = operating.count_calls(score, np.array([-np.inf]), scores.label, codes, groups,
-                                      resamples=resamples, seed=seed)  # fmt: skip
+        everything = np.array([-np.inf])
+        calls = operating.count_calls(score, everything, scores.label, codes, groups, resamples=resamples, seed=seed)
         share = calls.positives / (calls.positives + calls.negatives)
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = (drawn["average_precision"] - share[1:]) / (1 - share[1:])
-        out["average_precision_normalised"] = percentile((value["average_precision"] - pi) / (1 - pi), resampled, units)
+        normalised = (value["average_precision"] - pi) / (1 - pi)
+        out["average_precision_normalised"] = Estimate.of(percentile(normalised, resampled, units))
     return out
 
 
 def by_lesion(scores: Scores) -> Scores:
-    """One row a lesion: mean probability, its logit column the mean raw logit, malignant if any image is."""
+    """One row per lesion: mean probability, its logit column the mean raw logit, malignant if any image is."""
     names, first, codes, counts = np.unique(
         scores.lesion_id, return_index=True, return_inverse=True, return_counts=True
     )
     label = np.zeros(len(names), np.int8)
     np.maximum.at(label, codes, scores.label)
     return Scores(
-        names, names, scores.group_id[first], label,
-        np.bincount(codes, weights=scores.logit) / counts,
-        np.clip(np.bincount(codes, weights=scores.probability) / counts, 0, 1),
-    )  # fmt: skip
+        image_id=names,
+        lesion_id=names,
+        group_id=scores.group_id[first],
+        label=label,
+        logit=np.bincount(codes, weights=scores.logit) / counts,
+        probability=np.clip(np.bincount(codes, weights=scores.probability) / counts, 0, 1),
+    )
 
 
-def _lesion_level(test: Scores, policy: DecisionPolicy, resamples: int, seed: int) -> dict[str, Any]:
+def _lesion_level(test: Scores, policy: DecisionPolicy, resamples: int, seed: int) -> LesionLevel:
     lesions = by_lesion(test)
     codes, groups = group_codes(lesions.group_id)
-    # decided on the mean probability, with the image threshold
+    threshold = np.array([policy.threshold_probability])  # the image threshold, on the mean probability
     calls = operating.count_calls(
-        lesions.probability, np.array([policy.threshold_probability]), lesions.label, codes, groups,
-        resamples=resamples, seed=seed,
-    )  # fmt: skip
-    return {
-        "aggregation": "mean probability of a lesion's images",
-        **_size(lesions),
-        **as_dicts(_ranking(lesions.probability, lesions, resamples, seed)),
-        **as_dicts(operating.rates(calls)),
-        "confusion": operating.confusion(calls),
-    }
-
-
-def _sweep(test: Scores, resamples: int, seed: int) -> list[dict[str, Any]]:
-    codes, groups = group_codes(test.group_id)
-    thresholds = np.array(SWEEP)
-    calls = operating.count_calls(
-        test.probability, thresholds, test.label, codes, groups, resamples=resamples, seed=seed
+        lesions.probability, threshold, lesions.label, codes, groups, resamples=resamples, seed=seed
     )
-    wanted = ("sensitivity", "specificity", "predicted_positive_rate", "ppv", "npv")
-    return [
-        {"threshold": t, **{name: v.as_dict() for name, v in operating.rates(calls, k).items() if name in wanted}}
-        for k, t in enumerate(SWEEP)
-    ]
+    return LesionLevel(
+        aggregation="mean probability of a lesion's images",
+        **_figures(lesions.probability, lesions, calls, resamples, seed),
+    )
 
 
-def _abstain(test: Scores, policy: DecisionPolicy) -> dict[str, Any] | None:
+def _sweep(test: Scores, resamples: int, seed: int) -> list[SweepRow]:
+    codes, groups = group_codes(test.group_id)
+    calls = operating.count_calls(
+        test.probability, np.array(SWEEP), test.label, codes, groups, resamples=resamples, seed=seed
+    )
+    rows = []
+    for k, threshold in enumerate(SWEEP):
+        found = operating.rates(calls, k)
+        rows.append(
+            SweepRow(
+                threshold=threshold,
+                sensitivity=found.sensitivity,
+                specificity=found.specificity,
+                predicted_positive_rate=found.predicted_positive_rate,
+                ppv=found.ppv,
+                npv=found.npv,
+            )
+        )
+    return rows
+
+
+def _abstain(test: Scores, policy: DecisionPolicy) -> Abstain | None:
     if not policy.abstain:
         return None
     low, high = policy.abstain["low"], policy.abstain["high"]
     referred = (test.probability > low) & (test.probability < high)
-    rest = ~referred
-    called = policy.decide(test.logit)
-    out: dict[str, Any] = {"low": low, "high": high, "referred": int(referred.sum()), "share": float(referred.mean())}
-    for name, k, right in (("sensitivity", 1, called), ("specificity", 0, ~called)):
-        among = rest & (test.label == k)
-        out[f"{name}_of_the_rest"] = float(right[among].mean()) if among.any() else None
-    return out
+    predicted = policy.decide(test.logit)
+
+    def right(kind: int, decided: npt.NDArray[np.bool_]) -> float | None:
+        among = ~referred & (test.label == kind)
+        return float(decided[among].mean()) if among.any() else None
+
+    return Abstain(
+        low=low,
+        high=high,
+        referred=int(referred.sum()),
+        share=float(referred.mean()),
+        sensitivity_of_the_rest=right(1, predicted),
+        specificity_of_the_rest=right(0, ~predicted),
+    )
 
 
-def _validation(val: Scores, policy: DecisionPolicy, resamples: int, seed: int) -> dict[str, Any]:
+def _validation(val: Scores, policy: DecisionPolicy, resamples: int, seed: int) -> ValidationLevel:
     """The same operating point on the scores it was chosen on, to see what a new set took away."""
     codes, groups = group_codes(val.group_id)
     calls = operating.count_calls(
@@ -198,9 +237,11 @@ def _validation(val: Scores, policy: DecisionPolicy, resamples: int, seed: int) 
     names = ("roc_auc", "average_precision")
     ranking = Ranking(val.logit, val.label, codes, groups)
     value, drawn = ranking.value(names), ranking.resampled(resamples, seed, names)
-    return {
-        **_size(val),
-        **as_dicts({name: percentile(value[name], drawn[name], rarer(codes, val.label)) for name in names}),
-        **as_dicts(operating.rates(calls)),
-        "confusion": operating.confusion(calls),
-    }
+    auc, ap = (Estimate.of(percentile(value[name], drawn[name], rarer(codes, val.label))) for name in names)
+    return ValidationLevel(
+        roc_auc=auc,
+        average_precision=ap,
+        **plain(_size(val)),
+        **plain(operating.rates(calls)),
+        confusion=operating.confusion(calls),
+    )

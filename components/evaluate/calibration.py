@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.isotonic import IsotonicRegression
 
+from components.common.artifacts.metrics import Calibration, Estimate, ReliabilityBin
 from components.common.statistics.intervals import Interval, percentile, proportion, rarer
 from components.common.statistics.logistic import fit_logistic
 from components.common.statistics.numeric import Floats, logit_of, sigmoid
@@ -21,7 +23,7 @@ from components.common.statistics.reliability import (
     equal_mass_bins,
     log_loss,
 )
-from components.common.statistics.resampling import Codes, group_counts
+from components.common.statistics.resampling import Codes, Counts, group_counts
 
 _STEPS = 12
 _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer resamples, and say so
@@ -29,24 +31,28 @@ _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer re
 
 def calibration_metrics(
     probability: Floats, label: npt.NDArray[np.int8], codes: Codes, groups: int, resamples: int, seed: int
-) -> dict[str, Any]:
-    """Everything METHODS asks about calibrated probabilities, as JSON values."""
+) -> Calibration:
+    """Whether probabilities match what happened: in the large, in slope, bin by bin, and Brier's decomposition."""
     y = label.astype(np.float64)
     b = max(200, min(resamples, _WORK // len(y)))
     intercept, slope = recalibration(probability, y, codes, groups, b, seed)
     null = calibration_error_null(probability, seed=seed)
-    return {
-        "slope": slope.as_dict(),
-        "intercept": intercept.as_dict(),
-        "resamples": int(b),
-        "ece": calibration_error(y, probability),
-        "ece_debiased": calibration_error_debiased(y, probability),
-        "ece_null_95": float(np.quantile(null, 0.95)),
-        "ece_null_mean": float(null.mean()),
-        "log_loss": log_loss(y, probability),
-        **brier_decomposition(y, probability),
-        "bins": reliability_bins(probability, y, codes, groups, resamples, seed),
-    }
+    parts = brier_decomposition(y, probability)
+    return Calibration(
+        slope=Estimate.of(slope),
+        intercept=Estimate.of(intercept),
+        resamples=int(b),
+        ece=calibration_error(y, probability),
+        ece_debiased=calibration_error_debiased(y, probability),
+        ece_null_95=float(np.quantile(null, 0.95)),
+        ece_null_mean=float(null.mean()),
+        log_loss=log_loss(y, probability),
+        brier=parts.score,
+        brier_miscalibration=parts.miscalibration,
+        brier_discrimination=parts.discrimination,
+        brier_uncertainty=parts.uncertainty,
+        bins=reliability_bins(probability, y, codes, groups, resamples, seed),
+    )
 
 
 def recalibration(
@@ -54,7 +60,7 @@ def recalibration(
 ) -> tuple[Interval, Interval]:
     """Calibration-in-the-large a of logit P(y) = a + s', and slope b of logit P(y) = c + b s'.
 
-    Perfect probabilities have a = 0 and b = 1 (Cox 1958).
+    Perfect probabilities have a = 0 and b = 1 (Cox 1958, doi:10.1093/biomet/45.3-4.562).
     """
     s = logit_of(np.clip(probability, 1e-7, 1 - 1e-7))
     if not 0 < y.sum() < len(y):
@@ -68,7 +74,7 @@ def recalibration(
     return percentile(a, intercepts, units), percentile(float(line[1]), slopes, units)
 
 
-def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Any:
+def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Iterator[Counts]:
     return group_counts(groups, resamples, seed, cells=max(groups, 2_000_000 * groups // rows))
 
 
@@ -94,21 +100,26 @@ def _refit(s: Floats, y: Floats, w: Floats, a: float, line: Floats) -> tuple[Flo
     return intercept, d
 
 
-def brier_decomposition(y: Floats, probability: Floats) -> dict[str, float]:
-    """Brier = miscalibration - discrimination + uncertainty, by isotonic regression (Dimitriadis 2021)."""
+@dataclass(frozen=True)
+class Brier:
+    """score = miscalibration - discrimination + uncertainty."""
+
+    score: float
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+
+def brier_decomposition(y: Floats, probability: Floats) -> Brier:
+    """The Brier score in three parts by isotonic regression (Dimitriadis 2021, doi:10.1073/pnas.2016191118)."""
     fitted = IsotonicRegression().fit_transform(probability, y)
     score, best, base = brier(y, probability), brier(y, fitted), brier(y, np.full_like(y, y.mean()))
-    return {
-        "brier": score,
-        "brier_miscalibration": score - best,
-        "brier_discrimination": base - best,
-        "brier_uncertainty": base,
-    }
+    return Brier(score, score - best, base - best, base)
 
 
 def reliability_bins(
     probability: Floats, y: Floats, codes: Codes, groups: int, resamples: int, seed: int
-) -> list[dict[str, Any]]:
+) -> list[ReliabilityBin]:
     """Points of the reliability diagram, the observed share with its group-bootstrap interval."""
     which = bin_of(probability, BINS)
     _, order = np.unique(which, return_inverse=True)
@@ -125,6 +136,10 @@ def reliability_bins(
     resampled = np.hstack(shares)
     lesions = [len(np.unique(codes[order == j])) for j in range(k)]
     return [
-        {"predicted": float(p), "count": int(n), "observed": proportion(float(o), row.astype(np.float64), g).as_dict()}
+        ReliabilityBin(
+            predicted=float(p),
+            count=int(n),
+            observed=Estimate.of(proportion(float(o), row.astype(np.float64), g)),
+        )
         for p, o, n, g, row in zip(points.predicted, points.observed, points.count, lesions, resampled, strict=True)
     ]

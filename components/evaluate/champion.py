@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
 from components.common.statistics.intervals import percentile, rarer
 from components.common.statistics.ranking import Ranking
 from components.common.statistics.resampling import group_codes
 
-_NAMES = {"roc_auc": "auc", "average_precision": "ap"}
+_NAMES = ("roc_auc", "average_precision")
 
 
 def aligned(scores: Scores, champion: Scores) -> Scores:
@@ -41,21 +40,24 @@ def aligned(scores: Scores, champion: Scores) -> Scores:
                   champion.probability[order])  # fmt: skip
 
 
-def compare(scores: Scores, champion: Scores, resamples: int, seed: int) -> dict[str, Any]:
+def compare(scores: Scores, champion: Scores, resamples: int, seed: int) -> ChampionComparison:
     """AUC and AP of both and their difference, by a paired bootstrap: each resample holds the same lesions for both."""
     other = aligned(scores, champion)
     codes, groups = group_codes(scores.group_id)
-    names = list(_NAMES)
     mine, theirs = (Ranking(s.logit, s.label, codes, groups) for s in (scores, other))
-    value, base = mine.value(names), theirs.value(names)
-    drawn, drawn_base = mine.resampled(resamples, seed, names), theirs.resampled(resamples, seed, names)
+    value, base = mine.value(_NAMES), theirs.value(_NAMES)
+    drawn, drawn_base = mine.resampled(resamples, seed, _NAMES), theirs.resampled(resamples, seed, _NAMES)
     units = rarer(codes, scores.label)
-    out: dict[str, Any] = {}
-    for name, short in _NAMES.items():
-        difference = drawn[name] - drawn_base[name]
-        out[f"{short}_champion"] = percentile(base[name], drawn_base[name], units).as_dict()
-        out[f"{short}_difference"] = {
-            **percentile(value[name] - base[name], difference, units).as_dict(),
-            "share_of_resamples_better": float(np.mean(difference > 0)),
-        }
-    return out
+
+    def difference(name: str) -> Difference:
+        apart = drawn[name] - drawn_base[name]
+        found = percentile(value[name] - base[name], apart, units)
+        return Difference.of(found, share_of_resamples_better=float(np.mean(apart > 0)))
+
+    auc, ap = (Estimate.of(percentile(base[name], drawn_base[name], units)) for name in _NAMES)
+    return ChampionComparison(
+        auc_champion=auc,
+        auc_difference=difference("roc_auc"),
+        ap_champion=ap,
+        ap_difference=difference("average_precision"),
+    )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.artifacts.metrics import Metrics
+
 AUTHOR = "author must state"
 
 
@@ -29,7 +31,7 @@ class Item:
         return self.answer == AUTHOR
 
 
-def checklist(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[Item]:
+def checklist(metrics: Metrics, context: Mapping[str, Any]) -> list[Item]:
     """The items in the order of a manuscript."""
     data, training = context.get("data", {}), context.get("training", {})
     split, model = data.get("split", {}), training.get("model") or {}
@@ -59,26 +61,26 @@ def checklist(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[It
         Item("TRIPOD 23, CLAIM 37", "Performance with intervals", "this report"),
         Item("TRIPOD 25, CLAIM 39", "Limitations", "one data set, one split; see the shortcut controls; " + AUTHOR),
         Item("TRIPOD 26", "Patient and public involvement", AUTHOR),
-    ]  # fmt: skip
+    ]
 
 
-def _uncertainty(metrics: Mapping[str, Any]) -> str:
-    return f"{metrics['method']['resamples']} resamples of lesion groups, 95 % expanded percentile intervals"
+def _uncertainty(metrics: Metrics) -> str:
+    return f"{metrics.method.resamples} resamples of lesion groups, 95 % expanded percentile intervals"
 
 
-def _threshold(metrics: Mapping[str, Any]) -> str:
-    point = metrics["threshold"]["operating_point"]
-    return f"on validation, policy {point['policy']}; guarantee: {point['guarantee']}"
+def _threshold(metrics: Metrics) -> str:
+    point = metrics.threshold.operating_point
+    return f"on validation, policy {point.policy}; guarantee: {point.guarantee}"
 
 
-def _sources(metrics: Mapping[str, Any]) -> str:
-    found = [row["value"] for row in metrics["slices"] if row["slice"] == "source"]
+def _sources(metrics: Metrics) -> str:
+    found = [row.value for row in metrics.slices if row.slice == "source"]
     return f"acquisition sources in the test set: {', '.join(found)}" if found else AUTHOR
 
 
-def _reference(metrics: Mapping[str, Any]) -> str:
-    rows = [row for row in metrics["slices"] if row["slice"] == "dx_type"]
-    return "; ".join(f"{row['value']}: {row['n']} images" for row in rows) if rows else AUTHOR
+def _reference(metrics: Metrics) -> str:
+    rows = [row for row in metrics.slices if row.slice == "dx_type"]
+    return "; ".join(f"{row.value}: {row.n} images" for row in rows) if rows else AUTHOR
 
 
 def _preprocessing(model: Mapping[str, Any]) -> str:
@@ -87,8 +89,8 @@ def _preprocessing(model: Mapping[str, Any]) -> str:
     return f"the image alone, at {'x'.join(str(v) for v in model['image_size'])} pixels; no metadata"
 
 
-def _size(metrics: Mapping[str, Any]) -> str:
-    return f"{metrics['n']} test images, {metrics['malignant']} malignant, {metrics['lesions']} lesions"
+def _size(metrics: Metrics) -> str:
+    return f"{metrics.n} test images, {metrics.malignant} malignant, {metrics.lesions} lesions"
 
 
 def _missing(data: Mapping[str, Any]) -> str:
@@ -124,11 +126,11 @@ def _environment(environment: Mapping[str, Any]) -> str:
     return "; ".join(shown) if shown else AUTHOR
 
 
-def _subgroups(metrics: Mapping[str, Any]) -> str:
-    names = list(dict.fromkeys(row["slice"] for row in metrics["slices"]))
+def _subgroups(metrics: Metrics) -> str:
+    names = list(dict.fromkeys(row.slice for row in metrics.slices))
     return "by " + ", ".join(names) if names else AUTHOR
 
 
-def _participants(data: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def _participants(data: Mapping[str, Any], metrics: Metrics) -> str:
     parts = [f"{name}: {part.get('found')} images" for name, part in data.get("splits", {}).items()]
-    return "; ".join(parts) if parts else f"test: {metrics['n']} images of {metrics['lesions']} lesions"
+    return "; ".join(parts) if parts else f"test: {metrics.n} images of {metrics.lesions} lesions"

@@ -6,11 +6,10 @@ it mean "not sure"; none means "like neither", which happens where the classes a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from components.common.artifacts.metrics import PredictionSet
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.statistics.conformal import lower_limit
@@ -33,7 +32,7 @@ def limits(probability: Floats, label: npt.NDArray[np.int8], alpha: float) -> tu
 
 def prediction_sets(
     val: Scores, test: Scores, policy: DecisionPolicy, resamples: int, seed: int
-) -> list[dict[str, Any]]:
+) -> list[PredictionSet]:
     """Coverage and size of the sets on test lesions, one row for each alpha of `ALPHAS` that validation allows."""
     known, new = val.one_image_a_lesion(), test.one_image_a_lesion()
     probability, p = policy.probability(known.logit), policy.probability(new.logit)
@@ -49,12 +48,17 @@ def prediction_sets(
         )
         both, none = (p >= low) & (p <= high), (p < low) & (p > high)
         rows.append(
-            {
-                "alpha": alpha, "low": low, "high": high, "n": len(new), "malignant": int(calls.positives[0]),
-                "malignant_coverage": rates(calls, 0)["sensitivity"].as_dict(),
-                "benign_coverage": rates(calls, 1)["specificity"].as_dict(),
-                "not_sure": float(both.mean()), "neither": float(none.mean()),
-                "one_answer": float(1 - both.mean() - none.mean()),
-            }
-        )  # fmt: skip
+            PredictionSet(
+                alpha=alpha,
+                low=low,
+                high=high,
+                n=len(new),
+                malignant=int(calls.positives[0]),
+                malignant_coverage=rates(calls, 0).sensitivity,
+                benign_coverage=rates(calls, 1).specificity,
+                not_sure=float(both.mean()),
+                neither=float(none.mean()),
+                one_answer=float(1 - both.mean() - none.mean()),
+            )
+        )
     return rows

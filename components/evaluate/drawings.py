@@ -1,10 +1,10 @@
-"""Small pictures drawn by hand from numbers: a square a lesion, and a slice's line in the forest plot."""
+"""Small pictures drawn by hand from numbers: one square per lesion, and a slice's line in the forest plot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from components.common.artifacts.metrics import HasInterval
 from components.common.runtime.svg import GRID, MODEL, MUTED
 
 _LEFT, _WIDTH = 4, 112  # of the forest plot's 0 to 1 scale, in a view of 120
@@ -12,7 +12,7 @@ _TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def thousand_svg(parts: Sequence[tuple[int, str]], label: str) -> str:
-    """1,000 squares, one a lesion, coloured part by part; drawn by hand to stay small and sharp."""
+    """1,000 squares, one per lesion, coloured part by part; drawn by hand to stay small and sharp."""
     columns, step, size = 50, 8, 6.6
     paths, start = [], 0
     for count, colour in parts:
@@ -29,23 +29,23 @@ def thousand_svg(parts: Sequence[tuple[int, str]], label: str) -> str:
     )
 
 
-def interval_svg(value: Mapping[str, Any], enough: bool, overall: float | None = None) -> str:
+def interval_svg(found: HasInterval, enough: bool, overall: float | None = None) -> str:
     """One row of a forest plot: a line from lower to upper on a 0 to 1 scale, a dot at the value.
 
     Args:
-        value: value, lower, upper.
+        found: value, lower, upper.
         enough: grey where False.
         overall: the same figure of all images, as a dashed line to compare with.
     """
-    if value.get("value") is None:
+    if found.value is None:
         return ""
-    colour = MODEL if enough else MUTED
-    x = {k: _at(value[k]) if value.get(k) is not None else None for k in ("value", "lower", "upper")}
-    line = f'<path d="M{x["lower"]} 8H{x["upper"]}" stroke="{colour}" stroke-width="2"/>' if x["lower"] else ""
+    colour, line = MODEL if enough else MUTED, ""
+    if found.lower is not None and found.upper is not None:
+        line = f'<path d="M{_at(found.lower)} 8H{_at(found.upper)}" stroke="{colour}" stroke-width="2"/>'
     whole = f'<path d="M{_at(overall)} 0v16" stroke="{MUTED}" stroke-dasharray="2 2"/>' if overall is not None else ""
     return (
         f'<svg class="forest" viewBox="0 0 120 16" aria-hidden="true">{_ticks()}{whole}{line}'
-        f'<circle cx="{x["value"]}" cy="8" r="3.5" fill="{colour}"/></svg>'
+        f'<circle cx="{_at(found.value)}" cy="8" r="3.5" fill="{colour}"/></svg>'
     )
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.presentation import named
 from components.common.artifacts.scores import Scores
 from components.common.runtime.svg import BAND, BENIGN, INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
 from components.common.statistics.numeric import Floats
 from components.evaluate.curves import Curve
 
-Metrics = Mapping[str, Any]
 _THRESHOLD_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
@@ -23,11 +23,12 @@ def roc_svg(curve: Curve, metrics: Metrics) -> str:
     axes.fill_between(curve.grid, curve.lower, curve.upper, color=BAND, alpha=0.45, linewidth=0, step="post")
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     axes.step(curve.x, curve.y, where="post", color=MODEL)
-    point = 1 - metrics["specificity"]["value"], metrics["sensitivity"]["value"]
-    axes.plot(*point, "o", color=MALIGNANT, markersize=7)
-    axes.annotate("operating point", point, xytext=(8, -14), textcoords="offset points", fontsize=9)
+    if metrics.specificity.value is not None and metrics.sensitivity.value is not None:
+        point = 1 - metrics.specificity.value, metrics.sensitivity.value
+        axes.plot(*point, "o", color=MALIGNANT, markersize=7)
+        axes.annotate("operating point", point, xytext=(8, -14), textcoords="offset points", fontsize=9)
     axes.set(xlabel="false positive rate (1 - specificity)", ylabel="sensitivity", xlim=(-0.01, 1), ylim=(0, 1.01))
-    axes.set_title(f"ROC curve, area {metrics['roc_auc']['value']:.3f}")
+    axes.set_title(f"ROC curve, area {_number(metrics.roc_auc.value):.3f}")
     return to_svg(figure, "ROC curve with 95 % band")
 
 
@@ -35,13 +36,13 @@ def pr_svg(curve: Curve, metrics: Metrics) -> str:
     """Precision-recall curve with band, the prevalence and the operating point."""
     figure, axes = new_axes()
     axes.fill_between(curve.grid, curve.lower, curve.upper, color=BAND, alpha=0.45, linewidth=0)
-    axes.axhline(metrics["prevalence"], color=MUTED, linewidth=1, linestyle="--")
-    axes.text(0.99, metrics["prevalence"] - 0.015, "calling at random", ha="right", va="top", fontsize=9, color=MUTED)
+    axes.axhline(metrics.prevalence, color=MUTED, linewidth=1, linestyle="--")
+    axes.text(0.99, metrics.prevalence - 0.015, "chance: the prevalence", ha="right", va="top", fontsize=9, color=MUTED)
     axes.plot(curve.x, curve.y, color=MODEL)
-    if metrics["ppv"]["value"] is not None:
-        axes.plot(metrics["sensitivity"]["value"], metrics["ppv"]["value"], "o", color=MALIGNANT, markersize=7)
+    if metrics.ppv.value is not None and metrics.sensitivity.value is not None:
+        axes.plot(metrics.sensitivity.value, metrics.ppv.value, "o", color=MALIGNANT, markersize=7)
     axes.set(xlabel="sensitivity (recall)", ylabel="PPV (precision)", xlim=(0, 1.01), ylim=(0, 1.02))
-    axes.set_title(f"Precision and recall, average precision {metrics['average_precision']['value']:.3f}")
+    axes.set_title(f"Precision and recall, average precision {_number(metrics.average_precision.value):.3f}")
     return to_svg(figure, "Precision-recall curve with 95 % band")
 
 
@@ -53,9 +54,9 @@ def histogram_svg(scores: Scores, policy: DecisionPolicy) -> str:
         count, _ = np.histogram(scores.probability[scores.label == k], edges)
         axes.stairs(100 * count / max(count.sum(), 1), edges, color=colour, fill=True, alpha=0.45, label=name)
     axes.axvline(policy.threshold_probability, color=INK, linewidth=1.2)
-    axes.text(policy.threshold_probability + 0.012, 0.97, "threshold", fontsize=9, va="top",
-              transform=axes.get_xaxis_transform())  # fmt: skip
-    axes.set(xlabel="calibrated probability of malignancy", ylabel="% of the class's images", xlim=(0, 1))
+    place = axes.get_xaxis_transform()
+    axes.text(policy.threshold_probability + 0.012, 0.97, "threshold", fontsize=9, va="top", transform=place)
+    axes.set(xlabel="calibrated probability of malignancy", ylabel="% of the images of each class", xlim=(0, 1))
     axes.set_title("Probabilities by class")
     axes.legend(loc="upper right")
     return to_svg(figure, "Histogram of probabilities by class")
@@ -63,19 +64,14 @@ def histogram_svg(scores: Scores, policy: DecisionPolicy) -> str:
 
 def reliability_svg(metrics: Metrics, limit: float) -> str:
     """Observed share against predicted probability with the bins' intervals; `limit` < 1 is a close-up."""
-    bins = [b for b in metrics["calibration"]["bins"] if b["predicted"] <= limit]
+    bins = [b for b in metrics.calibration.bins if b.predicted <= limit]
     figure, axes = new_axes()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
     top = limit
     if bins:
-        x = [b["predicted"] for b in bins]
-        y = [b["observed"]["value"] for b in bins]
-        low = [
-            b["observed"]["lower"] if b["observed"]["lower"] is not None else v for b, v in zip(bins, y, strict=True)
-        ]
-        high = [
-            b["observed"]["upper"] if b["observed"]["upper"] is not None else v for b, v in zip(bins, y, strict=True)
-        ]
+        x, y = [b.predicted for b in bins], [_number(b.observed.value) for b in bins]
+        low = [v if b.observed.lower is None else b.observed.lower for b, v in zip(bins, y, strict=True)]
+        high = [v if b.observed.upper is None else b.observed.upper for b, v in zip(bins, y, strict=True)]
         axes.fill_between(x, low, high, color=BAND, alpha=0.45, linewidth=0)
         axes.plot(x, y, color=MODEL, marker="o", markersize=4)
         top = max(limit, 1.1 * max(high)) if limit < 1 else 1.0
@@ -85,26 +81,30 @@ def reliability_svg(metrics: Metrics, limit: float) -> str:
 
 
 def sweep_svg(metrics: Metrics) -> str:
-    """Sensitivity, specificity and share called malignant over the threshold, with the chosen point on each.
+    """Sensitivity, specificity and predicted positive rate over the threshold, with the chosen point on each.
 
-    On a logarithmic scale: thresholds that find nine cancers in ten lie where a linear one has no room.
+    On a logarithmic scale: thresholds that find nine malignant lesions in ten lie where a linear one has no room.
     """
-    rows = metrics["sweep"]
-    x = [row["threshold"] for row in rows]
-    chosen = metrics["threshold"]["probability"]
+    rows = metrics.sweep
+    x = [row.threshold for row in rows]
+    chosen = metrics.threshold.probability
     figure, axes = new_axes()
     axes.set_xscale("log")
     axes.axvline(chosen, color=INK, linewidth=1.2)
-    for name, colour, label in (
-        ("sensitivity", MALIGNANT, "sensitivity"),
-        ("specificity", BENIGN, "specificity"),
-        ("predicted_positive_rate", MUTED, "called malignant"),
+    for name, colour, found, here in (
+        ("sensitivity", MALIGNANT, [row.sensitivity for row in rows], metrics.sensitivity),
+        ("specificity", BENIGN, [row.specificity for row in rows], metrics.specificity),
+        (
+            "predicted_positive_rate",
+            MUTED,
+            [row.predicted_positive_rate for row in rows],
+            metrics.predicted_positive_rate,
+        ),
     ):
-        values = [[row[name][part] for row in rows] for part in ("value", "lower", "upper")]
-        value, low, high = (np.array(v, dtype=float) for v in values)
+        value, low, high = (_floats([getattr(one, part) for one in found]) for part in ("value", "lower", "upper"))
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(x, value, color=colour, label=label)
-        axes.plot(chosen, metrics[name]["value"], "o", color=colour, markersize=7, markeredgecolor="white")
+        axes.plot(x, value, color=colour, label=named(name))
+        axes.plot(chosen, _number(here.value), "o", color=colour, markersize=7, markeredgecolor="white")
     ticks = [t for t in _THRESHOLD_TICKS if t >= min(chosen, x[0]) / 2]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
@@ -117,15 +117,15 @@ def sweep_svg(metrics: Metrics) -> str:
 
 def decision_curve_svg(metrics: Metrics) -> str:
     """Net benefit of the model, of referring everybody and of referring nobody."""
-    rows = metrics["decision_curve"]
-    x = [row["threshold"] for row in rows]
-    value, low, high = (np.array([r[k] for r in rows], dtype=float) for k in ("value", "lower", "upper"))
+    rows = metrics.decision_curve
+    x = [row.threshold for row in rows]
+    value, low, high = (_floats([getattr(row, part) for row in rows]) for part in ("value", "lower", "upper"))
     figure, axes = new_axes()
     axes.fill_between(x, low, high, color=BAND, alpha=0.45, linewidth=0)
     axes.plot(x, value, color=MODEL, label="model")
-    axes.plot(x, [row["treat_all"] for row in rows], color=MALIGNANT, linewidth=1.2, label="refer everybody")
+    axes.plot(x, [row.treat_all for row in rows], color=MALIGNANT, linewidth=1.2, label="refer everybody")
     axes.axhline(0, color=INK, linewidth=1.2, label="refer nobody")
-    axes.axvline(metrics["threshold"]["probability"], color=MUTED, linewidth=1, linestyle=":")
+    axes.axvline(metrics.threshold.probability, color=MUTED, linewidth=1, linestyle=":")
     top = max(float(np.nanmax(high)) if np.isfinite(high).any() else 0.0, float(np.nanmax(value)), 0.01)
     axes.set(xlabel="threshold probability", ylabel="net benefit", xlim=(0, 0.5), ylim=(-0.25 * top, 1.08 * top))
     axes.set_title("Decision curve")
@@ -138,8 +138,12 @@ def training_svgs(history: Mapping[str, Sequence[float | None]]) -> list[str]:
     epochs = [e for e in history.get("epoch", ()) if e is not None]
     panels = (
         ("Training loss", "loss", [("loss", MUTED, "training loss")]),
-        ("Validation", "score", [("val_roc_auc", BENIGN, "ROC-AUC"), ("val_average_precision", MODEL, "AP")]),
-    )  # fmt: skip
+        (
+            "Validation",
+            "score",
+            [("val_roc_auc", BENIGN, "ROC-AUC"), ("val_average_precision", MODEL, "average precision")],
+        ),
+    )
     out = []
     for title, unit, lines in panels:
         shown = [line for line in lines if any(v is not None for v in history.get(line[0], ()))]
@@ -157,5 +161,9 @@ def training_svgs(history: Mapping[str, Sequence[float | None]]) -> list[str]:
     return out
 
 
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
 def _floats(values: Sequence[float | None]) -> Floats:
-    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    return np.array([_number(v) for v in values], dtype=np.float64)

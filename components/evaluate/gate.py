@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.folder import read_json
+from components.common.artifacts.metrics import FIGURES, Estimate, Metrics
 from components.common.runtime.errors import GateError
 
 SCHEMA = "lesionflow.gate/1"
+_FIGURES: dict[str, Callable[[Metrics], Estimate | None]] = {
+    **{name: partial(Metrics.figure, name=name) for name in FIGURES},
+    "calibration.slope": lambda m: m.calibration.slope,
+    "calibration.intercept": lambda m: m.calibration.intercept,
+    "lesion_level.roc_auc": lambda m: m.lesion_level.roc_auc,
+    "lesion_level.average_precision": lambda m: m.lesion_level.average_precision,
+    "lesion_level.sensitivity": lambda m: m.lesion_level.sensitivity,
+    "lesion_level.specificity": lambda m: m.lesion_level.specificity,
+    "champion.auc_difference": lambda m: m.champion.auc_difference if m.champion else None,
+    "champion.ap_difference": lambda m: m.champion.ap_difference if m.champion else None,
+}
+_NUMBERS: dict[str, Callable[[Metrics], float]] = {
+    "prevalence": lambda m: m.prevalence,
+    "calibration.ece": lambda m: m.calibration.ece,
+    "calibration.brier": lambda m: m.calibration.brier,
+    "calibration.log_loss": lambda m: m.calibration.log_loss,
+}
 _SHORT = {
     "ap": "average_precision",
     "auc": "roc_auc",
@@ -24,15 +43,6 @@ _SHORT = {
     "lesion_sensitivity": "lesion_level.sensitivity",
     "lesion_specificity": "lesion_level.specificity",
 }
-_KNOWN = {
-    "average_precision", "average_precision_normalised", "roc_auc", "partial_auc", "sensitivity", "specificity",
-    "predicted_positive_rate", "ppv", "npv", "number_needed_to_biopsy", "accuracy", "prevalence",
-    "calibration.slope", "calibration.intercept", "calibration.ece", "calibration.brier", "calibration.log_loss",
-    "lesion_level.roc_auc", "lesion_level.average_precision", "lesion_level.sensitivity", "lesion_level.specificity",
-    "champion.auc_difference", "champion.ap_difference",
-    *(f"sensitivity_at_specificity_{s}" for s in ("0.80", "0.90", "0.95")),
-    *(f"specificity_at_sensitivity_{s}" for s in ("0.90", "0.95")),
-}  # fmt: skip
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BOUND = re.compile(rf"^([A-Za-z_.\d]+)\s*(>=|<=|>|<)\s*({_NUMBER})$")
@@ -45,13 +55,15 @@ class Condition:
 
     Attributes:
         text: as written.
-        path: where in metrics.json, with its part: `roc_auc.lower`.
+        figure: which figure of metrics.json, such as `roc_auc` or `calibration.slope`.
+        part: value, lower or upper.
         sign: >=, <=, >, < or in.
         bounds: one number, or two for `in`.
     """
 
     text: str
-    path: str
+    figure: str
+    part: str
     sign: str
     bounds: tuple[float, ...]
 
@@ -79,19 +91,19 @@ def parse_condition(text: str) -> Condition:
     """
     bound, within = _BOUND.match(text.strip()), _RANGE.match(text.strip())
     if bound:
-        return Condition(text, _path(bound[1], text), bound[2], (float(bound[3]),))
+        return Condition(text, *_figure(bound[1], text), bound[2], (float(bound[3]),))
     if within:
         low, high = float(within[2]), float(within[3])
         if low > high:
             raise ValueError(f"gate condition {text!r}: the range is empty; write the smaller number first")
-        return Condition(text, _path(within[1], text), "in", (low, high))
+        return Condition(text, *_figure(within[1], text), "in", (low, high))
     raise ValueError(
         f"gate condition {text!r} is not readable; write 'ap.lower >= 0.60' or 'calibration_slope in [0.8, 1.2]'"
     )
 
 
-def check(conditions: Iterable[str], metrics: Mapping[str, Any]) -> list[Verdict]:
-    """Holds each condition against metrics.json's content."""
+def check(conditions: Iterable[str], metrics: Metrics) -> list[Verdict]:
+    """Holds each condition against the figures."""
     return [_judge(parse_condition(text), metrics) for text in conditions]
 
 
@@ -128,19 +140,19 @@ def enforce(evaluation: Path) -> list[Verdict]:
     return verdicts
 
 
-def _path(name: str, text: str) -> str:
+def _figure(name: str, text: str) -> tuple[str, str]:
     stem, _, part = name.rpartition(".")
     if part not in ("value", "lower", "upper") or not stem:
         stem, part = name, "value"
     full = _SHORT.get(stem, stem)
-    if full not in _KNOWN:
-        known = ", ".join(sorted(_KNOWN | set(_SHORT)))
-        raise ValueError(f"gate condition {text!r}: {stem!r} is no metric; known are {known}")
-    return f"{full}.{part}"
+    if full not in _FIGURES and full not in _NUMBERS:
+        known = ", ".join(sorted({*_FIGURES, *_NUMBERS, *_SHORT}))
+        raise ValueError(f"gate condition {text!r}: {stem!r} is not a metric; known are {known}")
+    return full, part
 
 
-def _judge(condition: Condition, metrics: Mapping[str, Any]) -> Verdict:
-    received = _lookup(metrics, condition.path)
+def _judge(condition: Condition, metrics: Metrics) -> Verdict:
+    received = _received(condition, metrics)
     if received is None:
         return Verdict(condition.text, None, False)
     if condition.sign == "in":
@@ -149,13 +161,10 @@ def _judge(condition: Condition, metrics: Mapping[str, Any]) -> Verdict:
     return Verdict(condition.text, received, bool(_COMPARE[condition.sign](received, condition.bounds[0])))
 
 
-def _lookup(metrics: Mapping[str, Any], path: str) -> float | None:
-    stem, _, part = path.rpartition(".")
-    value: Any = metrics
-    for key in [stem] if stem in metrics else stem.split(".", 1):  # names such as ..._0.90 hold a dot
-        value = value.get(key) if isinstance(value, Mapping) else None
-    if isinstance(value, Mapping):
-        value = value.get(part)
-    elif part != "value":
+def _received(condition: Condition, metrics: Metrics) -> float | None:
+    if condition.figure in _NUMBERS:
+        return _NUMBERS[condition.figure](metrics) if condition.part == "value" else None
+    found = _FIGURES[condition.figure](metrics)
+    if found is None:
         return None
-    return None if value is None else float(value)
+    return {"value": found.value, "lower": found.lower, "upper": found.upper}[condition.part]

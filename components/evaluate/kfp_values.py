@@ -7,21 +7,27 @@ NumPy numbers are refused by KFP, and one non-finite number fails a run after it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from components.common.artifacts.metrics import Confusion, FigureName, Metrics
 from components.common.artifacts.scores import Scores
 
 ROC_POINTS = 200
-_SHOWN = (
-    "roc_auc", "average_precision", "sensitivity", "specificity", "ppv", "npv", "predicted_positive_rate",
-)  # fmt: skip
+_SHOWN: tuple[FigureName, ...] = (
+    "roc_auc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "predicted_positive_rate",
+)
 
 
 def finite(value: Any) -> float | None:
-    """A Python float, or None for what is no finite number."""
+    """A Python float, or None for what is not a finite number."""
     if value is None or isinstance(value, bool | str):
         return None
     try:
@@ -31,19 +37,22 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def kfp_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+def kfp_metrics(metrics: Metrics) -> dict[str, float]:
     """The figures shown beside the task; those that could not be computed are left out."""
     found: dict[str, float | None] = {
-        name: finite(metrics[name]) for name in ("n", "malignant", "groups", "prevalence")
+        "n": metrics.n,
+        "malignant": metrics.malignant,
+        "groups": metrics.groups,
+        "prevalence": metrics.prevalence,
+        "threshold_probability": metrics.threshold.probability,
+        "calibration_slope": metrics.calibration.slope.value,
+        "calibration_ece": metrics.calibration.ece,
     }
     for name in _SHOWN:
-        found[name] = finite(metrics[name]["value"])
-        found[f"{name}_lower"] = finite(metrics[name]["lower"])
-        found[f"{name}_upper"] = finite(metrics[name]["upper"])
-    found["threshold_probability"] = finite(metrics["threshold"]["probability"])
-    found["calibration_slope"] = finite(metrics["calibration"]["slope"]["value"])
-    found["calibration_ece"] = finite(metrics["calibration"]["ece"])
-    return {name: value for name, value in found.items() if value is not None}
+        figure = metrics.figure(name)
+        if figure is not None:
+            found |= {name: figure.value, f"{name}_lower": figure.lower, f"{name}_upper": figure.upper}
+    return {name: number for name, value in found.items() if (number := finite(value)) is not None}
 
 
 def roc_points(scores: Scores, points: int = ROC_POINTS) -> tuple[list[float], list[float], list[float]]:
@@ -67,7 +76,6 @@ def roc_points(scores: Scores, points: int = ROC_POINTS) -> tuple[list[float], l
     )
 
 
-def confusion_matrix(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[int]]]:
+def confusion_matrix(counts: Confusion) -> tuple[list[str], list[list[int]]]:
     """Categories and counts, rows are the truth: benign, malignant."""
-    c = metrics["confusion"]
-    return ["benign", "malignant"], [[int(c["tn"]), int(c["fp"])], [int(c["fn"]), int(c["tp"])]]
+    return ["benign", "malignant"], [[counts.tn, counts.fp], [counts.fn, counts.tp]]

@@ -17,6 +17,6 @@ def publish(result: EvaluateResult, report: Any, roc: Any, metrics: Any) -> None
     shutil.copyfile(result.path / "report.html", target)
     fpr, tpr, thresholds = roc_points(result.scores)
     roc.log_roc_curve(fpr, tpr, thresholds)
-    roc.log_confusion_matrix(*confusion_matrix(result.metrics))
+    roc.log_confusion_matrix(*confusion_matrix(result.metrics.confusion))
     for name, value in kfp_metrics(result.metrics).items():
         metrics.log_metric(name, value)

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import read_json, sha256_file, write_atomic, write_json
+from components.common.artifacts.metrics import FILE as METRICS
+from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import Scores, load_extra, load_scores
 from components.common.runtime.errors import ArtifactError, DataError
@@ -34,7 +36,7 @@ def render(
     settings: Settings,
     gate: Sequence[str],
     folder: Path,
-) -> tuple[dict[str, Any], list[Verdict]]:
+) -> tuple[Metrics, list[Verdict]]:
     """Writes metrics.json, gate.json, summary.md and report.html into `folder`.
 
     Returns:
@@ -65,12 +67,10 @@ def render(
         )
     columns = load_extra(probs)
     _check_numbers(probs, columns)
-    inputs = Inputs(test, columns, rule, val, champion)
+    inputs = Inputs(test, columns, rule, val, champion, sha256_file(probs))
     metrics = analyse(inputs, settings)
-    metrics["test_probs_sha256"] = sha256_file(probs)
-    metrics["val_probs_sha256"] = rule.val_probs_sha256
     verdicts = check(gate, metrics)
-    write_json(folder / "metrics.json", metrics)
+    metrics.save(folder / METRICS)
     write_json(folder / "gate.json", gate_record(verdicts))
     write_atomic(folder / "summary.md", summary_markdown(metrics, verdicts))
     write_atomic(folder / "report.html", report_html(inputs, settings, metrics, verdicts, context))

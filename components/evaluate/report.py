@@ -6,47 +6,49 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.metrics import FigureName, HasInterval, Metrics, SliceRow
+from components.common.artifacts.presentation import DASH, estimate_text, form_of, heading, percent_text
 from components.common.runtime.svg import BENIGN, GRID, MALIGNANT, MODEL, MUTED
 from components.evaluate import drawings, figures
 from components.evaluate.analysis import Inputs, Settings
 from components.evaluate.checklist import checklist
 from components.evaluate.curves import roc_and_pr
 from components.evaluate.gate import Verdict
-from components.evaluate.summary import per_thousand, per_thousand_ranges, spell
+from components.evaluate.summary import Thousand, per_thousand, per_thousand_ranges
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ALARM = "#e0a458"
-_RANKING = (
-    ("ROC-AUC", "roc_auc"),
-    ("Average precision", "average_precision"),
-    ("Average precision above chance", "average_precision_normalised"),
-    ("Partial AUC above sensitivity 0.80 (of 0.2)", "partial_auc"),
-    ("Sensitivity at specificity 0.80", "sensitivity_at_specificity_0.80"),
-    ("Sensitivity at specificity 0.90", "sensitivity_at_specificity_0.90"),
-    ("Sensitivity at specificity 0.95", "sensitivity_at_specificity_0.95"),
-    ("Specificity at sensitivity 0.90", "specificity_at_sensitivity_0.90"),
-    ("Specificity at sensitivity 0.95", "specificity_at_sensitivity_0.95"),
+_RANKING: tuple[FigureName, ...] = (
+    "roc_auc",
+    "average_precision",
+    "average_precision_normalised",
+    "partial_auc",
+    "sensitivity_at_specificity_0.80",
+    "sensitivity_at_specificity_0.90",
+    "sensitivity_at_specificity_0.95",
+    "specificity_at_sensitivity_0.90",
+    "specificity_at_sensitivity_0.95",
 )
-_DECISION = (
-    ("Sensitivity", "sensitivity", "{:.3f}"),
-    ("Specificity", "specificity", "{:.3f}"),
-    ("Called malignant", "predicted_positive_rate", "{:.3f}"),
-    ("Malignant among those called so (PPV)", "ppv", "{:.3f}"),
-    ("Benign among those cleared (NPV)", "npv", "{:.3f}"),
-    ("Biopsies per cancer found", "number_needed_to_biopsy", "{:.2f}"),
-    ("Accuracy", "accuracy", "{:.3f}"),
+_DECISION: tuple[FigureName, ...] = (
+    "sensitivity",
+    "specificity",
+    "predicted_positive_rate",
+    "ppv",
+    "npv",
+    "number_needed_to_biopsy",
+    "accuracy",
 )
 CASE_TITLES = {
-    "missed": ("Surest misses", "Malignant, called benign; lowest probability first."),
-    "false_alarms": ("Surest false alarms", "Benign, called malignant; highest probability first."),
-    "borderline": ("Closest to the threshold", "Where a small change would have decided otherwise."),
+    "missed": ("Most confident false negatives", "Malignant, predicted benign; lowest probability first."),
+    "false_alarms": ("Most confident false positives", "Benign, predicted malignant; highest probability first."),
+    "borderline": ("Closest to the threshold", "A small change would have decided otherwise."),
 }
 
 
 def report_html(
     inputs: Inputs,
     settings: Settings,
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     verdicts: Sequence[Verdict],
     context: Mapping[str, Any],
 ) -> str:
@@ -60,20 +62,22 @@ def report_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(spell=_spell, percent=_percent, forest=_forest, number=_number)
-    thousand = per_thousand(metrics["lesion_level"])
+    environment.filters.update(spell=_spell, percent=percent_text, forest=_forest, number=_number, heading=heading)
+    lesion = metrics.lesion_level
+    thousand = per_thousand(lesion.confusion)
     return environment.get_template("report.html.j2").render(
         m=metrics,
-        lesion=metrics["lesion_level"],
+        lesion=lesion,
         verdicts=verdicts,
         failed=[v for v in verdicts if not v.passed],
         thousand=thousand,
-        ranges=per_thousand_ranges(metrics["lesion_level"]),
+        ranges=per_thousand_ranges(thousand, lesion.sensitivity, lesion.specificity),
+        form_of=form_of,
         scale=drawings.scale_svg(),
         colours={
             "found": MODEL,
             "missed": MALIGNANT,
-            "alarms": _ALARM,
+            "false_positives": _ALARM,
             "cleared": GRID,
             "benign": BENIGN,
             "muted": MUTED,
@@ -81,7 +85,7 @@ def report_html(
         ranking=_RANKING,
         decision=_DECISION,
         figures=_figures(inputs, settings, metrics, context, thousand),
-        slices=_by_slice(metrics["slices"]),
+        slices=_by_slice(metrics.slices),
         cases=[(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
         data=context.get("data", {}),
         training=context.get("training", {}),
@@ -94,16 +98,16 @@ def report_html(
 def _figures(
     inputs: Inputs,
     settings: Settings,
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     context: Mapping[str, Any],
-    thousand: Mapping[str, int],
+    thousand: Thousand,
 ) -> dict[str, Any]:
-    both = 0 < metrics["malignant"] < metrics["n"]
+    both = 0 < metrics.malignant < metrics.n
     roc, pr = roc_and_pr(inputs.test, settings.resamples, settings.seed) if both else (None, None)
-    parts = [(thousand["found"], MODEL), (thousand["missed"], MALIGNANT),
-             (thousand["alarms"], _ALARM), (thousand["cleared"], GRID)]  # fmt: skip
+    counts = (thousand.found, thousand.missed, thousand.false_positives, thousand.cleared)
+    parts = list(zip(counts, (MODEL, MALIGNANT, _ALARM, GRID), strict=True))
     return {
-        "thousand": drawings.thousand_svg(parts, "Of 1,000 lesions: found, missed, false alarms, cleared"),
+        "thousand": drawings.thousand_svg(parts, "Of 1,000 lesions: found, missed, false positives, correctly cleared"),
         "roc": figures.roc_svg(roc, metrics) if roc else "",
         "pr": figures.pr_svg(pr, metrics) if pr else "",
         "histogram": figures.histogram_svg(inputs.test, inputs.policy),
@@ -115,9 +119,9 @@ def _figures(
     }
 
 
-def _by_slice(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    names = dict.fromkeys(row["slice"] for row in rows)
-    return [(name, [row for row in rows if row["slice"] == name]) for name in names]
+def _by_slice(rows: Sequence[SliceRow]) -> list[tuple[str, list[SliceRow]]]:
+    names = dict.fromkeys(row.slice for row in rows)
+    return [(name, [row for row in rows if row.slice == name]) for name in names]
 
 
 def _cases(context: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
@@ -125,14 +129,14 @@ def _cases(context: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
     return [(name, found[name]) for name in CASE_TITLES if found.get(name)]
 
 
-def _provenance(metrics: Mapping[str, Any], context: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _provenance(metrics: Metrics, context: Mapping[str, Any]) -> list[tuple[str, str]]:
     training = context.get("training", {})
-    rows = [("decision policy", str(metrics["policy_id"]))]
+    rows = [("decision policy", metrics.policy_id)]
     rows += [(f"{name} artifact", entry["digest"]) for name, entry in sorted(context.get("provenance", {}).items())]
     split = context.get("data", {}).get("split", {})
     if split.get("sha256"):
         rows.append(("split", f"{split['sha256']} ({split.get('recipe')}, seed {split.get('seed')})"))
-    rows += [("test scores", metrics["test_probs_sha256"]), ("validation scores", metrics["val_probs_sha256"])]
+    rows += [("test scores", metrics.test_probs_sha256), ("validation scores", metrics.val_probs_sha256)]
     for part in ("model", "training_config", "environment"):
         rows += _grouped(part.replace("_config", ""), training.get(part) or {})
     return rows
@@ -155,23 +159,19 @@ def _plain(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) and value != "" else ""
 
 
-def _spell(value: Mapping[str, Any] | None, form: str = "{:.3f}") -> str:
+def _spell(found: HasInterval | None, form: str = "{:.3f}") -> str:
     """The value, and its interval in an element of its own, which a phone puts on the next line."""
     import markupsafe
 
-    text, bracket, interval = spell(value, form).partition(" (")
+    text, bracket, interval = estimate_text(found, form).partition(" (")
     return markupsafe.Markup(f'{text}<span class="ci"> ({interval}</span>' if bracket else text)
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"  # noqa: RUF001  a dash a person reads
-
-
 def _number(value: float | None, form: str = "{:.3f}") -> str:
-    return "–" if value is None else form.format(value)  # noqa: RUF001  a dash a person reads
+    return DASH if value is None else form.format(value)
 
 
-def _forest(value: Mapping[str, Any], enough: bool, overall: Mapping[str, Any]) -> str:
+def _forest(found: HasInterval, enough: bool, overall: HasInterval) -> str:
     import markupsafe
 
-    return markupsafe.Markup(drawings.interval_svg(value, enough, overall.get("value")))  # drawn by us from numbers
+    return markupsafe.Markup(drawings.interval_svg(found, enough, overall.value))  # drawn by us from numbers

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,6 +15,7 @@ from components.common.artifacts.folder import (
     write_atomic,
     write_json,
 )
+from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores, save_scores
 from components.common.bundle.load import load_bundle
@@ -35,13 +35,13 @@ class EvaluateResult:
 
     Attributes:
         path: the evaluation artifact.
-        metrics: content of metrics.json.
+        metrics: every figure, as in metrics.json.
         verdicts: the gate's conditions, passed or missed.
         scores: the test scores.
     """
 
     path: Path
-    metrics: dict[str, Any]
+    metrics: Metrics
     verdicts: list[Verdict]
     scores: Scores
 

@@ -11,8 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from components.common.artifacts.metrics import CountedEstimate, Shortcuts, SourceEstimate
 from components.common.artifacts.scores import Scores
 from components.common.statistics.age_bands import age_band
+from components.common.statistics.intervals import Interval
 from components.common.statistics.numeric import Floats
 from components.common.statistics.resampling import group_codes
 from components.evaluate.subgroups import Columns, auc_interval, pooled
@@ -38,24 +40,31 @@ def control_scores(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]
     return out
 
 
-def shortcut_metrics(scores: Scores, columns: Columns, resamples: int, seed: int) -> dict[str, Any]:
+def shortcut_metrics(scores: Scores, columns: Columns, resamples: int, seed: int) -> Shortcuts:
     """AUC of each control on the test images, and the model's AUC within each source and for histology only."""
     codes, groups = group_codes(scores.group_id)
     everything = np.ones(len(scores), bool)
 
-    def auc(score: Floats, mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    def auc(score: Floats, mask: npt.NDArray[np.bool_]) -> Interval:
         part, count = (codes, groups) if mask.all() else group_codes(scores.group_id[mask])
-        found = auc_interval(score[mask], scores.label[mask], part, count, resamples, seed)
-        return {"n": int(mask.sum()), "malignant": int(scores.label[mask].sum()), **found.as_dict()}
+        return auc_interval(score[mask], scores.label[mask], part, count, resamples, seed)
 
-    alone = {name: auc(columns[PREFIX + name], everything) for name in CONTROLS if PREFIX + name in columns}
-    out: dict[str, Any] = {"alone": alone, "model": auc(scores.logit, everything)}
+    def counted(score: Floats, mask: npt.NDArray[np.bool_]) -> CountedEstimate:
+        return CountedEstimate.of(auc(score, mask), n=int(mask.sum()), malignant=int(scores.label[mask].sum()))
+
+    def within(source: npt.NDArray[np.str_], name: str) -> SourceEstimate:
+        mask = source == name
+        found = auc(scores.logit, mask)
+        return SourceEstimate.of(found, source=name, n=int(mask.sum()), malignant=int(scores.label[mask].sum()))
+
+    parts: dict[str, Any] = {}
     if "dataset" in columns:
         source = pooled(columns["dataset"].astype(np.str_))
-        out["within_source"] = [{"source": str(s), **auc(scores.logit, source == s)} for s in np.unique(source)]
+        parts["within_source"] = [within(source, str(name)) for name in np.unique(source)]
     if "dx_type" in columns and (columns["dx_type"] == "histo").any():
-        out["histology_only"] = auc(scores.logit, columns["dx_type"].astype(np.str_) == "histo")
-    return out
+        parts["histology_only"] = counted(scores.logit, columns["dx_type"].astype(np.str_) == "histo")
+    alone = {name: counted(columns[PREFIX + name], everything) for name in CONTROLS if PREFIX + name in columns}
+    return Shortcuts(alone=alone, model=counted(scores.logit, everything), **parts)
 
 
 def _categories(rows: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.artifacts.metrics import GradedEstimate, HasInterval, SliceRow
 from components.common.artifacts.scores import Scores
 from components.common.statistics.age_bands import AGE_BANDS, age_band
 from components.common.statistics.intervals import Interval, percentile, rarer
@@ -37,7 +38,7 @@ def slice_values(scores: Scores, columns: Columns) -> dict[str, npt.NDArray[np.s
     return out
 
 
-def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, seed: int) -> list[dict[str, Any]]:
+def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, seed: int) -> list[SliceRow]:
     """One row for each value of each slice, in the order a report shows them."""
     order = ["sex", "age", "site", "dx", "dx_type", "source", "images per lesion"]
     values = slice_values(scores, columns)
@@ -47,9 +48,7 @@ def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, s
         present, counts = np.unique(values[name], return_counts=True)
         ranked = sorted(zip(present.tolist(), counts.tolist(), strict=True), key=lambda vc: _rank(name, *vc))
         for value, _ in ranked:
-            rows.append(
-                {"slice": name, "value": value, **_row(scores, values[name] == value, threshold, resamples, seed)}
-            )
+            rows.append(_row(name, value, scores, values[name] == value, threshold, resamples, seed))
     return rows
 
 
@@ -68,20 +67,36 @@ def _rank(name: str, value: str, count: int) -> tuple[int, str]:
     return ({"unknown": 2}.get(value, 1 if value.endswith(" rarer values") else -count), value)
 
 
-def _row(scores: Scores, mask: npt.NDArray[np.bool_], threshold: float, resamples: int, seed: int) -> dict[str, Any]:
+def _row(
+    name: str,
+    value: str,
+    scores: Scores,
+    mask: npt.NDArray[np.bool_],
+    threshold: float,
+    resamples: int,
+    seed: int,
+) -> SliceRow:
     label, logit = scores.label[mask], scores.logit[mask]
     codes, groups = group_codes(scores.group_id[mask])
     malignant, benign = int((label == 1).sum()), int((label == 0).sum())
     calls = count_calls(logit, np.array([threshold]), label, codes, groups, resamples=resamples, seed=seed)
-    found: dict[str, Interval] = {k: rates(calls)[k] for k in ("sensitivity", "specificity", "predicted_positive_rate")}
-    found["roc_auc"] = auc_interval(logit, label, codes, groups, resamples, seed)
-    enough = {"sensitivity": malignant >= MINIMUM, "specificity": benign >= MINIMUM, "predicted_positive_rate": True}
-    enough["roc_auc"] = enough["sensitivity"] and enough["specificity"]
-    return {
-        "n": len(label), "malignant": malignant, "groups": groups,
-        "status": "ok" if malignant >= MINIMUM else "insufficient",
-        **{k: {**v.as_dict(), "status": "ok" if enough[k] else "insufficient"} for k, v in found.items()},
-    }  # fmt: skip
+    found = rates(calls)
+
+    def graded(estimate: HasInterval, enough: bool) -> GradedEstimate:
+        return GradedEstimate.of(estimate, status="ok" if enough else "insufficient")
+
+    return SliceRow(
+        slice=name,
+        value=value,
+        n=len(label),
+        malignant=malignant,
+        groups=groups,
+        status="ok" if malignant >= MINIMUM else "insufficient",
+        sensitivity=graded(found.sensitivity, malignant >= MINIMUM),
+        specificity=graded(found.specificity, benign >= MINIMUM),
+        predicted_positive_rate=graded(found.predicted_positive_rate, True),
+        roc_auc=graded(auc_interval(logit, label, codes, groups, resamples, seed), min(malignant, benign) >= MINIMUM),
+    )
 
 
 def auc_interval(

@@ -2,88 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from components.common.artifacts.metrics import Confusion, FigureName, HasInterval, Metrics
+from components.common.artifacts.presentation import estimate_text, form_of, heading, percent_text
 from components.evaluate.gate import Verdict
 
-ROWS = (
-    ("ROC-AUC", "roc_auc", "{:.3f}"),
-    ("Average precision", "average_precision", "{:.3f}"),
-    ("Sensitivity", "sensitivity", "{:.3f}"),
-    ("Specificity", "specificity", "{:.3f}"),
-    ("Called malignant", "predicted_positive_rate", "{:.3f}"),
-    ("PPV", "ppv", "{:.3f}"),
-    ("NPV", "npv", "{:.4f}"),
-    ("Number needed to biopsy", "number_needed_to_biopsy", "{:.2f}"),
+ROWS: tuple[FigureName, ...] = (
+    "roc_auc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "predicted_positive_rate",
+    "ppv",
+    "npv",
+    "number_needed_to_biopsy",
 )
 
 
-def spell(value: Mapping[str, Any] | None, form: str = "{:.3f}") -> str:
-    """`0.876 (0.851 to 0.899)`; a dash where there is no value."""
-    if value is None or value.get("value") is None:
-        return "–"  # noqa: RUF001  a dash a person reads
-    text = form.format(value["value"])
-    if value.get("lower") is None:
-        return text
-    return f"{text} ({form.format(value['lower'])} to {form.format(value['upper'])})"
+@dataclass(frozen=True)
+class Thousand:
+    """What would happen to 1,000 lesions like those tested, in whole numbers that add up.
+
+    Attributes:
+        malignant: malignant lesions among them.
+        found: malignant, predicted malignant.
+        missed: malignant, predicted benign.
+        false_positives: benign, predicted malignant.
+        cleared: benign, predicted benign.
+    """
+
+    malignant: int
+    found: int
+    missed: int
+    false_positives: int
+    cleared: int
 
 
-def per_thousand(metrics: Mapping[str, Any]) -> dict[str, int]:
-    """Of 1,000 such lesions: cancers, found, missed, false alarms, left in peace; whole numbers that add up."""
-    c, n = metrics["confusion"], metrics["n"]
-    cancers = round(1000 * (c["tp"] + c["fn"]) / n)
-    found = min(cancers, round(1000 * c["tp"] / n))
-    alarms = min(1000 - cancers, round(1000 * c["fp"] / n))
-    return {
-        "cancers": cancers,
-        "found": found,
-        "missed": cancers - found,
-        "alarms": alarms,
-        "cleared": 1000 - cancers - alarms,
-    }
+@dataclass(frozen=True)
+class ThousandRanges:
+    """How far the counts of a `Thousand` may be off, (lowest, highest), from the intervals of both rates."""
+
+    found: tuple[int, int]
+    missed: tuple[int, int]
+    false_positives: tuple[int, int]
 
 
-def per_thousand_ranges(metrics: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """How far found, missed and false alarms of the 1,000 may be off, from the intervals of both rates."""
-    k = per_thousand(metrics)
-    found = _range(metrics["sensitivity"], k["cancers"], k["found"])
-    cleared = _range(metrics["specificity"], 1000 - k["cancers"], k["cleared"])
-    return {
-        "found": found,
-        "missed": (k["cancers"] - found[1], k["cancers"] - found[0]),
-        "alarms": (1000 - k["cancers"] - cleared[1], 1000 - k["cancers"] - cleared[0]),
-    }
+def per_thousand(counts: Confusion) -> Thousand:
+    """Scales the counts of lesions to 1,000."""
+    n = counts.tp + counts.fn + counts.fp + counts.tn
+    malignant = round(1000 * (counts.tp + counts.fn) / n)
+    found = min(malignant, round(1000 * counts.tp / n))
+    false_positives = min(1000 - malignant, round(1000 * counts.fp / n))
+    return Thousand(malignant, found, malignant - found, false_positives, 1000 - malignant - false_positives)
 
 
-def _range(rate: Mapping[str, Any], of: int, count: int) -> tuple[int, int]:
-    low, high = (round(of * rate[end]) if rate.get(end) is not None else count for end in ("lower", "upper"))
+def per_thousand_ranges(k: Thousand, sensitivity: HasInterval, specificity: HasInterval) -> ThousandRanges:
+    """The ranges of `k`; its own count on a side that has no bound."""
+    benign = 1000 - k.malignant
+    found = _range(sensitivity, k.malignant, k.found)
+    cleared = _range(specificity, benign, k.cleared)
+    return ThousandRanges(
+        found=found,
+        missed=(k.malignant - found[1], k.malignant - found[0]),
+        false_positives=(benign - cleared[1], benign - cleared[0]),
+    )
+
+
+def _range(rate: HasInterval, of: int, count: int) -> tuple[int, int]:
+    low, high = (round(of * end) if end is not None else count for end in (rate.lower, rate.upper))
     return min(low, count), max(high, count)
 
 
-def summary_markdown(metrics: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
+def summary_markdown(metrics: Metrics, verdicts: Sequence[Verdict]) -> str:
     """summary.md."""
-    lesion, slope = metrics["lesion_level"], metrics["calibration"]["slope"]
-    k, far = per_thousand(lesion), per_thousand_ranges(lesion)
-    point = metrics["threshold"]["operating_point"]
+    lesion, point, calibration = metrics.lesion_level, metrics.threshold.operating_point, metrics.calibration
+    k = per_thousand(lesion.confusion)
+    far = per_thousand_ranges(k, lesion.sensitivity, lesion.specificity)
     lines = [
         "# Evaluation",
         "",
-        f"{metrics['n']} test images of {metrics['lesions']} lesions, {metrics['malignant']} images malignant "
-        f"({100 * metrics['prevalence']:.1f} %). Policy `{metrics['policy_id']}`.",
+        f"{metrics.n} test images of {metrics.lesions} lesions; {metrics.malignant} images are malignant (prevalence "
+        f"{percent_text(metrics.prevalence)}). Policy `{metrics.policy_id}`.",
         "",
-        f"Of 1,000 lesions like these, {k['cancers']} are cancers: {k['found']} are found and {k['missed']} missed "
-        f"({far['missed'][0]} to {far['missed'][1]} with 95 % confidence); {k['alarms']} benign ones "
-        f"({far['alarms'][0]} to {far['alarms'][1]}) are called malignant.",
+        f"Of 1,000 lesions like these, {k.malignant} are malignant: {k.found} are found and {k.missed} missed "
+        f"({far.missed[0]} to {far.missed[1]} with 95 % confidence); {k.false_positives} benign ones "
+        f"({far.false_positives[0]} to {far.false_positives[1]}) are predicted malignant.",
         "",
         "| | per image | per lesion |",
         "|---|---|---|",
-        *(f"| {name} | {spell(metrics[key], form)} | {spell(lesion[key], form)} |" for name, key, form in ROWS),
+        *(
+            f"| {heading(name)} | {estimate_text(metrics.figure(name), form_of(name))} "
+            f"| {estimate_text(lesion.figure(name), form_of(name))} |"
+            for name in ROWS
+        ),
         "",
-        f"Threshold {metrics['threshold']['probability']:.4f} ({point['policy']}), guarantee: {point['guarantee']}.",
-        f"Calibration slope {spell(slope)}, ECE {metrics['calibration']['ece']:.3f} (by chance up to "
-        f"{metrics['calibration']['ece_null_95']:.3f}). 95 % intervals: {metrics['method']['resamples']} resamples of "
-        "lesion groups.",
+        f"Classified malignant when the probability is >= {metrics.threshold.probability:.4f} ({point.policy}). "
+        f"Guarantee: {point.guarantee}.",
+        f"Calibration slope {estimate_text(calibration.slope)}, expected calibration error {calibration.ece:.3f} (by "
+        f"chance up to {calibration.ece_null_95:.3f}). In brackets: 95 % intervals from {metrics.method.resamples} "
+        "resamples of lesion groups.",
         "",
     ]
     if verdicts:

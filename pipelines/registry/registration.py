@@ -5,22 +5,29 @@ Imports neither kfp nor TensorFlow, and lives above the steps because it reads w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.metrics import FILE as METRICS
+from components.common.artifacts.metrics import Estimate, FigureName, Metrics, load_metrics
 from components.common.artifacts.policy import load_policy
+from components.common.artifacts.presentation import estimate_text, named
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, open_evaluation
-from components.common.bundle.card_text import estimate
 
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
 DIGEST = "bundle_digest"
 EVALUATION = "evaluation_digest"
-_METRICS = ("roc_auc", "average_precision", "sensitivity", "specificity", "predicted_positive_rate", "ppv", "npv")
-_CALIBRATION = ("slope", "intercept", "ece", "brier", "log_loss")
+_METRICS: tuple[FigureName, ...] = (
+    "roc_auc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "predicted_positive_rate",
+    "ppv",
+    "npv",
+)
 
 Properties = dict[str, str | float | int | bool]
 
@@ -66,7 +73,7 @@ def registration_of(
     judged = open_evaluation(evaluation, made)
     policy = load_policy(bundle / layout.POLICY)
     facts = read_json(bundle / FACTS, FACTS_SCHEMA)
-    metrics = read_json(evaluation / "metrics.json", "lesionflow.metrics/1")
+    metrics = load_metrics(evaluation / METRICS)
     git = facts["environment"].get("git") or {}
     commit = str(git.get("commit") or "")
     properties: Properties = {
@@ -83,9 +90,9 @@ def registration_of(
         "threshold_probability": float(policy.threshold_probability),
         "architecture": str(facts["model"]["architecture"]),
         "image_size": "x".join(str(side) for side in facts["model"]["image_size"]),
-        "test_images": int(metrics["n"]),
-        "test_malignant": int(metrics["malignant"]),
-        "test_lesion_groups": int(metrics["groups"]),
+        "test_images": metrics.n,
+        "test_malignant": metrics.malignant,
+        "test_lesion_groups": metrics.groups,
         **({"commit": commit, "uncommitted_changes": bool(git.get("dirty"))} if commit else {}),
         **_figures(metrics),
     }
@@ -93,27 +100,26 @@ def registration_of(
     return Registration(name, version, uri, card_uri, _description(metrics, properties), properties)
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    calibration = metrics.get("calibration", {})
-    named = {name: metrics.get(name) for name in _METRICS}
-    named |= {f"calibration_{name}": calibration.get(name) for name in _CALIBRATION}
-    found: dict[str, float] = {}
-    for name, value in named.items():
-        parts = value if isinstance(value, Mapping) else {"value": value}
-        for part, suffix in (("value", ""), ("lower", "_lower"), ("upper", "_upper")):
-            number = parts.get(part)
-            if number is not None:
-                found[name + suffix] = float(number)
-    return found
+def _figures(metrics: Metrics) -> dict[str, float]:
+    calibration = metrics.calibration
+    estimates: dict[str, Estimate | None] = {name: metrics.figure(name) for name in _METRICS}
+    estimates |= {"calibration_slope": calibration.slope, "calibration_intercept": calibration.intercept}
+    found: dict[str, float | None] = {
+        "calibration_ece": calibration.ece,
+        "calibration_brier": calibration.brier,
+        "calibration_log_loss": calibration.log_loss,
+    }
+    for name, one in estimates.items():
+        if one is not None:
+            found |= {name: one.value, f"{name}_lower": one.lower, f"{name}_upper": one.upper}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _description(metrics: Mapping[str, Any], properties: Properties) -> str:
-    def shown(name: str) -> str:
-        return estimate(metrics.get(name))
-
+def _description(metrics: Metrics, properties: Properties) -> str:
+    names: tuple[FigureName, ...] = ("roc_auc", "average_precision", "sensitivity", "specificity")
+    figures = ", ".join(f"{named(name)} {estimate_text(metrics.figure(name), missing='unknown')}" for name in names)
     return (
-        f"{properties['architecture']} at {properties['image_size']}; on {metrics['n']} test images of "
-        f"{metrics['groups']} lesion groups: ROC-AUC {shown('roc_auc')}, average precision "
-        f"{shown('average_precision')}, sensitivity {shown('sensitivity')}, specificity {shown('specificity')}; "
-        f"policy {properties['policy_id']}. Research software, not a medical device."
+        f"{properties['architecture']} at {properties['image_size']}; on {metrics.n} test images of "
+        f"{metrics.groups} lesion groups: {figures}; policy {properties['policy_id']}. Research software, not a "
+        "medical device."
     )

@@ -29,24 +29,6 @@ SETS = 200
 LISTING = re.compile(r"list-type=2|/storage/v1/b/[^/]+/o\?(?!.*alt=media)")
 
 
-def simulate(lesions, seed, *, prevalence=0.2, prefix="L", spread=0.7, images=None):
-    """Scores of clustered lesions, calibrated within sampling error."""
-    rng = np.random.default_rng(seed)
-    malignant = rng.random(lesions) < prevalence
-    count = rng.integers(1, 4, lesions) if images is None else np.full(lesions, images)
-    lesion = np.repeat(np.arange(lesions), count)
-    centre = np.where(malignant, 1.5, -1.8) + rng.normal(0, 1.0, lesions)
-    logit = (centre[lesion] + rng.normal(0, spread, len(lesion))).astype(np.float32).astype(np.float64)
-    names = np.array([f"{prefix}{k:05d}" for k in lesion])
-    ids = np.array([f"{prefix}I{k:06d}" for k in range(len(lesion))])
-    return Scores(ids, names, names, malignant[lesion].astype(np.int8), logit, sigmoid(logit))
-
-
-@pytest.fixture(scope="session")
-def sim():
-    return simulate
-
-
 class Faults(http.server.ThreadingHTTPServer):
     """A proxy in front of a store that breaks some answers.
 

@@ -7,28 +7,28 @@ import sys
 
 import pytest
 
-from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.metrics import Estimate
 from pipelines.cli.main import main
 
-METRICS = {
-    "schema": "lesionflow.metrics/1", "n": 299, "malignant": 55, "groups": 227,
-    "roc_auc": {"value": 0.871, "lower": 0.798, "upper": 0.933},
-    "average_precision": {"value": 0.674, "lower": None, "upper": None},
-    "sensitivity": {"value": None, "lower": None, "upper": None},
-    "calibration": {"slope": {"value": 1.24, "lower": 0.8, "upper": 2.0}, "ece": 0.06},
-}  # fmt: skip
 
-
-def evaluate(out, bundle, metrics=METRICS):
-    with new_artifact(out, "evaluation", {"bundle": open_artifact(bundle, "bundle").digest}) as folder:
-        write_json(folder / "metrics.json", metrics)
-        (folder / "test_probs.npz").write_bytes(b"scores")
-    return out
+def estimate(value, lower=None, upper=None):
+    return Estimate(value=value, lower=lower, upper=upper)
 
 
 @pytest.fixture(scope="module")
-def evaluation(exported, tmp_path_factory):
-    return evaluate(tmp_path_factory.mktemp("judged") / "evaluation", exported.path)
+def judged(metrics):
+    slope = metrics.calibration.model_copy(update={"slope": estimate(1.24, 0.8, 2.0)})
+    return {
+        "n": 299, "malignant": 55, "groups": 227, "roc_auc": estimate(0.871, 0.798, 0.933),
+        "average_precision": estimate(0.674), "sensitivity": estimate(None), "calibration": slope,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evaluation(exported, evaluation_of, judged, tmp_path_factory):
+    out = tmp_path_factory.mktemp("judged") / "evaluation"
+    return evaluation_of(out, open_artifact(exported.path, "bundle").digest, **judged)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_bundle_becomes_model_version_and_artifacts_with_figures_and_hashes(
     assert not {"average_precision_lower", "sensitivity"} & set(known)
     assert (known["test_images"], known["calibration_slope_upper"]) == ("299", 2.0)
     assert "ROC-AUC 0.871 (0.798 to 0.933)" in version["description"]
-    assert "sensitivity not estimable" in version["description"]
+    assert "sensitivity unknown" in version["description"]
     saved, doc = registry.artifacts[version["id"]].values()
     assert (saved["uri"], saved["modelFormatName"], saved["artifactType"]) == (
         "gs://bucket/lesionflow/1", "tensorflow", "model-artifact",
@@ -89,8 +89,11 @@ def test_the_same_version_twice_is_found_and_a_half_done_one_completed(command, 
         assert [len(one) for one in (registry.models, registry.versions, registry.artifacts["1"])] == [1, 1, 1]
 
 
-def test_a_version_of_another_bundle_is_never_overwritten(exported, command, tmp_path, capsys, serve_registry):
-    other = evaluate(tmp_path / "evaluation", exported.path, METRICS | {"n": 300})
+def test_a_version_of_another_bundle_is_never_overwritten(
+    exported, evaluation_of, judged, command, tmp_path, capsys, serve_registry
+):
+    digest = open_artifact(exported.path, "bundle").digest
+    other = evaluation_of(tmp_path / "evaluation", digest, **judged | {"n": 300})
     with serve_registry() as (url, registry):
         assert main(command(url, "--version", "7")) == 0
         before = json.dumps(registry.versions)

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
+from components.common.artifacts.metrics import FILE as METRICS
+from components.common.artifacts.metrics import Metrics, load_metrics
+from components.common.artifacts.presentation import form_of, heading, markdown_code, markdown_text, named
 from components.common.artifacts.split import read_record
 from components.common.bundle import card_text, layout
 from components.common.runtime.errors import ArtifactError
@@ -68,7 +71,7 @@ def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
     if evaluation is None:
         return render(facts, None)
     open_evaluation(evaluation, made)
-    return render(facts, read_json(evaluation / "metrics.json", "lesionflow.metrics/1"), made.digest)
+    return render(facts, load_metrics(evaluation / METRICS), made.digest)
 
 
 def open_evaluation(evaluation: Path, bundle: Artifact) -> Artifact:
@@ -83,7 +86,7 @@ def open_evaluation(evaluation: Path, bundle: Artifact) -> Artifact:
     return judged
 
 
-def render(facts: Mapping[str, Any], metrics: Mapping[str, Any] | None, digest: str = "") -> str:
+def render(facts: Mapping[str, Any], metrics: Metrics | None, digest: str = "") -> str:
     """The card as Markdown, with test metrics and the bundle's digest where they are given."""
     given = {"ensemble": {}, **facts, "metrics": metrics, "digest": digest, "decisions": layout.DECISIONS}
     return str(_template().render(**given))
@@ -95,12 +98,39 @@ def _template() -> Any:
 
     loader = jinja2.PackageLoader("components.common.bundle", "templates")
     environment = jinja2.Environment(
-        loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
+        loader=loader,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        finalize=_escaped,
     )
-    for name in ("estimate", "signed", "plain", "named"):
-        environment.filters[name] = getattr(card_text, name)
-    environment.globals |= {"gaps": card_text.gaps, "confirmed": card_text.confirmed}
+    environment.filters |= {
+        "estimate": card_text.estimate,
+        "signed": card_text.signed,
+        "scalar": card_text.scalar,
+        "plain": card_text.plain,
+        "heading": heading,
+        "named": named,
+        "code": _code,
+    }
+    environment.globals |= {"gaps": card_text.gaps, "confirmed": card_text.confirmed, "form_of": form_of}
     return environment.get_template("model_card.md.j2")
+
+
+def _escaped(value: Any) -> Any:
+    """Every text the template prints, escaped for Markdown; what `_code` and `tojson` made is safe already."""
+    import markupsafe
+
+    if isinstance(value, str) and not isinstance(value, markupsafe.Markup):
+        return markdown_text(value)
+    return value
+
+
+def _code(value: Any) -> Any:
+    import markupsafe
+
+    return markupsafe.Markup(markdown_code(str(value)))  # safe: no mark of Markdown is left inside the backticks
 
 
 def _optional(path: Path) -> dict[str, Any]:

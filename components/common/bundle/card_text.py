@@ -1,56 +1,47 @@
-"""How the card writes figures: estimates, tables of plain values, gaps between groups."""
+"""How the card writes figures: plain values, gains, gaps between groups, what was confirmed by histology."""
 
 from __future__ import annotations
 
 import csv
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-NAMES = {
-    "roc_auc": "ROC-AUC", "average_precision": "average precision", "predicted_positive_rate": "called malignant",
-    "ppv": "positive predictive value", "npv": "negative predictive value", "log_loss": "log loss",
-    "number_needed_to_biopsy": "called malignant per cancer found",
-    "dx": "diagnosis", "dx_type": "kind of confirmation", "source": "acquisition source",
-}  # fmt: skip
+from components.common.artifacts.metrics import Estimate, GradedEstimate, SliceRow
+from components.common.artifacts.presentation import estimate_text
 
-
-def named(name: str) -> str:
-    """The name a reader knows a figure or slice by."""
-    return NAMES.get(name, name.replace("_", " "))
+NOT_ESTIMABLE = "not estimable"
+Graded = Literal["sensitivity", "specificity", "roc_auc"]
 
 
-def estimate(value: Any) -> str:
-    """`0.884 (0.861 to 0.905)` from {value, lower, upper}, or the bare number."""
-    if value is None or (isinstance(value, Mapping) and value.get("value") is None):
-        return "not estimable"
-    if isinstance(value, Mapping) and value.get("status") == "insufficient":
+def estimate(found: Estimate | None, form: str = "{:.3f}") -> str:
+    """`0.884 (0.861 to 0.905)`; `insufficient` where a slice has too few images of the class it needs."""
+    if isinstance(found, GradedEstimate) and found.value is not None and found.status == "insufficient":
         return "insufficient"
-    if isinstance(value, Mapping):
-        text = f"{value['value']:.3f}"
-        bounds = value.get("lower"), value.get("upper")
-        return text if None in bounds else f"{text} ({bounds[0]:.3f} to {bounds[1]:.3f})"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return estimate_text(found, form, NOT_ESTIMABLE)
 
 
-def signed(value: Mapping[str, Any]) -> str:
+def signed(gain: Mapping[str, Any]) -> str:
     """`+0.0123 (-0.0010 to +0.0250)` from {value, lower, upper}; the bare difference without bounds."""
-    bounds = value.get("lower"), value.get("upper")
-    text = f"{value['value']:+.4f}"
-    return text if None in bounds else f"{text} ({bounds[0]:+.4f} to {bounds[1]:+.4f})"
+    found = Estimate(value=gain["value"], lower=gain.get("lower"), upper=gain.get("upper"))
+    return estimate_text(found, "{:+.4f}")
+
+
+def scalar(value: Any) -> str:
+    """A plain value as text: yes or no, four significant digits, `not recorded` for null."""
+    if value is None:
+        return "not recorded"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def plain(mapping: Mapping[str, Any]) -> dict[str, str]:
     """The scalar entries of a mapping, as text, by readable name."""
     scalars = {k: v for k, v in mapping.items() if isinstance(v, (str, int, float)) and k != "schema" and v != ""}
-    return {key.replace("_", " "): _scalar(value) for key, value in scalars.items()}
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return estimate(value).replace("|", "/")
+    return {key.replace("_", " "): scalar(value) for key, value in scalars.items()}
 
 
 def training_history(path: Path) -> dict[str, Any]:
@@ -71,13 +62,18 @@ def training_history(path: Path) -> dict[str, Any]:
     return facts
 
 
-def gaps(slices: Sequence[Mapping[str, Any]], metric: str) -> dict[str, str]:
-    """Largest difference of a metric between groups of one slice that are large enough to be compared."""
+def graded(row: SliceRow, name: Graded) -> GradedEstimate:
+    """One of the figures a slice is judged by."""
+    return {"sensitivity": row.sensitivity, "specificity": row.specificity, "roc_auc": row.roc_auc}[name]
+
+
+def gaps(slices: Sequence[SliceRow], metric: Graded) -> dict[str, str]:
+    """Largest difference of a figure between groups of one slice that are large enough to be compared."""
     found: dict[str, list[tuple[float, str]]] = {}
     for row in slices:
-        value = row.get(metric)
-        if isinstance(value, Mapping) and value.get("value") is not None and value.get("status", "ok") == "ok":
-            found.setdefault(str(row["slice"]), []).append((float(value["value"]), str(row.get("value"))))
+        one = graded(row, metric)
+        if one.value is not None and one.status == "ok":
+            found.setdefault(row.slice, []).append((one.value, row.value))
     wide = {name: (min(values), max(values)) for name, values in found.items() if len(values) > 1}
     return {
         name: f"{high[0] - low[0]:.3f} ({low[1]} {low[0]:.3f}, {high[1]} {high[0]:.3f})"
@@ -85,17 +81,25 @@ def gaps(slices: Sequence[Mapping[str, Any]], metric: str) -> dict[str, str]:
     }
 
 
-def confirmed(slices: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Images confirmed by histology and in all, of each class, from the slices by kind of confirmation."""
-    rows = [row for row in slices if row.get("slice") == "dx_type" and "malignant" in row and "n" in row]
-    histology = [row for row in rows if str(row.get("value")) in ("histo", "histopathology")]
+@dataclass(frozen=True)
+class Confirmed:
+    """Test images confirmed by histology, and all, of each class."""
+
+    malignant: int
+    malignant_all: int
+    benign: int
+    benign_all: int
+
+
+def confirmed(slices: Sequence[SliceRow]) -> Confirmed | None:
+    """Counted from the slices by kind of confirmation; None where no image is confirmed by histology."""
+    rows = [row for row in slices if row.slice == "dx_type"]
+    histology = [row for row in rows if row.value in ("histo", "histopathology")]
     if not histology:
-        return {}
-
-    def count(part: Sequence[Mapping[str, Any]], malignant: bool) -> int:
-        return sum(int(row["malignant"]) if malignant else int(row["n"]) - int(row["malignant"]) for row in part)
-
-    return {
-        "malignant": count(histology, True), "malignant_all": count(rows, True),
-        "benign": count(histology, False), "benign_all": count(rows, False),
-    }  # fmt: skip
+        return None
+    return Confirmed(
+        malignant=sum(row.malignant for row in histology),
+        malignant_all=sum(row.malignant for row in rows),
+        benign=sum(row.n - row.malignant for row in histology),
+        benign_all=sum(row.n - row.malignant for row in rows),
+    )

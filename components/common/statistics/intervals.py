@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +81,3 @@ def proportion(value: float, resampled: Floats, groups: int) -> Interval:
 def rarer(codes: Codes, label: npt.NDArray[np.int8]) -> int:
     """Groups of the class that has fewer: they decide how sure a ranking metric can be."""
     return min(len(np.unique(codes[label == 1])), len(np.unique(codes[label != 1])))
-
-
-def as_dicts(values: Mapping[str, Interval]) -> dict[str, Any]:
-    """For JSON."""
-    return {name: value.as_dict() for name, value in values.items()}

@@ -45,6 +45,11 @@ def policy_for(val_path, model_sha256="0" * 64, threshold=-0.5, abstain=None):
 
 
 @pytest.fixture
+def policy_with():
+    return policy_for
+
+
+@pytest.fixture
 def saved(tmp_path, sim):
     """Scores and policy as files: what `report` starts from."""
     test, val = sim(400, 1, prefix="T"), sim(300, 2, prefix="V")

@@ -24,9 +24,9 @@ def truth(n, seed, stretch=1.0, shift=0.0):
 def test_perfect_probabilities_have_intercept_0_and_slope_1_within_their_intervals():
     y, p = truth(3000, 0)
     found = calibration_metrics(p, y, np.arange(3000), 3000, 400, 0)
-    assert found["slope"]["lower"] < 1 < found["slope"]["upper"]
-    assert found["intercept"]["lower"] < 0 < found["intercept"]["upper"]
-    assert found["ece"] < found["ece_null_95"]
+    assert found.slope.lower < 1 < found.slope.upper
+    assert found.intercept.lower < 0 < found.intercept.upper
+    assert found.ece < found.ece_null_95
 
 
 def test_overconfident_and_shifted_probabilities_are_caught():
@@ -56,10 +56,10 @@ def test_slope_agrees_with_scikit_learn_and_its_resamples_with_refits():
 def test_brier_adds_up_and_agrees_with_scikit_learn():
     y, p = truth(500, 4)
     found = brier_decomposition(y.astype(float), np.round(p, 2))
-    assert found["brier"] == pytest.approx(brier_score_loss(y, np.round(p, 2)), abs=1e-12)
-    parts = found["brier_miscalibration"] - found["brier_discrimination"] + found["brier_uncertainty"]
-    assert parts == pytest.approx(found["brier"], abs=1e-12)
-    assert min(found.values()) >= 0
+    assert found.score == pytest.approx(brier_score_loss(y, np.round(p, 2)), abs=1e-12)
+    parts = found.miscalibration - found.discrimination + found.uncertainty
+    assert parts == pytest.approx(found.score, abs=1e-12)
+    assert min(found.score, found.miscalibration, found.discrimination, found.uncertainty) >= 0
 
 
 @pytest.mark.parametrize("decimals", [1, 2, 8])
@@ -89,12 +89,12 @@ def test_the_debiased_error_takes_off_what_chance_adds():
     assert np.mean([calibration_error_debiased(y, shifted) for y in draws]) == pytest.approx(0.098, abs=0.01)
 
 
-def test_a_bin_without_cancers_is_no_certainty():
+def test_a_bin_without_malignant_images_is_no_certainty():
     y, p = np.zeros(300), np.linspace(0.001, 0.3, 300)
     y[280:] = 1
     first = reliability_bins(p, y, np.arange(300), 300, 200, 0)[0]
-    assert first["observed"]["value"] == first["observed"]["lower"] == 0
-    assert first["observed"]["upper"] == pytest.approx(1 - 0.025 ** (1 / first["count"]))
+    assert first.observed.value == first.observed.lower == 0
+    assert first.observed.upper == pytest.approx(1 - 0.025 ** (1 / first.count))
 
 
 def test_the_null_covers_perfect_probabilities_95_times_in_100():

@@ -53,15 +53,14 @@ def test_rows_count_lesions_and_their_shares_add_up(sim, saved):
     policy = load_policy(saved / "decision_policy.json")
     val, test = sim(400, 1), sim(500, 2)
     rows = prediction_sets(val, test, policy, 200, 0)
-    assert [row["alpha"] for row in rows] == list(ALPHAS)
+    assert [row.alpha for row in rows] == list(ALPHAS)
     for row in rows:
-        assert row["n"] == 500
-        assert row["one_answer"] + row["not_sure"] + row["neither"] == pytest.approx(1)
-        for name in ("malignant_coverage", "benign_coverage"):
-            found = row[name]
-            assert found["lower"] <= found["value"] <= found["upper"]
-            assert found["value"] == pytest.approx(1 - row["alpha"], abs=0.08)
-    assert rows[0]["not_sure"] > rows[1]["not_sure"] >= rows[2]["not_sure"]
+        assert row.n == 500
+        assert row.one_answer + row.not_sure + row.neither == pytest.approx(1)
+        for found in (row.malignant_coverage, row.benign_coverage):
+            assert found.lower <= found.value <= found.upper
+            assert found.value == pytest.approx(1 - row.alpha, abs=0.08)
+    assert rows[0].not_sure > rows[1].not_sure >= rows[2].not_sure
 
 
 def test_copies_of_an_image_change_nothing(sim, saved):

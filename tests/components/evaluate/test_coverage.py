@@ -14,7 +14,7 @@ DATASETS, RESAMPLES, LESIONS, THRESHOLD = 500, 400, 500, -0.2
 
 
 def draw(rng, lesions) -> tuple[Floats, np.ndarray, np.ndarray]:
-    """One to five images a lesion, alike within it, one lesion in five malignant."""
+    """One to five images per lesion, alike within it, one lesion in five malignant."""
     malignant = rng.random(lesions) < 0.2
     images = rng.integers(1, 6, lesions)
     codes = np.repeat(np.arange(lesions), images)
@@ -39,7 +39,7 @@ def intervals(score, label, codes, groups, seed):
     value, drawn = ranking.value(NAMES), ranking.resampled(RESAMPLES, seed, NAMES)
     found = {name: percentile(value[name], drawn[name], rarer(codes, label)) for name in NAMES}
     calls = count_calls(score, np.array([THRESHOLD]), label, codes, groups, resamples=RESAMPLES, seed=seed)
-    return {**found, "sensitivity": rates(calls)["sensitivity"]}
+    return {**found, "sensitivity": rates(calls).sensitivity}
 
 
 def test_lesion_intervals_cover_and_image_intervals_do_not():

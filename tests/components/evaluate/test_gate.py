@@ -1,20 +1,35 @@
 import pytest
 
 from components.common.artifacts.folder import write_json
+from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
 from components.common.runtime.errors import ArtifactError, ConfigError, GateError
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import check, enforce, gate_record, parse_condition
 
-METRICS = {
-    "roc_auc": {"value": 0.88, "lower": 0.86, "upper": 0.90},
-    "average_precision": {"value": 0.64, "lower": 0.58, "upper": 0.70},
-    "sensitivity": {"value": 0.92, "lower": 0.88, "upper": 0.95},
-    "sensitivity_at_specificity_0.90": {"value": 0.7, "lower": 0.6, "upper": 0.8},
-    "ppv": {"value": None, "lower": None, "upper": None},
-    "prevalence": 0.2,
-    "calibration": {"slope": {"value": 1.1, "lower": 0.9, "upper": 1.3}, "ece": 0.015},
-    "champion": {"auc_difference": {"value": 0.01, "lower": -0.02, "upper": 0.04}},
-}
+
+def estimate(value, lower=None, upper=None):
+    return Estimate(value=value, lower=lower, upper=upper)
+
+
+@pytest.fixture(scope="module")
+def judged(metrics):
+    difference = Difference(value=0.01, lower=-0.02, upper=0.04, share_of_resamples_better=0.7)
+    champion = ChampionComparison(
+        auc_champion=estimate(0.87), auc_difference=difference, ap_champion=estimate(0.6), ap_difference=difference
+    )
+    slope = {"slope": estimate(1.1, 0.9, 1.3), "ece": 0.015}
+    return metrics.model_copy(
+        update={
+            "roc_auc": estimate(0.88, 0.86, 0.90),
+            "average_precision": estimate(0.64, 0.58, 0.70),
+            "sensitivity": estimate(0.92, 0.88, 0.95),
+            "sensitivity_at_specificity_90": estimate(0.7, 0.6, 0.8),
+            "ppv": estimate(None),
+            "prevalence": 0.2,
+            "calibration": metrics.calibration.model_copy(update=slope),
+            "champion": champion,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,13 +45,20 @@ METRICS = {
         ("ece <= 2e-2", 0.015, True),
         ("prevalence < 0.5", 0.2, True),
         ("champion.auc_difference.lower >= -0.01", -0.02, False),
+        ("lesion_sensitivity >= 2", ..., False),
         ("ppv >= 0.1", None, False),
         ("prevalence.lower >= 0.1", None, False),
     ],
 )
-def test_conditions_are_held_against_their_numbers(text, received, passed):
-    (verdict,) = check([text], METRICS)
-    assert (verdict.condition, verdict.received, verdict.passed) == (text, received, passed)
+def test_conditions_are_held_against_their_numbers(judged, text, received, passed):
+    (verdict,) = check([text], judged)
+    expected = judged.lesion_level.sensitivity.value if received is ... else received
+    assert (verdict.condition, verdict.received, verdict.passed) == (text, expected, passed)
+
+
+def test_a_condition_on_a_champion_that_is_not_there_is_missed(metrics):
+    (verdict,) = check(["champion.ap_difference >= 0"], metrics)
+    assert (verdict.received, verdict.passed) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +66,7 @@ def test_conditions_are_held_against_their_numbers(text, received, passed):
     [
         ("ap.lower => 0.6", "is not readable; write 'ap.lower >= 0.60'"),
         ("ap.lower >= high", "is not readable"),
-        ("accurracy >= 0.6", "'accurracy' is no metric; known are"),
+        ("accurracy >= 0.6", "'accurracy' is not a metric; known are"),
         ("slope in [1.2, 0.8]", "write the smaller number first"),
         ("", "is not readable"),
     ],
@@ -56,15 +78,15 @@ def test_an_unreadable_condition_is_refused_with_an_example(text, said):
 
 
 def test_conditions_are_checked_before_anything_runs():
-    with pytest.raises(ConfigError, match="'f1' is no metric"):
+    with pytest.raises(ConfigError, match="'f1' is not a metric"):
         EvaluateConfig.parse({"gate": ["f1 >= 0.5"]})
     with pytest.raises(ConfigError, match="without a champion"):
         EvaluateConfig.parse({"gate": ["champion.auc_difference.lower >= 0"]})
     assert EvaluateConfig.parse({"gate": "ap >= 0.1; auc >= 0.2;"}).gate == ["ap >= 0.1", "auc >= 0.2"]
 
 
-def test_enforce_lists_missed_and_passed_with_numbers(tmp_path):
-    write_json(tmp_path / "gate.json", gate_record(check(["ap.lower >= 0.60", "auc >= 0.5"], METRICS)))
+def test_enforce_lists_missed_and_passed_with_numbers(judged, tmp_path):
+    write_json(tmp_path / "gate.json", gate_record(check(["ap.lower >= 0.60", "auc >= 0.5"], judged)))
     with pytest.raises(GateError) as error:
         enforce(tmp_path)
     assert "missed: ap.lower >= 0.60 (0.5800); passed: auc >= 0.5 (0.8800)" in str(error.value)

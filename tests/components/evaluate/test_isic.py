@@ -35,11 +35,10 @@ def ours(item):
     label, p = np.array(item["label"], np.int8), np.array(item["p"])
     codes = np.arange(len(p))
     calls = count_calls(p, np.array([item["threshold"]]), label, codes, len(p), resamples=2, seed=0)
-    found = {name: value.value for name, value in rates(calls).items()}
+    found = {name: value.value for name, value in rates(calls)}
     found |= Ranking(p, label, codes, len(p)).value(("roc_auc", "average_precision"))
     c = confusion(calls)
-    empty = {"sensitivity": c["tp"] + c["fn"], "specificity": c["tn"] + c["fp"],
-             "ppv": c["tp"] + c["fp"], "npv": c["tn"] + c["fn"]}  # fmt: skip
+    empty = {"sensitivity": c.tp + c.fn, "specificity": c.tn + c.fp, "ppv": c.tp + c.fp, "npv": c.tn + c.fn}
     return found, {name for name, count in empty.items() if count == 0}
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from components.common.artifacts.metrics import Confusion, Estimate
 from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
-from components.evaluate.kfp_values import confusion_matrix, finite, roc_points
+from components.evaluate.kfp_values import confusion_matrix, finite, kfp_metrics, roc_points
 
 
 @pytest.mark.parametrize(
@@ -47,5 +48,14 @@ def test_saturated_probabilities_keep_the_first_threshold_finite():
 
 
 def test_rows_of_the_confusion_matrix_are_the_truth():
-    found = confusion_matrix({"confusion": {"tp": 4, "fp": 3, "fn": 2, "tn": 1}})
+    found = confusion_matrix(Confusion(tp=4, fp=3, fn=2, tn=1))
     assert found == (["benign", "malignant"], [[1, 3], [2, 4]])
+
+
+def test_what_kfp_shows_is_what_the_metrics_say_without_what_could_not_be_computed(metrics):
+    unknown = Estimate(value=None, lower=None, upper=None)
+    found = kfp_metrics(metrics.model_copy(update={"ppv": unknown}))
+    assert found["roc_auc_lower"] == metrics.roc_auc.lower
+    assert found["calibration_slope"] == metrics.calibration.slope.value
+    assert not {"ppv", "ppv_lower"} & set(found)
+    assert all(type(value) is float for value in found.values())

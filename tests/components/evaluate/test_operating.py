@@ -34,20 +34,20 @@ def test_rates_are_read_from_the_counts(sim):
     scores = sim(300, 0)
     calls = calls_of(scores, [0.0], resamples=400)
     c, found = operating.confusion(calls), operating.rates(calls)
-    assert found["sensitivity"].value == pytest.approx(c["tp"] / (c["tp"] + c["fn"]))
-    assert found["npv"].value == pytest.approx(c["tn"] / (c["tn"] + c["fn"]))
-    assert found["number_needed_to_biopsy"].value == pytest.approx(1 / found["ppv"].value)
-    for name in operating.RATES:
-        assert found[name].lower <= found[name].value <= found[name].upper
+    assert found.sensitivity.value == pytest.approx(c.tp / (c.tp + c.fn))
+    assert found.npv.value == pytest.approx(c.tn / (c.tn + c.fn))
+    assert found.number_needed_to_biopsy.value == pytest.approx(1 / found.ppv.value)
+    for _, one in found:
+        assert one.lower <= one.value <= one.upper
 
 
 def test_all_found_is_no_certainty(sim):
     scores = sim(300, 0)
     found = operating.rates(calls_of(scores, [-100.0], resamples=400))
     malignant_lesions = len(np.unique(scores.group_id[scores.label == 1]))
-    assert found["sensitivity"].value == 1.0
-    assert found["sensitivity"].lower == pytest.approx(0.025 ** (1 / malignant_lesions))
-    assert found["specificity"].upper < 0.05
+    assert found.sensitivity.value == 1.0
+    assert found.sensitivity.lower == pytest.approx(0.025 ** (1 / malignant_lesions))
+    assert found.specificity.upper < 0.05
 
 
 def test_a_perfect_npv_is_bounded_by_the_lesions_cleared(sim):
@@ -55,18 +55,18 @@ def test_a_perfect_npv_is_bounded_by_the_lesions_cleared(sim):
     just_below = np.sort(scores.logit[scores.label == 1])[0]
     found = operating.rates(calls_of(scores, [5.0, just_below], resamples=400), 1)
     cleared = len(np.unique(scores.group_id[scores.logit < just_below]))
-    assert found["npv"].value == 1.0
-    assert found["npv"].lower == pytest.approx(0.025 ** (1 / cleared))
+    assert found.npv.value == 1.0
+    assert found.npv.lower == pytest.approx(0.025 ** (1 / cleared))
 
 
-def test_net_benefit_of_calling_everybody_is_treat_all(sim):
+def test_net_benefit_of_calling_everybody_malignant_is_treat_all(sim):
     scores = sim(200, 1)
     codes, groups = group_codes(scores.group_id)
     everybody = np.full(len(scores), 0.99)
     curve = operating.decision_curve(everybody, scores.label, codes, groups, 50, 0)
     assert len(curve) == 50
     for point in curve:
-        assert point["value"] == pytest.approx(point["treat_all"], abs=1e-12)
+        assert point.value == pytest.approx(point.treat_all, abs=1e-12)
 
 
 def test_the_prevalence_table_at_the_test_prevalence_gives_the_test_ppv(sim, monkeypatch):
@@ -76,9 +76,9 @@ def test_the_prevalence_table_at_the_test_prevalence_gives_the_test_ppv(sim, mon
     calls = calls_of(scores, [0.0], resamples=100)
     (row,) = operating.prevalence_table(calls, float(sigmoid(np.array(0.0))), prevalence)
     found = operating.rates(calls)
-    assert row["ppv"]["value"] == pytest.approx(found["ppv"].value)
-    assert row["npv"]["value"] == pytest.approx(found["npv"].value)
-    assert row["threshold_probability_shifted"] == pytest.approx(0.5)
+    assert row.ppv.value == pytest.approx(found.ppv.value)
+    assert row.npv.value == pytest.approx(found.npv.value)
+    assert row.threshold_probability_shifted == pytest.approx(0.5)
 
 
 def test_a_model_that_missed_nothing_is_not_certain_at_any_prevalence(sim):
@@ -86,14 +86,14 @@ def test_a_model_that_missed_nothing_is_not_certain_at_any_prevalence(sim):
     calls = calls_of(scores, [-100.0, 100.0], resamples=400)
     row = operating.prevalence_table(calls, 0.5, 0.2)[0]
     lesions = len(np.unique(scores.group_id[scores.label == 1]))
-    assert row["missed_per_1000"]["value"] == row["missed_per_1000"]["lower"] == 0
-    assert row["missed_per_1000"]["upper"] == pytest.approx(5 * (1 - 0.025 ** (1 / lesions)), rel=0.15)
-    assert row["ppv"]["lower"] < row["ppv"]["value"] == pytest.approx(0.005)
+    assert row.missed_per_1000.value == row.missed_per_1000.lower == 0
+    assert row.missed_per_1000.upper == pytest.approx(5 * (1 - 0.025 ** (1 / lesions)), rel=0.15)
+    assert row.ppv.lower < row.ppv.value == pytest.approx(0.005)
 
 
-def test_a_rarer_disease_lowers_ppv_and_raises_referrals_per_cancer(sim):
+def test_a_rarer_disease_lowers_ppv_and_raises_referrals(sim):
     table = operating.prevalence_table(calls_of(sim(400, 2), [0.0]), 0.5, 0.2)
-    assert [row["prevalence"] for row in table] == [0.005, 0.02, 0.05, 0.10, 0.195]
-    ppv = [row["ppv"]["value"] for row in table]
+    assert [row.prevalence for row in table] == [0.005, 0.02, 0.05, 0.10, 0.195]
+    ppv = [row.ppv.value for row in table]
     assert ppv == sorted(ppv)
-    assert all(row["referrals_per_cancer"]["value"] == pytest.approx(1 / row["ppv"]["value"]) for row in table)
+    assert all(row.referrals_per_cancer.value == pytest.approx(1 / row.ppv.value) for row in table)

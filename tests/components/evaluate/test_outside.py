@@ -38,23 +38,23 @@ def test_net_benefit_is_dcurves_own(score_sets):
     dcurves = pytest.importorskip("dcurves")
     for k, (label, scored) in enumerate(score_sets):
         p = np.where(np.isclose(scored * 100, np.round(scored * 100)), scored + 1e-6, scored)  # none on a threshold
-        every = slice(k % 5, None, 5)  # dcurves takes 8 ms a threshold
+        every = slice(k % 5, None, 5)  # dcurves takes 8 ms per threshold
         ours = decision_curve(p, label, np.arange(len(p)), len(p), 200 if k == 0 else 2, 0)[every]
-        assert [row["threshold"] for row in ours] == list(NET_BENEFIT_THRESHOLDS)[every]
+        assert [row.threshold for row in ours] == list(NET_BENEFIT_THRESHOLDS)[every]
         frame = pd.DataFrame({"y": label.astype(int), "model": p})
-        grid = [row["threshold"] for row in ours]
+        grid = [row.threshold for row in ours]
         if not both(label):  # dcurves divides by the absent class; the definition does not
             with pytest.raises(ZeroDivisionError):
                 dcurves.dca(data=frame, outcome="y", modelnames=["model"], thresholds=grid)
             called = p[:, None] >= np.array(grid)
             odds = np.array(grid) / (1 - np.array(grid))
             worth = np.where(label[:, None] == 1, called, called * -odds)
-            np.testing.assert_allclose([row["value"] for row in ours], worth.mean(axis=0), atol=1e-12)
+            np.testing.assert_allclose([row.value for row in ours], worth.mean(axis=0), atol=1e-12)
             continue
         theirs = dcurves.dca(data=frame, outcome="y", modelnames=["model"], thresholds=grid)
         for name, key in (("model", "value"), ("all", "treat_all")):
             expected = theirs[theirs["model"] == name].sort_values("threshold")["net_benefit"].to_numpy()
-            np.testing.assert_allclose([row[key] for row in ours], expected, atol=1e-9, err_msg=f"{k} {name}")
+            np.testing.assert_allclose([getattr(row, key) for row in ours], expected, atol=1e-9, err_msg=f"{k} {name}")
 
 
 def test_brier_decomposition_is_model_diagnostics_own(score_sets):
@@ -63,13 +63,13 @@ def test_brier_decomposition_is_model_diagnostics_own(score_sets):
         y = label.astype(float)
         ours = brier_decomposition(y, p)
         if len(y) == 1:  # model-diagnostics refuses a single image; all its Brier score is miscalibration
-            assert ours["brier_miscalibration"] == ours["brier"] == float((y[0] - p[0]) ** 2)
-            assert ours["brier_discrimination"] == ours["brier_uncertainty"] == 0
+            assert ours.miscalibration == ours.score == float((y[0] - p[0]) ** 2)
+            assert ours.discrimination == ours.uncertainty == 0
             continue
         theirs = scoring.decompose(y_obs=y, y_pred=p, scoring_function=scoring.SquaredError())
         for key in ("miscalibration", "discrimination", "uncertainty"):
-            assert ours[f"brier_{key}"] == pytest.approx(float(theirs[key][0]), abs=1e-9), (k, key)
-        assert ours["brier"] == pytest.approx(float(theirs["score"][0]), abs=1e-12)
+            assert getattr(ours, key) == pytest.approx(float(theirs[key][0]), abs=1e-9), (k, key)
+        assert ours.score == pytest.approx(float(theirs["score"][0]), abs=1e-12)
 
 
 def delong_sets(score_sets):

@@ -44,10 +44,10 @@ def test_the_label_can_be_guessed_from_the_source_and_from_dx_type(table, contro
     scores = scores_of(val, controls["control_metadata"])
     columns = {**controls, "dataset": val["dataset"].to_numpy(np.str_), "dx_type": val["dx_type"].to_numpy(np.str_)}
     found = shortcut_metrics(scores, columns, 200, 0)
-    assert found["alone"]["source"]["value"] == pytest.approx(0.782, abs=0.001)
-    assert found["alone"]["dx_type"]["value"] == pytest.approx(0.791, abs=0.001)
-    assert found["histology_only"]["malignant"] == found["model"]["malignant"] == 297
-    assert {row["source"] for row in found["within_source"]} == set(table["dataset"])
+    assert found.alone["source"].value == pytest.approx(0.782, abs=0.001)
+    assert found.alone["dx_type"].value == pytest.approx(0.791, abs=0.001)
+    assert found.histology_only.malignant == found.model.malignant == 297
+    assert {row.source for row in found.within_source} == set(table["dataset"])
 
 
 def test_real_scores_with_many_ties_agree_with_scikit_learn(table, controls):

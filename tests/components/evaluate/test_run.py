@@ -87,15 +87,15 @@ def test_a_policy_chosen_on_other_validation_scores_is_refused(shipped, sim, tmp
 
 def test_model_and_records_may_be_left_out(shipped, tmp_path):
     result = run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, None, None, tmp_path / "out")
-    assert result.metrics["validation"] is None
+    assert result.metrics.validation is None
     assert not (result.path / "val_probs.npz").exists()
-    assert "What was trained" in (result.path / "report.html").read_text()
+    assert "Training and provenance" in (result.path / "report.html").read_text()
 
 
 def test_a_champion_on_identical_images_is_compared_and_gated(evaluation, shipped, tmp_path, read):
     config = {**FAST, "champion": str(evaluation.path), "gate": ["champion.auc_difference.lower >= -0.01"]}
     result = run(EvaluateConfig.parse(config), shipped.bundle, shipped.split, None, None, tmp_path / "out")
-    assert result.metrics["champion"]["auc_difference"]["value"] == 0.0
+    assert result.metrics.champion.auc_difference.value == 0.0
     assert result.verdicts[0].passed
 
 

@@ -2,18 +2,14 @@
 
 import pytest
 
-from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import open_artifact
 from pipelines.cli.main import main
-
-METRICS = {"schema": "lesionflow.metrics/1", "n": 9, "malignant": 3, "groups": 7, "roc_auc": {"value": 0.87}}
 
 
 @pytest.fixture(scope="module")
-def evaluation(exported, tmp_path_factory):
+def evaluation(exported, evaluation_of, tmp_path_factory):
     out = tmp_path_factory.mktemp("judged") / "evaluation"
-    with new_artifact(out, "evaluation", {"bundle": open_artifact(exported.path, "bundle").digest}) as folder:
-        write_json(folder / "metrics.json", METRICS)
-    return out
+    return evaluation_of(out, open_artifact(exported.path, "bundle").digest)
 
 
 def test_verify_prints_the_digest_and_holds_the_bundle_against_it(exported, capsys):
@@ -26,12 +22,12 @@ def test_verify_prints_the_digest_and_holds_the_bundle_against_it(exported, caps
     assert "--digest: received 'abc'; allowed: 64 hexadecimal digits" in capsys.readouterr().err
 
 
-def test_card_is_printed_or_written_with_the_metrics_of_an_evaluation(exported, evaluation, tmp_path, capsys):
+def test_card_is_printed_or_written_with_the_metrics_of_an_evaluation(exported, evaluation, metrics, tmp_path, capsys):
     assert main(["bundle", "card", str(exported.path)]) == 0
     assert capsys.readouterr().out == (exported.path / "model_card.md").read_text()
     out = tmp_path / "cards" / "card.md"
     assert main(["bundle", "card", str(exported.path), "--evaluation", str(evaluation), "--out", str(out)]) == 0
-    assert "| ROC-AUC | 0.870 |" in out.read_text()
+    assert f"| ROC-AUC | {metrics.roc_auc.value:.3f} (" in out.read_text()
     assert main(["bundle", "card", str(exported.path), "--out", str(exported.path / "model_card.md")]) == 2
     assert "is inside the bundle, which never changes" in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from kfp import dsl
 
-from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import open_artifact
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster_file import Cluster
 from pipelines.compile import compile_pipeline
@@ -13,7 +13,6 @@ from pipelines.registry.client import RegistryError
 from pipelines.registry.task import register
 
 REGISTRY = {"server": "http://model-registry-service.kubeflow.svc:8080", "models": "gs://bucket/models"}
-METRICS = {"schema": "lesionflow.metrics/1", "n": 9, "malignant": 3, "groups": 7, "roc_auc": {"value": 0.87}}
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +22,9 @@ def documents():
 
 
 @pytest.fixture(scope="module")
-def evaluation(exported, tmp_path_factory):
+def evaluation(exported, evaluation_of, tmp_path_factory):
     out = tmp_path_factory.mktemp("judged") / "evaluation"
-    with new_artifact(out, "evaluation", {"bundle": open_artifact(exported.path, "bundle").digest}) as folder:
-        write_json(folder / "metrics.json", METRICS)
-        (folder / "test_probs.npz").write_bytes(b"scores")
-    return out
+    return evaluation_of(out, open_artifact(exported.path, "bundle").digest)
 
 
 def test_a_cluster_with_a_registry_has_one_more_task_after_the_gate_and_no_more_parameters(documents):

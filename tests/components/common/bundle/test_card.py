@@ -5,27 +5,54 @@ import json
 import pytest
 import yaml
 
-from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.metrics import (
+    CountedEstimate,
+    Estimate,
+    GradedEstimate,
+    Shortcuts,
+    SliceRow,
+    SourceEstimate,
+)
 from components.common.bundle.card import bundle_card, render
 from components.common.bundle.card_text import estimate, plain, training_history
 from components.common.runtime.errors import ArtifactError
 
-METRICS = {
-    "schema": "lesionflow.metrics/1", "n": 1505, "malignant": 288, "groups": 1121, "prevalence": 0.19,
-    "roc_auc": {"value": 0.8844, "lower": 0.861, "upper": 0.905},
-    "average_precision": {"value": 0.6489, "lower": 0.59, "upper": 0.7},
-    "sensitivity": {"value": 0.91, "lower": 0.87, "upper": 0.94},
-    "specificity": {"value": 0.66, "lower": 0.63, "upper": 0.69},
-    "calibration": {"slope": {"value": 1.02, "lower": 0.9, "upper": 1.1}, "ece": 0.021},
-    "slices": [{"slice": "sex", "value": "male", "n": 800, "malignant": 178,
-                "sensitivity": {"value": 0.9, "lower": 0.8, "upper": 0.95, "status": "ok"},
-                "specificity": {"value": 0.6, "lower": 0.5, "upper": 0.7}, "roc_auc": {"value": 0.9, "status": "ok"}},
-               {"slice": "sex", "value": "unknown", "n": 5, "malignant": 1,
-                "sensitivity": {"value": 0.2, "lower": 0.1, "upper": 0.9, "status": "insufficient"},
-                "specificity": None, "roc_auc": {"value": 0.85, "status": "ok"}},
-               {"slice": "sex", "value": "female", "n": 700, "malignant": 110, "sensitivity": None,
-                "specificity": {"value": 0.7, "lower": 0.6, "upper": 0.8}, "roc_auc": {"value": None}}],
-}  # fmt: skip
+
+def estimate_of(value, lower=None, upper=None):
+    return Estimate(value=value, lower=lower, upper=upper)
+
+
+def graded(value, lower=None, upper=None, status="ok"):
+    return GradedEstimate(value=value, lower=lower, upper=upper, status=status)
+
+
+def slice_row(name, value, n, malignant, *, sensitivity=None, specificity=None, roc_auc=None):
+    empty = graded(None)
+    return SliceRow(
+        slice=name, value=value, n=n, malignant=malignant, groups=n, status="ok",
+        sensitivity=sensitivity or empty, specificity=specificity or empty, predicted_positive_rate=empty,
+        roc_auc=roc_auc or empty,
+    )  # fmt: skip
+
+
+SLICES = [
+    slice_row("sex", "male", 800, 178, sensitivity=graded(0.9, 0.8, 0.95), specificity=graded(0.6, 0.5, 0.7),
+              roc_auc=graded(0.9)),
+    slice_row("sex", "unknown", 5, 1, sensitivity=graded(0.2, 0.1, 0.9, "insufficient"), roc_auc=graded(0.85)),
+    slice_row("sex", "female", 700, 110, specificity=graded(0.7, 0.6, 0.8)),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judged(metrics):
+    """Metrics with figures of our own."""
+    figures = {
+        "n": 1505, "malignant": 288, "groups": 1121, "roc_auc": estimate_of(0.8844, 0.861, 0.905),
+        "calibration": metrics.calibration.model_copy(update={"slope": estimate_of(1.02, 0.9, 1.1)}),
+        "slices": SLICES,
+    }  # fmt: skip
+    return metrics.model_copy(update=figures)
 
 
 def front_matter(card):
@@ -46,24 +73,24 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
     assert "None" not in card
 
 
-def test_bundle_card_has_intervals_slices_and_a_model_index(exported):
+def test_bundle_card_has_intervals_slices_and_a_model_index(exported, judged):
     facts = json.loads((exported.path / "card.json").read_text())
-    card = render(facts, METRICS)
+    card = render(facts, judged)
     assert "| ROC-AUC | 0.884 (0.861 to 0.905) |" in card
+    assert "| Referrals per malignant lesion found |" in card
     assert "| slope | 1.020 (0.900 to 1.100) | 1 |" in card
-    assert "| sex | female | 700 | 110 | not estimable | 0.700 (0.600 to 0.800) | not estimable |" in card
-    assert "| sex | unknown | 5 | 1 | insufficient |" in card
+    assert "| Sex | female | 700 | 110 | not estimable | 0.700 (0.600 to 0.800) | not estimable |" in card
+    assert "| Sex | unknown | 5 | 1 | insufficient |" in card
     assert "- Largest gap in ROC-AUC by sex: 0.050 (unknown 0.850, male 0.900)" in card
     assert "Largest gap in sensitivity" not in card  # one group alone is large enough
     results = front_matter(card)["model-index"][0]["results"][0]
     assert results["metrics"][0] == {"type": "roc_auc", "value": 0.8844}
 
 
-def test_metrics_of_another_bundle_are_refused(exported, tmp_path):
+def test_metrics_of_another_bundle_are_refused(exported, evaluation_of, tmp_path):
     digest = open_artifact(exported.path, "bundle").digest
     for name, made_from in (("own", digest), ("other", "0" * 64)):
-        with new_artifact(tmp_path / name, "evaluation", {"bundle": made_from}) as folder:
-            write_json(folder / "metrics.json", METRICS)
+        evaluation_of(tmp_path / name, made_from, n=1505, groups=1121)
     assert "1505 images of 1121 lesion groups" in bundle_card(exported.path, tmp_path / "own")
     with pytest.raises(ArtifactError, match="made from another bundle"):
         bundle_card(exported.path, tmp_path / "other")
@@ -97,35 +124,34 @@ def test_the_gain_of_augmentation_is_shown_with_its_interval(exported):
         "changed_decisions": 3,
     }
     card = render(facts | {"parity": facts["parity"] | {"augmentation": found}}, None)
-    assert "| average precision | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
-    assert "| sensitivity | 0.7000 | 0.7500 | +0.0500 |" in card
+    assert "| Average precision | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
+    assert "| Sensitivity | 0.7000 | 0.7500 | +0.0500 |" in card
     assert "3 decisions change" in card
 
 
-def test_limits_state_what_the_evaluation_found_and_nothing_else(exported):
+def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metrics):
     facts = json.loads((exported.path / "card.json").read_text())
     assert "compare the figures on histology-confirmed lesions alone" in render(facts, None)
-    kinds = [
-        {"slice": "dx_type", "value": "histo", "n": 171, "malignant": 55},
-        {"slice": "dx_type", "value": "follow_up", "n": 128, "malignant": 0},
-    ]
-    alone = {"source": {"value": 0.77}}
-    within = [
-        {"source": "a", "value": 0.7, "n": 65, "malignant": 30},
-        {"source": "b", "value": 0.6, "n": 9, "malignant": 2},
-    ]
-    shortcuts = {"histology_only": {"value": 0.8}, "model": {"value": 0.9}, "alone": alone, "within_source": within}
-    card = render(facts, METRICS | {"slices": kinds, "shortcuts": shortcuts})
+    kinds = [slice_row("dx_type", "histo", 171, 55), slice_row("dx_type", "follow_up", 128, 0)]
+    shortcuts = Shortcuts(
+        alone={"source": CountedEstimate(value=0.77, lower=None, upper=None, n=299, malignant=55)},
+        model=CountedEstimate(value=0.9, lower=None, upper=None, n=299, malignant=55),
+        histology_only=CountedEstimate(value=0.8, lower=None, upper=None, n=171, malignant=55),
+        within_source=[
+            SourceEstimate(source="a", value=0.7, lower=None, upper=None, n=65, malignant=30),
+            SourceEstimate(source="b", value=0.6, lower=None, upper=None, n=9, malignant=2),
+        ],
+    )
+    card = render(facts, metrics.model_copy(update={"slices": kinds, "shortcuts": shortcuts}))
     assert "55 of 55 malignant and 116 of 244 benign ones were confirmed by histology" in card
     assert "those alone ROC-AUC is 0.800, on all 0.900" in card
     assert "- a: 0.700 (65 images, 30 malignant)" in card
     assert "- b:" not in card
 
 
-def test_the_card_names_the_bundle_it_describes(exported, tmp_path):
+def test_the_card_names_the_bundle_it_describes(exported, evaluation_of, tmp_path):
     digest = open_artifact(exported.path, "bundle").digest
-    with new_artifact(tmp_path / "evaluation", "evaluation", {"bundle": digest}) as folder:
-        write_json(folder / "metrics.json", METRICS)
+    evaluation_of(tmp_path / "evaluation", digest)
     assert digest in bundle_card(exported.path, tmp_path / "evaluation")
     assert bundle_card(exported.path) == (exported.path / "model_card.md").read_text()
 
@@ -136,10 +162,25 @@ def test_a_card_without_training_facts_leaves_them_out(exported):
     assert "the data is not described here" in card
 
 
+def test_text_from_a_table_is_shown_as_it_is_and_cannot_become_markup(exported, metrics):
+    facts = json.loads((exported.path / "card.json").read_text())
+    rows = [
+        slice_row("site", "<img src=x onerror=alert(1)>", 31, 9),
+        slice_row("source", "clinic a|clinic *b*\n# c", 31, 9),
+    ]
+    facts = facts | {"training": {"note": "`x` | [y](z)"}, "split": facts["split"] | {"recipe": "a`|b"}}
+    card = render(facts, metrics.model_copy(update={"slices": rows}))
+    assert "| Site of the lesion | &lt;img src=x onerror=alert(1)&gt; | 31 |" in card
+    assert r"| Acquisition source | clinic a\|clinic \*b\* # c | 31 |" in card
+    assert r"note \`x\` \| \[y\](z)" in card
+    assert r"recipe `a'\|b`" in card
+
+
 def test_estimates_read_as_value_and_interval():
-    assert estimate({"value": 0.5, "lower": None, "upper": None}) == "0.500"
-    assert estimate(None) == "not estimable"
-    assert plain({"schema": "x", "a_b": 0.123456, "deep": {}, "text": "p|q"}) == {"a b": "0.1235", "text": "p/q"}
+    assert estimate(estimate_of(0.5)) == "0.500"
+    assert estimate(None) == estimate(estimate_of(None)) == "not estimable"
+    assert estimate(graded(0.5, 0.1, 0.9, "insufficient")) == "insufficient"
+    assert plain({"schema": "x", "a_b": 0.123456, "deep": {}, "ok": True}) == {"a b": "0.1235", "ok": "yes"}
 
 
 def test_training_history_gives_time_and_best_validation_figures(tmp_path):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import open_artifact
 from components.common.bundle.stage import stage_bundle
 from components.common.runtime.errors import ArtifactError, ConfigError
 
@@ -36,18 +36,15 @@ def test_an_edited_bundle_or_an_impossible_version_copies_nothing(exported, tmp_
     assert not (tmp_path / "served").exists()
 
 
-def test_the_staged_card_has_the_metrics_of_the_evaluation(exported, tmp_path):
+def test_the_staged_card_has_the_metrics_of_the_evaluation(exported, evaluation_of, metrics, tmp_path):
     digest = open_artifact(exported.path, "bundle").digest
-    metrics = {"schema": "lesionflow.metrics/1", "n": 9, "malignant": 3, "groups": 7, "roc_auc": {"value": 0.87}}
-    with new_artifact(tmp_path / "evaluation", "evaluation", {"bundle": digest}) as folder:
-        write_json(folder / "metrics.json", metrics)
+    evaluation_of(tmp_path / "evaluation", digest)
     place = stage_bundle(exported.path, str(tmp_path / "served"), 1, evaluation=tmp_path / "evaluation")
     card = (tmp_path / "served" / "1" / "assets.extra" / "model_card.md").read_text()
     assert place.endswith("/1")
-    assert "| ROC-AUC | 0.870 |" in card
+    assert f"| ROC-AUC | {metrics.roc_auc.value:.3f} (" in card
     assert digest in card
-    with new_artifact(tmp_path / "other", "evaluation", {"bundle": "0" * 64}) as folder:
-        write_json(folder / "metrics.json", metrics)
+    evaluation_of(tmp_path / "other", "0" * 64)
     with pytest.raises(ArtifactError, match="made from another bundle"):
         stage_bundle(exported.path, str(tmp_path / "served"), 2, evaluation=tmp_path / "other")
     assert not (tmp_path / "served" / "2").exists()

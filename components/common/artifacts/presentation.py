@@ -1,0 +1,106 @@
+"""How figures are named and written for people: one name per quantity, one way to write an estimate.
+
+The report, the model card, both summaries and the registry take their words from here, so that a reader who has
+understood a line in one finds the same line in the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.common.artifacts.metrics import FigureName, HasInterval
+
+DASH = "\N{EN DASH}"
+
+NAMES: Mapping[FigureName, str] = {
+    "roc_auc": "ROC-AUC",
+    "average_precision": "average precision",
+    "average_precision_normalised": "average precision above chance (0 to 1)",
+    "partial_auc": "partial AUC above sensitivity 0.80 (of 0.2)",
+    "sensitivity_at_specificity_0.80": "sensitivity at specificity 0.80",
+    "sensitivity_at_specificity_0.90": "sensitivity at specificity 0.90",
+    "sensitivity_at_specificity_0.95": "sensitivity at specificity 0.95",
+    "specificity_at_sensitivity_0.90": "specificity at sensitivity 0.90",
+    "specificity_at_sensitivity_0.95": "specificity at sensitivity 0.95",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "predicted_positive_rate": "predicted positive rate",
+    "ppv": "positive predictive value (PPV)",
+    "npv": "negative predictive value (NPV)",
+    "number_needed_to_biopsy": "referrals per malignant lesion found",
+    "accuracy": "accuracy",
+}
+SLICES: Mapping[str, str] = {
+    "sex": "sex",
+    "age": "age",
+    "site": "site of the lesion",
+    "dx": "diagnosis",
+    "dx_type": "diagnosis confirmed by",
+    "source": "acquisition source",
+    "images per lesion": "images per lesion",
+}
+_WORDS: Mapping[str, str] = {**{str(name): words for name, words in NAMES.items()}, **SLICES}
+_FORMS: Mapping[str, str] = {"number_needed_to_biopsy": "{:.2f}"}
+
+
+def named(name: str) -> str:
+    """The name a reader knows a figure or a slice by."""
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def heading(name: str) -> str:
+    """The same, as the first words of a line."""
+    words = named(name)
+    return words[:1].upper() + words[1:]
+
+
+def form_of(name: str) -> str:
+    """How many digits a figure is written with, as a format string."""
+    return _FORMS.get(name, "{:.3f}")
+
+
+def estimate_text(found: HasInterval | None, form: str = "{:.3f}", missing: str = DASH) -> str:
+    """`0.876 (0.851 to 0.899)`; the value alone without an interval, `missing` without a value.
+
+    >>> from components.common.artifacts.metrics import Estimate
+    >>> estimate_text(Estimate(value=0.8761, lower=0.85, upper=0.9))
+    '0.876 (0.850 to 0.900)'
+    """
+    if found is None or found.value is None:
+        return missing
+    text = form.format(found.value)
+    if found.lower is None or found.upper is None:
+        return text
+    return f"{text} ({form.format(found.lower)} to {form.format(found.upper)})"
+
+
+def percent_text(share: float | None, digits: int = 1) -> str:
+    """`62.2 %`, with a space that does not break."""
+    return DASH if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+_MARKDOWN = {
+    **{ord(mark): f"\\{mark}" for mark in "\\`*|[]"},
+    ord("&"): "&amp;",
+    ord("<"): "&lt;",
+    ord(">"): "&gt;",
+}
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, control characters and marks that turn the direction of writing."""
+    return "".join(mark if mark.isprintable() else " " for mark in text)
+
+
+def markdown_text(text: str) -> str:
+    r"""Text from a table or another document, so that Markdown shows it as it is, in a table's cell too.
+
+    >>> markdown_text("clinic a|b <img src=x>")
+    'clinic a\\|b &lt;img src=x&gt;'
+    """
+    return one_line(text).translate(_MARKDOWN)
+
+
+def markdown_code(text: str) -> str:
+    """The same between backticks; a backtick inside becomes an apostrophe."""
+    return "`" + one_line(text).replace("`", "'").replace("|", "\\|") + "`"

@@ -4,94 +4,95 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+import pandas as pd
 
+from components.common.artifacts.split import SPLITS
 from components.common.runtime.errors import DataError
-from components.common.siphash import hash_texts
 from components.split.config import SplitConfig
-from components.split.division import Codes, labels
-from components.split.strata import Strata, levels
-from components.split.texts import encode, in_order
+from components.split.reference import reference_split
 
-_ALIASES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
-REFERENCE_SEED = 42
+_ALIASES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
-def assign(config: SplitConfig, rows: pa.Table) -> tuple[Codes, npt.NDArray[np.int16] | None]:
-    """Divides `rows` (image_id, group_id, dx, label; further columns for `column:NAME`) by the recipe.
+def assign(config: SplitConfig, rows: pd.DataFrame) -> tuple[pd.Series, pd.Series | None]:
+    """Divides `rows` by the recipe.
+
+    Args:
+        config: recipe, seed and shares.
+        rows: image_id, group_id, dx and label of each image, and the column of `column:NAME`.
 
     Returns:
-        Position in `SPLITS` of each row, and for `kfold:K` the fold of each row.
+        train, val or test of each image, and for `kfold:K` its fold; both labelled as `rows`.
 
     Raises:
         DataError: the rows cannot be divided this way.
     """
     if config.recipe == "reference":
-        return reference(rows), None
+        return reference_split(rows), None
     if config.column:
         return brought(rows, config.column), None
-    word, stratum = seeded_hash(rows["group_id"], config.seed), _strata(rows)
+    place = places(rows, config.seed)
     if config.folds:
-        fold = levels(word, stratum, config.folds, np.arange(1.0, config.folds))
+        fold = np.digitize(place * config.folds, np.arange(1, config.folds))
         ahead = (fold - config.test_fold) % config.folds
-        return np.select([ahead == 0, ahead == 1], [2, 1], 0).astype(np.int8), fold
+        return _named(np.select([ahead == 0, ahead == 1], [2, 1], 0), rows.index), pd.Series(fold, rows.index)
     train = 1.0 - config.val_share - config.test_share
-    return levels(word, stratum, 1.0, np.array([train, train + config.val_share])).astype(np.int8), None
+    return _named(np.digitize(place, [train, train + config.val_share]), rows.index), None
 
 
-def reference(rows: pa.Table) -> Codes:
-    """The published HAM10000 split (METHODS.md): 70 / 15 / 15 by lesion, stratified by label, seed 42."""
-    from sklearn.model_selection import train_test_split
+def places(rows: pd.DataFrame, seed: int) -> pd.Series:
+    """Each row's place in [0, 1): the share of its stratum's rows that lie before the middle of its group.
 
-    group = encode(rows["group_id"])
-    order = in_order(pa.chunked_array([group.names]))
-    by_name = np.arange(len(group.names)) if order is None else order
-    label = labels(rows)[group.first()[by_name]]
-    try:
-        _, rest = train_test_split(
-            np.arange(len(label)), test_size=0.30, random_state=REFERENCE_SEED, stratify=label
-        )  # fmt: skip
-        val, test = train_test_split(rest, test_size=0.5, random_state=REFERENCE_SEED, stratify=label[rest])
-    except ValueError as error:
-        raise DataError(f"recipe reference: {len(label)} lesions cannot be divided ({error})") from None
-    code = np.zeros(len(label), np.int8)
-    code[by_name[val]], code[by_name[test]] = 1, 2
-    return code[group.codes]
+    Groups of a stratum stand in the order of a hash of their names. So a place depends on neither the order of the
+    rows nor, but for groups next to a cut, on rows added later, and cutting places at fixed numbers gives exact
+    shares. The stratum is the diagnosis; a group of several counts to the highest one, where malignant diagnoses are
+    above benign ones and later ones in the alphabet above earlier ones.
+
+    Args:
+        rows: group_id, dx and label.
+        seed: of the hash.
+    """
+    dx = pd.Categorical(rows["dx"])
+    stratum = rows["label"].astype(np.int64) * len(dx.categories) + dx.codes
+    groups = stratum.groupby(rows["group_id"]).agg(["max", "size"])
+    groups = groups.assign(hash=seeded_hash(groups.index.to_list(), seed)).sort_values(["max", "hash"])
+    sizes = groups.groupby("max")["size"]
+    place = (sizes.cumsum() - 0.5 * groups["size"]) / sizes.transform("sum")
+    return rows["group_id"].map(place)
 
 
-def brought(rows: pa.Table, name: str) -> Codes:
+def brought(rows: pd.DataFrame, name: str) -> pd.Series:
     """A split the user brings in column `name` of the index.
 
     Raises:
         DataError: no such column, or a value that names no split.
     """
-    name = name if name in rows.column_names else name.lower()  # ingest carries a table's columns in lower case
-    if name not in rows.column_names:
-        raise DataError(f"recipe column:{name}: the index has no such column; it has {', '.join(rows.column_names)}")
-    value, names = encode(rows[name])
-    code = np.array([_ALIASES.get(str(one).strip().lower(), -1) for one in names.to_pylist()], np.int8)[value]
-    bad = np.flatnonzero(code < 0)
+    name = name if name in rows else name.lower()  # ingest carries a table's columns in lower case
+    if name not in rows:
+        raise DataError(f"recipe column:{name}: the index has no such column; it has {', '.join(map(str, rows))}")
+    split = rows[name].str.strip().str.lower().map(_ALIASES)
+    bad = rows[split.isna()]
     if len(bad):
-        image, received = (rows[column][int(bad[0])].as_py() for column in ("image_id", name))
+        image, received = bad[["image_id", name]].iloc[0]
         raise DataError(
             f"recipe column:{name}: image {image} has {received!r} ({len(bad)} such rows); expected train, val or test"
         )
-    return code
+    return split
 
 
-def seeded_hash(names: pa.ChunkedArray | Sequence[str], seed: int) -> npt.NDArray[np.uint64]:
+def seeded_hash(names: Sequence[str], seed: int) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each text under `seed`, the same on every machine (SipHash with a keyed seed)."""
     key = hashlib.sha256(f"lesionflow.split/{seed}".encode()).hexdigest()[:16]
-    return hash_texts(names, key.encode())
+    return pd.util.hash_array(np.asarray(names, dtype=object), hash_key=key, categorize=False)
 
 
-def _strata(rows: pa.Table) -> Strata:
-    """Stratum of each row: its diagnosis. Malignant ones are above, then the alphabetically last."""
-    codes, names = encode(rows["dx"])
-    rank = np.argsort(np.argsort(np.array([one or "" for one in names.to_pylist()], object)))
-    kind = np.min_scalar_type(2 * len(names))  # one byte if it can be: sorted in no time
-    stratum: Strata = labels(rows).astype(kind) * kind.type(len(names)) + rank.astype(kind)[codes]
-    return stratum
+def _named(code: npt.NDArray[Any], index: pd.Index) -> pd.Series:
+    return pd.Series(np.array(SPLITS)[code], index, dtype="str")

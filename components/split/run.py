@@ -7,38 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+import pandas as pd
 
-from components.common.arrow import from_numpy, to_numpy
 from components.common.artifacts.class_weight import ClassWeight
-from components.common.artifacts.folder import new_artifact, open_artifact, read_json, write_atomic, write_json
-from components.common.artifacts.split import SCHEMA, SPLITS
-from components.common.runtime.cores import usable_cores
+from components.common.artifacts.folder import new_artifact, open_artifact, write_atomic, write_json
+from components.common.artifacts.index import KIND as INDEX
+from components.common.artifacts.index import WITHOUT_LABEL, Verdict, read_account, read_index
+from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
+from components.common.runtime.errors import DataError
+from components.split import reference
 from components.split.audit import audit
 from components.split.config import SplitConfig
-from components.split.division import Division
 from components.split.groups import group_ids
 from components.split.near_duplicates.contact_sheet import contact_sheet, write_pairs
 from components.split.near_duplicates.find import find_pairs
-from components.split.recipes import REFERENCE_SEED, assign
-from components.split.tables import (
-    chosen,
-    ids_digest,
-    read_index,
-    split_digest,
-    usable,
-    with_groups,
-    write_csv,
-    write_index,
-    write_split_csv,
-)
-from components.split.texts import scalar
-
-REFERENCE_SHA256 = "4382b8227db36acf393866e070b0458536eef45dd377003fbfdb5b9ddc1be53f"
-REFERENCE_IDS = (
-    "4c4086051a1a36f6a355b740d129c5057574d0ca8ed8b817b0550da30fda3b70"  # ids_digest of HAM10000's 10,015 images
-)
+from components.split.recipes import assign
 
 log = logging.getLogger(__name__)
 
@@ -82,82 +65,107 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     Raises:
         DataError: a group would cross splits, a class would be absent, or the index cannot be divided.
     """
-    pa.set_cpu_count(usable_cores())  # not as many as the node has
-    source = open_artifact(index, "index")
+    source = open_artifact(index, INDEX)
     table = read_index(index)
-    used = usable(table)
-    rows = chosen(table, used)
+    rows = usable(table)
     pairs = find_pairs(rows)
     if config.grouped:
-        group = group_ids(rows["group_id"], pairs.left, pairs.right)
-        table = with_groups(table, used, group)
-        rows = chosen(table, used)
-    code, fold = assign(config, rows)
-    division = Division(rows, code)
-    report = audit(division, pairs)
-    weight = ClassWeight(*np.bincount(division.label[code == 0], minlength=2).tolist())
-    record = describe(config, division) | {"class_weight": weight.record(), "audit": report}
-    record["roots"] = read_json(index / "ingest.json", "lesionflow.ingest/1")["roots"]
-    with new_artifact(out, "split", {"index": source.digest}) as folder:
-        write_index(folder / "index.parquet", table)
-        write_pairs(folder / "near_duplicates.csv", division, pairs)
-        write_atomic(folder / "near_duplicates.html", contact_sheet(division, pairs))
-        write_split_csv(folder / "split.csv", division)
+        rows = rows.assign(group_id=group_ids(rows["lesion_id"], pairs.left, pairs.right))
+        table.loc[rows.index, "group_id"] = rows["group_id"]
+    split, fold = assign(config, rows)
+    rows = rows.assign(split=split)
+    train = rows.loc[rows["split"] == "train", "label"]
+    report = audit(rows, pairs)
+    weight = ClassWeight(int((train == 0).sum()), int((train == 1).sum()))
+    record = describe(config, rows, report, weight, read_account(index)["roots"])
+    with new_artifact(out, KIND, {"index": source.digest}) as folder:
+        write_split(folder, table, split, record)
+        write_pairs(folder / "near_duplicates.csv", rows, pairs)
+        write_atomic(folder / "near_duplicates.html", contact_sheet(rows, pairs))
         if fold is not None:
-            write_csv(folder / "folds.csv", {"image_id": rows["image_id"], "fold": from_numpy(fold)})
+            rows[["image_id"]].assign(fold=fold).to_csv(folder / "folds.csv", index=False, lineterminator="\n")
         write_json(folder / "class_weight.json", weight.record())
-        write_json(folder / "split.json", record)
     _log(record)
-    counts = record["counts"]
     return SplitResult(
-        out, {s: counts[s]["images"] for s in SPLITS}, {s: counts[s]["malignant"] for s in SPLITS},
-        weight.weights["1"], record["sha256"], len(pairs), report["near_duplicates"]["crossing"],
-    )  # fmt: skip
+        path=out,
+        images={name: record.counts[name]["images"] for name in SPLITS},
+        malignant={name: record.counts[name]["malignant"] for name in SPLITS},
+        class_weight=weight.weights["1"],
+        sha256=record.sha256,
+        near_duplicates=len(pairs),
+        crossing=report["near_duplicates"]["crossing"],
+    )
 
 
-def describe(config: SplitConfig, division: Division) -> dict[str, Any]:
-    """Recipe, counts and digest of a division: `split.json` without class weight and audit."""
-    digest = split_digest(division)
-    reference = config.recipe == "reference" and ids_digest(division.rows["image_id"]) == REFERENCE_IDS
-    if reference and digest != REFERENCE_SHA256:
-        log.warning("this is HAM10000, but its split is not the published one: %s, not %s", digest, REFERENCE_SHA256)
+def usable(index: pd.DataFrame) -> pd.DataFrame:
+    """The rows that can be divided: their label is known, whether or not their image can be read.
+
+    A lost image stays in its split, so that the integrity check can count it as expected and lost.
+
+    Raises:
+        DataError: no such row, or an image id twice among them.
+    """
+    rows = index[index["label"].isin((0, 1)) & ~index["verdict"].isin(WITHOUT_LABEL)]
+    if not len(rows):
+        raise DataError(f"the index has {len(index)} rows and none with a usable label; see the verdicts of ingest")
+    again = rows.loc[rows["image_id"].duplicated(), "image_id"]
+    if len(again):
+        raise DataError(
+            f"image_id {again.iloc[0]} is in the index more than once ({len(again)} such rows); "
+            "expected one row per image"
+        )
+    return rows
+
+
+def describe(
+    config: SplitConfig, rows: pd.DataFrame, report: dict[str, Any], weight: ClassWeight, roots: list[dict[str, Any]]
+) -> SplitRecord:
+    """What `split.json` says of divided rows."""
+    digest = split_digest(rows["image_id"], rows["split"])
+    published = config.recipe == "reference" and reference.is_ham10000(rows["image_id"])
+    if published and digest != reference.SHA256:
+        log.warning("this is HAM10000, but its split is not the published one: %s, not %s", digest, reference.SHA256)
+    return SplitRecord(
+        recipe=config.recipe,
+        seed=reference.SEED if config.recipe == "reference" else config.seed,
+        sha256=digest,
+        counts=_counts(rows),
+        parameters=config.model_dump(),
+        reference_sha256=reference.SHA256 if published else None,
+        matches_reference=digest == reference.SHA256 if published else None,
+        class_weight=weight.record(),
+        audit=report,
+        roots=roots,
+    )
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {name: _count(rows[rows["split"] == name]) for name in SPLITS}
+
+
+def _count(part: pd.DataFrame) -> dict[str, int]:
     return {
-        "schema": SCHEMA,
-        "recipe": config.recipe,
-        "seed": REFERENCE_SEED if config.recipe == "reference" else config.seed,
-        "parameters": config.model_dump(),
-        "counts": _counts(division),
-        "sha256": digest,
-        "reference_sha256": REFERENCE_SHA256 if reference else None,
-        "matches_reference": digest == REFERENCE_SHA256 if reference else None,
+        "images": len(part),
+        "malignant": int((part["label"] == 1).sum()),
+        "benign": int((part["label"] == 0).sum()),
+        "lesions": part["lesion_id"].nunique(),
+        "groups": part["group_id"].nunique(),
+        "unreadable": int((part["verdict"] != Verdict.OK).sum()),
     }
 
 
-def _counts(division: Division) -> dict[str, dict[str, int]]:
-    import pyarrow.compute as pc
-
-    columns = {
-        "images": division.per_split(np.ones(len(division.code), bool)),
-        "malignant": division.per_split(division.label == 1),
-        "benign": division.per_split(division.label == 0),
-        "lesions": division.distinct(division.lesion),
-        "groups": division.distinct(division.group),
-        "unreadable": division.per_split(~to_numpy(pc.equal(division.rows["verdict"], scalar("ok")))),
-    }
-    return {split: {name: int(count[i]) for name, count in columns.items()} for i, split in enumerate(SPLITS)}
-
-
-def _log(record: dict[str, Any]) -> None:
+def _log(record: SplitRecord) -> None:
     log.info("%-5s %10s %10s %10s %10s %11s", "split", "images", "malignant", "share %", "groups", "unreadable")
-    for split, n in record["counts"].items():
+    for split, n in record.counts.items():
         share = 100.0 * n["malignant"] / n["images"]
         log.info(
             "%-5s %10d %10d %10.2f %10d %11d", split, n["images"], n["malignant"], share, n["groups"], n["unreadable"]
         )
-    near = record["audit"]["near_duplicates"]
+    near = record.audit["near_duplicates"]
     log.info(
         "near-duplicates: %d pairs, %d between lesions, %d across splits",
-        near["pairs"], near["between_lesions"], near["crossing"],
-    )  # fmt: skip
-    weight = record["class_weight"]["weights"]["1"]
-    log.info("class weight %.4f, sha256 %s", weight, record["sha256"])
+        near["pairs"],
+        near["between_lesions"],
+        near["crossing"],
+    )
+    log.info("class weight %.4f, sha256 %s", record.class_weight["weights"]["1"], record.sha256)

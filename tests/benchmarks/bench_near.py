@@ -53,12 +53,17 @@ def brightened(image, factor):
 
 
 CHANGES = {
-    "quality 50": recoded, "a third": shrunk,
-    "turned 90": np.rot90, "turned 180": partial(np.rot90, k=2), "turned 270": partial(np.rot90, k=3),
+    "quality 50": recoded,
+    "a third": shrunk,
+    "turned 90": np.rot90,
+    "turned 180": partial(np.rot90, k=2),
+    "turned 270": partial(np.rot90, k=3),
     "mirrored": lambda image: image[:, ::-1],
-    "cropped at a corner": partial(cropped, side="corner"), "cropped all round": partial(cropped, side="all"),
-    "brighter": partial(brightened, factor=1.15), "darker": partial(brightened, factor=0.85),
-}  # fmt: skip
+    "cropped at a corner": partial(cropped, side="corner"),
+    "cropped all round": partial(cropped, side="all"),
+    "brighter": partial(brightened, factor=1.15),
+    "darker": partial(brightened, factor=0.85),
+}
 
 
 def main() -> None:

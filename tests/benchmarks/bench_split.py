@@ -1,97 +1,85 @@
-"""Split at ten million rows against pandas per-class draws: `python tests/benchmarks/bench_split.py [ROWS [ROUNDS]]`.
+"""The whole split step on an index of one million rows: `python tests/benchmarks/bench_split.py [ROWS]`.
 
-The baseline draws rows of each class with `DataFrame.sample`, as notebooks do; it knows no groups, so it leaks
-lesions. Ours keeps groups whole and is timed with the audit and without. Each gets the same data as it has them:
-the baseline a DataFrame, ours the Arrow columns that `read_index` gives the step. They take turns; printed are
-medians of wall and CPU time. Goals: >= 2x, class shares within 0.01 points, no group in two splits.
+The index has ids, hashes and addresses as ingest writes them, a thousandth of the files twice, and no thumbnails
+(bench_near.py has those). The step runs in a fresh interpreter, as its pod does; printed are wall time, CPU time and
+peak memory, and beside them what pandas alone takes for reading the same index and writing it again.
 """
 
-import resource
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pandas as pd
 
-from components.split.audit import audit, class_shares
-from components.split.config import SplitConfig
-from components.split.division import Division
-from components.split.near_duplicates.find import Pairs
-from components.split.recipes import assign
-from components.split.tables import read_index
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.index import write_account, write_index
 
 DX = np.array(["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"])
 SHARES = [0.033, 0.051, 0.11, 0.011, 0.111, 0.67, 0.014]
-NONE = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+PEAK = "next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))"
+END = f"import os; print(sum(os.times()[:2]), {PEAK}, flush=True); os._exit(0)"
+STEP = f"""import sys; from components.split.__main__ import main
+assert main(['--index', sys.argv[1], '--recipe', 'stratified', '--out', sys.argv[2]]) == 0; {END}"""
+PANDAS = f"""import os, sys, pandas; os.makedirs(sys.argv[2])
+pandas.read_parquet(sys.argv[1] + '/index.parquet').to_parquet(sys.argv[2] + '/index.parquet', index=False); {END}"""
 
 
-def make_rows(n):
+def make_index(folder, n):
     random = np.random.default_rng(0)
     lesion = np.sort(random.integers(0, n * 3 // 4, n))
-    dx = random.choice(7, n * 3 // 4, p=SHARES).astype(np.int8)[lesion]
-    names = pd.Series("L" + pd.Series(np.arange(n * 3 // 4)).astype("str"))
-    group = names.take(lesion).reset_index(drop=True)
-    return pd.DataFrame(
+    dx = random.choice(7, n * 3 // 4, p=SHARES)[lesion]
+    image_id = pd.Series([f"ISIC_{i:07d}" for i in range(n)])
+    sha256 = pd.Series([random.bytes(32).hex() for _ in range(n)])
+    copies = random.integers(0, n, (2, n // 1000))
+    sha256[copies[0]] = sha256[copies[1]].to_numpy()
+    lesions = pd.Series([f"HAM_{i:07d}" for i in lesion])
+    rows = pd.DataFrame(
         {
-            "image_id": "I" + pd.Series(np.arange(n)).astype("str"), "lesion_id": group, "group_id": group,
-            "dx": pd.Series(DX[dx], dtype="str"), "label": np.isin(dx, (0, 1, 4)).astype(np.int8),
-            "age": random.integers(0, 95, n).astype(float),
-            "sex": pd.Series(np.array(["male", "female"])[random.integers(0, 2, n)], dtype="str"),
+            "image_id": image_id,
+            "lesion_id": lesions,
+            "group_id": lesions,
+            "dx": DX[dx],
+            "label": np.isin(dx, (0, 1, 4)).astype(np.int8),
+            "uri": "s3://bucket/images/" + image_id + ".jpg",
+            "sha256": sha256,
+            "width": 600,
+            "height": 450,
+            "phash": sha256.str[:16],
+            "verdict": "ok",
+            "reason": "",
+            "format": "jpeg",
+            "channels": 3,
+            "orientation": 1,
+            "size": 100_000,
+            "age": random.integers(1, 95, n).astype(float),
+            "sex": random.choice(["male", "female"], n),
+            "localization": "back",
+            "dx_type": "histo",
+            "dataset": "",
         }
-    )  # fmt: skip
+    )
+    with new_artifact(folder, "index", {}) as scratch:
+        write_index(scratch, rows)
+        write_account(scratch, {"roots": []})
 
 
-def as_the_step_reads_them(rows):
-    with tempfile.TemporaryDirectory() as folder:
-        rows.assign(sha256="", phash="", verdict="ok").to_parquet(Path(folder) / "index.parquet", index=False)
-        return read_index(Path(folder)).select(rows.columns.tolist())
-
-
-def baseline(rows):
-    code = pd.Series(np.int8(0), index=rows.index)
-    for _, part in rows.groupby("dx"):
-        test = part.sample(frac=0.15, random_state=42)
-        val = part.drop(test.index).sample(frac=0.15 / 0.85, random_state=42)
-        code[test.index], code[val.index] = 2, 1
-    return code.to_numpy()
-
-
-def say(line):
-    sys.stdout.write(line + "\n")
-
-
-def timed(work, into):
-    began, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    into.append((time.perf_counter() - began, time.process_time() - cpu))
-    return result
+def measured(code, index, out):
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code, index, out], stdout=subprocess.PIPE, text=True, check=True)
+    cpu, kilobytes = done.stdout.split()[-2:]
+    return time.perf_counter() - began, float(cpu), int(kilobytes) / 1e6
 
 
 def main():
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    frame = make_rows(n)
-    rows = as_the_step_reads_them(frame)
-    times = {"split": [], "audit": [], "pandas per-class sampling": []}
-    for _ in range(rounds):
-        code, _ = timed(lambda: assign(SplitConfig(), rows), times["split"])
-        division = Division(rows, code)
-        report = timed(lambda one=division: audit(one, NONE), times["audit"])
-        timed(lambda: baseline(frame), times["pandas per-class sampling"])
-    middle = {name: [median(column) for column in zip(*values, strict=True)] for name, values in times.items()}
-    say(f"{n} rows, medians of {rounds} rounds:")
-    for name, (wall, cpu) in middle.items():
-        say(f"  {name}: {wall:.2f} s, {cpu:.2f} s of CPU")
-    wall, cpu = (
-        theirs / ours for theirs, ours in zip(middle["pandas per-class sampling"], middle["split"], strict=True)
-    )
-    say(f"split against pandas: {wall:.2f}x, of CPU {cpu:.2f}x (goal >= 2)")
-    worst = max(abs(v["error_points"]) for k, v in class_shares(division.label, code).items() if k != "all")
-    say(f"class share error {worst:.5f} points (goal <= 0.01); groups in two splits: {report['leaked_groups']}")
-    say(f"peak memory with both tables: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        make_index(Path(folder) / "index", n)
+        for name, code in (("the whole step", STEP), ("pandas reading and writing the index", PANDAS)):
+            wall, cpu, peak = measured(code, f"{folder}/index", f"{folder}/{name}")
+            sys.stdout.write(f"{n} rows, {name}: {wall:.1f} s, {cpu:.1f} s of CPU, peak {peak:.2f} GB\n")
 
 
 if __name__ == "__main__":

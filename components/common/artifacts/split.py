@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts.folder import read_json, write_json
+from components.common.artifacts.folder import read_json, sha256_bytes, write_json
 from components.common.artifacts.index import THUMBNAIL, Verdict, read_index, write_index
 from components.common.runtime.errors import ArtifactError
 
@@ -88,6 +88,12 @@ def write_split(folder: Path, index: pd.DataFrame, split: pd.Series, record: Spl
     rows = index.loc[split.index].assign(split=split)
     rows[list(COLUMNS)].to_csv(folder / _TABLE, index=False, lineterminator="\n")
     write_json(folder / _RECORD, {"schema": SCHEMA, **asdict(record)})
+
+
+def split_digest(image_id: pd.Series, split: pd.Series) -> str:
+    """sha256 of the CSV `image_id,split` with header and LF, sorted by image id."""
+    rows = pd.DataFrame({"image_id": image_id, "split": split}).sort_values("image_id")
+    return sha256_bytes(rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def read_split(folder: Path, columns: Sequence[str] | None = None) -> Split:

@@ -91,8 +91,10 @@ def _spots(grey: Floats, scale: float) -> tuple[Ints, Floats]:
     which, slot = np.nonzero(np.take_along_axis(strength, top, axis=1) > _FAINT)
     flat = top[which, slot]
     y, x = flat // inner.shape[2] + m, flat % inner.shape[2] + m
-    fine = [_peak(response[which, y - dy, x - dx], response[which, y, x], response[which, y + dy, x + dx])
-            for dy, dx in ((1, 0), (0, 1))]  # fmt: skip
+    fine = [
+        _peak(response[which, y - dy, x - dx], response[which, y, x], response[which, y + dy, x + dx])
+        for dy, dx in ((1, 0), (0, 1))
+    ]
     return which.astype(np.int64), np.stack([y + fine[0], x + fine[1]], axis=1).astype(np.float32)
 
 

@@ -73,9 +73,15 @@ class Index:
         query, hit, apart = query[order], hit[order], apart[order]
         n = len(hit)
         every = Candidates(
-            index.image[hit], asked.image[query] + start, index.at[hit], asked.at[query],
-            np.full(n, 1.0 / scale, np.float32), np.zeros(n, np.int64), np.zeros(n, np.float32), apart < self._much,
-        )  # fmt: skip
+            a=index.image[hit],
+            b=asked.image[query] + start,
+            at_a=index.at[hit],
+            at_b=asked.at[query],
+            ratio=np.full(n, 1.0 / scale, np.float32),
+            turn=np.zeros(n, np.int64),
+            score=np.zeros(n, np.float32),
+            alike=apart < self._much,
+        )
         fit = every.alike | _agreeing(every)
         return _promising(every.take(fit), apart[fit] / self._alike)
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+import pandas as pd
 
-from components.common.arrow import column
-from components.split.audit import between_lesions
-from components.split.division import Division
+from components.common.artifacts.index import THUMBNAIL
+from components.split.audit import differ
 from components.split.near_duplicates.find import Pairs
 from components.split.near_duplicates.verify_pair import IN_PART
-from components.split.tables import write_csv
-from components.split.texts import take
 
 SHOWN = 500  # pairs on the sheet; the table holds all of them
 
@@ -40,28 +37,27 @@ figcaption, p {{ font-size: 12px; margin: .2rem 0; overflow-wrap: anywhere; }}
 """
 
 
-def write_pairs(path: Path, division: Division, pairs: Pairs) -> None:
+def write_pairs(path: Path, rows: pd.DataFrame, pairs: Pairs) -> None:
     """Writes every pair: both images with lesion and split, and the distance."""
-    columns: dict[str, pa.Array] = {}
+    columns: dict[str, Any] = {}
     for side, at in (("a", pairs.left), ("b", pairs.right)):
-        for name in ("image", "lesion"):
-            columns[f"{name}_{side}"] = take(division.rows[f"{name}_id"], at)
-        columns[f"split_{side}"] = division.split_names(at)
-    columns["distance"] = column([f"{d:.4f}" for d in pairs.distance], pa.string())
-    write_csv(path, columns)
+        chosen = rows.iloc[at]
+        columns |= {f"{name}_{side}": chosen[f"{name}_id"].to_numpy() for name in ("image", "lesion")}
+        columns[f"split_{side}"] = chosen["split"].to_numpy()
+    columns["distance"] = pairs.distance
+    pd.DataFrame(columns).to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
 
 
-def contact_sheet(division: Division, pairs: Pairs) -> str:
+def contact_sheet(rows: pd.DataFrame, pairs: Pairs) -> str:
     """An HTML page with no outside references: pairs across splits first, then of two lesions, then the rest."""
-    crossing = division.code[pairs.left] != division.code[pairs.right]
-    between = between_lesions(division.rows, pairs)
+    crossing, between = differ(rows["split"], pairs), differ(rows["lesion_id"], pairs)
     order = np.lexsort((pairs.distance, ~between, ~crossing))[:SHOWN]
     summary = (
         f"{len(pairs)} pairs: {int(crossing.sum())} across splits (red), {int(between.sum())} between lesions. "
-        f"Shown: {min(len(pairs), SHOWN)}. Distance 0 = equal bytes, above {IN_PART} = "
+        f"Shown: {len(order)}. Distance 0 = equal bytes, above {IN_PART} = "
         "alike only in part; near_duplicates.csv holds all pairs."
     )
-    sides = (_figures(division, pairs.left[order]), _figures(division, pairs.right[order]))
+    sides = (_figures(rows.iloc[side[order]]) for side in (pairs.left, pairs.right))
     cards = "\n".join(
         f'<div class="{"pair crossing" if red else "pair"}">{left}{right}<p>distance {distance:.3f}</p></div>'
         for left, right, red, distance in zip(*sides, crossing[order], pairs.distance[order], strict=True)
@@ -69,14 +65,12 @@ def contact_sheet(division: Division, pairs: Pairs) -> str:
     return _PAGE.format(summary=html.escape(summary), pairs=cards)
 
 
-def _figures(division: Division, at: npt.NDArray[np.int64]) -> list[str]:
-    shown = [name for name in ("image_id", "lesion_id", "dx", "thumbnail") if name in division.rows.column_names]
-    rows = take(division.rows.select(shown), at).to_pylist()
-    return [_figure(row, split) for row, split in zip(rows, division.split_names(at).to_pylist(), strict=True)]
+def _figures(rows: pd.DataFrame) -> list[str]:
+    data = rows[THUMBNAIL] if THUMBNAIL in rows else [b""] * len(rows)
+    words = rows[["image_id", "lesion_id", "dx", "split"]].itertuples(index=False)
+    return [_figure(picture, text) for picture, text in zip(data, words, strict=True)]
 
 
-def _figure(row: dict[str, Any], split: str) -> str:
-    data = row.get("thumbnail") or b""
+def _figure(data: bytes, words: Iterable[str]) -> str:
     image = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">' if data else "no picture"
-    words = " · ".join(html.escape(str(word)) for word in (row["image_id"], row["lesion_id"], row["dx"], split))
-    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+    return f"<figure>{image}<figcaption>{' · '.join(map(html.escape, words))}</figcaption></figure>"

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+import pandas as pd
 
-from components.common.arrow import from_numpy, to_numpy
-from components.split.near_duplicates.thumbnails import Pictures
-from components.split.texts import Ints, encode, repeated, scalar, take
+from components.common.artifacts.index import THUMBNAIL
+from components.split.groups import Ints, equal_rows
 
 
 @dataclass(frozen=True)
@@ -31,41 +30,25 @@ class Pairs:
         return len(self.left)
 
 
-def find_pairs(rows: pa.Table) -> Pairs:
+def find_pairs(rows: pd.DataFrame) -> Pairs:
     """Near-duplicates among readable images: equal bytes, or pictures that lie on each other.
 
     A set of n images with equal bytes gives the n - 1 pairs that join it, not all n(n - 1) / 2, and is
     looked at once. An index without thumbnails falls back to equal perceptual hashes.
     """
-    equal = _equal(rows["sha256"])
-    if "thumbnail" not in rows.column_names:
-        both = np.unique(np.concatenate([equal, _equal(rows["phash"])]), axis=0)
+    left, right = equal_rows(rows["sha256"])
+    if THUMBNAIL not in rows:
+        more = equal_rows(rows["phash"])
+        both = np.unique(np.concatenate([np.stack([left, right], 1), np.stack(more, 1)]), axis=0)
         return Pairs(both[:, 0], both[:, 1], np.zeros(len(both), np.float32))
-    import pyarrow.compute as pc
-
     from components.split.near_duplicates.match import match
 
-    seen = to_numpy(pc.binary_length(rows["thumbnail"])) > 0  # a gap is NaN
-    seen[equal[:, 1]] = False
+    seen = np.array([bool(one) for one in rows[THUMBNAIL]])
+    seen[right] = False
     chosen = np.flatnonzero(seen)
-    pictures = rows["thumbnail"] if seen.all() else rows["thumbnail"].filter(from_numpy(seen))
-    left, right, distance = match(Pictures(pictures))
+    first, second, distance = match(rows[THUMBNAIL][seen].tolist())
     return Pairs(
-        np.concatenate([equal[:, 0], chosen[left]]),
-        np.concatenate([equal[:, 1], chosen[right]]),
-        np.concatenate([np.zeros(len(equal), np.float32), distance]),
+        np.concatenate([left, chosen[first]]),
+        np.concatenate([right, chosen[second]]),
+        np.concatenate([np.zeros(len(left), np.float32), distance]),
     )
-
-
-def _equal(texts: pa.ChunkedArray) -> Ints:
-    """(m, 2) pairs of each row with the first row of the same non-empty text."""
-    import pyarrow.compute as pc
-
-    known = np.flatnonzero(to_numpy(pc.not_equal(texts, scalar(""))))
-    if len(known) < len(texts):
-        texts = take(texts, known)
-    rows = repeated(texts)
-    value = encode(take(texts, rows))
-    owner = rows[value.first()][value.codes]
-    later = owner != rows
-    return np.stack([known[owner[later]], known[rows[later]]], axis=1)

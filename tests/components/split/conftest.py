@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts.folder import new_artifact, write_json
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.index import write_account, write_index
 
 DX = np.array(["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"])
 SHARES = np.array([0.033, 0.051, 0.11, 0.011, 0.111, 0.67, 0.014])
@@ -16,7 +17,7 @@ MALIGNANT = ("akiec", "bcc", "mel")
 
 
 def make_rows(lesions, seed=0, largest=4):
-    """Rows as in `index.parquet`: several images a lesion, all of one diagnosis."""
+    """Rows as in `index.parquet`: several images per lesion, all of one diagnosis."""
     random = np.random.default_rng(seed)
     lesion = np.repeat(np.arange(lesions), random.integers(1, largest + 1, lesions))
     dx = DX[random.choice(len(DX), lesions, p=SHARES)][lesion]
@@ -40,18 +41,20 @@ def make_rows(lesions, seed=0, largest=4):
             "age": random.choice([25.0, 45.0, 70.0, 85.0, np.nan], n),
             "sex": random.choice(["male", "female", "unknown"], n),
             "localization": random.choice(["back", "face"], n),
+            "dx_type": "histo",
             "dataset": "a",
+            "format": "jpeg",
+            "channels": 3,
+            "orientation": 1,
+            "size": 1000,
         }
     )
 
 
 def save_index(folder, rows):
     with new_artifact(folder, "index", {}) as scratch:
-        rows.to_parquet(scratch / "index.parquet", index=False)
-        write_json(
-            scratch / "ingest.json",
-            {"schema": "lesionflow.ingest/1", "roots": [{"uri": "/nowhere", "exists": True, "images": len(rows)}]},
-        )
+        write_index(scratch, rows)
+        write_account(scratch, {"roots": [{"uri": "/nowhere", "exists": True, "images": len(rows)}]})
     return folder
 
 

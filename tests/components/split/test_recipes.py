@@ -1,19 +1,23 @@
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common.artifacts.split import SPLITS
 from components.common.runtime.errors import ConfigError, DataError
 from components.split.audit import refuse_leak
 from components.split.config import SplitConfig
-from components.split.recipes import assign, brought, seeded_hash
-from components.split.texts import encode
+from components.split.recipes import assign, brought, places, seeded_hash
 
 
 def divided(table, **config):
-    return assign(SplitConfig(**config), pa.Table.from_pandas(table))
+    """The number of each row's split in `SPLITS`, and its fold."""
+    split, fold = assign(SplitConfig(**config), table)
+    assert split.index.equals(table.index)
+    return split.map(SPLITS.index).to_numpy(), None if fold is None else fold.to_numpy()
 
 
 @st.composite
@@ -43,7 +47,7 @@ def test_no_recipe_ever_leaks_a_group(table, recipe, seed):
         assert recipe == "reference"
         return
     assert table.assign(code=code).groupby("group_id")["code"].nunique().max() == 1
-    refuse_leak(encode(pa.Table.from_pandas(table)["group_id"]), code)
+    refuse_leak(table.assign(split=code))
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,6 +63,31 @@ def test_the_order_of_the_rows_decides_nothing(table, recipe, data):
     again, fold_again = divided(table.iloc[order].reset_index(drop=True), recipe=recipe, seed=1)
     assert np.array_equal(code[order], again)
     assert fold is fold_again is None or np.array_equal(fold[order], fold_again)
+
+
+def places_by_hand(table, seed):
+    """Places with exact fractions, group by group."""
+    names = sorted(table["dx"].unique())
+    stratum = {}
+    for group, dx, label in zip(table["group_id"], table["dx"], table["label"], strict=True):
+        stratum[group] = max(stratum.get(group, (0, 0)), (label, names.index(dx)))
+    word = dict(zip(stratum, seeded_hash(list(stratum), seed).tolist(), strict=True))
+    size = table["group_id"].value_counts()
+    out = {}
+    for one in set(stratum.values()):
+        groups = sorted((group for group, own in stratum.items() if own == one), key=word.__getitem__)
+        before, total = 0, int(sum(size[group] for group in groups))
+        for group in groups:
+            out[group] = Fraction(2 * before + int(size[group]), 2 * total)
+            before += int(size[group])
+    return [float(out[group]) for group in table["group_id"]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(collections(), st.lists(st.sampled_from(["mel", "nv", "bkl"]), min_size=7, max_size=7))
+def test_places_are_those_found_by_hand(table, dx):
+    table["dx"] = [dx[i % 7] for i in range(len(table))]
+    assert places(table, 5).tolist() == places_by_hand(table, 5)
 
 
 def test_every_diagnosis_keeps_its_share(rows):
@@ -113,12 +142,12 @@ def test_a_fold_may_be_named_in_the_recipe(rows):
 
 
 def test_a_brought_split_is_read_with_common_spellings():
-    table = pa.table({"image_id": list("abc"), "mine": [" Training", "valid", "TEST"]})
-    assert brought(table, "mine").tolist() == brought(table, "Mine").tolist() == [0, 1, 2]
+    table = pd.DataFrame({"image_id": list("abc"), "mine": [" Training", "valid", "TEST"]})
+    assert brought(table, "mine").tolist() == brought(table, "Mine").tolist() == ["train", "val", "test"]
 
 
 def test_a_brought_split_names_the_first_bad_row():
-    table = pa.table({"image_id": list("abc"), "mine": ["train", "holdout", ""]})
+    table = pd.DataFrame({"image_id": list("abc"), "mine": ["train", "holdout", ""]})
     with pytest.raises(DataError, match=r"column:mine: image b has 'holdout' \(2 such rows\); expected train, val or"):
         brought(table, "mine")
     with pytest.raises(DataError, match=r"no such column; it has image_id, mine"):

@@ -9,12 +9,14 @@ import pytest
 from kfp import dsl
 
 from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.split import SCHEMA
 from components.common.imaging.thumbnail import make_thumbnail
-from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.errors import DataError
 from components.split.__main__ import main
 from components.split.component import split
 from components.split.config import SplitConfig
-from components.split.run import REFERENCE_SHA256, SCHEMA, run
+from components.split.reference import SHA256
+from components.split.run import run
 
 MALIGNANT = ("akiec", "bcc", "mel")
 
@@ -139,7 +141,6 @@ def test_ids_that_need_quotes_survive(rows, index, tmp_path):
         (lambda t: t.assign(label=-1), DataError, "none with a usable label"),
         (lambda t: t.assign(image_id="x"), DataError, "image_id x is in the index more than once"),
         (lambda t: t.assign(label=0), DataError, "train holds no malignant image"),
-        (lambda t: t.drop(columns="sha256"), ArtifactError, r"columns \['sha256'\] are missing"),
     ],
 )
 def test_an_index_that_cannot_be_divided_is_refused(rows, index, tmp_path, change, error, words):
@@ -169,8 +170,16 @@ def test_the_step_needs_no_tensorflow_to_its_end(rows, index, tmp_path, recipe):
     table, same = duplicated(rows)
     picture = make_thumbnail(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
     table = brought(table, same).assign(thumbnail=[picture] * 20 + [b""] * (len(table) - 20))
-    arguments = ["--index", str(index(table)), "--recipe", recipe, "--near_duplicates", "report",
-                 "--out", str(tmp_path / "out")]  # fmt: skip
+    arguments = [
+        "--index",
+        str(index(table)),
+        "--recipe",
+        recipe,
+        "--near_duplicates",
+        "report",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     code = (
         "import sys; from components.split.__main__ import main; assert main(sys.argv[1:]) == 0; "
         "print(*sorted({'tensorflow', 'keras', 'kfp'} & sys.modules.keys()))"
@@ -183,12 +192,25 @@ def test_the_step_needs_no_tensorflow_to_its_end(rows, index, tmp_path, recipe):
 @pytest.mark.real
 def test_the_reference_split_to_the_bit(reference_data, index, tmp_path):
     table = pd.read_csv(reference_data / "HAM10000_metadata.csv")
-    table = table.assign(group_id=table["lesion_id"], label=table["dx"].isin(MALIGNANT).astype(np.int8), sha256="",
-                         phash="", verdict="ok", reason="", uri="", width=200, height=150)  # fmt: skip
+    table = table.assign(
+        group_id=table["lesion_id"],
+        label=table["dx"].isin(MALIGNANT).astype(np.int8),
+        sha256="",
+        phash="",
+        verdict="ok",
+        reason="",
+        uri="",
+        width=200,
+        height=150,
+        format="jpeg",
+        channels=3,
+        orientation=1,
+        size=1,
+    )
     shuffled = table.sample(frac=1, random_state=1, ignore_index=True)
     for name, rows_ in (("as it is", table), ("shuffled", shuffled)):
         result = run(SplitConfig(recipe="reference", seed=7), index(rows_, name), tmp_path / f"out {name}")
-        assert result.sha256 == REFERENCE_SHA256
+        assert result.sha256 == SHA256
         assert result.images == {"train": 7010, "val": 1500, "test": 1505}
         assert result.malignant == {"train": 1369, "val": 297, "test": 288}
         assert result.class_weight == pytest.approx(4.1205, abs=5e-5)
@@ -196,4 +218,4 @@ def test_the_reference_split_to_the_bit(reference_data, index, tmp_path):
     made = pd.read_csv(tmp_path / "out as it is" / "split.csv").set_index("image_id")["split"]
     assert (golden.reindex(made.index) == made).all()
     record = read_json(tmp_path / "out as it is" / "split.json", SCHEMA)
-    assert (record["seed"], record["reference_sha256"], record["matches_reference"]) == (42, REFERENCE_SHA256, True)
+    assert (record["seed"], record["reference_sha256"], record["matches_reference"]) == (42, SHA256, True)

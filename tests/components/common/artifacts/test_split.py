@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pandas as pd
@@ -6,7 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.common.artifacts.index import COLUMNS as INDEX
-from components.common.artifacts.split import COLUMNS, SPLITS, SplitRecord, read_record, read_split, write_split
+from components.common.artifacts.split import (
+    COLUMNS,
+    SPLITS,
+    SplitRecord,
+    read_record,
+    read_split,
+    split_digest,
+    write_split,
+)
 from components.common.runtime.errors import ArtifactError
 
 RECORD = SplitRecord("stratified", 7, "f" * 64, {"train": {"images": 2}}, roots=[{"uri": "gs://b", "images": 3}])
@@ -63,6 +72,15 @@ def test_only_what_needs_quotes_has_them(make, tmp_path):
     assert (tmp_path / "split.csv").read_bytes() == (
         b'image_id,lesion_id,group_id,label,split\na,a,a,0,train\n"b,""c""","b,""c""","b,""c""",0,val\n'
     )
+
+
+@given(st.lists(st.text("abcäß漢😀\ue000z", min_size=1, max_size=4), min_size=1, max_size=12, unique=True), st.data())
+def test_the_digest_is_of_the_sorted_ids(names, data):
+    split = dict(zip(names, turns(len(names)), strict=True))
+    lines = "".join(f"{name},{split[name]}\n" for name in sorted(names))
+    shuffled = pd.Series(data.draw(st.permutations(names)))
+    expected = hashlib.sha256(f"image_id,split\n{lines}".encode()).hexdigest()
+    assert split_digest(shuffled, shuffled.map(split)) == expected
 
 
 @pytest.mark.parametrize(

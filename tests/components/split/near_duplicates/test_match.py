@@ -56,7 +56,7 @@ CHANGES = {
     "brighter": lambda a: brightened(a, 1.15),
     "darker": lambda a: brightened(a, 0.85),
     "turned, cut, brighter, recoded": lambda a: recoded(brightened(np.rot90(cut(a, 0.1, 0, 0, 0)), 1.1), 60),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,16 @@ from components.split.near_duplicates.match import match
 
 # HAM10000 gives each of these pairs two lesion ids; a look at the two pictures shows one lesion.
 BETWEEN_LESIONS = {
-    ("ISIC_0034283", "ISIC_0032740"), ("ISIC_0027027", "ISIC_0029036"), ("ISIC_0027636", "ISIC_0027994"),
-    ("ISIC_0026560", "ISIC_0031838"), ("ISIC_0032647", "ISIC_0027689"), ("ISIC_0033421", "ISIC_0033481"),
-    ("ISIC_0033173", "ISIC_0029152"), ("ISIC_0034248", "ISIC_0034228"), ("ISIC_0033374", "ISIC_0033417"),
-}  # fmt: skip
+    ("ISIC_0034283", "ISIC_0032740"),
+    ("ISIC_0027027", "ISIC_0029036"),
+    ("ISIC_0027636", "ISIC_0027994"),
+    ("ISIC_0026560", "ISIC_0031838"),
+    ("ISIC_0032647", "ISIC_0027689"),
+    ("ISIC_0033421", "ISIC_0033481"),
+    ("ISIC_0033173", "ISIC_0029152"),
+    ("ISIC_0034248", "ISIC_0034228"),
+    ("ISIC_0033374", "ISIC_0033417"),
+}
 
 
 def lesion(seed, texture=14.0):
@@ -41,9 +47,12 @@ def pressed(image, pixels, light=(1.0, 1.0, 1.0)):
         for _ in range(2)
     ]
     moved = cv2.remap(
-        image, x + 2 * pixels * far * way[0], y + 2 * pixels * far * way[1], cv2.INTER_LINEAR,
+        image,
+        x + 2 * pixels * far * way[0],
+        y + 2 * pixels * far * way[1],
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
-    )  # fmt: skip
+    )
     return np.clip(moved * np.array(light), 0, 255).astype(np.uint8)
 
 

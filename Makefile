@@ -14,13 +14,13 @@ TESTS ?= $(addprefix tests/components/,train/test_run.py train/test_network.py t
 	export/test_run.py common/bundle/test_operations.py evaluate/test_run.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ham10000 test test-oldest images containers check lint types contracts locks lock-check environments compile \
+.PHONY: help setup run ham10000 test test-oldest images containers check lint types contracts locks lock-check reference reference-check environments compile \
 	bench clean
 
 ##@ Start here
 run: $(RUN_READY) ## generate sample data, run the whole pipeline on it, print the summary
 	@$(BIN)/lesionflow sample --out $(OUT)/sample-data --lesions 1500 --seed 7
-	@$(BIN)/lesionflow run --config sample --metadata $(OUT)/sample-data/metadata.csv \
+	@$(BIN)/lesionflow run --preset sample --metadata $(OUT)/sample-data/metadata.csv \
 		--images $(OUT)/sample-data/images --out $(OUT)/sample-run
 
 test: setup ## make the environment and pass the tests
@@ -33,22 +33,22 @@ setup: $(DEV_READY) ## make .venv with all that tests and checks need (once)
 
 ##@ Real data
 ham10000: $(RUN_READY) ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder
-	@$(BIN)/lesionflow run --config ham10000-cpu --metadata $(DATA)/HAM10000_metadata.csv \
-		--images $(DATA)/HAM10000_images_part_1 --images $(DATA)/HAM10000_images_part_2 \
+	@$(BIN)/lesionflow run --preset ham10000-cpu --metadata $(DATA)/HAM10000_metadata.csv \
+		--images $(DATA)/HAM10000_images_part_1 $(DATA)/HAM10000_images_part_2 \
 		--weights $(WEIGHTS)/efficientnet_lite0_notop.npz --out $(OUT)/ham10000
 
 ##@ Cluster
 compile: $(RUN_READY) ## write the pipeline YAML for upload in the Kubeflow UI
 	@$(BIN)/lesionflow compile --out $(OUT)/lesionflow.yaml
 
-images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --images
+images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --image-refs
 	@images/build.sh "$(REGISTRY)" $(OUT)/images.yaml
 
 containers: setup ## build data and cpu for real and run the sample inside them; needs root, docker.io, mmdebstrap
 	@LESIONFLOW_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
 ##@ Development
-check: setup lint types contracts lock-check ## everything CI runs besides the tests
+check: setup lint types contracts lock-check reference-check ## everything CI runs besides the tests
 
 lint: setup ## ruff, format and YAML
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/yamllint --strict .
@@ -61,6 +61,12 @@ contracts: setup ## who may import whom
 
 lock-check: setup ## requirements/ equals what pyproject.toml asks for, and names no index
 	@$(BIN)/python requirements/lock.py --check
+
+reference: setup ## write docs/reference/parameters.md anew from the configurations of the steps
+	@$(BIN)/python docs/write_parameters.py
+
+reference-check: setup ## docs/reference/parameters.md says what the configurations of the steps say
+	@$(BIN)/python docs/write_parameters.py --check
 
 locks: setup ## compile requirements/ anew from pyproject.toml
 	@$(BIN)/python requirements/lock.py

@@ -18,28 +18,32 @@ from pipelines.ir import load_documents, step_tasks
 TARGET = Path(__file__).parent / "images" / "dag.svg"
 # step: (column, row, what it does, what it writes, where it runs)
 BOXES = {
-    "ingest": (0, 0, "checks every image", "index.parquet", "CPU"),
-    "split": (1, 0, "by lesion, audited", "split.csv", "CPU"),
-    "records": (2, 0, "TFRecords, integrity", "manifest.json", "CPU"),
-    "train": (3, 0, "picks by exact AP", "model.keras", "GPU"),
-    "calibrate": (3, 1, "probability, threshold", "decision_policy.json", "CPU"),
-    "export": (2, 1, "JPEG bytes to decision", "SavedModel bundle", "CPU"),
-    "evaluate": (1, 1, "test set, opened once", "report.html", "CPU"),
-    "gate": (0, 1, "release conditions", "pass or fail", "CPU"),
+    "check": (0, 0, "parameters and inputs", "config of every step", "CPU"),
+    "ingest": (1, 0, "checks every image", "index.parquet", "CPU"),
+    "split": (2, 0, "by lesion, audited", "split.csv", "CPU"),
+    "records": (3, 0, "TFRecords, integrity", "manifest.json", "CPU"),
+    "train": (4, 0, "picks by exact AP", "model.keras", "GPU"),
+    "calibrate": (4, 1, "probability, threshold", "decision_policy.json", "CPU"),
+    "export": (3, 1, "JPEG bytes to decision", "SavedModel bundle", "CPU"),
+    "evaluate": (2, 1, "test set, opened once", "report.html", "CPU"),
+    "gate": (1, 1, "release conditions", "pass or fail", "CPU"),
 }
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 92, 50, 74, 24
 MAIN = [*zip(BOXES, list(BOXES)[1:], strict=False)]
 
 
 def edges(text: str) -> list[tuple[str, str]]:
-    """Pairs (producer, consumer) of tasks in a compiled pipeline, sorted."""
+    """Pairs (producer, consumer) of tasks in a compiled pipeline, sorted.
+
+    Every step reads its configuration from the first task; of these only the line to the next step is drawn.
+    """
     tasks = steps(text)
     found = {
         (source["taskOutputArtifact"]["producerTask"], name)
         for name, task in tasks.items()
         for source in task.get("inputs", {}).get("artifacts", {}).values()
     }
-    return sorted(found)
+    return sorted(found | {MAIN[0]})
 
 
 def steps(text: str) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def arrow(start: str, end: str) -> str:
         else:
             path = f"M{x1 + WIDTH / 2:g} {y1 + HEIGHT} V{y2 - 4}"
         return f'<path d="{path}" class="main" marker-end="url(#tip)"/>'
-    shift = 12 * (list(BOXES).index(start) - 2)
+    shift = 12 * (list(BOXES).index(start) - 3)
     if y1 == y2:  # along the lower row, below the boxes
         sx, ex, y, low = x1 + WIDTH / 2, x2 + WIDTH / 2, y1 + HEIGHT, y1 + HEIGHT + 34
         path = f"M{sx:g} {y} C{sx:g} {low} {ex:g} {low} {ex:g} {y + 4}"
@@ -93,7 +97,7 @@ def draw(text: str) -> str:
     Raises:
         KeyError: the pipeline has a task that the picture does not know.
     """
-    width = 2 * MARGIN + 4 * WIDTH + 3 * GAP_X
+    width = 2 * MARGIN + 5 * WIDTH + 4 * GAP_X
     height = 2 * MARGIN + 2 * HEIGHT + GAP_Y + 12
     parts = [arrow(*pair) for pair in edges(text)] + [box(step) for step in steps(text)]
     style = (
@@ -103,7 +107,7 @@ def draw(text: str) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="The pipeline: ingest, split, records, train, calibrate, export, evaluate, gate">\n'
+        f'role="img" aria-label="The pipeline: {", ".join(BOXES)}">\n'
         f"<style>{style}</style>\n"
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="8" markerHeight="8" orient="auto" '
         'markerUnits="userSpaceOnUse"><path d="M0 0L8 4L0 8z" fill="#556"/></marker></defs>\n'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images, pushes them, and writes their references by digest into the file that
-# `lesionflow compile --container-images FILE` reads.
+# `lesionflow compile --image-refs FILE` reads.
 #
 #   images/build.sh REGISTRY [OUT]        REGISTRY like registry.example/project; OUT: out/images.yaml
 #

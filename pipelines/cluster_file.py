@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
 
 from components.common.runtime import yaml_text
 from components.common.runtime.config import StepConfig
@@ -26,7 +26,7 @@ from components.common.runtime.errors import ConfigError
 
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
-STEPS = ("ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
+STEPS = ("check", "ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 _MEBIBYTE = 1024**2
@@ -106,7 +106,7 @@ LabelValue = Annotated[
 ]
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
-STORAGE_STEPS = ("ingest", "records", "train", "export", "evaluate", "register")
+STORAGE_STEPS = ("check", "ingest", "records", "train", "export", "evaluate", "register")
 
 
 @cache
@@ -153,7 +153,11 @@ class Toleration(StepConfig):
 
     def manifest(self) -> dict[str, str | int]:
         """As a pod's manifest has it: only what says something."""
-        return {name: value for name, value in self.model_dump().items() if value not in ("", None)}
+        return {name: value for name, value in self if value not in ("", None)}
+
+    @model_serializer
+    def _serialized(self) -> dict[str, str | int]:
+        return self.manifest()
 
 
 class Gpu(StepConfig):
@@ -161,10 +165,12 @@ class Gpu(StepConfig):
 
     resource: LabelKey = Field("nvidia.com/gpu", description="extended resource, the GPU type Kubernetes schedules by")
     count: int = Field(1, ge=0, le=16, description="GPUs of the training pod")
-    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels a GPU node must carry")
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, description="nodeSelector of the training pod (JSON object)"
+    )
     tolerations: list[Toleration] = Field(
         default_factory=lambda: [Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
-        description="taints of GPU nodes that the pod tolerates",
+        description="tolerations of the training pod (JSON list)",
     )
 
 
@@ -308,14 +314,21 @@ class Cluster(StepConfig):
 
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""
-        # the exit task is no step: a cached one would tell how an earlier run ended
-        return self.caching and step in STEPS and step not in self.uncached_steps
+        # the exit task is not a step, a cached one would tell how an earlier run ended; a cached check asks nobody
+        return self.caching and step in STEPS[1:] and step not in self.uncached_steps
 
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = {"train": training, "ingest": reading, "records": reading, "gate": small, "report-end": small}
+        defaults = {
+            "train": training,
+            "ingest": reading,
+            "records": reading,
+            "gate": small,
+            "report-end": small,
+            "check": small,
+        }
         defaults["register"] = Size(cpu="1", memory="2Gi")
         return self.sizes.get(step, defaults.get(step, Size()))
 
@@ -343,7 +356,7 @@ class Cluster(StepConfig):
             if not (allow_mutable_tags or _DIGEST.match(image) or _COMMIT_TAG.match(image)):
                 raise ConfigError(
                     f"images.{kind}: received {image!r}; allowed: NAME@sha256:DIGEST (give the file that `make images` "
-                    "wrote with --container-images) or a tag of 12 or more hex digits (the commit); a mutable tag "
+                    "wrote with --image-refs) or a tag of 12 or more hex digits (the commit); a mutable tag "
                     "gives stale cache hits (--allow-mutable-tags takes it all the same)"
                 )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import tempfile
 from collections.abc import Mapping
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from kfp import compiler
 from components.common.artifacts.folder import write_atomic
 from pipelines.cluster_file import Cluster
 from pipelines.dag import build_pipeline
+from pipelines.parameter_texts import signature
 
 
 def compile_pipeline(cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> str:
@@ -32,7 +36,26 @@ def compile_pipeline(cluster: Cluster, defaults: Mapping[str, Any] | None = None
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(build_pipeline(cluster), str(target), pipeline_parameters=parameters)
-        return target.read_text(encoding="utf-8")
+        return _header(parameters) + _without_comments(target.read_text(encoding="utf-8"))
+
+
+def _header(defaults: Mapping[str, Any]) -> str:
+    """A comment that names the parameters in the order of the signature.
+
+    Instead of kfp's own, which prints the entries of a mapping in an order that changes with the process.
+    """
+    lines = ["lesionflow, compiled for Kubeflow Pipelines. Parameters:"]
+    for one in signature().parameters.values():
+        value = defaults.get(one.name, one.default)
+        required = value is inspect.Parameter.empty
+        lines.append(f"  {one.name}: " + ("required" if required else json.dumps(value, sort_keys=True)))
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _without_comments(text: str) -> str:
+    """The documents without the comment in front of them."""
+    lines = text.splitlines(keepends=True)
+    return "".join(dropwhile(lambda line: line.startswith("#"), lines))
 
 
 def write_pipeline(out: Path, cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> None:

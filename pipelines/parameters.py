@@ -1,69 +1,104 @@
-"""The pipeline's parameters: one flat set of names in the UI, in presets and on the command line.
+"""The pipeline's parameters, each written once: as a field of its step's configuration.
 
-Each name belongs to one or more steps; validation builds every step's own config from the flat
-values, so a run is refused here, before anything starts, exactly when a step would refuse it later.
+`FLAT` names the at most 20 that are parameters of the pipeline, which the Kubeflow UI shows as a form. Every other
+parameter of every step is an entry of the dictionary `options`, with its step's name in front: `calibrate.delta`.
+Names, types, defaults, texts and bounds are the fields'; a run is refused here exactly when a step would refuse it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field
 
 from components.calibrate.config import CalibrateConfig
 from components.common.runtime import yaml_text
-from components.common.runtime.config import StepConfig, unknown_name
+from components.common.runtime.cli import warn_old_name
+from components.common.runtime.config import StepConfig, nearest, unknown_name
 from components.common.runtime.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
-from components.ingest.config import IngestConfig
+from components.export.config import ExportConfig
+from components.ingest.config import IngestSources
 from components.records.config import RecordsConfig
 from components.split.config import SplitConfig
 from components.train.config import TrainConfig
-from pipelines.cluster_file import load_yaml
+from pipelines.cluster_file import Cluster, Gpu, load_yaml
 
 PRESETS = Path(__file__).parent / "configs"
-
-
-class Parameters(StepConfig):
-    """Every pipeline parameter with the default that the compiled pipeline has; see `pipelines.dag`."""
-
-    metadata: str = Field(min_length=1, description="URI of the table")
-    images: list[str] = Field(min_length=1, description="URIs of the image folders")
-    label_policy: str = "ham10000"
-    max_lost_pct: float = 5.0
-    recipe: str = "stratified"
-    seed: int = 42
-    image_size: str = "224x224"
-    architecture: str = "efficientnet_lite0"
-    weights: str = "none"
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 4e-4
-    train_options: dict[str, Any] = Field(default_factory=dict)
-    calibration: str = "auto"
-    operating_point: str = "lower_bound"
-    target_sensitivity: float = 0.9
-    gate_conditions: list[str] = Field(default_factory=list)
-    champion: str = ""
-    gpu_node_selector: dict[str, str] = Field(default_factory=dict)
-    gpu_tolerations: list[dict[str, Any]] = Field(default_factory=list)
+OPTIONS = "options"
+STEP_CONFIGS: dict[str, type[StepConfig]] = {
+    "ingest": IngestSources,
+    "split": SplitConfig,
+    "records": RecordsConfig,
+    "train": TrainConfig,
+    "calibrate": CalibrateConfig,
+    "export": ExportConfig,
+    "evaluate": EvaluateConfig,
+}
+# Parameters of the pipeline and the fields they set, as step.field; the first one gives type, default and place in
+# the form. Required ones come first. With `options` they are at most 20.
+FLAT: dict[str, tuple[str, ...]] = {
+    "metadata": ("ingest.metadata",),
+    "images": ("ingest.images",),
+    "label_policy": ("ingest.label_policy",),
+    "max_lost_pct": ("ingest.max_lost_pct", "records.max_lost_pct"),
+    "recipe": ("split.recipe",),
+    "seed": ("split.seed", "train.seed"),
+    "image_size": ("train.image_size",),
+    "architecture": ("train.architecture",),
+    "weights": ("train.weights",),
+    "epochs": ("train.epochs",),
+    "batch_size": ("train.batch_size",),
+    "learning_rate": ("train.learning_rate",),
+    "calibration": ("calibrate.calibration",),
+    "operating_point": ("calibrate.operating_point",),
+    "target_sensitivity": ("calibrate.target_sensitivity",),
+    "gate_conditions": ("evaluate.gate",),
+    "champion": ("evaluate.champion",),
+    "gpu_node_selector": ("gpu.node_selector",),
+    "gpu_tolerations": ("gpu.tolerations",),
+}
+_MODELS: dict[str, type[StepConfig]] = {**STEP_CONFIGS, "gpu": Gpu}
+_OLD_OPTIONS = "train_options"
+# fields with one flat name; a field that shares its flat name can still be set alone, as an option
+_OWN_NAME = {targets[0]: name for name, targets in FLAT.items() if len(targets) == 1}
 
 
 @dataclass(frozen=True)
-class StepConfigs:
-    """Each step's own view of the parameters, validated."""
+class RunParameters:
+    """The parameters of a run, validated.
 
-    ingest: IngestConfig
-    split: SplitConfig
-    records: RecordsConfig
-    train: TrainConfig
-    calibrate: CalibrateConfig
-    evaluate: EvaluateConfig
+    Attributes:
+        values: what the pipeline is given: every flat parameter and `options`, as JSON has them.
+        steps: the configuration of each step.
+    """
+
+    values: dict[str, Any]
+    steps: dict[str, StepConfig]
+
+    def step_values(self) -> dict[str, dict[str, Any]]:
+        """Each step's configuration as JSON has it."""
+        return {step: config.model_dump(mode="json") for step, config in self.steps.items()}
+
+
+def field_of(target: str) -> Any:
+    """The pydantic field behind `step.field`."""
+    step, _, name = target.partition(".")
+    return _MODELS[step].model_fields[name]
+
+
+def option_names() -> list[str]:
+    """Every name that `options` takes, in the order of the steps."""
+    named = [f"{step}.{name}" for step, config in STEP_CONFIGS.items() for name in config.model_fields]
+    return [name for name in named if name not in _OWN_NAME]
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with lesionflow."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def load_preset(name_or_path: str) -> dict[str, Any]:
@@ -72,94 +107,100 @@ def load_preset(name_or_path: str) -> dict[str, Any]:
     Raises:
         ConfigError: neither a known preset nor a readable file.
     """
-    known = {path.stem: path for path in PRESETS.glob("*.yaml")}
-    path = known.get(name_or_path, Path(name_or_path))
+    known = preset_names()
+    path = PRESETS / f"{name_or_path}.yaml" if name_or_path in known else Path(name_or_path)
     if not path.is_file():
+        near = nearest(name_or_path, known)
+        hint = f"did you mean {near!r}? " if near else ""
         raise ConfigError(
-            f"--config: received {name_or_path!r}; allowed: a YAML file, or one of {', '.join(sorted(known))}"
+            f"--preset: received {name_or_path!r}; {hint}allowed: a YAML file, or one of {', '.join(known)}"
         )
     return load_yaml(path)
 
 
 def parse_assignments(items: Iterable[str]) -> dict[str, Any]:
-    """`name=value` pairs, each value read as YAML: `epochs=3`, `train_options.mixup=0.2`.
+    """`name=value` pairs, each value read as YAML: `epochs=3`, `train.dropout=0.3`.
 
     Raises:
-        ConfigError: no `=`, or a value that is no YAML.
+        ConfigError: no `=`, or a value that is not YAML.
     """
     values: dict[str, Any] = {}
     for item in items:
         name, equals, text = item.partition("=")
-        if not equals or not name:
+        if not equals or not name.strip():
             raise ConfigError(f"--set: received {item!r}; allowed: name=value, such as epochs=3")
         try:
             values[name.strip()] = yaml_text.load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: received {text!r}; allowed: a YAML value, quoted if it is text") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"--set {name}: received {text!r}; allowed: a YAML value, quoted if it is text"
+            ) from error
     return values
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays parameter sets over each other, the last one winning.
+    """Lays parameter sets over each other, the last one winning, entries of `options` one by one.
 
-    A name of a training option, alone or after `train_options.`, goes into `train_options`, whose
-    layers are merged by name instead of replaced.
+    Returns:
+        Flat parameters by name and, where there are any, `options`.
 
     Raises:
-        ConfigError: a name that is neither a parameter nor a training option.
+        ConfigError: a name that is not a parameter.
     """
-    merged: dict[str, Any] = {"train_options": {}}
-    options = set(TrainConfig.model_fields) - set(Parameters.model_fields)
+    merged: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for layer in layers:
-        for name, value in layer.items():
-            option = name.removeprefix("train_options.")
-            if name == "train_options":
-                if not isinstance(value, dict):
-                    raise ConfigError(f"train_options: received {value!r}; allowed: a mapping of names to values")
-                merged["train_options"].update(value)
-            elif option in options:
-                merged["train_options"][option] = value
-            elif name in Parameters.model_fields:
+        for name, value in _entries(layer):
+            if name in FLAT:
                 merged[name] = value
+                # a later flat value is meant for all fields it sets
+                options = {key: old for key, old in options.items() if key not in FLAT[name]}
             else:
-                raise ConfigError(unknown_name(option, {*Parameters.model_fields, *options}))
-    return merged
+                options[name] = value
+    return {**merged, OPTIONS: options} if options else merged
 
 
-def validate(values: Mapping[str, Any]) -> tuple[Parameters, StepConfigs]:
-    """Validates the whole run before anything is written.
+def validate(values: Mapping[str, Any], cluster_options: Mapping[str, Any] | None = None) -> RunParameters:
+    """Validates a whole run against the configurations of its steps.
+
+    Args:
+        values: flat parameters and `options`; what is absent has its default.
+        cluster_options: options that the cluster file sets; those of the run win.
 
     Raises:
         ConfigError: one line for each bad parameter; also for pairs that contradict each other.
     """
-    known = {**values}
-    plain = Parameters.parse({name: value for name, value in known.items() if name not in _TYPED_BY_STEPS})
-    merged = {**plain.model_dump(), **known}
-    clash = sorted(set(merged["train_options"]) & set(Parameters.model_fields))
-    if clash:
-        raise ConfigError(f"train_options.{clash[0]}: this is a pipeline parameter of its own; give {clash[0]} instead")
-    train = TrainConfig.parse({**_pick(TrainConfig, merged), **merged["train_options"]})
-    height, width = (int(side) for side in train.image_size.split("x"))
-    configs = StepConfigs(
-        ingest=IngestConfig.parse(_pick(IngestConfig, merged)),
-        split=SplitConfig.parse(_pick(SplitConfig, merged)),
-        records=RecordsConfig.parse({**_pick(RecordsConfig, merged), "record_size": min(height, width)}),
-        train=train,
-        calibrate=CalibrateConfig.parse(_pick(CalibrateConfig, merged)),
-        evaluate=EvaluateConfig.parse({"gate": merged["gate_conditions"], "champion": merged["champion"]}),
-    )
-    json.dumps(merged)  # YAML can hold dates and sets; KFP cannot
-    return Parameters.parse(merged), configs
+    unknown = [name for name in values if name not in FLAT and name != OPTIONS]
+    if unknown:
+        raise ConfigError("\n".join(_unknown(name) for name in unknown))
+    given = _mapping(OPTIONS, values.get(OPTIONS) or {})
+    faults = [fault for name in given if (fault := _option_fault(name))]
+    options = {**(cluster_options or {}), **given}
+    steps: dict[str, StepConfig] = {}
+    for step in _MODELS:
+        try:
+            steps[step] = _step_config(step, values, options)
+        except ConfigError as error:
+            faults += str(error).splitlines()
+    if faults:  # a value that two steps share is refused by both
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+    train, records = steps["train"], steps["records"]
+    if "records.record_size" not in options and isinstance(train, TrainConfig):
+        steps["records"] = records.model_copy(update={"record_size": min(train.height_width)})
+    typed = {step: config.model_dump(mode="json") for step, config in steps.items()}
+    flat = {name: _at(typed, targets[0]) for name, targets in FLAT.items()}
+    del steps["gpu"]
+    return RunParameters({**flat, OPTIONS: {name: _at(typed, name) for name in given}}, steps)
 
 
-def resolve_paths(parameters: Parameters) -> Parameters:
+def resolve_paths(run: RunParameters) -> RunParameters:
     """Makes local paths absolute, for a run on this machine, and checks that they are there.
 
     Raises:
         ConfigError: a table, image folder, weights or champion file that does not exist.
     """
 
-    def local(name: str, text: str, *, folder: bool) -> str:
+    def local(name: str, text: str, *, folder: bool = False) -> str:
         if "://" in text:
             return text
         path = Path(text).expanduser().resolve()
@@ -167,23 +208,110 @@ def resolve_paths(parameters: Parameters) -> Parameters:
             raise ConfigError(f"{name}: received {text!r}, no such {'folder' if folder else 'file'}")
         return str(path)
 
-    weights, champion = parameters.weights, parameters.champion
-    return parameters.model_copy(
-        update={
-            "metadata": local("metadata", parameters.metadata, folder=False),
-            "images": [local("images", root, folder=True) for root in parameters.images],
-            "champion": champion and local("champion", champion, folder=False),
-            "weights": weights if weights in ("none", "imagenet") else local("weights", weights, folder=False),
-        }
-    )
+    values = dict(run.values)
+    tables = [values["metadata"]] if Path(values["metadata"]).is_file() else values["metadata"].split(",")
+    values["metadata"] = ",".join(local("metadata", table) for table in tables)
+    values["images"] = [local("images", root, folder=True) for root in values["images"]]
+    values["champion"] = values["champion"] and local("champion", values["champion"])
+    if values["weights"] not in ("none", "imagenet"):
+        values["weights"] = local("weights", values["weights"])
+    return validate(values)
 
 
-# The steps say better than the flat set what these may be, so their own configs check them.
-_TYPED_BY_STEPS = frozenset(
-    {"label_policy", "max_lost_pct", "recipe", "seed", "image_size", "architecture", "epochs", "batch_size",
-     "learning_rate", "calibration", "operating_point", "target_sensitivity"}
-)  # fmt: skip
+def cluster_options(cluster: Cluster) -> dict[str, Any]:
+    """What the cluster file says about parameters of the steps; a run's own options win over it."""
+    chosen = {
+        "ingest.cache": cluster.ingest_cache,
+        "export.formats": list(cluster.serving.formats),
+        "export.augmentation": cluster.serving.augmentation,
+    }
+    return {
+        name: value for name, value in chosen.items() if value != field_of(name).get_default(call_default_factory=True)
+    }
 
 
-def _pick(config: type[StepConfig], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in config.model_fields}
+def shown_name(target: str) -> str:
+    """What a person sets to set `step.field`: its flat name, or the name of an option."""
+    return next((name for name, targets in FLAT.items() if target in targets), target)
+
+
+def _entries(layer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The entries of one layer under the names that count now: flat ones, and options as step.field."""
+    for name, value in layer.items():
+        if name == OPTIONS:
+            for key, inner in _mapping(OPTIONS, value).items():
+                yield current_name(str(key).removeprefix(f"{OPTIONS}.")), inner
+        elif name == _OLD_OPTIONS:
+            warn_old_name(_OLD_OPTIONS, "options, with names such as train.schedule")
+            for key, inner in _mapping(_OLD_OPTIONS, value).items():
+                yield current_name(f"train.{key}"), inner
+        elif name.startswith(f"{_OLD_OPTIONS}."):
+            new = f"train.{name.removeprefix(f'{_OLD_OPTIONS}.')}"
+            warn_old_name(name, new)
+            yield current_name(new), value
+        else:
+            yield current_name(name.removeprefix(f"{OPTIONS}.")), value
+
+
+def current_name(name: str) -> str:
+    """The flat name or `step.field` that `name` means.
+
+    Raises:
+        ConfigError: it means none, or more than one.
+    """
+    if name in FLAT:
+        return name
+    options = option_names()
+    if name in _OWN_NAME or name in options:
+        return _OWN_NAME.get(name, name)
+    steps = [known for known in options if known.partition(".")[2] == name]
+    if steps == [f"train.{name}"]:  # training options had no prefix once
+        warn_old_name(name, steps[0])
+        return steps[0]
+    if steps:
+        raise ConfigError(f"unknown parameter {name!r}: did you mean {' or '.join(repr(one) for one in steps)}?")
+    raise ConfigError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    step, dot, _ = name.partition(".")
+    if dot and step in STEP_CONFIGS:
+        return unknown_name(name, [f"{step}.{field}" for field in STEP_CONFIGS[step].model_fields])
+    near = nearest(name, [*FLAT, *option_names()])
+    hint = f"did you mean {near!r}? " if near else ""
+    return f"unknown parameter {name!r}: {hint}known are {', '.join(FLAT)}; lesionflow parameters lists all"
+
+
+def _option_fault(name: str) -> str:
+    """Why `name` cannot stand in `options`; empty where it can."""
+    if name in _OWN_NAME:
+        own = _OWN_NAME[name]
+        return f"{OPTIONS}: received {name}, which is a parameter of the pipeline; allowed: {own} outside {OPTIONS}"
+    return "" if name in option_names() else _unknown(name)
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f'{name}: received {value!r}; allowed: a mapping of names to values, {{"train.dropout": 0.3}}'
+        )
+    return value
+
+
+def _step_config(step: str, values: Mapping[str, Any], options: Mapping[str, Any]) -> StepConfig:
+    """One step's configuration out of flat values and options."""
+    config = _MODELS[step]
+    chosen, names = {}, {}
+    for field in config.model_fields:
+        target = f"{step}.{field}"
+        names[field] = target if target in options else shown_name(target)
+        if target in options:
+            chosen[field] = options[target]
+        elif names[field] in values:
+            chosen[field] = values[names[field]]
+    return config.parse(chosen, names)
+
+
+def _at(typed: Mapping[str, Mapping[str, Any]], target: str) -> Any:
+    step, _, field = target.partition(".")
+    return typed[step][field]

@@ -1,4 +1,4 @@
-"""Calibrate as a KFP component."""
+"""KFP interface of the calibrate step."""
 
 from kfp import dsl
 
@@ -6,25 +6,17 @@ from kfp import dsl
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
 def calibrate(
     model: dsl.Input[dsl.Model],
+    config: dict,
     policy: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
-    calibration: str = "auto",
-    operating_point: str = "lower_bound",
-    target_sensitivity: float = 0.90,
-    cost_ratio: float = 9.0,
-    abstain_alpha: float = 0.0,
 ):
-    """Calibrate a model on its validation scores and choose the decision threshold.
+    """Calibrates a model on its validation scores and chooses the decision threshold.
 
     Args:
         model: Model artifact of the train step.
+        config: Parameters of the step, as the task check made them.
         policy: Decision policy: calibrator, threshold, counts they were chosen on.
         metrics: Validation sensitivity, specificity and threshold.
-        calibration: auto, none, offset, temperature, platt, beta or isotonic.
-        operating_point: lower_bound, point, cost or youden.
-        target_sensitivity: Sensitivity that lower_bound guarantees and point aims at.
-        cost_ratio: Cost of a missed cancer over a false alarm, for operating_point cost.
-        abstain_alpha: Error per class outside the abstain band; 0 is no band.
     """
     from pathlib import Path
 
@@ -32,9 +24,7 @@ def calibrate(
     from components.calibrate.run import run
     from components.common.runtime.session import step_session
 
-    asked = {"calibration": calibration, "operating_point": operating_point, "abstain_alpha": abstain_alpha}
-    numbers = {"target_sensitivity": target_sensitivity, "cost_ratio": cost_ratio}
     with step_session("calibrate"):
-        result = run(CalibrateConfig.parse({**asked, **numbers}), Path(model.path), Path(policy.path))
-    for name, value in result.kfp_metrics().items():
-        metrics.log_metric(name, value)
+        result = run(CalibrateConfig.parse(config), Path(model.path), Path(policy.path))
+        for name, value in result.kfp_metrics().items():
+            metrics.log_metric(name, value)

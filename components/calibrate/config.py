@@ -18,7 +18,8 @@ class CalibrateConfig(StepConfig):
     folds: int = Field(5, description="group-disjoint folds of the cross-fit", ge=2, le=50)
     operating_point: Literal["lower_bound", "point", "cost", "youden"] = Field(
         "lower_bound",
-        description="how the threshold is chosen: lower_bound guarantees target_sensitivity, point only aims at it",
+        description="rule for the threshold; lower_bound guarantees target_sensitivity, point only aims at it, "
+        "cost weighs errors by cost_ratio, youden maximises sensitivity + specificity",
     )
     target_sensitivity: float = Field(0.90, description="sensitivity to reach (lower_bound, point)", gt=0, lt=1)
     delta: float = Field(0.05, description="accepted risk that lower_bound's promise fails", gt=0, lt=0.5)
@@ -26,16 +27,18 @@ class CalibrateConfig(StepConfig):
         9.0, description="cost of a missed cancer over the cost of a false alarm (operating_point cost)", gt=0
     )
     abstain_alpha: float = Field(
-        0.0, description="refer to a person between class-conditional conformal limits at this error; 0 is off",
-        ge=0, lt=0.5,
-    )  # fmt: skip
+        0.0,
+        description="refer to a person between class-conditional conformal limits at this error; 0 is off",
+        ge=0,
+        lt=0.5,
+    )
     seed: int = Field(0, description="seed of folds and resamples", ge=0)
 
     @model_validator(mode="after")
     def _known_pairs(self) -> Self:
-        if self.operating_point != "cost" and "cost_ratio" in self.model_fields_set and self.cost_ratio != 9.0:
+        if self.operating_point != "cost" and self.cost_ratio != 9.0:
             raise ValueError(
-                f"cost_ratio and operating_point: received cost_ratio {self.cost_ratio:g} with operating_point "
-                f"{self.operating_point!r}; cost_ratio counts only with operating_point 'cost'"
+                f"{{cost_ratio}}, {{operating_point}}: received {self.cost_ratio:g} and {self.operating_point}; "
+                "allowed: {cost_ratio} with {operating_point} cost only"
             )
         return self

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from components.common.runtime.cli import Input, run_step_command
-from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.runtime.cli import CommandParser, Input, run_step_command
+from components.common.runtime.errors import ArtifactError
 from components.common.runtime.session import exit_code_of, step_session
 from components.evaluate.config import EvaluateConfig
 
@@ -40,14 +40,12 @@ def _body(inputs: dict[str, Any], config: EvaluateConfig, out: Path) -> None:
     enforce(out)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
-
-
 def _report(argv: Sequence[str]) -> None:
-    parser = _Parser(prog="python -m components.evaluate report", allow_abbrev=False,
-                     description="Make numbers, figures and report again from saved scores.")  # fmt: skip
+    parser = CommandParser(
+        prog="python -m components.evaluate report",
+        description="Make numbers, figures and report again from saved scores.",
+        example="python -m components.evaluate report --probs test_probs.npz --policy decision_policy.json --out DIR",
+    )
     parser.add_argument("--probs", required=True, type=Path, metavar="FILE", help="test_probs.npz of an evaluation")
     parser.add_argument("--val-probs", type=Path, metavar="FILE", help="val_probs.npz the policy was chosen on")
     parser.add_argument("--policy", required=True, type=Path, metavar="FILE", help="decision_policy.json")
@@ -81,9 +79,15 @@ def _regenerate(given: argparse.Namespace) -> None:
     made_from = {name: sha256_file(path) for name in ("probs", "val_probs", "policy") if (path := getattr(given, name))}
     with new_artifact(given.out, "report", made_from) as folder:
         render(
-            probs=given.probs, val_probs=given.val_probs, policy=given.policy, champion=champion, context=context,
-            settings=Settings(config.resamples, config.seed), gate=config.gate, folder=folder,
-        )  # fmt: skip
+            probs=given.probs,
+            val_probs=given.val_probs,
+            policy=given.policy,
+            champion=champion,
+            context=context,
+            settings=Settings(config.resamples, config.seed),
+            gate=config.gate,
+            folder=folder,
+        )
 
 
 if __name__ == "__main__":

@@ -12,12 +12,11 @@ def evaluate(
     split_data: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     records: dsl.Input[dsl.Dataset],
+    config: dict,
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     roc: dsl.Output[dsl.ClassificationMetrics],
     metrics: dsl.Output[dsl.Metrics],
-    gate: list = [],  # noqa: B006  kfp reads the default; nobody changes it
-    champion: str = "",
 ):
     """Measure the exported bundle on the original test images and write the report.
 
@@ -26,12 +25,11 @@ def evaluate(
         split_data: Split artifact; its test images are read from their URIs.
         model: Model artifact: validation scores and training curve.
         records: Records artifact: lost images.
+        config: Parameters of the step, as the task check made them.
         evaluation: Scores, metrics.json, gate.json, summary.md and report.html.
         report: The HTML report.
         roc: ROC curve and confusion matrix.
         metrics: The figures with their 95 percent intervals.
-        gate: Release conditions, such as "ap.lower >= 0.60".
-        champion: URI of another model's test_probs.npz on the same test images; empty is none.
     """
     from pathlib import Path
 
@@ -40,10 +38,9 @@ def evaluate(
     from components.evaluate.publish import publish
     from components.evaluate.run import run
 
-    config = EvaluateConfig.parse({"gate": gate, "champion": champion})
     with step_session("evaluate"):
         paths = [Path(artifact.path) for artifact in (bundle, split_data, model, records, evaluation)]
-        publish(run(config, *paths), report, roc, metrics)
+        publish(run(EvaluateConfig.parse(config), *paths), report, roc, metrics)
 
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

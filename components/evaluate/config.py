@@ -14,7 +14,9 @@ class EvaluateConfig(StepConfig):
     """How the shipped bundle is measured on the test images, and what a release must reach."""
 
     gate: list[str] = Field(
-        [], description="release conditions, such as 'ap.lower >= 0.60' or 'calibration_slope in [0.8, 1.2]'"
+        [],
+        description="conditions on the test result that fail the run when missed",
+        examples=[["ap.lower >= 0.60"], ["calibration_slope in [0.8, 1.2]"]],
     )
     champion: str = Field(
         "", description="path or URI of another model's test_probs.npz on the same test images; empty is none"
@@ -43,7 +45,7 @@ class EvaluateConfig(StepConfig):
         needing = [text for text in self.gate if text.startswith("champion")]
         if needing and not self.champion:
             raise ValueError(
-                f"gate and champion: received the condition {needing[0]!r} without a champion; "
-                "give champion (another model's test_probs.npz) or drop the condition"
+                f"{{gate}} and {{champion}}: received the condition {needing[0]!r} without a champion; "
+                "give {champion} (another model's test_probs.npz) or drop the condition"
             )
         return self

@@ -19,7 +19,8 @@ _INPUTS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step from a command line."""
-    return run_step_command("export", __doc__ or "", _INPUTS, ExportConfig, _body, argv)
+    description = "Build the serving bundle and check that it answers as the trained model does."
+    return run_step_command("export", description, _INPUTS, ExportConfig, _body, argv)
 
 
 def _body(inputs: dict[str, Any], config: ExportConfig, out: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.cli import Input, run_step_command
-from components.ingest.config import IngestConfig
+from components.ingest.config import IngestConfig, IngestSources
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,8 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "ingest",
         "Checks every image a table names and writes an index with a verdict on each.",
         {
-            "metadata": Input("the table (CSV): a path or URI, or two joined by a comma: labels,facts", uri=True),
-            "images": Input("folders of images: local, gs:// or s3://", many=True, uri=True),
+            "metadata": Input.of(IngestSources.model_fields["metadata"]),
+            "images": Input.of(IngestSources.model_fields["images"]),
         },
         IngestConfig,
         _body,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.runtime.cli import Input, run_step_command
+from components.common.runtime.cli import CommandParser, Input, run_step_command
 from components.common.runtime.session import exit_code_of, setup_logging
 from components.records.config import RecordsConfig
 
@@ -36,13 +35,15 @@ def _body(inputs: dict[str, Any], config: RecordsConfig, out: Path) -> None:
 
 
 def _verify(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m components.records verify", description="Checks every byte of a records artifact."
+    parser = CommandParser(
+        prog="python -m components.records verify",
+        description="Checks every byte of a records artifact.",
+        example="python -m components.records verify DIR",
     )
     parser.add_argument("records", type=Path, metavar="DIR", help="records artifact")
-    path = parser.parse_args(argv).records
 
     def body() -> None:
+        path = parser.parse_args(argv).records
         from components.records.verify import verify
 
         setup_logging()

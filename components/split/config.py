@@ -18,10 +18,10 @@ class SplitConfig(StepConfig):
 
     recipe: str = Field(
         "stratified",
-        description="reference (the published HAM10000 split), stratified, kfold:K or kfold:K:FOLD, or column:NAME "
-        "(a split you bring)",
+        description="how lesions are divided; stratified, reference (the published HAM10000 split), kfold:K or "
+        "kfold:K:FOLD, or column:NAME (a split you bring)",
     )
-    seed: int = Field(42, ge=0, le=2**32 - 1, description="seed of stratified and kfold; reference always uses 42")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="seed of stratified and kfold (reference always uses 42)")
     val_share: float = Field(0.15, gt=0, lt=1, description="share of images in val, recipe stratified")
     test_share: float = Field(0.15, gt=0, lt=1, description="share of images in test, recipe stratified")
     fold: int = Field(
@@ -45,16 +45,16 @@ class SplitConfig(StepConfig):
     def _compatible(self) -> SplitConfig:
         if self.val_share + self.test_share >= 1:
             raise ValueError(
-                f"val_share, test_share: received {self.val_share:g} and {self.test_share:g}; "
+                f"{{val_share}}, {{test_share}}: received {self.val_share:g} and {self.test_share:g}; "
                 "allowed: a sum below 1, the rest is train"
             )
         if self.folds and self.test_fold >= self.folds:
             raise ValueError(
-                f"fold, recipe: received {self.test_fold} with {self.recipe}; allowed: 0 to {self.folds - 1}"
+                f"{{fold}}, {{recipe}}: received {self.test_fold} with {self.recipe}; allowed: 0 to {self.folds - 1}"
             )
         if self.recipe == "reference" and self.near_duplicates == "group":
             raise ValueError(
-                "near_duplicates, recipe: received group with reference; allowed: auto or report, because the "
+                "{near_duplicates}, {recipe}: received group with reference; allowed: auto or report, because the "
                 "reference split keeps lesion groups only"
             )
         return self

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.common.runtime.config import StepConfig
+from components.common.runtime.config import StepConfig, one_of
 from components.train.registry import BACKBONES
 
+_WARMUP_EPOCHS = 0.5
 _SIZE = re.compile(r"^([1-9][0-9]{1,3})x([1-9][0-9]{1,3})$")
 
 
 class TrainConfig(StepConfig):
     """How a model is trained."""
 
-    architecture: str = Field("efficientnet_lite0", description="backbone: one of " + ", ".join(BACKBONES))
-    weights: str = Field("none", description="pretrained weights: imagenet (downloaded by Keras), none, a path, a URI")
-    image_size: str = Field("224x224", description="HEIGHTxWIDTH in pixels that the network sees")
+    architecture: str = Field("efficientnet_lite0", description="backbone; one of " + ", ".join(BACKBONES))
+    weights: str = Field(
+        "none", description="pretrained weights; none, imagenet (downloaded by Keras), or the path or URI of a file"
+    )
+    image_size: str = Field(
+        "224x224", description="HEIGHTxWIDTH in pixels that the network sees", examples=["224x224", "144x192"]
+    )
     target: Literal["binary", "diagnosis"] = Field(
         "binary", description="one malignant logit, or all diagnoses with the malignant mass summed"
     )
-    epochs: int = Field(20, ge=1, le=1000, description="most epochs")
-    batch_size: int = Field(32, ge=1, le=4096, description="images per step, over all devices")
+    epochs: int = Field(
+        20, ge=1, le=1000, description="maximum number of epochs; early stopping may end training before"
+    )
+    batch_size: int = Field(32, ge=1, le=4096, description="images per step, over all GPUs of the pod")
     learning_rate: float = Field(4e-4, gt=0, le=1, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay; not on biases and norms")
-    schedule: Literal["cosine", "plateau"] = Field("cosine", description="course of the learning rate")
-    warmup_epochs: float = Field(0.5, ge=0, description="epochs of linear warm-up before the cosine")
+    schedule: Literal["cosine", "plateau"] = Field("cosine", description="learning-rate schedule")
+    warmup_epochs: float = Field(_WARMUP_EPOCHS, ge=0, description="epochs of linear warm-up before the cosine")
     plateau_factor: float | None = Field(
         None, gt=0, lt=1, description="plateau schedule: multiplies the rate after plateau_patience epochs (0.5)"
     )
@@ -75,8 +82,15 @@ class TrainConfig(StepConfig):
     @classmethod
     def _known_architecture(cls, value: str) -> str:
         if value not in BACKBONES:
-            raise ValueError(f"allowed: one of {', '.join(BACKBONES)}")
+            raise ValueError(one_of(value, BACKBONES))
         return value
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _square(cls, value: Any) -> Any:
+        """One number is both sides: 224 is 224x224."""
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        return f"{text}x{text}" if isinstance(text, str) and text.isdecimal() else text
 
     @field_validator("image_size")
     @classmethod
@@ -92,31 +106,33 @@ class TrainConfig(StepConfig):
             for name in ("plateau_factor", "plateau_patience"):
                 if getattr(self, name) is not None:
                     raise ValueError(
-                        f"{name}: received {getattr(self, name)} together with schedule cosine; allowed: "
-                        f"{name} with schedule plateau, or neither"
+                        f"{{{name}}}: received {getattr(self, name)} with {{schedule}} cosine; allowed: "
+                        f"{{{name}}} with {{schedule}} plateau, or neither"
                     )
-        elif "warmup_epochs" in self.model_fields_set and self.warmup_epochs:
+        elif self.warmup_epochs not in (0.0, _WARMUP_EPOCHS):  # the default means nothing beside a plateau
             raise ValueError(
-                f"warmup_epochs: received {self.warmup_epochs:g} together with schedule plateau; allowed: "
-                "warmup_epochs with schedule cosine, or neither"
+                f"{{warmup_epochs}}: received {self.warmup_epochs:g} with {{schedule}} plateau; allowed: "
+                "{warmup_epochs} with {schedule} cosine, or neither"
             )
         if self.warmup_epochs >= self.epochs and self.schedule == "cosine":
             raise ValueError(
-                f"warmup_epochs: received {self.warmup_epochs:g} with epochs {self.epochs}; allowed: less than epochs"
+                f"{{warmup_epochs}}: received {self.warmup_epochs:g} with {{epochs}} {self.epochs}; "
+                "allowed: less than {epochs}"
             )
         if self.folds == 1 or self.fold >= max(self.folds, 1):
             raise ValueError(
-                f"fold, folds: received {self.fold} and {self.folds}; allowed: folds 0 with fold 0, or folds from 2 "
-                "with fold below it"
+                f"{{fold}}, {{folds}}: received {self.fold} and {self.folds}; allowed: {{folds}} 0 with {{fold}} 0, or "
+                "{folds} from 2 with {fold} below it"
             )
         if self.weights == "imagenet" and BACKBONES[self.architecture].own:
             raise ValueError(
-                f"weights: received 'imagenet' with architecture {self.architecture}, which Keras has no weights of; "
-                "allowed: none, or the path or URI of a file"
+                f"{{weights}}: received 'imagenet' with {{architecture}} {self.architecture}, which Keras has no "
+                "weights of; allowed: none, or the path or URI of a file"
             )
         if self.freeze_until and self.weights == "none":
             raise ValueError(
-                f"freeze_until: received {self.freeze_until!r} with weights none; allowed: pretrained weights only"
+                f"{{freeze_until}}: received {self.freeze_until!r} with {{weights}} none; "
+                "allowed: pretrained weights only"
             )
         return self
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
+from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of
 from pipelines.cli import model_commands
 from pipelines.cluster import add_parsers
 from pipelines.cluster.compiled import add_cluster_flags
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,26 +25,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def body() -> None:
-        arguments = build_parser().parse_args(argv)
-        arguments.run(arguments)
+        parser = build_parser()
+        arguments = parser.parse_args(argv)
+        if "run" in arguments:
+            arguments.run(arguments)
+        else:
+            parser.print_help()
 
     return exit_code_of(body)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """All commands with their flags."""
-    parser = _Parser(prog="lesionflow", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    parser = CommandParser(
+        prog="lesionflow",
+        description="From dermoscopic images and a table to a calibrated, audited benign/malignant classifier.",
+        example="lesionflow sample --out data\nlesionflow run --preset sample --metadata data/metadata.csv "
+        "--images data/images --out results",
+    )
+    parser.add_argument("--version", action="version", version=f"lesionflow {metadata.version('lesionflow')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
     _add_sample(commands)
     _add_run(commands)
     _add_compile(commands)
+    _add_parameters(commands)
+    _add_presets(commands)
     model_commands.add_parsers(commands)
     add_parsers(commands)
     return parser
 
 
-def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
-    command = commands.add_parser("sample", help="generate images and a table to try the pipeline on")
+def _add_sample(commands: argparse._SubParsersAction[Any]) -> None:
+    command = add_command(
+        commands,
+        "sample",
+        "generate images and a table to try the pipeline on",
+        example="lesionflow sample --out data --lesions 1500",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for images/ and metadata.csv")
     command.add_argument("--lesions", type=int, default=1500, metavar="N", help="lesions; about 1.3 images each")
     command.add_argument("--seed", type=int, default=7, metavar="S", help="equal seeds give equal files")
@@ -54,36 +69,77 @@ def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.set_defaults(run=_sample)
 
 
-def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
-    command = commands.add_parser("run", help="run the whole pipeline on this machine")
+def _add_run(commands: argparse._SubParsersAction[Any]) -> None:
+    command = add_command(
+        commands,
+        "run",
+        "run the whole pipeline on this machine",
+        example="lesionflow run --preset ham10000-cpu --metadata table.csv --images part_1 part_2 --out results "
+        "--set epochs=12 --set calibrate.delta=0.1",
+        notes=_parameter_notes,
+    )
     command.add_argument("--metadata", metavar="FILE", help="the table: one row per image (CSV)")
-    command.add_argument("--images", action="append", metavar="DIR", help="folder or URI with images; may be repeated")
+    command.add_argument(
+        "--images", nargs="+", action="extend", metavar="DIR", help="folders or URIs with images, one or more"
+    )
     command.add_argument("--weights", metavar="FILE", help="pretrained weights of the architecture")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
-    _add_parameter_flags(command)
+    add_parameter_flags(command)
+    command.add_old_name("--config", "--preset")
     command.set_defaults(run=_run)
 
 
-def _add_compile(commands: argparse._SubParsersAction[_Parser]) -> None:
-    command = commands.add_parser("compile", help="write the pipeline YAML for the Kubeflow UI")
+def _add_compile(commands: argparse._SubParsersAction[Any]) -> None:
+    command = add_command(
+        commands,
+        "compile",
+        "write the pipeline YAML for the Kubeflow UI",
+        example="lesionflow compile --cluster cluster.yaml --image-refs out/images.yaml --out lesionflow.yaml",
+    )
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the YAML file to write")
     add_cluster_flags(command)
-    command.add_argument("--preset", metavar="NAME", help="parameter defaults: a preset or a YAML file")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter default")
-    command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
+    add_parameter_flags(command)
     command.set_defaults(run=_compile)
 
 
-def _add_parameter_flags(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", metavar="FILE", help="preset: a name such as ham10000-cpu, or a YAML file")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; repeatable")
+def _add_parameters(commands: argparse._SubParsersAction[Any]) -> None:
+    command = add_command(
+        commands,
+        "parameters",
+        "list the parameters of a run, or describe one",
+        example="lesionflow parameters\nlesionflow parameters calibrate.delta",
+    )
+    command.add_argument("name", nargs="?", metavar="NAME", help="a parameter, or a step such as train")
+    command.set_defaults(run=_parameters)
+
+
+def _add_presets(commands: argparse._SubParsersAction[Any]) -> None:
+    command = add_command(commands, "presets", "list the presets and what each is for", example="lesionflow presets")
+    command.set_defaults(run=_presets)
+
+
+def add_parameter_flags(command: CommandParser) -> None:
+    """Adds the two ways to give parameters."""
+    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
+    )
+
+
+def _parameter_notes() -> str:
+    from pipelines.parameter_texts import flat_texts
+
+    lines = ["parameters (--set NAME=VALUE); lesionflow parameters lists the options of each step as well:"]
+    for text in flat_texts():
+        lines += [f"  {text.name}", *textwrap.wrap(text.line, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    return "\n".join(lines)
 
 
 def _sample(arguments: argparse.Namespace) -> None:
     from pipelines.sample.generate import make_sample
 
     if arguments.lesions < 1:
-        raise ConfigError(f"--lesions: received {arguments.lesions}; allowed: a whole number >= 1")
+        raise ConfigError(f"--lesions: received {arguments.lesions}; allowed: an integer >= 1")
     result = make_sample(arguments.out, arguments.lesions, arguments.seed, faults=arguments.faults)
     print(f"{result.images} images of {arguments.lesions} lesions in {arguments.out}")
 
@@ -92,29 +148,49 @@ def _run(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
     from pipelines.local.run import check_out, run_locally
-    from pipelines.parameters import load_preset, merge, parse_assignments, resolve_paths, validate
+    from pipelines.parameters import resolve_paths, validate
 
-    preset = load_preset(arguments.config) if arguments.config else {}
     given = {"metadata": arguments.metadata, "images": arguments.images, "weights": arguments.weights}
-    flags = {name: value for name, value in given.items() if value is not None}
-    parameters, _ = validate(merge(preset, parse_assignments(arguments.set), flags))
-    parameters = resolve_paths(parameters)
+    parameters = resolve_paths(validate(_given(arguments, given)))
     check_out(arguments.out)
     run_locally(parameters, arguments.out.resolve(), Console())
 
 
-def _compile(arguments: argparse.Namespace) -> None:
-    from pipelines.cluster_file import load_cluster
-    from pipelines.compile import write_pipeline
-    from pipelines.parameters import load_preset, merge, parse_assignments, validate
+def _given(arguments: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The parameters of preset, `--set` and flags of their own, laid over each other in this order."""
+    from pipelines.parameters import load_preset, merge, parse_assignments
 
-    cluster = load_cluster(arguments.cluster, arguments.container_images)
-    cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
     preset = load_preset(arguments.preset) if arguments.preset else {}
-    defaults = merge(preset, parse_assignments(arguments.set))
-    validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults})
-    write_pipeline(arguments.out, cluster, {name: value for name, value in defaults.items() if value != {}})
+    own = {name: value for name, value in (flags or {}).items() if value is not None}
+    return merge(preset, parse_assignments(arguments.set), own)
+
+
+def _compile(arguments: argparse.Namespace) -> None:
+    from pipelines.cluster.compiled import cluster_of
+    from pipelines.compile import write_pipeline
+    from pipelines.parameters import validate
+
+    cluster = cluster_of(arguments)
+    defaults = _given(arguments)
+    typed = validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults}).values
+    write_pipeline(arguments.out, cluster, {name: typed[name] for name in defaults})
     print(f"wrote {arguments.out}; upload it in the Kubeflow UI under Pipelines")
+
+
+def _parameters(arguments: argparse.Namespace) -> None:
+    from pipelines.parameter_texts import described_parameters
+
+    print(described_parameters(arguments.name))
+
+
+def _presets(arguments: argparse.Namespace) -> None:
+    from pipelines.parameters import PRESETS, preset_names
+
+    for name in preset_names():
+        text = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
+        about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+        said = about.partition(" Command:")[0].removeprefix("Preset for ")
+        print(name, textwrap.fill(said, 100, initial_indent="  ", subsequent_indent="  "), sep="\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 
 
@@ -21,27 +22,54 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
-    command = commands.add_parser("predict", help="ask a bundle about images")
-    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command = add_command(
+        commands,
+        "predict",
+        "predict images with a bundle",
+        example="lesionflow predict results/export image.jpg folder/",
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
     command.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     command.set_defaults(run=_predict)
 
 
 def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
-    command = commands.add_parser("bundle", help="check, describe or stage a serving bundle")
-    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True, parser_class=type(command))
-    verify = actions.add_parser("verify", help="check hashes, policy and that the model loads and answers")
-    verify.add_argument("bundle", type=Path, metavar="DIR")
+    command = add_command(
+        commands,
+        "bundle",
+        "check, describe or stage a serving bundle",
+        example="lesionflow bundle verify results/export",
+    )
+    command.set_defaults(run=lambda arguments: command.print_help())
+    actions = command.add_subparsers(title="actions", metavar="ACTION", parser_class=CommandParser)
+    verify = add_command(
+        actions,
+        "verify",
+        "check hashes and policy, and that the model loads and passes its self-test",
+        example="lesionflow bundle verify results/export",
+    )
+    verify.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle")
     _add_digest(verify)
     verify.set_defaults(run=_verify)
-    card = actions.add_parser("card", help="the model card, with the test metrics once there is an evaluation")
-    card.add_argument("bundle", type=Path, metavar="DIR")
+    card = add_command(
+        actions,
+        "card",
+        "print the model card, with the test metrics of an evaluation",
+        example="lesionflow bundle card results/export --evaluation results/evaluate --out card.md",
+    )
+    card.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle")
     _add_evaluation(card)
     card.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write; without it the card is printed")
     card.set_defaults(run=_card)
-    stage = actions.add_parser("stage", help="copy a bundle to where a model server reads it")
-    stage.add_argument("bundle", type=Path, metavar="DIR")
+    stage = add_command(
+        actions,
+        "stage",
+        "copy a bundle to where a model server reads it",
+        example="lesionflow bundle stage results/export --out gs://bucket/lesionflow --version 1 "
+        "--evaluation results/evaluate",
+    )
+    stage.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle")
     stage.add_argument("--out", required=True, metavar="DIR_OR_URI", help="the served model; versions are subfolders")
     stage.add_argument("--version", type=int, required=True, metavar="N", help="a server takes the highest it finds")
     _add_evaluation(stage)
@@ -50,7 +78,12 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_ensemble(commands: argparse._SubParsersAction[Any]) -> None:
-    command = commands.add_parser("ensemble", help="put models together as one, and measure what that gains")
+    command = add_command(
+        commands,
+        "ensemble",
+        "average several models into one ensemble and measure the gain",
+        example="lesionflow ensemble member0 member1 member2 --against model --out ensemble",
+    )
     command.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="model artifacts of train")
     command.add_argument("--against", type=Path, metavar="MODEL", help="a single model to compare with as well")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the ensemble")
@@ -58,13 +91,20 @@ def _add_ensemble(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
-    command = commands.add_parser("register", help="put an evaluated bundle into Kubeflow's Model Registry")
-    command.add_argument("bundle", type=Path, metavar="BUNDLE")
+    command = add_command(
+        commands,
+        "register",
+        "put an evaluated bundle into Kubeflow's Model Registry",
+        example="lesionflow register results/export --evaluation results/evaluate --server URL --uri gs://bucket/model",
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
     command.add_argument(
         "--evaluation", type=Path, required=True, metavar="DIR", help="evaluation of this bundle, for its metrics"
     )
     command.add_argument("--server", required=True, metavar="URL", help="the registry: http(s)://host:port")
-    command.add_argument("--uri", required=True, metavar="URI", help="where the model is for who serves it, as staged")
+    command.add_argument(
+        "--uri", required=True, metavar="URI", help="URI the model server reads (printed by `bundle stage`)"
+    )
     command.add_argument("--card-uri", default="", metavar="URI", help="where its card with the test metrics is")
     command.add_argument("--name", default="lesionflow", metavar="NAME", help="the registered model")
     command.add_argument("--version", default="", metavar="NAME", help="default: commit and digest")
@@ -73,11 +113,11 @@ def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(run=_register)
 
 
-def _add_digest(command: argparse.ArgumentParser) -> None:
+def _add_digest(command: CommandParser) -> None:
     command.add_argument("--digest", metavar="SHA256", help="what the bundle's digest must be, as told another way")
 
 
-def _add_evaluation(command: argparse.ArgumentParser) -> None:
+def _add_evaluation(command: CommandParser) -> None:
     command.add_argument("--evaluation", type=Path, metavar="DIR", help="evaluation of this bundle, for its metrics")
 
 
@@ -131,9 +171,13 @@ def _register(arguments: argparse.Namespace) -> None:
 
     server = server_at(arguments.server, arguments.token_file, arguments.ca)
     what = registration_of(
-        arguments.bundle, arguments.evaluation, uri=arguments.uri, name=arguments.name, version=arguments.version,
+        arguments.bundle,
+        arguments.evaluation,
+        uri=arguments.uri,
+        name=arguments.name,
+        version=arguments.version,
         card_uri=arguments.card_uri,
-    )  # fmt: skip
+    )
     outcome = register(server, what)
     print(f"{what.name} {what.version}: {outcome.state} (model {outcome.model_id}, version {outcome.version_id})")
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from components.common.runtime.cli import CommandParser
 from components.common.runtime.config import unknown_name
 from components.common.runtime.errors import ConfigError
-from pipelines.cluster_file import load_cluster
+from pipelines.cluster_file import Cluster, load_cluster
 from pipelines.ir import load_documents
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -24,19 +25,32 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 }
 
 
-def add_pipeline_flags(command: argparse.ArgumentParser) -> None:
+def add_cluster_flags(command: CommandParser) -> None:
+    """Adds the flags that name the cluster and its container images."""
+    command.add_argument("--cluster", metavar="FILE", help="cluster file, or the name of an example such as gke-t4")
+    command.add_argument(
+        "--image-refs", type=Path, metavar="FILE", help="container references, as `make images` wrote them"
+    )
+    command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
+    command.add_old_name("--config", "--cluster")
+    command.add_old_name("--images", "--image-refs")
+
+
+def add_pipeline_flags(command: CommandParser) -> None:
     """Adds the flags that name the pipeline to use."""
     command.add_argument("--pipeline", type=Path, metavar="FILE", help="compiled file; default: compiled now")
     add_cluster_flags(command)
-    command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
 
 
-def add_cluster_flags(command: argparse.ArgumentParser) -> None:
-    """Adds the flags that say which cluster, and which container images."""
-    command.add_argument("--cluster", metavar="FILE", help="cluster file, or the name of an example such as gke-t4")
-    command.add_argument(
-        "--container-images", type=Path, metavar="FILE", help="container images, as `make images` wrote them"
-    )
+def cluster_of(arguments: argparse.Namespace) -> Cluster:
+    """The cluster that the flags of `add_cluster_flags` name.
+
+    Raises:
+        ConfigError: not readable, a bad entry, or an image that can change under its name.
+    """
+    cluster = load_cluster(arguments.cluster, arguments.image_refs)
+    cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
+    return cluster
 
 
 def compiled_text(arguments: argparse.Namespace) -> str:
@@ -48,14 +62,9 @@ def compiled_text(arguments: argparse.Namespace) -> str:
     if arguments.pipeline is None:
         from pipelines.compile import compile_pipeline
 
-        cluster = load_cluster(arguments.cluster, arguments.container_images)
-        cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
-        return compile_pipeline(cluster)
-    if arguments.cluster or arguments.container_images:
-        raise ConfigError(
-            "--pipeline: received together with --cluster or --container-images; allowed: a compiled file, "
-            "or what to compile one from"
-        )
+        return compile_pipeline(cluster_of(arguments))
+    if arguments.cluster or arguments.image_refs:
+        raise ConfigError("--pipeline: received with --cluster or --image-refs; allowed: a compiled file or these")
     try:
         text = str(arguments.pipeline.read_text(encoding="utf-8"))
         load_documents(text)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.common.runtime.cli import CommandParser
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster.errors import api_call
 from pipelines.cluster.retry import read
@@ -25,7 +26,7 @@ NAMESPACE_VARIABLE = "LESIONFLOW_NAMESPACE"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def add_connection_flags(command: argparse.ArgumentParser) -> None:
+def add_connection_flags(command: CommandParser) -> None:
     """Adds the flags every cluster command has."""
     group = command.add_argument_group("connection", f"secrets: {TOKEN_VARIABLE}, {COOKIES_VARIABLE}, or files")
     group.add_argument("--host", metavar="URL", help="Kubeflow Pipelines (KF_PIPELINES_ENDPOINT)")

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from components.common.runtime.cli import add_command
 from pipelines.cluster.check import Check
 from pipelines.cluster.compiled import add_cluster_flags
 from pipelines.cluster.connection import Connection, add_connection_flags
@@ -19,7 +20,12 @@ _SIGNS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
-    command = commands.add_parser("doctor", help="say what would stop a run on the cluster, and what to do")
+    command = add_command(
+        commands,
+        "doctor",
+        "say what would stop a run on the cluster, and what to do",
+        example="lesionflow doctor --cluster gke-t4 --image-refs out/images.yaml --bucket gs://bucket",
+    )
     add_cluster_flags(command)
     command.add_argument(
         "--bucket", action="append", default=[], metavar="URI", help="gs:// or s3:// to read and write"
@@ -29,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    cluster = load_cluster(arguments.cluster, arguments.container_images)
+    cluster = load_cluster(arguments.cluster, arguments.image_refs)
     uris = [*arguments.bucket, *([cluster.checkpoints.uri] if cluster.checkpoints.uri else [])]
     report(all_checks(Connection.of(arguments), cluster, uris), Console())
 

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
@@ -30,7 +31,12 @@ _REST_S = 0.5
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
-    command = commands.add_parser("logs", help="logs of a run's pods, or why one is Pending")
+    command = add_command(
+        commands,
+        "logs",
+        "show the logs of a run's pods, or why one is Pending",
+        example="lesionflow logs RUN --step train --follow",
+    )
     command.add_argument("run_name", metavar="RUN", help="id or name of the run")
     command.add_argument("--step", metavar="STEP", help=f"one step: {', '.join(STEPS)}; default: all")
     command.add_argument("--follow", action="store_true", help="stay until the run, or that step, has ended")

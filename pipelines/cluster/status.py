@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from components.common.runtime.cli import add_command
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.pods import StepPod, events_of, pods_of, why_ended, why_waiting
@@ -19,7 +20,12 @@ _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "red", "RUNNING":
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
-    command = commands.add_parser("status", help="table of a run's steps: node, duration, GPU, retries")
+    command = add_command(
+        commands,
+        "status",
+        "show a run's steps: node, duration, GPU, retries",
+        example="lesionflow status RUN",
+    )
     command.add_argument("run_name", metavar="RUN", help="id or name of the run")
     add_connection_flags(command)
     command.set_defaults(run=_run)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.common.runtime.cli import add_command
 from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
@@ -22,13 +23,25 @@ _POLL_S = 10.0
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
-    command = commands.add_parser("submit", help="start a run on the cluster")
+    command = add_command(
+        commands,
+        "submit",
+        "start a run on the cluster",
+        example="lesionflow submit --cluster cluster.yaml --image-refs out/images.yaml --preset ham10000-gpu "
+        "--set metadata=gs://bucket/table.csv --set 'images=[gs://bucket/images]' --wait",
+    )
     add_pipeline_flags(command)
-    command.add_argument("--preset", metavar="NAME", help="parameters: a preset or a YAML file")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; repeatable")
-    command.add_argument("--name", help="name of the run; default: lesionflow-COMMIT-TIME")
-    command.add_argument("--experiment", default="lesionflow", help="experiment the run is listed under")
-    command.add_argument("--service-account", help="service account of the pods; default: that of --cluster")
+    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
+    )
+    command.add_argument("--name", metavar="NAME", help="name of the run; default: lesionflow-COMMIT-TIME")
+    command.add_argument(
+        "--experiment", default="lesionflow", metavar="NAME", help="experiment the run is listed under"
+    )
+    command.add_argument(
+        "--service-account", metavar="NAME", help="service account of the pods; default: that of --cluster"
+    )
     command.add_argument("--pipeline-root", metavar="URI", help="where KFP keeps artifacts; default: the server's")
     command.add_argument("--no-cache", action="store_true", help="run every step anew, nested ones too")
     command.add_argument(
@@ -72,9 +85,8 @@ def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:
     from pipelines.parameters import load_preset, merge, parse_assignments, validate
 
     given = merge(load_preset(arguments.preset) if arguments.preset else {}, parse_assignments(arguments.set))
-    parameters, _ = validate(given)
-    typed = parameters.model_dump()
-    return {name: typed[name] for name, value in given.items() if not (name == "train_options" and not value)}
+    typed = validate(given).values
+    return {name: typed[name] for name in given}
 
 
 def submit(

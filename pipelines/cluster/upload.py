@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster.compiled import add_pipeline_flags, compiled_text
 from pipelines.cluster.connection import Connection, add_connection_flags
@@ -23,9 +24,14 @@ PIPELINE_NAME = "lesionflow"
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
-    command = commands.add_parser("upload", help="put the pipeline into Kubeflow as a new version")
+    command = add_command(
+        commands,
+        "upload",
+        "put the pipeline into Kubeflow as a new version",
+        example="lesionflow upload --cluster cluster.yaml --image-refs out/images.yaml",
+    )
     add_pipeline_flags(command)
-    command.add_argument("--name", default=PIPELINE_NAME, help="name of the pipeline in the UI")
+    command.add_argument("--name", default=PIPELINE_NAME, metavar="NAME", help="name of the pipeline in the UI")
     command.add_argument("--version", metavar="NAME", help="name of the version; default: COMMIT-HASH of the file")
     add_connection_flags(command)
     command.set_defaults(run=_run)

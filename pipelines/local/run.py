@@ -26,13 +26,18 @@ from pipelines.cluster_file import Cluster
 from pipelines.compile import write_pipeline
 from pipelines.local.summary import summarize, summary_lines
 from pipelines.local.watch import RunState, Watcher
-from pipelines.parameters import Parameters
+from pipelines.parameters import RunParameters
 
 MARK = "run.json"
 _MAIN_OUTPUT = {
-    "ingest": "index", "split": "split_data", "records": "records", "train": "model", "calibrate": "policy",
-    "export": "bundle", "evaluate": "evaluation",
-}  # fmt: skip
+    "ingest": "index",
+    "split": "split_data",
+    "records": "records",
+    "train": "model",
+    "calibrate": "policy",
+    "export": "bundle",
+    "evaluate": "evaluation",
+}
 _LOG_TAIL = 30
 _GRACE_S = 10
 _WORK = ".work-"
@@ -50,7 +55,12 @@ class LocalRun:
     summary: dict[str, Any]
 
 
-def run_locally(parameters: Parameters, out: Path, console: Console) -> LocalRun:
+def this_machine() -> Cluster:
+    """The cluster file of a local run: KFP's local runner would repeat a failed training after minutes of waiting."""
+    return Cluster.parse({"training": {"retries": 0}})
+
+
+def run_locally(parameters: RunParameters, out: Path, console: Console) -> LocalRun:
     """Runs the pipeline and lays its results out in `out`.
 
     Args:
@@ -81,7 +91,7 @@ def run_locally(parameters: Parameters, out: Path, console: Console) -> LocalRun
         summary = summarize(work, {step.name: step.seconds for step in state.steps.values()})
         write_json(work / "summary.json", summary)
         shutil.copyfile(work / "evaluate" / "report.html", work / "report.html")
-        write_json(work / MARK, {"schema": "lesionflow.run/1", "parameters": parameters.model_dump()})
+        write_json(work / MARK, {"schema": "lesionflow.run/1", "parameters": parameters.values})
         _publish(work, out)
     for line in summary_lines(summary):
         console.print(line, highlight=False, markup=False)
@@ -119,10 +129,9 @@ def _workspace(out: Path) -> Iterator[Path]:
                 path.rmdir()
 
 
-def _execute(parameters: Parameters, work: Path, console: Console) -> tuple[RunState, int]:
-    # KFP's local runner keeps the retry policy: a failed training would be repeated after minutes of waiting
-    write_pipeline(work / "lesionflow.yaml", Cluster.parse({"training": {"retries": 0}}))
-    write_json(work / "arguments.json", parameters.model_dump())
+def _execute(parameters: RunParameters, work: Path, console: Console) -> tuple[RunState, int]:
+    write_pipeline(work / "lesionflow.yaml", this_machine())
+    write_json(work / "arguments.json", parameters.values)
     events = work / "events.jsonl"
     command = [sys.executable, "-m", "pipelines.local.worker", *(
         str(work / name) for name in ("lesionflow.yaml", "arguments.json", "kfp"))]  # fmt: skip

@@ -41,8 +41,7 @@ def arguments(tmp_path_factory):
     for path in (folder, *folder.parents[:2], folder / "data"):
         path.chmod(0o755)
     given = {"metadata": "/data/metadata.csv", "images": ["/data/images"], "epochs": 2, "operating_point": "point"}
-    parameters, _ = validate(merge(load_preset("sample"), given))
-    return folder, parameters.model_dump()
+    return folder, validate(merge(load_preset("sample"), given)).values
 
 
 def test_the_sample_dag_runs_in_the_images(images, arguments):

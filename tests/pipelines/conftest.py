@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 # `point` needs no minimum of malignant lesions, so a small sample will do
-SMALL = ("--set", "operating_point=point", "--set", "epochs=2", "--config", "sample")
+SMALL = ("--set", "operating_point=point", "--set", "epochs=2", "--preset", "sample")
 
 
 @dataclass(frozen=True)

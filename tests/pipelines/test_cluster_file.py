@@ -58,7 +58,7 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"training": {"retries": 10, "retry_wait_s": 600}}, "waits that end before deadline_s = 172800"),
         ({"training": {"retry_backoff_max_s": 900}}, "unknown parameter 'training.retry_backoff_max_s'"),
         ({"gpu": {"count": -1}}, "gpu.count: received -1"),
-        ({"run_as_user": 0}, "run_as_user: received 0; allowed: a whole number >= 1"),
+        ({"run_as_user": 0}, "run_as_user: received 0; allowed: an integer >= 1"),
         ({"labels": {"a b": "x"}}, "a Kubernetes key such as team"),
         ({"labels": {"a": "x y"}}, "a label value"),
         ({"service_account": "Bad_"}, "the name of a Kubernetes object"),
@@ -140,7 +140,7 @@ def test_only_images_that_cannot_change_are_taken(image, fine):
 
 def test_caching_is_by_step():
     cluster = Cluster.parse({"uncached_steps": ["train"]})
-    assert [step for step in STEPS if not cluster.caches(step)] == ["train"]
+    assert [step for step in STEPS if not cluster.caches(step)] == ["check", "train"]
     assert not any(Cluster.parse({"caching": False}).caches(step) for step in STEPS)
 
 

@@ -12,11 +12,11 @@ BOMB = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
 NOWHERE = ["--host", "http://127.0.0.1:1"]
 COMMANDS = {
     "compile --cluster": ["compile", "--cluster", "FILE", "--out", "OUT"],
-    "compile --container-images": ["compile", "--container-images", "FILE", "--out", "OUT"],
+    "compile --image-refs": ["compile", "--image-refs", "FILE", "--out", "OUT"],
     "doctor --cluster": ["doctor", "--cluster", "FILE", *NOWHERE],
     "upload --pipeline": ["upload", "--pipeline", "FILE", *NOWHERE],
     "submit --preset": ["submit", "--cluster", "cpu-only", "--preset", "FILE", *NOWHERE],
-    "run --config": ["run", "--config", "FILE", "--metadata", "t.csv", "--images", "i", "--out", "OUT"],
+    "run --preset": ["run", "--preset", "FILE", "--metadata", "t.csv", "--images", "i", "--out", "OUT"],
     "ingest --label_policy": ["--label_policy", "FILE", "--metadata", "t.csv", "--images", "i", "--out", "OUT"],
 }
 

@@ -1,4 +1,4 @@
-"""The command line of a single step, derived from its config model.
+"""The one command-line parser, and the command line of a single step, derived from its config model.
 
 `python -m components.split --index DIR --recipe reference --out DIR`: the artifacts a step reads are
 named by flags of their own, every field of the config is a flag with its description and default.
@@ -7,14 +7,101 @@ named by flags of their own, every field of the config is a flag with its descri
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
 from components.common.runtime.config import StepConfig, allowed
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of, step_session
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of every command: mistakes are a `ConfigError`, flags are never abbreviated, examples keep lines."""
+
+    def __init__(self, *, example: str = "", notes: str | Callable[[], str] = "", **settings: Any) -> None:
+        """A parser.
+
+        Args:
+            example: command lines that show the command at work, for the end of `--help`.
+            notes: further text behind the example, kept as it is; a function is called when help is asked for.
+            settings: as for `argparse.ArgumentParser`; a summary given as `help` becomes the description as well.
+        """
+        self._example, self._notes = example, notes
+        settings.setdefault("allow_abbrev", False)
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what argparse would print.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+    def format_help(self) -> str:
+        """The help text: usage, what the command does, flags, example, notes."""
+        shown = "\n".join(f"  {line.strip()}" for line in self._example.strip().splitlines())
+        notes = self._notes() if callable(self._notes) else self._notes
+        self.epilog = "\n\n".join(part for part in (f"example:\n{shown}" if shown else "", notes.rstrip()) if part)
+        return super().format_help()
+
+    def add_old_name(self, old: str, new: str, *, dest: str | None = None) -> None:
+        """Takes the flag `old` for `new` for one more version, with a warning, and keeps it out of the help."""
+        flags = self._option_string_actions
+        action = flags[new]
+        self.add_argument(
+            old,
+            action=_OldName,
+            dest=dest or action.dest,
+            nargs=action.nargs,
+            type=action.type or str,
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS,
+            metavar=new,
+        )
+
+
+class _OldName(argparse.Action):
+    """Stores what a flag is given under an earlier name, and names the one that counts."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        warn_old_name(str(option_string), str(self.metavar))
+        setattr(namespace, self.dest, values)
+
+
+def add_command(
+    commands: argparse._SubParsersAction[Any],
+    name: str,
+    summary: str,
+    *,
+    example: str,
+    notes: str | Callable[[], str] = "",
+) -> CommandParser:
+    """Adds a command whose one-line summary is also the first line of its own help.
+
+    Args:
+        commands: the subparsers of a `CommandParser`.
+        name: the command.
+        summary: what it does, starting with a verb in lower case and without a full stop.
+        example: command lines that show it at work.
+        notes: further text for its help.
+    """
+    about = f"{summary[0].upper()}{summary[1:]}."
+    made: CommandParser = commands.add_parser(name, help=summary, description=about, example=example, notes=notes)
+    return made
+
+
+def warn_old_name(old: str, new: str) -> None:
+    """Says on stderr that a name of an earlier version is going."""
+    sys.stderr.write(f"warning: {old} is an old name that the next version will not know; use {new}\n")
 
 
 @dataclass(frozen=True)
@@ -33,10 +120,10 @@ class Input:
     required: bool = True
     uri: bool = False
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see {self.prog} --help")
+    @classmethod
+    def of(cls, field: FieldInfo) -> Input:
+        """The input that a field of a model describes: a URI, or several where the field is a list."""
+        return cls(field.description or "", many=str(field.annotation).startswith("list"), uri=True)
 
 
 def run_step_command(
@@ -69,28 +156,69 @@ def run_step_command(
     return exit_code_of(run)
 
 
-def _parser(name: str, description: str, inputs: Mapping[str, Input], config: type[StepConfig]) -> _Parser:
-    parser = _Parser(prog=f"python -m components.{name}", description=description, allow_abbrev=False)
+def _parser(name: str, description: str, inputs: Mapping[str, Input], config: type[StepConfig]) -> CommandParser:
+    needed = " ".join(
+        f"--{flag} {'URI' if spec.uri else 'DIR'}{'...' if spec.many else ''}"
+        for flag, spec in inputs.items()
+        if spec.required
+    )
+    example = f"python -m components.{name} {needed} --out DIR"
+    parser = CommandParser(prog=f"python -m components.{name}", description=description, example=example)
     for flag, spec in inputs.items():
         parser.add_argument(
-            f"--{flag}", help=spec.help, required=spec.required, nargs="+" if spec.many else None,
+            f"--{flag}",
+            help=_percent(spec.help),
+            required=spec.required,
+            nargs="+" if spec.many else None,
             action="extend" if spec.many else "store",  # a flag given twice adds to the first
-            type=str if spec.uri else Path, metavar="URI" if spec.uri else "DIR", default=None,
-        )  # fmt: skip
+            type=str if spec.uri else Path,
+            metavar="URI" if spec.uri else "DIR",
+            default=None,
+        )
     parser.add_argument("--out", help="folder the artifact is written to", required=True, type=Path, metavar="DIR")
     group = parser.add_argument_group("parameters")
     for key, field in config.model_fields.items():
         many = str(field.annotation).startswith(("list", "tuple"))
         group.add_argument(
-            f"--{key}", *([f"--{key.replace('_', '-')}"] if "_" in key else []), dest=key, default=None,
-            nargs="*" if many else None, action="extend" if many else "store", metavar="VALUE",
-            help=f"{field.description or ''} ({allowed(field)}; default {field.get_default()})".replace("%", "%%"),
-        )  # fmt: skip
+            f"--{key}",
+            *([f"--{key.replace('_', '-')}"] if "_" in key else []),
+            dest=key,
+            default=None,
+            nargs="*" if many else None,
+            action="extend" if many else "store",
+            metavar="VALUE",
+            help=_percent(field_help(field)),
+        )
     return parser
 
 
+def field_help(field: FieldInfo) -> str:
+    """What a field is, what it takes and its default, on one line."""
+    takes = "" if (words := allowed(field)) == "text" else words
+    default = "required" if field.is_required() else f"default {default_text(field)}"
+    return f"{described(field)} ({'; '.join(part for part in (takes, default) if part)})"
+
+
+def described(field: FieldInfo) -> str:
+    """A field's description with its examples, `such as` in front."""
+    examples = [one if isinstance(one, str) else json.dumps(one) for one in field.examples or ()]
+    return (field.description or "") + (f", such as {' or '.join(examples)}" if examples else "")
+
+
+def default_text(field: FieldInfo) -> str:
+    """A field's default as a person would write it: `empty` for an empty text, list, mapping or null."""
+    value = to_jsonable_python(field.get_default(call_default_factory=True))
+    if value is None or value in ("", [], {}):
+        return "empty"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", "%%")  # argparse formats help texts
+
+
 def _parse(
-    parser: _Parser, inputs: Mapping[str, Input], config: type[StepConfig], argv: Sequence[str] | None
+    parser: CommandParser, inputs: Mapping[str, Input], config: type[StepConfig], argv: Sequence[str] | None
 ) -> tuple[dict[str, Any], StepConfig, Path]:
     known = vars(parser.parse_args(argv))
     given = {key: known[key] for key in config.model_fields if known[key] is not None}

@@ -6,21 +6,33 @@ arrives as a float); pydantic's lax mode turns `"32"` and `32.0` into `32` and r
 
 from __future__ import annotations
 
-import difflib
+import re
 import reprlib
 import typing
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from components.common.runtime.errors import ConfigError
 
-_BOUNDS = {annotated_types.Ge: ("ge", ">="), annotated_types.Gt: ("gt", ">"),
-           annotated_types.Le: ("le", "<="), annotated_types.Lt: ("lt", "<")}  # fmt: skip
+_BOUNDS = {
+    annotated_types.Ge: ("ge", ">="),
+    annotated_types.Gt: ("gt", ">"),
+    annotated_types.Le: ("le", "<="),
+    annotated_types.Lt: ("lt", "<"),
+}
+_WORDS: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Any: "any value",
+}
 
 # a value from a file can be of any size: YAML's aliases make gigabytes of a few lines
 _SHORT = reprlib.Repr()
@@ -28,13 +40,26 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxoth
 
 
 class StepConfig(BaseModel):
-    """Base of every step's parameters: unknown names are refused, values never change, NaN is no number."""
+    """Base of every step's parameters: unknown names are refused, values never change, NaN is not a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
+    @model_validator(mode="before")
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
+    def _nothing_is_empty_text(cls, values: Any) -> Any:
+        """YAML reads `name:` and `--set name=` as null; for a text that is the empty text."""
+        if not isinstance(values, dict):
+            return values
+        texts = {name for name, field in cls.model_fields.items() if field.annotation is str}
+        return {name: "" if value is None and name in texts else value for name, value in values.items()}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
         """Validates `values`.
+
+        Args:
+            values: by the names of the fields.
+            names: what errors call a field, where its user knows it by another name than its own.
 
         Raises:
             ConfigError: one line for each bad parameter: its name, what was received, what is allowed.
@@ -42,49 +67,128 @@ class StepConfig(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise ConfigError("\n".join(_line(cls, item) for item in error.errors())) from None
+            lines = [_line(cls, item, names or {}) for item in error.errors()]
+            raise ConfigError("\n".join(lines)) from error
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` was probably meant to be; empty when none is near.
+
+    Case, hyphens, underscores and the part before a dot do not count, and the initials of a name stand for it.
+
+    >>> nearest("ResNet-50", ["small_cnn", "resnet50"])
+    'resnet50'
+    >>> nearest("lr", ["epochs", "learning_rate"])
+    'learning_rate'
+    """
+    plain = {name: _plain(name.rpartition(".")[2]) for name in known}
+    wanted = _plain(word.rpartition(".")[2])
+    for name, text in plain.items():
+        if wanted and wanted == text:
+            return name
+    for name in plain:
+        if len(wanted) > 1 and wanted == "".join(part[:1] for part in re.split(r"[_-]", name.rpartition(".")[2])):
+            return name
+    near = get_close_matches(wanted, plain.values(), n=1)
+    return next((name for name, text in plain.items() if near and text == near[0]), "")
+
+
+def one_of(value: str, known: Iterable[str]) -> str:
+    """What an error says is allowed where `value` is none of the `known` words, with the one probably meant."""
+    names = list(known)
+    return f"{_did_you_mean(value, names)}allowed: one of {', '.join(names)}"
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:
     """The line for a parameter nobody knows, with the nearest known name when there is one."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.rpartition(".")[2], names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown parameter {name!r}: {hint}known are {', '.join(names)}"
+    return f"unknown parameter {name!r}: {_did_you_mean(name, names)}known are {', '.join(names)}"
 
 
 def allowed(field: FieldInfo) -> str:
-    """What a field accepts, in words: `one of a, b`, `a whole number >= 1`, `true or false`."""
-    args = typing.get_args(field.annotation)
-    options = [a for a in args if a is not type(None)]
-    if typing.get_origin(field.annotation) is Literal:
-        return "one of " + ", ".join(str(a) for a in args)
-    kind = options[0] if len(options) == 1 else field.annotation
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))  # type: ignore[arg-type]
+    """What a field accepts, in words: `one of a, b`, `an integer >= 1`, `true or false`."""
     bounds = [
-        f"{sign} {_plain(getattr(m, attr))}"
+        f"{sign} {_number(getattr(m, attr))}"
         for m in field.metadata
         for cls, (attr, sign) in _BOUNDS.items()
         if isinstance(m, cls)
     ]
-    return " ".join([words, " and ".join(bounds)]).strip() + (" or empty" if type(None) in args else "")
+    options = [a for a in typing.get_args(field.annotation) if a is not type(None)]
+    optional = len(options) < len(typing.get_args(field.annotation))
+    kind = options[0] if optional and len(options) == 1 else field.annotation
+    text = " ".join([_in_words(kind), " and ".join(bounds)]).strip()
+    return text + (" or empty" if optional else "")
 
 
-def _plain(number: float) -> str:
+def _in_words(kind: Any) -> str:
+    """A type as a person would say it: `a list of text`, never the type's own name."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(str(a) for a in args)
+    if origin is typing.Annotated:
+        return _in_words(args[0])
+    if origin in (list, tuple):
+        inner = _in_words(args[0]).removeprefix("an ").removeprefix("a ")
+        plural = {"integer": "integers", "number": "numbers", "mapping of names to values": "mappings"}
+        return f"a list of {plural.get(inner, inner)}"
+    is_mapping = origin is dict or kind is dict or (isinstance(kind, type) and issubclass(kind, BaseModel))
+    return "a mapping of names to values" if is_mapping else _WORDS.get(kind, "a value of another kind")
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = nearest(word, known)
+    return f"did you mean {near!r}? " if near else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
+
+
+def _number(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
-def _line(cls: type[BaseModel], item: ErrorDetails) -> str:
+def _line(cls: type[BaseModel], item: ErrorDetails, names: Mapping[str, str]) -> str:
     name = ".".join(str(part) for part in item["loc"])
+    first, dot, rest = name.partition(".")
+    name = names.get(first, first) + dot + rest
     owner, field = _locate(cls, item["loc"])
     if item["type"] == "extra_forbidden":
         return unknown_name(name, owner.model_fields)
     if item["type"] == "missing":
         return f"{name}: missing; give {allowed(field) if field else 'a value'}"
+    received = f"{name}: received {_SHORT.repr(item['input'])}"
     if item["type"] == "value_error":  # a validator of ours: its message already says what is allowed
-        message = str(item["ctx"]["error"])
-        return f"{name}: received {_SHORT.repr(item['input'])}; {message}" if name else message
-    return f"{name}: received {_SHORT.repr(item['input'])}; allowed: {allowed(field) if field else item['msg']}"
+        said = _with_names(str(item["ctx"]["error"]), cls, names)
+        return f"{received}; {said}" if name else said
+    return received + (_expected(item, field) if field else f"; allowed: {item['msg']}")
+
+
+def _expected(item: ErrorDetails, field: FieldInfo) -> str:
+    """The end of a line: what the field takes instead of what it was given."""
+    given, words = item["input"], allowed(field)
+    if item["type"] == "literal_error" and isinstance(given, str):
+        kind = next((k for k in (field.annotation, *typing.get_args(field.annotation)) if _is_literal(k)), None)
+        return f"; {one_of(given, map(str, typing.get_args(kind)))}"
+    if item["type"] in ("list_type", "dict_type") and isinstance(given, str):
+        form = "[first, second]" if item["type"] == "list_type" else "{name: value}"
+        return f", which is one text; allowed: {words}, written as {form}"
+    if item["type"] in ("string_too_short", "too_short"):
+        return f", which is empty; allowed: {words} that is not empty"
+    return f"; allowed: {words}"
+
+
+def _is_literal(kind: Any) -> bool:
+    return typing.get_origin(kind) is Literal
+
+
+def _with_names(message: str, cls: type[BaseModel], names: Mapping[str, str]) -> str:
+    """A validator writes `{field}` where it means a parameter: its user may know that by another name."""
+    return re.sub(
+        r"\{(\w+)\}",
+        lambda found: names.get(found[1], found[1]) if found[1] in cls.model_fields else found[0],
+        message,
+    )
 
 
 def _locate(cls: type[BaseModel], path: tuple[int | str, ...]) -> tuple[type[BaseModel], FieldInfo | None]:
@@ -99,7 +203,7 @@ def _locate(cls: type[BaseModel], path: tuple[int | str, ...]) -> tuple[type[Bas
         if inner is not None:
             owner = inner
         elif field is not None:  # a value inside a plain list or mapping
-            return owner, None
+            return owner, field  # what the whole takes is what can be said
         field, inside = owner.model_fields.get(str(part)), False
     return owner, field
 

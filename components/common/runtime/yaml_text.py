@@ -1,27 +1,45 @@
-"""YAML from a file that anybody may have written: plain values only, and no way to end the process by nesting."""
+"""YAML from a file that anybody may have written: plain values, each key once, and no way to end the process."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import yaml
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a mapping with one key twice, where YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key, line = (key_node.tag, key_node.value), key_node.start_mark.line + 1
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != _MERGE:
+                if key in seen:
+                    found = f"{key_node.value!r} is there twice, in line {seen[key]} and in line {line}; keep one"
+                    raise yaml.YAMLError(found)
+                seen[key] = line
+        return super().construct_mapping(node, deep)
 
 
 def load(text: str) -> Any:
     """The one document of `text`; no tags that make objects.
 
     Raises:
-        yaml.YAMLError: not YAML, a tag, several documents, or nested too deeply to be read.
+        yaml.YAMLError: not YAML, a tag, a key twice, several documents, or nested too deeply to be read.
     """
     try:
-        return yaml.safe_load(text)
-    except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
+        return yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
 
 
 def load_all(text: str) -> list[Any]:
     """As `load`, all documents of `text`."""
     try:
-        return list(yaml.safe_load_all(text))
-    except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
+        return list(yaml.load_all(text, _Loader))
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error

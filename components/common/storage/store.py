@@ -19,8 +19,8 @@ from components.common.runtime.errors import ConfigError
 from components.common.storage.retry import StorageError, StoredObject
 
 __all__ = [
-    "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "is_local", "join", "list_images",
-    "local_path", "read_bytes", "read_object", "scheme_of", "upload",
+    "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "holds_image", "is_local", "join",
+    "list_images", "local_path", "read_bytes", "read_object", "scheme_of", "upload",
 ]  # fmt: skip
 
 # What counts as an image by its name. Formats that are refused later are listed all the same: a
@@ -97,6 +97,16 @@ def list_images(root: str) -> list[StoredObject]:
     """
     found = (item for item in _store(root).list(root) if suffix_of(item.name) in IMAGE_SUFFIXES)
     return sorted(found, key=lambda item: item.uri)
+
+
+def holds_image(root: str) -> bool:
+    """Whether there is an image below `root`; lists no further than the first one.
+
+    Raises:
+        FileNotFoundError: there is no such folder, bucket or prefix.
+        StorageError: storage refused or kept failing.
+    """
+    return any(suffix_of(item.name) in IMAGE_SUFFIXES for item in _store(root).list(root))
 
 
 def read_bytes(uri: str) -> bytes:

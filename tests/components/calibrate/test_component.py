@@ -12,7 +12,7 @@ from components.common.artifacts.policy import load_policy
 def made(model_of, sim, tmp_path):
     model = dsl.Model(uri=str(model_of(sim(500, 0, weight=4.0), np.log(4.0))))
     policy, metrics = dsl.Artifact(uri=str(tmp_path / "policy")), dsl.Metrics(uri=str(tmp_path / "metrics"))
-    calibrate.python_func(model=model, policy=policy, metrics=metrics, target_sensitivity=0.85)
+    calibrate.python_func(model=model, policy=policy, metrics=metrics, config={"target_sensitivity": 0.85})
     return tmp_path / "policy", metrics
 
 

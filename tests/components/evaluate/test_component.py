@@ -24,7 +24,7 @@ def outputs(shipped, tmp_path_factory):
         "roc": dsl.ClassificationMetrics(uri=str(root / "roc")),
         "metrics": dsl.Metrics(uri=str(root / "metrics")),
     }
-    evaluate.python_func(**inputs, **made, gate=["ap.lower >= 0.1", "auc >= 0.9999"])
+    evaluate.python_func(**inputs, **made, config={"gate": ["ap.lower >= 0.1", "auc >= 0.9999"]})
     return made
 
 

@@ -20,8 +20,7 @@ def test_component_makes_a_bundle_and_logs_finite_numbers(export_inputs, tmp_pat
         split_data=artifact(dsl.Dataset, export_inputs.split),
         bundle=bundle,
         metrics=metrics,
-        formats=["onnx"],
-        augmentation="flips",
+        config={"formats": ["onnx"], "augmentation": "flips", "parity_images": 500.0},
     )
     assert (tmp_path / "bundle" / "model.onnx").is_file()
     assert read_json(tmp_path / "bundle" / "preprocessing.json", layout.PREPROCESSING_SCHEMA)["augmentation"] == "flips"

@@ -12,7 +12,8 @@ from components.ingest.component import ingest
 def call(collection, tmp_path, **more):
     index = dsl.Dataset(name="index", uri=str(tmp_path / "index"))
     metrics = dsl.Metrics(name="metrics", uri=str(tmp_path / "metrics"))
-    ingest.python_func(collection.table, [collection.root], index, metrics, **more)
+    config = {"metadata": collection.table, "images": [collection.root], **more}
+    ingest.python_func(config=config, index=index, metrics=metrics)
     return index, metrics
 
 

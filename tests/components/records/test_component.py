@@ -12,7 +12,7 @@ from components.records.config import RecordsConfig
 def test_the_component_writes_records_and_counts(data, tmp_path):
     source = dsl.Dataset(uri=str(data().artifact()))
     out, metrics = dsl.Dataset(uri=str(tmp_path / "out")), dsl.Metrics(uri=str(tmp_path / "metrics"))
-    records.python_func(split_data=source, records=out, metrics=metrics, image_size="30x40", max_lost_pct=5.0)
+    records.python_func(split_data=source, records=out, metrics=metrics, config={"record_size": 30.0})
     assert (tmp_path / "out" / "manifest.json").is_file()
     assert metrics.metadata["train_expected"] == metrics.metadata["train_found"] == 36
     assert metrics.metadata["lost_pct"] == 0.0
@@ -26,12 +26,6 @@ assert not {'tensorflow', 'kfp', 'pandas'} & set(sys.modules); sys.exit(r)"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "integrity" in done.stderr
-
-
-def test_the_short_side_of_the_network_input_is_stored():
-    assert RecordsConfig.for_image_size("144x192", 3.0) == RecordsConfig(record_size=144, max_lost_pct=3.0)
-    with pytest.raises(ConfigError, match=r"image_size: received 'large'; allowed: height and width as in 144x192"):
-        RecordsConfig.for_image_size("large", 5.0)
 
 
 @pytest.mark.parametrize("word", ["", "original", None])

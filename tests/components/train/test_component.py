@@ -1,31 +1,31 @@
 """The KFP interface with real artifact objects, and the command line."""
 
-import inspect
-
 from kfp import dsl
 
 from components.common.artifacts.folder import open_artifact
 from components.train.__main__ import main
 from components.train.component import train
-from components.train.config import TrainConfig
 
 
 def test_component_trains_and_logs_finite_metrics(records, tmp_path):
     model = dsl.Model(uri=str(tmp_path / "model"))
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
     train.python_func(
-        records=dsl.Dataset(uri=str(records)), model=model, metrics=metrics, architecture="small_cnn",
-        image_size="32x40", epochs=1.0, batch_size=16, learning_rate=3e-3, options={"warmup_epochs": 0.0},
-    )  # fmt: skip
+        records=dsl.Dataset(uri=str(records)),
+        model=model,
+        metrics=metrics,
+        config={
+            "architecture": "small_cnn",
+            "image_size": "32x40",
+            "epochs": 1.0,
+            "batch_size": 16,
+            "learning_rate": 3e-3,
+            "warmup_epochs": 0.0,
+        },
+    )
     open_artifact(tmp_path / "model", "model")
     assert set(metrics.metadata) == {"average_precision", "roc_auc", "best_epoch", "epochs"}
     assert all(type(value) is float for value in metrics.metadata.values())
-
-
-def test_defaults_are_those_of_the_configuration():
-    defaults = {name: p.default for name, p in inspect.signature(train.python_func).parameters.items()}
-    for name in ("architecture", "weights", "image_size", "epochs", "batch_size", "learning_rate", "seed"):
-        assert defaults[name] == TrainConfig.model_fields[name].default
 
 
 def test_a_bad_parameter_is_exit_code_2_and_writes_nothing(records, tmp_path, capsys):

@@ -23,7 +23,7 @@ def test_config_and_registry_import_without_tensorflow():
     ("values", "parts"),
     [
         ({"architecture": "resnet"}, ["architecture", "'resnet'", "resnet50", "efficientnet_lite0"]),
-        ({"image_size": "224"}, ["image_size", "'224'", "144x192"]),
+        ({"image_size": "224,224"}, ["image_size", "'224,224'", "144x192"]),
         ({"image_size": "8x8"}, ["image_size", "'8x8'"]),
         ({"plateau_factor": 0.5}, ["plateau_factor", "0.5", "cosine", "plateau"]),
         ({"schedule": "plateau", "warmup_epochs": 1.0}, ["warmup_epochs", "plateau", "cosine"]),
@@ -33,7 +33,7 @@ def test_config_and_registry_import_without_tensorflow():
         ({"precision": "float64"}, ["precision", "'float64'", "mixed_bfloat16"]),
         ({"class_balance": "both"}, ["class_balance", "'both'", "class_weight, sample_weight, none"]),
         ({"learning_rte": 1e-3}, ["learning_rte", "did you mean 'learning_rate'"]),
-        ({"epochs": 2.5}, ["epochs", "2.5", "whole number"]),
+        ({"epochs": 2.5}, ["epochs", "2.5", "an integer"]),
         ({"learning_rate": float("nan")}, ["learning_rate", "nan"]),
     ],
 )
@@ -53,6 +53,17 @@ def test_numbers_may_come_as_kfp_sends_them():
 
 def test_size_is_height_then_width():
     assert TrainConfig.parse({"image_size": "144x192"}).height_width == (144, 192)
+
+
+@pytest.mark.parametrize("size", [224, "224"])
+def test_one_number_is_both_sides(size):
+    assert TrainConfig.parse({"image_size": size}).height_width == (224, 224)
+
+
+@pytest.mark.parametrize("word", ["ResNet-50", "resnet_50", "RESNET50"])
+def test_a_backbone_written_another_way_is_recognised_in_the_error(word):
+    with pytest.raises(ConfigError, match=f"architecture: received '{word}'; did you mean 'resnet50'"):
+        TrainConfig.parse({"architecture": word})
 
 
 def test_the_registry_holds_what_the_documentation_promises():

@@ -5,6 +5,7 @@ import argparse
 import pytest
 import yaml
 
+from components.common.runtime.cli import CommandParser
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster import submit as submit_module
 from pipelines.cluster import upload as upload_module
@@ -224,8 +225,15 @@ def test_good_values_pass():
 
 
 def arguments(**given):
-    known = {"pipeline": None, "cluster": None, "container_images": None, "allow_mutable_tags": False}
-    return argparse.Namespace(**{**known, "preset": None, "set": [], **given})
+    known = {
+        "pipeline": None,
+        "cluster": None,
+        "image_refs": None,
+        "allow_mutable_tags": False,
+        "preset": None,
+        "set": [],
+    }
+    return argparse.Namespace(**{**known, **given})
 
 
 def test_a_compiled_file_excludes_what_compiles_one(tmp_path):
@@ -241,7 +249,7 @@ def test_a_compiled_file_excludes_what_compiles_one(tmp_path):
 
 def test_the_modules_offer_parsers():
     for module in (submit_module, upload_module):
-        commands = argparse.ArgumentParser().add_subparsers()
+        commands = CommandParser().add_subparsers()
         module.add_parser(commands)
         assert commands.choices
 
@@ -262,20 +270,9 @@ def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
     from pipelines.cli.main import main
 
     command = [
-        "submit",
-        "--cluster",
-        "cpu-only",
-        "--host",
-        kfp.url,
-        "--set",
-        "metadata=gs://b/t.csv",
-        "--set",
-        "images=[gs://b/i]",
-        "--set",
-        "epochs=3",
-        "--no-cache",
-        "--wait",
-    ]
+        "submit", "--cluster", "cpu-only", "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
+        "--set", "images=[gs://b/i]", "--set", "epochs=3", "--no-cache", "--wait",
+    ]  # fmt: skip
     assert main(command) == 0
     assert f"run {run_id} succeeded" in capsys.readouterr().out
     body = kfp.requests("POST", "/runs")[0].body

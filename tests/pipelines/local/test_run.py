@@ -77,8 +77,8 @@ def test_a_failed_step_has_the_last_word_and_the_earlier_run_stays(sample, tmp_p
     ("extra", "message"),
     [
         (("--set", "epoch=3"), "unknown parameter 'epoch': did you mean 'epochs'?"),
-        (("--set", "epochs=three"), "epochs: received 'three'; allowed: a whole number"),
-        (("--config", "nonsense"), "--config: received 'nonsense'"),
+        (("--set", "epochs=three"), "epochs: received 'three'; allowed: an integer"),
+        (("--preset", "smaple"), "--preset: received 'smaple'; did you mean 'sample'?"),
         (("--weights", "no.npz"), "weights: received 'no.npz', no such file"),
         (("--metadata", "no.csv"), "metadata: received 'no.csv', no such file"),
     ],

@@ -46,7 +46,7 @@ def test_a_list_given_in_two_flags_is_one_list():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--records", "r", "--out", "o", "--batch_size", "0"], "batch_size: received '0'; allowed: a whole number"),
+        (["--records", "r", "--out", "o", "--batch_size", "0"], "batch_size: received '0'; allowed: an integer"),
         (["--records", "r", "--out", "o", "--mode", "c"], "mode: received 'c'; allowed: one of a, b"),
         (["--records", "r", "--out", "o", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["--out", "o"], "the following arguments are required: --records"),
@@ -63,4 +63,4 @@ def test_help_shows_default_and_allowed_values(capsys):
         run(["--help"])
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "images per step, 100% of them (a whole number >= 1; default 32)" in text
+    assert "images per step, 100% of them (an integer >= 1; default 32)" in text

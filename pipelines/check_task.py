@@ -1,0 +1,42 @@
+"""The first task of a run: it takes every parameter, checks them, and gives each step its configuration.
+
+Steps read one output of this task each, so a changed parameter changes the inputs of its own step only, and KFP
+reuses the results of the steps before it.
+"""
+
+import linecache
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from pipelines.parameter_texts import docstring, signature
+from pipelines.parameters import STEP_CONFIGS
+
+CHECK_TASK = "check"
+CLUSTER_OPTIONS = "cluster_options"
+_ABOUT = "Checks the parameters of a run and what it will read, and gives each step its configuration."
+
+
+def _source() -> str:
+    """The component's source, which kfp sends to the pod as text: the signature has to be written in it."""
+    given = "".join(f"{one.name}: {one.annotation.__name__}, " for one in signature().parameters.values())
+    returned = ", ".join(f'("{step}", dict)' for step in STEP_CONFIGS)
+    return (
+        f'def {CHECK_TASK}({given}{CLUSTER_OPTIONS}: dict) -> NamedTuple("Configurations", [{returned}]):\n'
+        "    values = dict(locals())\n"
+        "    from pipelines.check import check_run\n"
+        f"    return check_run(values, values.pop({CLUSTER_OPTIONS!r}))\n"
+    )
+
+
+def check_component() -> Any:
+    """The component, whose inputs are the pipeline's parameters and whose outputs are the steps' configurations."""
+    text = _source()
+    file = f"<component {CHECK_TASK}>"
+    # inspect.getsource, which kfp calls, looks here for functions that stand in no file
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    defined: dict[str, Any] = {"NamedTuple": NamedTuple}
+    exec(compile(text, file, "exec"), defined)
+    check = defined[CHECK_TASK]
+    check.__doc__ = f"{docstring(_ABOUT)}    {CLUSTER_OPTIONS}: Options that the cluster file sets."
+    return dsl.component(check, base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

@@ -1,0 +1,98 @@
+"""The first task: a mistake ends the run there with one line, before ingest, and each step gets its own part only."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from components.common.runtime.errors import ConfigError
+from components.common.runtime.events import EVENTS_VARIABLE
+from pipelines.check import check_inputs, check_run
+from pipelines.check_task import check_component
+from pipelines.cluster_file import STEPS, Cluster
+from pipelines.compile import compile_pipeline
+from pipelines.ir import load_documents, step_tasks
+from pipelines.parameters import STEP_CONFIGS, merge, validate
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"no image, but one by its name")
+    (tmp_path / "table.csv").write_text("image_id,label\na,benign\n")
+    return {"metadata": str(tmp_path / "table.csv"), "images": [str(tmp_path / "images")]}
+
+
+def test_every_step_gets_its_configuration(data):
+    made = dict(zip(STEP_CONFIGS, check_run(merge(data, {"calibrate.delta": 0.1}), {}), strict=True))
+    assert made["ingest"]["metadata"] == data["metadata"]
+    assert made["calibrate"]["delta"] == 0.1
+    json.dumps(made, allow_nan=False)
+
+
+def test_a_changed_parameter_changes_the_configuration_of_its_own_step_only(data):
+    before, after = (check_run(merge(data, {"calibrate.delta": delta}), {}) for delta in (0.05, 0.1))
+    changed = [step for step, old, new in zip(STEP_CONFIGS, before, after, strict=True) if old != new]
+    assert changed == ["calibrate"]
+
+
+def test_numbers_may_come_as_kfp_sends_them(data):
+    assert check_run(merge(data, {"epochs": 3, "records.record_size": 96}), {}) == check_run(
+        merge(data, {"epochs": 3.0, "records.record_size": 96.0}), {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metadata": "/nowhere/t.csv"}, "metadata: received '/nowhere/t.csv'; there is no such file"),
+        ({"images": ["/nowhere/images"]}, "images: /nowhere/images: no such folder"),
+        ({"label_policy": "ham"}, "label_policy: received 'ham'"),
+        ({"weights": "/nowhere/w.npz"}, "weights: received '/nowhere/w.npz'; there is no such file"),
+        ({"champion": "/nowhere/p.npz"}, "champion: received '/nowhere/p.npz'; there is no such file"),
+    ],
+)
+def test_what_cannot_be_read_is_said_before_anything_runs(data, values, message):
+    with pytest.raises(ConfigError) as caught:
+        check_inputs(validate({**data, **values}))
+    assert str(caught.value).startswith(message)
+
+
+def test_all_that_cannot_be_read_is_said_at_once(data, tmp_path):
+    (tmp_path / "images" / "a.jpg").unlink()
+    with pytest.raises(ConfigError) as caught:
+        check_inputs(validate({**data, "metadata": "/nowhere", "weights": "/nowhere"}))
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["metadata", "images", "weights"]
+
+
+def test_steps_read_artifacts_and_their_own_output_of_the_check():
+    tasks = step_tasks(load_documents(compile_pipeline(Cluster()))[0])
+    for step in STEP_CONFIGS:
+        assert tasks[step]["inputs"]["parameters"] == {
+            "config": {"taskOutputParameter": {"outputParameterKey": step, "producerTask": "check"}}
+        }
+    assert not tasks["check"].get("cachingOptions")
+    assert list(tasks["check"]["inputs"].get("artifacts", {})) == []
+
+
+def test_the_component_is_made_again_and_again_with_the_same_text():
+    first, second = check_component(), check_component()
+    assert str(first.component_spec) == str(second.component_spec)
+
+
+def test_a_typo_ends_a_run_in_the_first_task_with_one_line(data, tmp_path):
+    """Through KFP's local runner, as a form that nobody checked would reach a cluster."""
+    pipeline, values, events = (tmp_path / name for name in ("p.yaml", "values.json", "events.jsonl"))
+    pipeline.write_text(compile_pipeline(Cluster()))
+    values.write_text(json.dumps({**validate(data).values, "calibration": "plat"}))
+    command = [sys.executable, "-m", "pipelines.local.worker", str(pipeline), str(values), str(tmp_path / "kfp")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, EVENTS_VARIABLE: str(events)}
+    )
+    assert done.returncode == 1
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [event["step"] for event in told] == [STEPS[0]] * 2
+    assert told[-1]["error"].startswith("calibration: received 'plat'; did you mean 'platt'? allowed: one of auto, ")
+    assert "\n" not in told[-1]["error"]

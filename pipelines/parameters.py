@@ -80,8 +80,12 @@ class RunParameters:
     steps: dict[str, StepConfig]
 
     def step_values(self) -> dict[str, dict[str, Any]]:
-        """Each step's configuration as JSON has it."""
-        return {step: config.model_dump(mode="json") for step, config in self.steps.items()}
+        """Each step's configuration as JSON has it; without nulls, which KFP's local runner does not take."""
+        dumped = {step: config.model_dump(mode="json") for step, config in self.steps.items()}
+        return {
+            step: {name: value for name, value in values.items() if value is not None}
+            for step, values in dumped.items()
+        }
 
 
 def field_of(target: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from components.common.runtime.config import StepConfig
 
@@ -24,6 +24,10 @@ class RecordsConfig(StepConfig):
         5.0, ge=0, le=100, description="the run stops when more than this percentage of images is unusable"
     )
     workers: int = Field(0, ge=0, le=256, description="images worked on at a time; 0 chooses by where they are")
+
+    @field_serializer("record_size", when_used="json")
+    def _by_name(self, value: int | None) -> int | str:
+        return "original" if value is None else value
 
     @field_validator("record_size", mode="before")
     @classmethod

@@ -60,6 +60,7 @@ def test_a_configuration_survives_the_way_to_its_step():
     run = validate(merge(DATA, {"train.schedule": "plateau", "records.record_size": "original", "epochs": 3}))
     for step, values in run.step_values().items():
         assert STEP_CONFIGS[step].parse(values) == run.steps[step], step
+        assert None not in values.values()
     assert run.steps["records"].record_size is None
 
 

@@ -1,8 +1,8 @@
 """Augmentation: one affine warp and one brightness/contrast table per image, from a stateless seed.
 
 What an image looks like in an epoch depends on (seed, epoch, position) alone, never on which thread
-made it or what came before, so a resumed run sees the same images. No Keras random layer: on a CPU
-those cost more than the network's first stage.
+made it or what came before, so a resumed run sees the same images. Keras's random layers are not used: on a
+CPU they cost more than the network's first stage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-DRAWS = 8  # random numbers an image needs: six for the warp, two for grey levels
+DRAWS = 8  # random numbers per image: six for the warp, two for grey levels
 _NEUTRAL = 127.5  # contrast turns around middle grey
 
 
@@ -40,6 +40,20 @@ class Augmentation:
     flip: bool = True
     brightness: float = 0.1
     contrast: float = 0.1
+
+
+def stream(seed: int, epoch: int, purpose: int) -> np.random.Generator:
+    """The random numbers of one epoch for one purpose.
+
+    Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is a function of key and counter.
+    Drawing moves the counter's first word only, so two epochs or purposes never share a number.
+    """
+    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, epoch, purpose]))
+
+
+def augmentation_draws(seed: int, epoch: int, images: int) -> Floats:
+    """(images, DRAWS) uniform numbers in [0, 1); row i belongs to image i, however many images there are."""
+    return stream(seed, epoch, 0).random((images, DRAWS))
 
 
 def warp_matrices(draw: Floats, size: tuple[int, int], how: Augmentation) -> Floats:

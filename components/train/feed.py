@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.runtime.cores import usable_cores
-from components.train.augmentation import DRAWS, Augmentation, Augmenter
-from components.train.draws import generator, uniform
+from components.train.augmentation import Augmentation, Augmenter, augmentation_draws, stream
 from components.train.records import SplitData
 
-_SHUFFLE_INDEX = 2**63  # no image has this position, so the order's stream is its own
+_ORDER = 1  # augmentation draws from stream 0
 _AHEAD = 4  # batches per thread
 
 
@@ -75,13 +74,13 @@ class TrainFeed:
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Positions of the images in this epoch's order."""
-        return generator(self.seed, epoch, _SHUFFLE_INDEX).permutation(len(self.data.rows))
+        return stream(self.seed, epoch, _ORDER).permutation(len(self.data.rows))
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from `first_step` on; closing the iterator ends its threads."""
         started = time.perf_counter()
         order = self.order(epoch)
-        draw = uniform(self.seed, epoch, np.arange(len(order)), DRAWS)
+        draw = augmentation_draws(self.seed, epoch, len(order))
         steps = iter(range(first_step, self.steps))
         pending: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="feed")

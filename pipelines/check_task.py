@@ -38,5 +38,7 @@ def check_component() -> Any:
     defined: dict[str, Any] = {"NamedTuple": NamedTuple}
     exec(compile(text, file, "exec"), defined)
     check = defined[CHECK_TASK]
-    check.__doc__ = f"{docstring(_ABOUT)}    {CLUSTER_OPTIONS}: Options that the cluster file sets."
+    about = [f"    {CLUSTER_OPTIONS}: Options that the cluster file sets.", "", "Returns:"]
+    about += [f"    {step}: Configuration of the step {step}." for step in STEP_CONFIGS]
+    check.__doc__ = docstring(_ABOUT) + "\n".join(about)
     return dsl.component(check, base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

@@ -15,6 +15,8 @@ def calibrate(
     Args:
         model: Model artifact of the train step.
         config: Parameters of the step, as the task check made them.
+
+    Returns:
         policy: Decision policy: calibrator, threshold, counts they were chosen on.
         metrics: Validation sensitivity, specificity and threshold.
     """

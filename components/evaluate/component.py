@@ -26,6 +26,8 @@ def evaluate(
         model: Model artifact: validation scores and training curve.
         records: Records artifact: lost images.
         config: Parameters of the step, as the task check made them.
+
+    Returns:
         evaluation: Scores, metrics.json, gate.json, summary.md and report.html.
         report: The HTML report.
         roc: ROC curve and confusion matrix.

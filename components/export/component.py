@@ -19,6 +19,8 @@ def export(
         policy: Decision policy of calibrate.
         split_data: Split artifact; the bundle is compared with the model on its validation images.
         config: Parameters of the step, as the task check made them.
+
+    Returns:
         bundle: SavedModel, decision policy, preprocessing, labels and model card.
         metrics: Largest differences between bundle and model, and between the two ways of preparing images.
     """

@@ -9,6 +9,8 @@ def ingest(config: dict, index: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl
 
     Args:
         config: Parameters of the step, with the URIs of table and images, as the task check made them.
+
+    Returns:
         index: index.parquet, one row per image, and ingest.json.
         metrics: Images by verdict.
     """

@@ -15,6 +15,8 @@ def records(
     Args:
         split_data: Split artifact.
         config: Parameters of the step, as the task check made them.
+
+    Returns:
         records: TFRecord shards with manifest.json.
         metrics: Images expected, found and lost per split.
     """

@@ -15,6 +15,8 @@ def split(
     Args:
         index: Index artifact of ingest.
         config: Parameters of the step, as the task check made them.
+
+    Returns:
         split_data: split.csv, split.json, class_weight.json and index.parquet with final groups.
         metrics: Images per split, class weight and near-duplicates.
     """

@@ -15,6 +15,8 @@ def train(
     Args:
         records: Records artifact: TFRecord shards and manifest.json.
         config: Parameters of the step, as the task check made them.
+
+    Returns:
         model: Model artifact: model.keras, training_config.json, history.csv, val_probs.npz and more.
         metrics: Average precision and ROC-AUC of the best epoch on validation.
     """

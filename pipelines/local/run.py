@@ -133,14 +133,18 @@ def _execute(parameters: RunParameters, work: Path, console: Console) -> tuple[R
     write_pipeline(work / "lesionflow.yaml", this_machine())
     write_json(work / "arguments.json", parameters.values)
     events = work / "events.jsonl"
-    command = [sys.executable, "-m", "pipelines.local.worker", *(
-        str(work / name) for name in ("lesionflow.yaml", "arguments.json", "kfp"))]  # fmt: skip
+    places = [str(work / name) for name in ("lesionflow.yaml", "arguments.json", "kfp")]
+    command = [sys.executable, "-m", "pipelines.local.worker", *places]
     environment = {**os.environ, EVENTS_VARIABLE: str(events), "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
     with (work / "run.log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=environment, stdin=subprocess.DEVNULL,
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
             start_new_session=True,
-        )  # fmt: skip
+        )
         watcher = Watcher(events, console)
         try:
             return watcher.state, watcher.follow(process)

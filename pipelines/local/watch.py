@@ -55,9 +55,15 @@ class Watcher:
         self._position = 0
         self._started: dict[str, float] = {}
         self._bar = Progress(
-            TextColumn("  {task.description:<24}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console, transient=True,
-        )  # fmt: skip
+            TextColumn("  {task.description:<24}"),
+            BarColumn(30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
         self._task: Any = None
         self._what = ""
         self._plain_at = 0.0

@@ -22,10 +22,12 @@ def register(
     Args:
         bundle: Bundle artifact of the export step; its URI is registered.
         evaluation: Evaluation of this bundle.
-        card: The model card with the test metrics.
         server: Address of the registry.
         name: Name of the registered model.
         models: Folder or URI where the model is staged for model servers; empty is nowhere.
+
+    Returns:
+        card: The model card with the test metrics.
     """
     from pathlib import Path
 

@@ -125,6 +125,16 @@ def test_every_parameter_has_a_type_and_a_description(spec):
         assert len(definition["description"]) > 15, name
 
 
+def test_every_input_and_output_of_a_task_has_a_description(spec):
+    for name, component in spec["components"].items():
+        if "dag" in component:
+            continue
+        for side in ("inputDefinitions", "outputDefinitions"):
+            for kind in ("parameters", "artifacts"):
+                for what, definition in component.get(side, {}).get(kind, {}).items():
+                    assert definition.get("description"), (name, what)
+
+
 def test_the_exit_task_waits_for_all_steps_however_they_end_and_is_never_cached(spec):
     root = spec["root"]["dag"]["tasks"]
     assert set(root) == {"steps", EXIT_TASK}

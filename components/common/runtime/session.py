@@ -6,11 +6,14 @@ import logging
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import emit
+
+DEBUG_VARIABLE = "LESIONFLOW_DEBUG"
 
 log = logging.getLogger("lesionflow")
 
@@ -51,12 +54,15 @@ def step_session(name: str) -> Iterator[None]:
 def exit_code_of(body: Callable[[], None]) -> int:
     """Runs a command's body: 0, or the error as one line on stderr and its exit code.
 
+    With LESIONFLOW_DEBUG set the traceback, with the causes behind the error, is printed before that line.
     Anything but a `LesionflowError` keeps its traceback: it is a defect, and a person who reports it
     needs the place.
     """
     try:
         body()
     except LesionflowError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:

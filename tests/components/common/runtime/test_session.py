@@ -89,3 +89,19 @@ def test_native_messages_are_hidden_and_later_ones_are_not(capfd):
         raise KeyError
     os.write(2, b"error")
     assert capfd.readouterr().err == "error"
+
+
+def test_the_causes_of_an_error_are_printed_only_when_asked_for(monkeypatch, capsys):
+    def body():
+        try:
+            int("x")
+        except ValueError as error:
+            raise ConfigError("epochs: received 'x'; allowed: an integer") from error
+
+    assert exit_code_of(body) == 2
+    assert capsys.readouterr().err == "error: epochs: received 'x'; allowed: an integer\n"
+    monkeypatch.setenv("LESIONFLOW_DEBUG", "1")
+    assert exit_code_of(body) == 2
+    said = capsys.readouterr().err
+    assert "ValueError: invalid literal" in said
+    assert said.endswith("error: epochs: received 'x'; allowed: an integer\n")

@@ -1,0 +1,109 @@
+"""The command line as a whole: help everywhere, one name for one thing, old names with a warning."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.main import build_parser, main
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def leaves(parser, path=()):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield (*path, name), inner
+                yield from leaves(inner, (*path, name))
+
+
+COMMANDS = dict(leaves(build_parser()))
+
+
+@pytest.mark.parametrize("argv", [[], ["bundle"]])
+def test_a_command_that_needs_another_prints_help(argv, capsys):
+    assert main(argv) == 0
+    assert "usage: lesionflow" in capsys.readouterr().out
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert re.fullmatch(r"lesionflow \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_says_what_it_does_with_an_example_that_its_parser_takes(path):
+    parser = COMMANDS[path]
+    text = parser.format_help()
+    assert parser.description.endswith(".")
+    examples = re.findall(r"^  (lesionflow .*)$", text.partition("example:")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        assert example.split()[1 : 1 + len(path)] == list(path) or path == ("bundle",)
+        words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", example)][1:]
+        build_parser().parse_args(words)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_no_help_shows_a_types_internal_name_or_a_flag_without_text(path):
+    parser = COMMANDS[path]
+    for action in parser._actions:
+        assert action.help or isinstance(action, argparse._SubParsersAction), (path, action.dest)
+    for word in ("<class", "Literal", "NoneType", "typing."):
+        assert word not in parser.format_help()
+
+
+def test_the_help_of_a_run_lists_its_parameters():
+    text = COMMANDS["run",].format_help()
+    assert "  target_sensitivity\n" in text
+    assert "Training: maximum number of epochs" in " ".join(text.split())
+
+
+def test_one_name_is_one_thing():
+    for path, parser in COMMANDS.items():
+        shown = {flag: a for a in parser._actions if a.help != argparse.SUPPRESS for flag in a.option_strings}
+        assert "--config" not in shown, path
+        for flag, word in (("--preset", "preset"), ("--cluster", "cluster"), ("--image-refs", "container references")):
+            assert flag not in shown or word in shown[flag].help, path
+        assert "--images" not in shown or path == ("run",)
+
+
+@pytest.mark.parametrize(
+    ("argv", "name", "value", "new"),
+    [
+        (["run", "--config", "sample", "--out", "o"], "preset", "sample", "--preset"),
+        (["compile", "--config", "gke-t4", "--out", "o"], "cluster", "gke-t4", "--cluster"),
+        (["upload", "--images", "i.yaml"], "image_refs", Path("i.yaml"), "--image-refs"),
+    ],
+)
+def test_old_flags_count_one_more_version_with_a_warning(argv, name, value, new, capsys):
+    assert getattr(build_parser().parse_args(argv), name) == value
+    assert f"old name that the next version will not know; use {new}" in capsys.readouterr().err
+
+
+def test_several_folders_follow_one_flag_or_several():
+    parse = build_parser().parse_args
+    assert parse(["run", "--out", "o", "--images", "a", "b", "--images", "c"]).images == ["a", "b", "c"]
+
+
+def test_parameters_and_presets_are_listed(capsys):
+    assert main(["parameters", "calibrate.delta"]) == 0
+    assert capsys.readouterr().out.startswith("calibrate.delta\n")
+    assert main(["presets"]) == 0
+    assert {"ham10000-cpu", "ham10000-gpu", "sample"} <= set(capsys.readouterr().out.splitlines())
+    assert main(["parameters", "lr"]) == 2
+    assert "did you mean 'learning_rate'" in capsys.readouterr().err
+
+
+def test_one_class_parses_every_command_line():
+    made = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("components", "pipelines")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"argparse\.ArgumentParser\(|\(argparse\.ArgumentParser\)", path.read_text(encoding="utf-8"))
+    ]
+    assert made == ["components/common/runtime/cli.py"]

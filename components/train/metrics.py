@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from components.common.statistics.ranking import average_precision, roc_auc
+
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
 
@@ -80,26 +82,3 @@ def validation_metrics(label: Labels, logit: Floats) -> ValidationMetrics:
         fp=int((~positive & predicted).sum()),
         tn=int((~positive & ~predicted).sum()),
     )
-
-
-def average_precision(label: Labels, score: Floats) -> float:
-    """Exact average precision: sum of precision times the step in recall, one step per distinct score.
-
-    `keras.metrics.AUC(curve="PR")` interpolates over fixed thresholds and reads several points too low
-    on saturated outputs.
-    """
-    order = np.argsort(-score, kind="stable")
-    hits = label[order] == 1
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # of each group of ties
-    true_positives = np.cumsum(hits)[last]
-    precision = true_positives / (last + 1)
-    return float(np.sum(np.diff(true_positives, prepend=0) * precision) / hits.sum())
-
-
-def roc_auc(label: Labels, score: Floats) -> float:
-    """Area under the ROC curve, as the Mann-Whitney statistic with mid-ranks (Hanley and McNeil 1982)."""
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    positive = label == 1
-    n1, n0 = int(positive.sum()), int((~positive).sum())
-    return float((rank[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))

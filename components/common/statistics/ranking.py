@@ -2,7 +2,7 @@
 
 A resample only changes how often each group counts. Rows are sorted once; two sparse matrices then turn
 group counts into true and false positives at every threshold, for a block of resamples in one product,
-and each metric is a sum over thresholds. Counts stay whole numbers up to the last division, so a
+and each metric is a sum over thresholds. Counts stay integers up to the last division, so a
 resample's value equals scikit-learn's on the same rows to rounding.
 """
 
@@ -21,9 +21,13 @@ from components.common.statistics.resampling import Codes, Counts, group_counts
 MIN_TPR = 0.80
 SPECIFICITIES = (0.80, 0.90, 0.95)
 SENSITIVITIES = (0.90, 0.95)
-METRICS = ("roc_auc", "average_precision", "partial_auc",
-           *(f"sensitivity_at_specificity_{s:.2f}" for s in SPECIFICITIES),
-           *(f"specificity_at_sensitivity_{s:.2f}" for s in SENSITIVITIES))  # fmt: skip
+METRICS = (
+    "roc_auc",
+    "average_precision",
+    "partial_auc",
+    *(f"sensitivity_at_specificity_{s:.2f}" for s in SPECIFICITIES),
+    *(f"specificity_at_sensitivity_{s:.2f}" for s in SENSITIVITIES),
+)
 
 Ints = npt.NDArray[np.int64]
 _CELLS = 250_000  # thresholds or groups times resamples in one block: stays near the processor's cache
@@ -65,7 +69,7 @@ class Ranking:
         self.groups = groups
         self.thresholds = np.unique(score[malignant])[::-1]
         k = len(self.thresholds)
-        # the first threshold, walking down, at which a row counts as called malignant; k if at none
+        # the first threshold, walking down, at which a row is predicted malignant; k if at none
         first = np.searchsorted(-self.thresholds, -score, side="left")
         tied = ~malignant & (self.thresholds[np.minimum(first, k - 1)] == score) if k else np.zeros(len(score), bool)
         self._gain = _matrix(first[malignant], codes[malignant], (k, groups))
@@ -101,6 +105,32 @@ class Ranking:
         tp, fp = np.cumsum(gain, axis=0, dtype=np.int64), np.cumsum(fall, axis=0, dtype=np.int64)
         positives = tp[-1] if len(tp) else np.zeros(counts.shape[1], np.int64)
         return _Curve(tp, gain, fp[:-1], self._tied @ counts, positives, fp[-1])
+
+
+def roc_auc(label: npt.NDArray[np.int8], score: Floats) -> float:
+    """Area under the ROC curve: the share of malignant-benign pairs in the right order, ties one half (Hanley 1982).
+
+    >>> roc_auc(np.array([0, 1, 0, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
+    0.875
+    """
+    return _alone(label, score, "roc_auc")
+
+
+def average_precision(label: npt.NDArray[np.int8], score: Floats) -> float:
+    """Exact average precision: sum of precision times the step in recall, one step per distinct score.
+
+    `keras.metrics.AUC(curve="PR")` interpolates over fixed thresholds and reads several points too low on saturated
+    outputs.
+
+    >>> average_precision(np.array([0, 1, 0, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
+    0.8333333333333333
+    """
+    return _alone(label, score, "average_precision")
+
+
+def _alone(label: npt.NDArray[np.int8], score: Floats, name: str) -> float:
+    everything = Ranking(score, label, np.zeros(len(label), np.intp), 1)
+    return everything.value([name])[name]
 
 
 def _matrix(row: npt.NDArray[np.intp], column: Codes, shape: tuple[int, int]) -> csr_array:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from components.common.statistics.ranking import METRICS, Ranking
+from components.common.statistics.ranking import METRICS, Ranking, average_precision, roc_auc
 from components.common.statistics.resampling import group_codes, group_counts
 
 
@@ -98,3 +98,24 @@ def test_perfect_and_reversed_scores():
     assert best["roc_auc"] == best["average_precision"] == 1.0
     assert best["partial_auc"] == pytest.approx(0.2)
     assert worst["roc_auc"] == worst["partial_auc"] == 0.0
+
+
+pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(-4, 4)), min_size=2, max_size=60).filter(
+    lambda rows: 0 < sum(label for label, _ in rows) < len(rows)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs)
+def test_ranking_equals_scikit_learn_with_many_ties(rows):
+    label = np.array([row[0] for row in rows], np.int8)
+    score = np.array([row[1] for row in rows], float)
+    assert average_precision(label, score) == pytest.approx(average_precision_score(label, score), abs=1e-12)
+    assert roc_auc(label, score) == pytest.approx(roc_auc_score(label, score), abs=1e-12)
+
+
+def test_saturated_scores_keep_their_exact_average_precision():
+    rng = np.random.default_rng(0)
+    label = (rng.random(1500) < 0.2).astype(np.int8)
+    score = np.round(rng.normal(label * 2.0, 1.0) * 30)  # logits whose sigmoid is 0 or 1 in float32
+    assert average_precision(label, score) == pytest.approx(average_precision_score(label, score), abs=1e-12)

@@ -30,7 +30,7 @@ def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: f
     Raises:
         DataError: too few lesions of a class for this alpha.
     """
-    first = scores.one_row_a_lesion()
+    first = scores.first_row_per_group()
     one, label = np.asarray(probability)[first], scores.label[first]
     low = _limit(one[label == 1], alpha, "malignant")
     high = -_limit(-one[label == 0], alpha, "benign")

@@ -6,7 +6,7 @@ import numpy as np
 
 from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
 from components.common.artifacts.scores import Scores
-from components.common.runtime.errors import DataError
+from components.common.runtime.errors import ArtifactError, DataError
 from components.common.statistics.intervals import percentile, rarer
 from components.common.statistics.ranking import Ranking
 from components.common.statistics.resampling import group_codes
@@ -20,24 +20,13 @@ def aligned(scores: Scores, champion: Scores) -> Scores:
     Raises:
         DataError: other images, or other labels for the same images.
     """
-    mine, theirs = set(scores.image_id.tolist()), set(champion.image_id.tolist())
-    if mine != theirs:
-        odd = sorted(mine ^ theirs)[0]
+    try:
+        return champion.aligned_to(scores)
+    except ArtifactError as error:
         raise DataError(
-            f"champion scores {len(theirs)} images, this test set has {len(mine)}, {len(mine & theirs)} in common (for "
-            f"example {odd!r} is in one only); a comparison needs identical images: evaluate the champion on this split"
-        )
-    where = {name: i for i, name in enumerate(champion.image_id.tolist())}
-    order = np.array([where[name] for name in scores.image_id.tolist()])
-    label = champion.label[order]
-    if (label != scores.label).any():
-        i = int(np.argmax(label != scores.label))
-        raise DataError(
-            f"champion has label {label[i]} for image {str(scores.image_id[i])!r}, this test set has "
-            f"{scores.label[i]}; evaluate the champion with the same label policy"
-        )
-    return Scores(scores.image_id, scores.lesion_id, scores.group_id, label, champion.logit[order],
-                  champion.probability[order])  # fmt: skip
+            f"champion and this test set: {error}; a comparison needs identical images with the same labels: evaluate "
+            "the champion on this split, with this label policy"
+        ) from error
 
 
 def compare(scores: Scores, champion: Scores, resamples: int, seed: int) -> ChampionComparison:

@@ -34,7 +34,7 @@ def prediction_sets(
     val: Scores, test: Scores, policy: DecisionPolicy, resamples: int, seed: int
 ) -> list[PredictionSet]:
     """Coverage and size of the sets on test lesions, one row for each alpha of `ALPHAS` that validation allows."""
-    known, new = val.one_image_a_lesion(), test.one_image_a_lesion()
+    known, new = val.first_image_per_group(), test.first_image_per_group()
     probability, p = policy.probability(known.logit), policy.probability(new.logit)
     codes, groups = group_codes(new.group_id)
     rows = []

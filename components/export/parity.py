@@ -164,11 +164,11 @@ def preparation_report(
     Raises:
         ArtifactError: no image in common, or the difference is out of the bounds in `config`.
     """
-    before = dict(zip(recorded.image_id.tolist(), recorded.logit.tolist(), strict=True))
-    common = np.array([name in before for name in compared.image_id.tolist()])
+    rows = recorded.rows_of(compared.image_id)
+    common = rows >= 0
     if not common.any():
         raise ArtifactError("none of the compared validation images is in the model's val_probs.npz; wrong split?")
-    trained = np.array([before[name] for name in compared.image_id[common].tolist()])
+    trained = recorded.logit[rows[common]]
     served = compared.plain_logit[common]
     shift = served - trained
     size = np.abs(shift)

@@ -226,8 +226,7 @@ def _check(
 
 
 def _gain(compared: Compared, recorded: Scores, policy: DecisionPolicy) -> dict[str, Any]:
-    where = {name: i for i, name in enumerate(recorded.image_id.tolist())}
-    known = np.array([name in where for name in compared.image_id.tolist()])
-    rows = np.array([where[name] for name in compared.image_id[known].tolist()])
+    rows = recorded.rows_of(compared.image_id)
+    known, rows = rows >= 0, rows[rows >= 0]
     plain, augmented = compared.plain_logit[known], compared.keras_logit[known]
     return gain(recorded.label[rows], recorded.group_id[rows], plain, augmented, policy)

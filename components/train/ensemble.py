@@ -124,18 +124,18 @@ def _check_alike(first: _Member, other: _Member) -> None:
 
 def _aligned(first: _Member, other: _Member) -> Floats:
     """The other's validation logits in the order of the first's."""
-    mine, theirs = first.scores, other.scores
-    where = {name: i for i, name in enumerate(theirs.image_id.tolist())}
-    order = np.array([where.get(name, -1) for name in mine.image_id.tolist()])
-    if len(theirs) != len(mine) or (order < 0).any():
+    mine = first.scores
+    try:
+        theirs = other.scores.aligned_to(mine)
+    except ArtifactError as error:
         raise ArtifactError(
-            f"{other.path}: validated on {len(theirs)} images, {first.path} on {len(mine)}, {int((order >= 0).sum())} "
-            "in common; an ensemble can only be calibrated and judged on images that no member trained on: train all "
-            "members on one records artifact, with folds and fold (a kfold split gives each member its own validation)"
-        )
-    if (theirs.label[order] != mine.label).any() or (theirs.group_id[order] != mine.group_id).any():
-        raise ArtifactError(f"{other.path}: labels or groups of the validation images differ from {first.path}'s")
-    return np.asarray(theirs.logit[order], np.float64)
+            f"{other.path} and {first.path} were not validated on the same images: {error}; an ensemble can only be "
+            "calibrated and judged on images that no member trained on: train all members on one records artifact, "
+            "with folds and fold (a kfold split gives each member its own validation)"
+        ) from error
+    if (theirs.group_id != mine.group_id).any():
+        raise ArtifactError(f"{other.path}: groups of the validation images differ from {first.path}'s")
+    return np.asarray(theirs.logit, np.float64)
 
 
 def _mean(first: Scores, logits: Sequence[Floats]) -> Scores:

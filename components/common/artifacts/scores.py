@@ -74,14 +74,47 @@ class Scores:
     def __len__(self) -> int:
         return len(self.image_id)
 
-    def one_row_a_lesion(self) -> npt.NDArray[np.intp]:
-        """Row of the first image of each group, in split order: images of one lesion are no independent evidence."""
+    def take(self, rows: npt.NDArray[np.intp]) -> Scores:
+        """The scores at some positions, in their order."""
+        return Scores(**{name: getattr(self, name)[rows] for name in _COLUMNS})
+
+    def first_row_per_group(self) -> npt.NDArray[np.intp]:
+        """Row of the first image of each group, in split order: images of one lesion are not independent evidence."""
         return np.sort(np.unique(self.group_id, return_index=True)[1])
 
-    def one_image_a_lesion(self) -> Scores:
-        """The scores of `one_row_a_lesion`."""
-        rows = self.one_row_a_lesion()
-        return Scores(**{name: getattr(self, name)[rows] for name in _COLUMNS})
+    def first_image_per_group(self) -> Scores:
+        """The scores of `first_row_per_group`."""
+        return self.take(self.first_row_per_group())
+
+    def rows_of(self, image_id: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
+        """(k,) row of each of the given images; -1 for an image that these scores lack."""
+        order = np.argsort(self.image_id, kind="stable")
+        place = np.minimum(np.searchsorted(self.image_id[order], image_id), len(self) - 1)
+        rows = order[place]
+        return np.where(self.image_id[rows] == image_id, rows, -1)
+
+    def aligned_to(self, reference: Scores) -> Scores:
+        """These scores in the order of `reference`, which must hold the same images with the same labels.
+
+        Raises:
+            ArtifactError: counts the images in common and names one that is not, or whose label differs.
+        """
+        rows = self.rows_of(reference.image_id)
+        if len(self) != len(reference) or (rows < 0).any():
+            odd = np.setxor1d(self.image_id, reference.image_id)
+            raise ArtifactError(
+                f"{len(self)} images against {len(reference)}, {int((rows >= 0).sum())} in common (for example "
+                f"{str(odd[0])!r} is in one only)"
+            )
+        found = self.take(rows)
+        other = found.label != reference.label
+        if other.any():
+            i = int(np.argmax(other))
+            raise ArtifactError(
+                f"label {found.label[i]} for image {str(found.image_id[i])!r} against {reference.label[i]} "
+                f"({int(other.sum())} such images)"
+            )
+        return found
 
 
 def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]] | None = None) -> None:

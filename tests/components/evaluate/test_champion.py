@@ -32,11 +32,11 @@ def test_pairing_makes_a_small_real_gain_visible(sim):
 
 def test_other_images_are_refused_by_name(sim):
     scores = sim(50, 3)
-    with pytest.raises(DataError, match=r"champion scores \d+ images.*'LI000000' is in one only"):
+    with pytest.raises(DataError, match=r"test set: \d+ images against \d+, .*'LI000000' is in one only"):
         aligned(scores, take(scores, np.arange(1, len(scores))))
 
 
 def test_other_labels_are_refused_by_name(sim):
     scores = sim(50, 4)
-    with pytest.raises(DataError, match="for image 'LI000000', this test set has"):
+    with pytest.raises(DataError, match=r"label \d for image 'LI000000' against \d \(\d+ such images\)"):
         aligned(scores, changed(scores, label=1 - scores.label))

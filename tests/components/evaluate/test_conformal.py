@@ -35,11 +35,11 @@ def test_too_few_lesions_exclude_nothing():
 def test_each_class_is_kept_as_often_as_promised(sim, saved):
     """Over many validation sets; a single one is off by its own luck."""
     policy = load_policy(saved / "decision_policy.json")
-    test = sim(40_000, 1000).one_image_a_lesion()
+    test = sim(40_000, 1000).first_image_per_group()
     p = policy.probability(test.logit)
     kept = {alpha: [] for alpha in ALPHAS}
     for seed in range(1, 100):
-        val = sim(300, seed).one_image_a_lesion()
+        val = sim(300, seed).first_image_per_group()
         for alpha, found in kept.items():
             low, high = limits(policy.probability(val.logit), val.label, alpha)
             found.append((np.mean(p[test.label == 1] >= low), np.mean(p[test.label == 0] <= high)))

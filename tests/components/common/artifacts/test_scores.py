@@ -103,3 +103,25 @@ def test_pickled_objects_are_never_opened(tmp_path):
             archive.writestr(name, data)
     with pytest.raises(ArtifactError, match="not readable as scores"):
         load_scores(tmp_path / "a.npz")
+
+
+def test_rows_are_found_by_image_id_whatever_the_order():
+    scores = some(6)
+    turned = scores.take(np.array([4, 1, 5, 0, 3, 2]))
+    np.testing.assert_array_equal(turned.image_id[turned.rows_of(scores.image_id)], scores.image_id)
+    assert turned.rows_of(np.array(["image5", "image", "zebra", "image50"])).tolist() == [2, -1, -1, -1]
+    assert turned.aligned_to(scores).logit.tolist() == scores.logit.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "said"),
+    [
+        (slice(0, 3), {}, "3 images against 4, 3 in common .*'image3' is in one only"),
+        (slice(None), {"image_id": np.array(["image0", "image1", "image2", "other"])}, "4 .* 4, 3 in common"),
+        (slice(None), {"label": np.array([0, 1, 1, 1], np.int8)}, r"label 1 for image 'image2' against 0 \(1 such"),
+    ],
+)
+def test_scores_of_other_images_or_labels_are_not_aligned(rows, columns, said):
+    other = some(**columns).take(np.arange(4)[rows])
+    with pytest.raises(ArtifactError, match=said):
+        other.aligned_to(some())

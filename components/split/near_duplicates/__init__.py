@@ -1,1 +1,1 @@
-"""Near-duplicates: pictures of one lesion, or copies of one picture, under several ids."""
+"""Near-duplicates: copies of one picture, or pictures of one lesion, under several image ids."""

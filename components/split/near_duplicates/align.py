@@ -1,4 +1,4 @@
-"""Two pictures laid on each other by one spot of each: which quarter turn or mirroring fits, and how well."""
+"""Coarse alignment of two pictures by one anchor of each: which quarter turn or mirroring fits, and how well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.split.near_duplicates.anchors import SIDE
 
 TURNS = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]],
                   [[1, 0], [0, -1]], [[0, 1], [1, 0]], [[-1, 0], [0, 1]], [[0, -1], [-1, 0]]], np.float32)  # fmt: skip
-_ROUGH, _CLOSE = 0.90, 0.965  # correlations demanded of a coarse and a fine grid
+_ROUGH, _CLOSE = 0.90, 0.965  # correlations required on a coarse and on a fine grid
 _BLOCK = 4000  # candidates at a time
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -23,15 +23,15 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass
 class Candidates:
-    """Pairs of images `a` < or > `b` with the spots and scales that would lay one on the other.
+    """Pairs of images `a` and `b`, each with the anchors and the scale that would align them.
 
     Attributes:
         a, b: (n,) images.
-        at_a, at_b: (n, 2) y and x of the spots, in short sides.
-        ratio: (n,) by which lengths in b are multiplied to be lengths in a.
+        at_a, at_b: (n, 2) y and x of the anchors, in short sides.
+        ratio: (n,) factor from lengths in b to lengths in a.
         turn: (n,) which of `TURNS`.
-        score: (n,) correlation of the two pictures laid on each other.
-        alike: (n,) whether an anchor of a is much like one of b.
+        score: (n,) correlation of the two pictures once aligned.
+        alike: (n,) whether an anchor of a is very similar to one of b.
     """
 
     a: Ints
@@ -44,13 +44,13 @@ class Candidates:
     alike: npt.NDArray[np.bool_]
 
     def take(self, keep: npt.NDArray[Any]) -> Candidates:
-        """Those at `keep`, a mask or places."""
+        """Those at `keep`: a mask or positions."""
         return Candidates(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Blurred grey working images one behind the other: memory stays flat whatever their shapes."""
+    """Blurred grey working images in one flat array: memory stays flat whatever their shapes."""
 
     flat: Floats
     offset: Ints
@@ -71,7 +71,7 @@ def blurred_grey(image: npt.NDArray[np.uint8]) -> Floats:
 
 
 def lay(canvas: Canvas, one: Candidates) -> Candidates:
-    """Those of the candidates that fit in one of the turns, with that turn and their correlation."""
+    """The candidates that fit in one of the turns, with that turn and their correlation."""
     near = _best_turn(canvas, one, 8, range(len(TURNS)))
     near = near.take(near.score > _ROUGH)
     near = _best_turn(canvas, near, 24, None)

@@ -1,8 +1,8 @@
-"""Anchors: the few most salient spots of a picture, each with a signature that turning and mirroring leave alone.
+"""Anchors: the few most salient spots of a picture, each with a signature that rotation and mirroring do not change.
 
 A signature samples the picture on rings around the spot: of each ring the mean and the magnitudes of its
 angular Fourier terms, which no rotation and no mirroring changes (as in Fourier-Mellin matching). Spots are
-extrema of a difference of Gaussians, so they stay where they are on the picture when its border is cut off.
+extrema of a difference of Gaussians, so they stay where they are when the border of the picture is cut off.
 Brightness and contrast are divided out. Red is left out: it is what clips first on bright skin.
 """
 
@@ -21,14 +21,14 @@ import numpy.typing as npt
 from components.common.imaging.thumbnail import read_thumbnail
 
 SIDE = 32  # pixels on the short side that everything below works on
-SPOTS = 8  # anchors an image
+SPOTS = 8  # anchors per image
 SCALES = (1.0, 0.9, 0.8)  # of the ring radii: a crop makes the short side, our unit, shorter
 _ANGLES = 32
 _RINGS = np.array([0.0, 0.06, 0.12, 0.18, 0.24, 0.30])  # radii, in short sides
 _TERMS = 9  # angular terms below this one
 _FINE, _COARSE, _SMOOTH = 0.07, 0.14, 0.04  # standard deviations of the blurs, in short sides
 _FAINT = 0.25  # grey levels: below this an extremum is rounding, not picture
-_TALLEST = 32_000  # rows of the images below each other; OpenCV's remap takes 32,767
+_TALLEST = 32_000  # rows of the stacked images; OpenCV's remap takes 32,767
 _MARGIN = round(0.12 * SIDE)
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -122,7 +122,7 @@ def _signatures(stack: Floats, which: Ints, at: Floats, scale: float) -> Floats:
     radius = (_RINGS[:, None] * SIDE * scale).astype(np.float32)
     y = _reflect(at[:, 0, None, None] + radius * np.sin(angle), height)
     x = _reflect(at[:, 1, None, None] + radius * np.cos(angle), width)
-    y += (which * height).astype(np.float32)[:, None, None]  # all images below each other are one tall image
+    y += (which * height).astype(np.float32)[:, None, None]  # all images stacked are one tall image
     tall = smooth.reshape(n * height, width, channels)
     x, y = (one.reshape(len(at), rings * _ANGLES).astype(np.float32) for one in (x, y))
     points = np.asarray(cv2.remap(tall, x, y, cv2.INTER_LINEAR), np.float32)

@@ -1,7 +1,8 @@
-"""Candidates: pairs of pictures with an anchor much alike, or with two alike that lie equally far apart.
+"""Candidates: pairs of pictures that share one very similar anchor, or two similar ones equally far apart.
 
 However many pictures there are, an anchor asks for a bounded number of neighbours within a radius that
-shrinks as they crowd, and each picture keeps its most promising partners: what follows grows as their number.
+shrinks with their density, and each picture keeps its most promising partners: the work that follows grows in
+proportion to the number of pictures.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from components.split.near_duplicates.anchors import SCALES, Anchors, find_ancho
 from components.split.near_duplicates.neighbours import Neighbours, place_in_run
 
 _MUCH = 0.15  # between signatures: one anchor nearer than this makes a candidate
-_ALIKE = 0.22  # two nearer than this, as far apart in one picture as in the other, do as well
+_ALIKE = 0.22  # two nearer than this, equally far apart in both pictures, do as well
 _ASIDE = 0.08  # short sides by which those distances may differ
-_CROWD = 800_000  # anchors from which on both radii shrink, as those of balls with as many of them inside
-_SPREAD = 8.0  # dimensions of the anchors' distribution: twice as many lie within 1.09 times a radius
+_CROWD = 800_000  # number of anchors above which both radii shrink, so that balls hold equally many
+_SPREAD = 8.0  # dimensions of the anchors' distribution: 1.09 times a radius holds twice as many
 _NEIGHBOURS = 48  # of one anchor
 _PARTNERS = 16  # of one picture at one scale
-_TRIES = 5  # pairs of spots by which two pictures are laid on each other, the most alike
+_TRIES = 5  # pairs of anchors by which two pictures are aligned, the most similar ones
 _DIMENSIONS = 16  # of the index; a projection never lengthens a distance, so it loses no neighbour
 _ROWS = 100_000  # pairs of signatures compared at a time
-_SAMPLE = 200_000  # anchors that the axes of the index are taken from
+_SAMPLE = 200_000  # anchors from which the axes of the index are computed
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
 
 
 class Index:
-    """The anchors of all pictures at the first scale, to be asked for the partners of some.
+    """The anchors of all pictures at the first scale, searched for the partners of some of them.
 
     Args:
         anchors: their signatures may be float16.
@@ -50,7 +51,7 @@ class Index:
         self._known = Neighbours(self._project(anchors.signature), self._alike, _NEIGHBOURS)
 
     def candidates(self, images: Sequence[npt.NDArray[np.uint8]], start: int) -> Iterator[Candidates]:
-        """Candidates b among `images` (working images, numbered from `start`), one batch a scale."""
+        """Candidates b among `images` (working images, numbered from `start`), one batch per scale."""
         for scale in SCALES:
             asked = find_anchors(images, scale)
             found = [np.stack(pair) for pair in self._known.within(self._project(asked.signature))]
@@ -69,7 +70,7 @@ class Index:
         apart = _distance(asked.signature, query, index.signature, hit)
         near = apart < self._alike
         query, hit, apart = query[near], hit[near], apart[near]
-        order = np.lexsort((query, index.image[hit], asked.image[query]))  # the anchors of a pair behind each other
+        order = np.lexsort((query, index.image[hit], asked.image[query]))  # the anchors of a pair stand together
         query, hit, apart = query[order], hit[order], apart[order]
         n = len(hit)
         every = Candidates(
@@ -95,7 +96,7 @@ def _distance(x: Floats, at_x: Ints, y: Floats, at_y: Ints) -> Floats:
 
 
 def _agreeing(one: Candidates) -> npt.NDArray[np.bool_]:
-    """Which candidates have a neighbour in order of the same pair, its anchors as far away in a as in b."""
+    """Which candidates stand beside one of the same pair whose anchors are as far away in a as in b."""
     apart_a = np.linalg.norm(np.diff(one.at_a, axis=0), axis=1)
     apart_b = np.linalg.norm(np.diff(one.at_b, axis=0), axis=1) * one.ratio[1:]
     agree = (np.diff(one.a) == 0) & (np.diff(one.b) == 0)
@@ -107,7 +108,7 @@ def _agreeing(one: Candidates) -> npt.NDArray[np.bool_]:
 
 
 def _promising(one: Candidates, apart: Floats) -> Candidates:
-    """Of each picture b the partners a with the most and most alike anchors, each with its most alike spots.
+    """For each picture b the partners a with the most and the most similar anchors, and the best anchors of each.
 
     Args:
         one: ordered by b and a.

@@ -1,4 +1,4 @@
-"""Near-duplicates for human eyes: a table of all pairs and an HTML sheet that shows them side by side."""
+"""Near-duplicates for review: a table of all pairs and an HTML sheet that shows them side by side."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def contact_sheet(rows: pd.DataFrame, pairs: Pairs) -> str:
     summary = (
         f"{len(pairs)} pairs: {int(crossing.sum())} across splits (red), {int(between.sum())} between lesions. "
         f"Shown: {len(order)}. Distance 0 = equal bytes, above {IN_PART} = "
-        "alike only in part; near_duplicates.csv holds all pairs."
+        "similar only in part; near_duplicates.csv holds all pairs."
     )
     sides = (_figures(rows.iloc[side[order]]) for side in (pairs.left, pairs.right))
     cards = "\n".join(

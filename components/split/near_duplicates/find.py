@@ -31,7 +31,7 @@ class Pairs:
 
 
 def find_pairs(rows: pd.DataFrame) -> Pairs:
-    """Near-duplicates among readable images: equal bytes, or pictures that lie on each other.
+    """Near-duplicates among readable images: equal bytes, or pictures that match after alignment.
 
     A set of n images with equal bytes gives the n - 1 pairs that join it, not all n(n - 1) / 2, and is
     looked at once. An index without thumbnails falls back to equal perceptual hashes.

@@ -1,6 +1,6 @@
-"""Near-duplicates by picture: candidates from anchors that are alike, then the two pictures laid on each other.
+"""Near-duplicates by picture: candidates from similar anchors, then coarse alignment, then verification.
 
-Survives re-encoding, shrinking, turning by quarters, mirroring, cropped borders and changed brightness.
+Finds copies that were re-encoded, shrunk, rotated by quarter turns, mirrored, cropped, or changed in brightness.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from components.common.runtime.events import progress
 from components.split.near_duplicates.align import Candidates, Canvas, blurred_grey, lay
 from components.split.near_duplicates.anchors import SCALES, Anchors, find_anchors, working_image
 from components.split.near_duplicates.candidates import Index
-from components.split.near_duplicates.verify_pair import look_closely
+from components.split.near_duplicates.verify_pair import same_picture
 
-_BLOCK = 500, 16_000  # images asked about at a time: memory stays flat, and many share what is read for one
+_BLOCK = 500, 16_000  # images searched at a time, at least and at most
 _BLOCKS = 16  # where there are few images
-_PAIRS = 200  # looked at closely at a time
+_PAIRS = 200  # verified at a time
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def match(thumbnails: Sequence[bytes]) -> tuple[Ints, Ints, Floats]:
-    """Near-duplicate pairs among `thumbnails`; of many copies of one picture enough to join them.
+    """Near-duplicate pairs among `thumbnails`; of many copies of one picture, enough pairs to join them all.
 
     Returns:
         Left and right image of each pair (left < right), and 1 - correlation of their fine structure.
@@ -46,18 +46,18 @@ def match(thumbnails: Sequence[bytes]) -> tuple[Ints, Ints, Floats]:
 
         def verdicts(start: int) -> list[tuple[bool, float]]:
             block = (found[pair] for pair in pairs[start : start + _PAIRS])
-            return [look_closely(one, thumbnails[int(one.a[0])], thumbnails[int(one.b[0])]) for one in block]
+            return [same_picture(one, thumbnails[int(one.a[0])], thumbnails[int(one.b[0])]) for one in block]
 
         seen = [one for block in pool.map(verdicts, range(0, len(pairs), _PAIRS)) for one in block]
     same = [(pair, max(0.0, 1.0 - correlation)) for pair, (yes, correlation) in zip(pairs, seen, strict=True) if yes]
-    log.info("near-duplicates: %d pairs looked at closely, %d are the same picture", len(pairs), len(same))
+    log.info("near-duplicates: %d candidate pairs verified, %d show the same picture", len(pairs), len(same))
     left, right = (np.array([pair[i] for pair, _ in same], np.int64) for i in (0, 1))
     return left, right, np.array([distance for _, distance in same], np.float32)
 
 
 @contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core; OpenCV's and BLAS's own would only stand in their way with pictures this small."""
+    """One thread per core; OpenCV's and BLAS's own threads only get in the way on pictures this small."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -68,7 +68,7 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def _laid(thumbnails: Sequence[bytes], pool: ThreadPoolExecutor) -> dict[tuple[int, int], Candidates]:
-    """The pairs that fit when laid on each other, each with the candidate that fits best."""
+    """The pairs that fit once aligned, each with the candidate that fits best."""
     size = min(max(-(-len(thumbnails) // _BLOCKS), _BLOCK[0]), _BLOCK[1])
     blocks = {start: thumbnails[start : start + size] for start in range(0, len(thumbnails), size)}
     if len(thumbnails) < 2:

@@ -1,7 +1,7 @@
-"""The nearest points within a radius, exactly: cells over the widest coordinates, then matrix products of cells.
+"""Exact nearest neighbours within a radius: cells over the widest coordinates, then matrix products of cells.
 
-In sixteen dimensions a tree looks at nearly every leaf, so that ten times the points cost a hundred times
-the time. Cells leave one pair in a hundred to look at, and a matrix product looks at it in a nanosecond.
+In sixteen dimensions a tree visits nearly every leaf, so that ten times the points cost a hundred times the time.
+Cells leave one pair in a hundred to compare, and a matrix product compares it in a nanosecond.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy.typing as npt
 
 _CHUNK = 256  # queries of one matrix product
 _PIECE = 4096  # and points: their scores stay in the processor's cache
-_MANY = 400_000  # points from which on a further coordinate is divided into cells
+_MANY = 400_000  # number of points above which a third coordinate is divided into cells
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
 
 
 class Neighbours:
-    """An index over points, to be asked for those within `radius` of others.
+    """An index over points, searched for those within `radius` of others.
 
     Args:
         points: (n, d) float32 with n > 0 and d > 3, the coordinates of the widest spread first.
         radius: Euclidean.
-        most: points given for one query, the nearest; of equally near ones any.
-        depth: how many coordinates are divided into cells; by default as the number of points asks for.
+        most: points returned for one query, the nearest; of equally near ones, any.
+        depth: how many coordinates are divided into cells; by default it follows from the number of points.
     """
 
     def __init__(self, points: Floats, radius: float, most: int, depth: int = 0) -> None:
@@ -37,7 +37,7 @@ class Neighbours:
         self._depth = depth or (3 if len(points) >= _MANY else 2)
         cell = self._cell(points)
         self._first = cell.min(axis=0)
-        self._shape = tuple((cell.max(axis=0) - self._first + 5).tolist())  # two empty cells all round
+        self._shape = tuple((cell.max(axis=0) - self._first + 5).tolist())  # two empty cells on each side
         self._span = float(points[:, self._depth].min()), float(np.ptp(points[:, self._depth])) + radius
         code = self._code(cell)
         self._order = np.lexsort((points[:, self._depth], code))
@@ -94,7 +94,7 @@ class Neighbours:
         return np.asarray(np.floor(points[:, : self._depth] / self._radius), np.int64)
 
     def _code(self, cell: Ints) -> Ints:
-        """One number for each cell; those beyond the empty ones all round count as these."""
+        """One number for each cell; those beyond the empty ones on each side count as these."""
         cell = np.clip(cell - self._first + 2, 1, np.array(self._shape) - 2)
         return np.asarray(np.ravel_multi_index(tuple(cell.T), self._shape), np.int64)
 
@@ -112,7 +112,7 @@ def _best(query: Ints, score: Floats, most: int) -> Ints:
 
 
 def place_in_run(value: npt.NDArray[Any]) -> Ints:
-    """How many equal values stand directly before each one."""
+    """How many equal values directly precede each one."""
     new = np.ones(len(value), bool)
     new[1:] = value[1:] != value[:-1]
     starts = np.flatnonzero(new)

@@ -1,4 +1,4 @@
-"""The last look at two pictures: their fine structure, where one is laid on the other and after it slid into place."""
+"""Pair verification: correlation of band-passed images after affine alignment."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from components.common.imaging.thumbnail import read_thumbnail
 from components.split.near_duplicates.align import TURNS, Candidates
 from components.split.near_duplicates.anchors import SIDE
 
-IN_PART = 0.145  # distance from which on two pictures lie on each other only in part
-_SAME = 1.0 - IN_PART  # correlation demanded of fine structure as a whole
-_SURE, _HUE = 0.93, 0.15  # below this correlation two pictures must have a much like anchor and like mean colour
-_HOPELESS = 0.5  # below this one way, the other way round is not tried
-_LIGHT = 0.04  # of mean colour: nearer than this two photographs may have been taken one after the other
-_PARTS = {0.15: 0.88, 0.30: 0.58}  # shares of the places, and the correlation round them that these must reach then
-_WINDOW = 16  # pixels round a place
-_FLAT, _FAINT = 0.05, 0.1  # variance of fine structure below which a window shows nothing; half of all must show more
-_STRETCH, _SHEAR = 1.12, 1.08  # how far sliding into place may change scale, and one direction's against the other's
-_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 1e-4)  # of sliding; more change no verdict
-_NOISE = 2.0  # grey levels of a thumbnail that re-encoding changes
+IN_PART = 0.145  # distance above which two pictures agree only in part
+_SAME = 1.0 - IN_PART  # correlation required of the fine structure as a whole
+_SURE, _HUE = (
+    0.93,
+    0.15,
+)  # below this correlation two pictures also need a very similar anchor and a similar mean colour
+_HOPELESS = 0.5  # below this when a is moved onto b, b is not moved onto a
+_LIGHT = 0.04  # difference of mean colour below which two photographs may be of one session
+_PARTS = {0.15: 0.88, 0.30: 0.58}  # shares of all windows, and the correlation that these must then reach
+_WINDOW = 16  # pixels
+_FLAT, _FAINT = (
+    0.05,
+    0.1,
+)  # variance of fine structure below which a window shows nothing; the median window must show more
+_STRETCH, _SHEAR = 1.12, 1.08  # how far refinement may change the scale, and one axis's against the other's
+_STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 1e-4)  # of refinement; more change no verdict
+_NOISE = 2.0  # grey levels by which re-encoding changes a thumbnail
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
 class _Windows(NamedTuple):
-    """Of the window round each place that is inside both pictures: variances and covariance of fine structure."""
+    """Variances and covariance of fine structure in each window that lies inside both pictures."""
 
     a: Floats
     b: Floats
@@ -40,7 +46,7 @@ class _Windows(NamedTuple):
 
 @dataclass(frozen=True)
 class _Laid:
-    """Fine structure of two pictures, one laid on the other."""
+    """Fine structure of two aligned pictures."""
 
     a: Floats
     b: Floats
@@ -48,7 +54,7 @@ class _Laid:
 
     @cached_property
     def correlation(self) -> float:
-        """Of all that lies inside both; 0 where that is too little."""
+        """Over all that lies inside both; 0 where that is too little."""
         if self.inside.sum() < 0.4 * self.inside.size:
             return 0.0
         x, y = self.a[self.inside], self.b[self.inside]
@@ -56,13 +62,13 @@ class _Laid:
         return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + 1e-6))
 
     def tells(self) -> bool:
-        """Whether there is enough to be seen to tell two lesions apart: not on plain skin with a dark corner."""
+        """Whether there is enough structure to tell two lesions apart: not on plain skin with a dark corner."""
         windows = self._windows
         return len(windows.a) > 0 and float(np.median(np.minimum(windows.a, windows.b))) > _FAINT
 
     @cached_property
     def parts(self) -> Floats:
-        """Correlation in the window round each place, the highest first; 0 where it is flat or leaves a picture."""
+        """Correlation in each window, the highest first; 0 where it is flat or leaves a picture."""
         windows = self._windows
         seen = (windows.a > _FLAT) & (windows.b > _FLAT)
         received = np.zeros(self.inside.size, np.float32)
@@ -78,20 +84,20 @@ class _Laid:
         return _Windows(xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y)
 
 
-def look_closely(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
-    """Whether thumbnails a and b show the same picture, laid on each other as the one candidate says.
+def same_picture(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
+    """Whether thumbnails a and b show the same picture, aligned as the one candidate says.
 
-    Two photographs taken one after the other differ by how the skin was pressed and from where it was seen, so that
-    parts of them lie on each other and the rest does not. They count as well, if their light is the same.
+    Two photographs of one session differ in how the skin was pressed and in the angle, so that parts of them agree
+    and the rest does not. They count as well if their light is the same.
 
     Returns:
-        The verdict, and the correlation of hairs, dots and edges: what two lesions never share.
+        The verdict, and the correlation of hairs, dots and edges, which two lesions never share.
     """
     colours = [read_thumbnail(data) for data in (a, b)]
     laid = list(_ways(one, *map(_grey, colours)))
     correlation = max(one.correlation for one in laid)
     x, y = (np.log(rgb.mean(axis=(0, 1)) + 1.0) for rgb in colours)
-    hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # against green: a brighter or darker copy keeps it
+    hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # relative to green: a brighter or darker copy keeps it
     same = correlation >= _SURE or (correlation >= _SAME and bool(one.alike[0]) and hue <= _HUE)
     if not same and hue <= _LIGHT:
         same = any(_in_parts(one.parts) for one in laid)
@@ -103,7 +109,7 @@ def _in_parts(parts: Floats) -> bool:
 
 
 def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
-    """A laid on b and b on a, each as the candidate says and where it slides to."""
+    """A moved onto b and b onto a, each as the candidate says and after refinement."""
     side_a, side_b = min(a.shape), min(b.shape)
     m = TURNS[one.turn[0]] * float(one.ratio[0]) * side_a / side_b
     at_a = (one.at_a[0] + 0.5 / SIDE) * side_a - 0.5
@@ -117,10 +123,10 @@ def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
 
 
 def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
-    """A laid on b by `warp`, before and, where it converges, after letting it slide into place."""
+    """A moved onto b by `warp`, before and, where it converges, after refinement (ECC)."""
     fixed = _fine(b)
     yield _lay(a, fixed, warp)
-    try:  # a spot is known to a fraction of a pixel, a crop's scale to a twentieth
+    try:  # an anchor is known to a fraction of a pixel, a crop's scale to a twentieth
         _, moved = cv2.findTransformECC(b, a, warp.astype(np.float32), cv2.MOTION_AFFINE, _STEPS, None, 3)
     except cv2.error:  # it did not converge
         return
@@ -131,7 +137,7 @@ def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
 
 
 def _lay(a: Floats, fixed: Floats, warp: Floats) -> _Laid:
-    """Picture a laid by `warp` on one whose fine structure is `fixed`."""
+    """Picture a moved by `warp` onto one whose fine structure is `fixed`."""
     size, flags = fixed.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(a, warp, size, flags=flags)
     inside = cv2.warpAffine(np.ones_like(a), warp, size, flags=flags) > 0.99
@@ -144,7 +150,7 @@ def _mean(values: Floats) -> Floats:
 
 
 def _fine(grey: Floats) -> Floats:
-    """Structure finer than a lesion, faint skin and strong borders brought to like contrast."""
+    """Structure finer than a lesion, with the contrast of faint skin and of strong borders equalised."""
     band = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.8) - cv2.GaussianBlur(grey, (0, 0), 3.0))
     return np.asarray(band / np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 3.0) + _NOISE**2))
 

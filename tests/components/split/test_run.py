@@ -152,7 +152,8 @@ def test_an_index_that_cannot_be_divided_is_refused(rows, index, tmp_path, chang
 def test_the_component_logs_plain_numbers(rows, index, tmp_path):
     source = dsl.Dataset(uri=str(index(rows(200))))
     out, metrics = dsl.Dataset(uri=str(tmp_path / "out")), dsl.Metrics(uri=str(tmp_path / "metrics"))
-    split.python_func(index=source, split_data=out, metrics=metrics, recipe="stratified", seed=3)
+    config = {"recipe": "stratified", "seed": 3}
+    split.python_func(index=source, config=config, split_data=out, metrics=metrics)
     assert (tmp_path / "out" / "split.csv").is_file()
     assert all(type(value) in (int, float) for value in metrics.metadata.values())
 

@@ -47,22 +47,24 @@ def artifact(kind, path):
     return kind(uri=str(path))
 
 
+def sources(table, collection):
+    return {"metadata": str(table), "images": [str(collection / "images")]}
+
+
 @pytest.fixture(scope="module")
 def index(collection):
     out = artifact(dsl.Dataset, collection / "index")
     metrics = artifact(dsl.Metrics, collection / "ingest-metrics")
-    ingest.python_func(str(collection / "table.csv"), [str(collection / "images")], out, metrics)
+    ingest.python_func(sources(collection / "table.csv", collection), out, metrics)
     assert metrics.metadata["ok"] == 121
     return out
 
 
 def run_on(index, folder, recipe):
     parts, made = artifact(dsl.Dataset, folder / "split"), artifact(dsl.Dataset, folder / "records")
-    split.python_func(
-        index=index, split_data=parts, metrics=artifact(dsl.Metrics, folder / "m1"), recipe=recipe, seed=1
-    )
+    split.python_func(index, {"recipe": recipe, "seed": 1}, parts, artifact(dsl.Metrics, folder / "m1"))
     metrics = artifact(dsl.Metrics, folder / "m2")
-    records.python_func(split_data=parts, records=made, metrics=metrics, image_size="30x40", max_lost_pct=0.0)
+    records.python_func(parts, {"record_size": 30, "max_lost_pct": 0.0}, made, metrics)
     return json.loads((folder / "split" / "split.json").read_text()), metrics.metadata
 
 
@@ -103,9 +105,7 @@ def test_a_picture_that_ones_own_split_trains_on_and_tests_on_stops_the_run(inde
     )
     (tmp_path / "table.csv").write_text(text)
     out = artifact(dsl.Dataset, tmp_path / "index")
-    ingest.python_func(
-        str(tmp_path / "table.csv"), [str(collection / "images")], out, artifact(dsl.Metrics, tmp_path / "m")
-    )
+    ingest.python_func(sources(tmp_path / "table.csv", collection), out, artifact(dsl.Metrics, tmp_path / "m"))
     with pytest.raises(DataError, match=r"^group L3 is in train, test at once \(1 such groups\)"):
         run_on(out, tmp_path, "column:My Split")
     assert not (tmp_path / "split").exists()

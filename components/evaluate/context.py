@@ -29,9 +29,9 @@ _CURVES = ("loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr"
 
 
 def pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, npt.NDArray[np.intp]]:
-    """Rows worth looking at: the surest misses, the surest false alarms, the closest to the threshold.
+    """Rows worth looking at: the most confident false negatives and false positives, the closest to the threshold.
 
-    One image a lesion; ties go to the smaller image id.
+    One image per lesion; ties go to the smaller image id.
     """
     called = policy.decide(scores.logit)
     wanted = {

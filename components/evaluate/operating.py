@@ -1,4 +1,4 @@
-"""What a threshold does: confusion counts, the rates read from them, decision curve, other prevalences."""
+"""What a threshold does: confusion counts, rates, decision curve, other prevalences."""
 
 from __future__ import annotations
 
@@ -113,7 +113,10 @@ def confusion(calls: Calls, k: int = 0) -> Confusion:
 def decision_curve(
     probability: Floats, label: npt.NDArray[np.int8], codes: Codes, groups: int, resamples: int, seed: int
 ) -> list[NetBenefit]:
-    """Net benefit TP/n - FP/n * t/(1-t) (Vickers 2006) beside treat-all and treat-none (0)."""
+    """Net benefit TP/n - FP/n * t/(1-t) beside treat-all and treat-none (0).
+
+    Vickers 2006, doi:10.1177/0272989X06295361.
+    """
     t = np.array(NET_BENEFIT_THRESHOLDS)[:, None]
     calls = count_calls(probability, t[:, 0], label, codes, groups, resamples=resamples, seed=seed)
     n = calls.positives + calls.negatives

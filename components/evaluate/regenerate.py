@@ -78,7 +78,7 @@ def render(
 
 
 def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
-    """Refuses ages that are no numbers and shortcut controls that are not finite.
+    """Refuses ages that are not numbers and shortcut controls that are not finite.
 
     Raises:
         ArtifactError: names the column.
@@ -86,8 +86,8 @@ def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
     for name in (n for n in columns if n == "age" or n.startswith(PREFIX)):
         try:
             values = columns[name].astype(np.float64)
-        except ValueError:
-            raise ArtifactError(f"{probs}: column {name} holds text, expected numbers; evaluate again") from None
+        except ValueError as error:
+            raise ArtifactError(f"{probs}: column {name} holds text, expected numbers; evaluate again") from error
         if name != "age" and not np.isfinite(values).all():  # an unknown age is NaN
             raise ArtifactError(f"{probs}: column {name} holds values that are not finite; evaluate again")
         columns[name] = values

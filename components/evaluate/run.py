@@ -49,7 +49,7 @@ class EvaluateResult:
 def run(
     config: EvaluateConfig, bundle: Path, split: Path, model: Path | None, records: Path | None, out: Path
 ) -> EvaluateResult:
-    """Scores the test split with the bundle and writes numbers and report; a missed gate is no error here.
+    """Scores the test split with the bundle and writes numbers and report; a missed gate is not an error here.
 
     Args:
         config: parameters.
@@ -153,7 +153,7 @@ def _champion(uri: str) -> Scores | None:
         try:
             local.write_bytes(read_bytes(uri))
         except OSError as error:
-            raise DataError(f"champion {uri}: cannot be read ({error})") from None
+            raise DataError(f"champion {uri}: cannot be read ({error}); give a readable test_probs.npz") from error
         return load_scores(local)
 
 

@@ -1,4 +1,4 @@
-"""Scoring the test split: original image bytes into the shipped bundle, one row an image."""
+"""Scoring the test split: original image bytes into the shipped bundle, one row per image."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ META = ("dx", "sex", "localization", "dx_type", "dataset")
 log = logging.getLogger(__name__)
 
 
-class Asked(Protocol):
-    """A bundle: image bytes in, answers out."""
+class Predictor(Protocol):
+    """A bundle: image bytes in, predictions out."""
 
     @property
     def policy(self) -> DecisionPolicy:
@@ -32,7 +32,7 @@ class Asked(Protocol):
         ...
 
     def predict(self, images: Sequence[bytes]) -> Any:
-        """Answers for a batch."""
+        """Predictions for a batch."""
         ...
 
 
@@ -77,23 +77,23 @@ def refuse_overlap(rows: pd.DataFrame) -> None:
                 )
 
 
-def score(bundle: Asked, test: pd.DataFrame, batch_size: int) -> tuple[Scores, list[dict[str, str]]]:
-    """Asks the bundle about every test image.
+def score(bundle: Predictor, test: pd.DataFrame, batch_size: int) -> tuple[Scores, list[dict[str, str]]]:
+    """Runs the bundle on every test image.
 
     Returns:
         The scores, and the images the bundle could not read with the reason.
 
     Raises:
-        ArtifactError: the answers contradict the policy beside the graph.
+        ArtifactError: the predictions contradict the policy beside the graph.
         DataError: an image cannot be fetched, or none could be read.
     """
-    answers = []
+    predictions = []
     with progress("test images", len(test)) as bar, ThreadPoolExecutor(4) as pool:
         for start, images in _batches(pool, test["uri"].tolist(), batch_size):
-            answers.append(bundle.predict(images))
+            predictions.append(bundle.predict(images))
             bar.advance(len(images), note=f"batch {start // batch_size + 1}")
-    joined = {name: np.concatenate([getattr(a, name) for a in answers])
-              for name in ("probability", "logit", "decision", "policy_id", "status")}  # fmt: skip
+    names = ("probability", "logit", "decision", "policy_id", "status")
+    joined = {name: np.concatenate([getattr(one, name) for one in predictions]) for name in names}
     read = joined["decision"] != -1
     unread = [
         {"image_id": str(i), "reason": str(s) or "not readable"}
@@ -101,7 +101,7 @@ def score(bundle: Asked, test: pd.DataFrame, batch_size: int) -> tuple[Scores, l
     ]
     if not read.any():
         raise DataError(f"the bundle could read none of {len(test)} test images, for example {unread[0]}")
-    check_answers(bundle.policy, {name: column[read] for name, column in joined.items()})
+    check_predictions(bundle.policy, {name: column[read] for name, column in joined.items()})
     rows = test[read]
     image, lesion, group = (rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id"))
     logit, probability = (joined[name][read].astype(np.float64) for name in ("logit", "probability"))
@@ -109,30 +109,30 @@ def score(bundle: Asked, test: pd.DataFrame, batch_size: int) -> tuple[Scores, l
     return scores, unread
 
 
-def check_answers(policy: DecisionPolicy, answers: dict[str, Any]) -> None:
-    """Holds the graph's answers against the policy file: same id, same probability, same decision.
+def check_predictions(policy: DecisionPolicy, predicted: dict[str, Any]) -> None:
+    """Compares the graph's predictions with the policy file: same id, same probability, same decision.
 
     Raises:
         ArtifactError: they differ: the graph was built with another policy.
     """
-    other = answers["policy_id"][answers["policy_id"] != policy.policy_id]
+    other = predicted["policy_id"][predicted["policy_id"] != policy.policy_id]
     if len(other):
         raise ArtifactError(
             f"the bundle's graph holds policy {str(other[0])!r}, decision_policy.json is "
             f"{policy.policy_id!r}: export again"
         )
-    logit = answers["logit"].astype(np.float64)
-    apart = np.abs(policy.probability(logit) - answers["probability"])
+    logit = predicted["logit"].astype(np.float64)
+    apart = np.abs(policy.probability(logit) - predicted["probability"])
     if not (apart <= _TOLERANCE).all():
         raise ArtifactError(
             f"the bundle's probability differs from its policy's by {np.nanmax(apart):.2g}, expected at most "
             f"{_TOLERANCE:g}: export again"
         )
-    wrong = (answers["decision"] != 2) & ((answers["decision"] == 1) != policy.decide(logit))
+    wrong = (predicted["decision"] != 2) & ((predicted["decision"] == 1) != policy.decide(logit))
     if wrong.any():
         i = int(np.argmax(wrong))
         raise ArtifactError(
-            f"the bundle decides {answers['decision'][i]} at logit {logit[i]:.6g}, its policy says "
+            f"the bundle decides {predicted['decision'][i]} at logit {logit[i]:.6g}, its policy says "
             f"{int(policy.decide(logit)[i])} (threshold {policy.threshold_logit:.6g}; {wrong.sum()} such images): "
             "export again"
         )
@@ -163,4 +163,4 @@ def _read(uri: str) -> bytes:
     try:
         return read_bytes(uri)
     except (OSError, LesionflowError) as error:
-        raise DataError(f"test image {uri}: cannot be read ({error}); look at the image root") from None
+        raise DataError(f"test image {uri}: cannot be read ({error}); look at the image root") from error

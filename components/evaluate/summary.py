@@ -23,7 +23,7 @@ ROWS: tuple[FigureName, ...] = (
 
 @dataclass(frozen=True)
 class Thousand:
-    """What would happen to 1,000 lesions like those tested, in whole numbers that add up.
+    """What would happen to 1,000 lesions like those tested, in integers that add up.
 
     Attributes:
         malignant: malignant lesions among them.

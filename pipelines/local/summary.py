@@ -17,7 +17,7 @@ SCHEMA = "lesionflow.summary/1"
 
 
 def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Collects the figures a person asks for first.
+    """Collects the figures a reader wants first.
 
     Args:
         run: folder of a complete run, one folder per step.

@@ -41,7 +41,7 @@ class Registration:
         version: the version's name.
         uri: where the model's files are.
         card_uri: where its card with the test metrics is; empty when nowhere.
-        description: one sentence with the figures a person asks for first.
+        description: one sentence with the figures a reader wants first.
         properties: custom properties: metrics with intervals, policy, hashes.
     """
 

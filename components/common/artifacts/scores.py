@@ -158,23 +158,23 @@ def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     """All columns of an .npz, in its order."""
     try:
-        with zipfile.ZipFile(path) as archive:  # numpy would take a text for a pickle and say how to load it unsafely
+        with zipfile.ZipFile(path) as archive:  # numpy would take text for a pickle and say how to load it unsafely
             damaged = archive.testzip()
         if damaged:
             raise ArtifactError(f"{path}: not readable as scores ({damaged} is damaged); make them again")
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from None
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArtifactError(f"{path}: not readable as scores ({error})") from None
+        raise ArtifactError(f"{path}: not readable as scores ({error}); make them again") from error
 
 
 def load_scores(path: Path) -> Scores:
     """Reads and checks scores.
 
     Raises:
-        ArtifactError: missing file or column, pickled objects, or values that are no scores.
+        ArtifactError: missing file or column, pickled objects, or values that are not scores.
     """
     columns = _read(path)
     missing = [name for name in _COLUMNS if name not in columns]
@@ -183,11 +183,11 @@ def load_scores(path: Path) -> Scores:
     text = {name: columns[name].astype(np.str_) for name in _TEXT}
     try:
         number = {name: columns[name].astype(np.float64) for name in ("label", "logit", "probability")}
-        # a bare cast would wrap 256 to 0 and cut 0.5 to 0: both must stay wrong, so that they are refused
+        # a plain cast would turn 256 and 0.5 into 0: both must stay wrong, so that they are refused
         whole = np.where(number["label"] == np.rint(number["label"]), number["label"], -1)
         label = np.clip(whole, -128, 127).astype(np.int8)
         return Scores(**text, label=label, logit=number["logit"], probability=number["probability"])
     except ValueError as error:
-        raise ArtifactError(f"{path}: a column of numbers holds something else ({error})") from None
+        raise ArtifactError(f"{path}: a column of numbers holds something else ({error}); make them again") from error
     except ArtifactError as error:
-        raise ArtifactError(f"{path}: {error}") from None
+        raise ArtifactError(f"{path}: {error}") from error

@@ -25,7 +25,7 @@ FACTS_SCHEMA = "lesionflow.card/1"
 
 
 def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -> dict[str, Any]:
-    """Everything the card needs, so that it can be written again later without the inputs.
+    """Everything the card needs, so that it can be written again without the inputs.
 
     Args:
         folder: the bundle in the making, with policy, preprocessing, labels and parity report.

@@ -1,6 +1,7 @@
-"""ROC-AUC's variance in closed form for clustered data (Obuchowski 1997), the bootstrap's cross-check.
+"""ROC-AUC's variance in closed form for clustered data, the bootstrap's cross-check.
 
-With one row a cluster it is DeLong's variance (DeLong 1988).
+Obuchowski 1997, doi:10.2307/2533958; with one row per cluster it is DeLong's variance (DeLong 1988,
+doi:10.2307/2531595).
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def clustered_auc(
     above = (rank[:m] - rankdata(x)) / n  # share of benign rows each malignant row beats, ties one half
     below = 1 - (rank[m:] - rankdata(y)) / m
     auc = float(above.mean())
-    sums = [np.bincount(codes[mask], weights=v - auc, minlength=groups)
-            for mask, v in ((positive, above), (~positive, below))]  # fmt: skip
+    parts = ((positive, above), (~positive, below))
+    sums = [np.bincount(codes[mask], weights=share - auc, minlength=groups) for mask, share in parts]
     with_positive = len(np.unique(codes[positive]))
     with_negative = len(np.unique(codes[~positive]))
     if with_positive < 2 or with_negative < 2:

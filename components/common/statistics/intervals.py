@@ -1,4 +1,4 @@
-"""From resampled values to an interval a person may read."""
+"""Confidence intervals: expanded percentiles of a bootstrap, Clopper-Pearson where a share is 0 or 1."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def tails(units: int | None) -> tuple[float, float]:
     """Quantiles to read: 2.5 % and 97.5 %, a little further out where few groups carry the estimate.
 
     The plain percentile interval is as narrow as a z interval with the variance divided by n; reading it
-    at Phi(-sqrt(n / (n - 1)) t) gives back the width of a t interval (Hesterberg 2015, expanded percentile).
+    at Phi(-sqrt(n / (n - 1)) t) gives back the width of a t interval (expanded percentile,
+    Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
 
     Args:
         units: groups of the rarer class; None for no correction.
@@ -53,7 +54,7 @@ def tails(units: int | None) -> tuple[float, float]:
 def percentile(value: float, resampled: Floats, units: int | None = None) -> Interval:
     """Percentile interval, read at `tails(units)`; resamples without a value (a class absent) are left out, if few.
 
-    One group resampled is always itself: an estimate that hangs on a single one has no interval.
+    One group resampled is always itself: an estimate that depends on a single one has no interval.
     """
     finite = resampled[np.isfinite(resampled)]
     if not math.isfinite(value):
@@ -65,9 +66,13 @@ def percentile(value: float, resampled: Floats, units: int | None = None) -> Int
 
 
 def proportion(value: float, resampled: Floats, groups: int) -> Interval:
-    """Like `percentile`; where all or none of `groups` groups count, Clopper-Pearson over groups.
+    """Like `percentile`; where all or none of `groups` groups count, Clopper-Pearson over groups (1934).
 
-    Resampling 40 found of 40 always finds 40: the percentile interval would claim certainty.
+    Resampling 40 found of 40 always finds 40: the percentile interval would claim certainty. The exact interval of
+    40 of 40 begins at 0.025 ** (1 / 40) = 0.912 (doi:10.1093/biomet/26.4.404).
+
+        >>> round(proportion(1.0, np.ones(200), 40).lower, 3)
+        0.912
     """
     found = percentile(value, resampled, groups)
     if found.value is None or groups == 0 or found.value not in (0.0, 1.0):

@@ -1,7 +1,7 @@
 """Logistic regression by Newton's method: unpenalised, with offsets and weights, exact to rounding.
 
-scikit-learn's solver has no offset, which calibration-in-the-large needs, and calibration refits it
-thousands of times on one or two columns, where a few Newton steps cost microseconds.
+scikit-learn's solver has no offset, which calibration-in-the-large needs, and calibration refits it thousands of
+times on one or two columns, where a few Newton steps cost microseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def fit_logistic(x: Floats, y: Floats, *, offset: Floats | float = 0.0, weight: 
         weight: (n,) weights >= 0.
 
     Returns:
-        (k,) coefficients. Where classes are separable, finite values far out instead of infinity.
+        (k,) coefficients. Where classes are separable, large finite values instead of infinity.
+
+    >>> fit_logistic(np.ones((4, 1)), np.array([0.0, 0.0, 0.0, 1.0])).round(4)  # the logit of 1 in 4
+    array([-1.0986])
     """
     w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
     beta = np.zeros(x.shape[1])

@@ -29,7 +29,7 @@ def paired_gain(
     """Average precision and ROC-AUC before and after, and the gain with its 95 % interval.
 
     A paired group bootstrap: every resample holds the same lesions for all sides, so what makes a lesion
-    hard for both cancels out. With several scores before, their mean figure is what `after` is held against:
+    hard for both cancels out. With several scores before, `after` is compared with their mean figure:
     the expectation for one of them taken at random.
 
     Args:

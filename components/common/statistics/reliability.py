@@ -62,17 +62,21 @@ def equal_mass_bins(y: Floats, p: Floats, bins: int = BINS) -> Bins:
 
 
 def calibration_error(y: Floats, p: Floats, bins: int = BINS) -> float:
-    """Equal-mass expected calibration error: mean over bins of |observed - predicted|, weighted by count."""
+    """Equal-mass expected calibration error: mean over bins of |observed - predicted|, weighted by count.
+
+    >>> y, p = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.1, 0.7, 0.7])
+    >>> round(calibration_error(y, p, bins=2), 3)
+    0.2
+    """
     points = equal_mass_bins(y, p, bins)
     return float(np.sum(points.count * np.abs(points.observed - points.predicted)) / points.count.sum())
 
 
 def calibration_error_debiased(y: Floats, p: Floats, bins: int = BINS) -> float:
-    """Root mean square calibration error over equal-mass bins, its sampling noise taken off (Kumar 2019).
+    """Root mean square calibration error over equal-mass bins, its sampling noise subtracted (Kumar 2019).
 
-    A bin of m images whose true share is s misses it by s (1 - s) / m in the mean square, which the plain error
-    counts as miscalibration. Subtracting the estimate of it leaves what the probabilities are to blame for; 0
-    where that is less than nothing.
+    The observed share of a bin of m images with true share s has variance s (1 - s) / m, which the plain error
+    counts as miscalibration. Its estimate is subtracted; 0 where the difference is negative (arXiv:1909.10155).
     """
     points = equal_mass_bins(y, p, bins)
     some = points.count > 1

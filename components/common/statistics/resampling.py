@@ -1,7 +1,8 @@
 """Resampling whole groups: all images of a lesion travel together, or intervals come out too narrow.
 
-A resample is a count per group, not a list of rows: every statistic of a resample is then a weighted
-statistic of the original rows, and thousands of resamples are a handful of array operations.
+The cluster bootstrap (Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). A resample is a count per group,
+not a list of rows: every statistic of a resample is then a weighted statistic of the original rows, and thousands of
+resamples are a handful of array operations.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ _ONE_AT_A_TIME = 8192
 
 
 def group_codes(ids: npt.NDArray[np.str_]) -> tuple[Codes, int]:
-    """(n,) whole numbers 0..G-1, equal where ids are equal, and G; numbered by sorted id."""
+    """(n,) integers 0..G-1, equal where ids are equal, and G; numbered by sorted id.
+
+    >>> codes, groups = group_codes(np.array(["b", "a", "b"]))
+    >>> codes.tolist(), groups
+    ([1, 0, 1], 2)
+    """
     names, codes = np.unique(ids, return_inverse=True)
     return codes.astype(np.intp), len(names)
 
@@ -43,7 +49,7 @@ def group_counts(groups: int, resamples: int, seed: int, cells: int = _CELLS) ->
 
 
 def _counted(rng: np.random.Generator, groups: int, size: int) -> Counts:
-    """(size, groups) counts; the same draws either way, whichever the processor's cache likes better."""
+    """(size, groups) counts; the same draws either way; which is faster depends on the processor's cache."""
     if groups > _ONE_AT_A_TIME:
         out = np.empty((size, groups), np.int32)
         for row in out:

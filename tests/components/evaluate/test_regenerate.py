@@ -172,4 +172,4 @@ def test_bad_arguments_leave_with_2(saved, tmp_path, capsys):
     assert main(["report", "--probs", str(saved / "test_probs.npz"), "--out", str(tmp_path / "out")]) == 2
     assert report(saved, tmp_path / "out", "--gate", "f1 > 1") == 2
     assert report(saved, tmp_path / "out", "--resamples", "many") == 2
-    assert "resamples: received 'many'; allowed: a whole number >= 200" in capsys.readouterr().err
+    assert "resamples: received 'many'; allowed: an integer >= 200" in capsys.readouterr().err

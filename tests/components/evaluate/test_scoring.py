@@ -7,7 +7,7 @@ import pytest
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle.predictions import Predictions
 from components.common.runtime.errors import ArtifactError, DataError
-from components.evaluate.scoring import check_answers, lost_images, open_split, refuse_overlap, score, slice_columns
+from components.evaluate.scoring import check_predictions, lost_images, open_split, refuse_overlap, score, slice_columns
 
 
 @dataclass
@@ -80,7 +80,7 @@ def test_an_image_that_went_missing_is_named(policy, rows, tmp_path):
         score(Brightness(policy), rows, 4)
 
 
-def answers(policy, **changes):
+def predicted(policy, **changes):
     logit = np.array([-2.0, 2.0], np.float32)
     values = {"logit": logit, "probability": policy.probability(logit.astype(np.float64)),
               "decision": policy.decide(logit).astype(np.int32), "policy_id": np.full(2, policy.policy_id)}  # fmt: skip
@@ -98,12 +98,12 @@ def answers(policy, **changes):
 )
 def test_a_graph_that_contradicts_its_policy_is_refused(policy, changes, said):
     with pytest.raises(ArtifactError, match=said):
-        check_answers(policy, answers(policy, **changes))
+        check_predictions(policy, predicted(policy, **changes))
 
 
 def test_referral_is_no_contradiction(policy):
-    check_answers(policy, answers(policy, decision=np.array([2, 2])))
-    check_answers(policy, answers(policy))
+    check_predictions(policy, predicted(policy, decision=np.array([2, 2])))
+    check_predictions(policy, predicted(policy))
 
 
 @pytest.mark.parametrize(("column", "other"), [("group_id", "val"), ("lesion_id", "train")])

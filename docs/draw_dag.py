@@ -12,7 +12,7 @@ from typing import Any
 
 from picture import write_picture
 
-from pipelines.cluster.exit_task import EXIT_TASK
+from pipelines.cluster_file import EXIT_TASK
 from pipelines.ir import load_documents, step_tasks
 
 TARGET = Path(__file__).parent / "images" / "dag.svg"

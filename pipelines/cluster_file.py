@@ -27,6 +27,10 @@ from components.common.runtime.errors import ConfigError
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("check", "ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
+REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
+EXIT_TASK = "report-end"  # after all others, however they ended
+TASKS = (*STEPS, REGISTER_TASK, EXIT_TASK)
+RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 _MEBIBYTE = 1024**2
@@ -106,7 +110,7 @@ LabelValue = Annotated[
 ]
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
-STORAGE_STEPS = ("check", "ingest", "records", "train", "export", "evaluate", "register")
+STORAGE_STEPS = ("check", "ingest", "records", "train", "export", "evaluate", REGISTER_TASK)
 
 
 @cache
@@ -321,22 +325,15 @@ class Cluster(StepConfig):
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = {
-            "train": training,
-            "ingest": reading,
-            "records": reading,
-            "gate": small,
-            "report-end": small,
-            "check": small,
-        }
-        defaults["register"] = Size(cpu="1", memory="2Gi")
+        defaults = dict.fromkeys(("check", "gate", EXIT_TASK), small) | {"ingest": reading, "records": reading}
+        defaults |= {"train": training, REGISTER_TASK: Size(cpu="1", memory="2Gi")}
         return self.sizes.get(step, defaults.get(step, Size()))
 
     def image_of(self, step: str) -> str:
         """The image that runs `step`."""
         if step == "train":
             return self.images.reference("gpu" if self.gpu.count else "cpu")
-        return self.images.reference("cpu" if step in ("export", "evaluate", "register") else "data")
+        return self.images.reference("cpu" if step in ("export", "evaluate", REGISTER_TASK) else "data")
 
     def check_images(self, *, allow_mutable_tags: bool) -> None:
         """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.

@@ -10,12 +10,12 @@ from components.records.component import records
 from components.split.component import split
 from components.train.component import train
 from pipelines.check_task import check_component
-from pipelines.cluster.exit_task import EXIT_TASK, report_end
-from pipelines.cluster_file import STEPS, Cluster
+from pipelines.cluster.exit_task import report_end
+from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, STEPS, Cluster
 from pipelines.parameter_texts import docstring, signature
 from pipelines.parameters import cluster_options
 from pipelines.placement import pipeline_config, place
-from pipelines.registry.task import REGISTER_TASK, register
+from pipelines.registry.task import register
 
 PIPELINE_NAME = "lesionflow"
 NESTED = "steps"

@@ -6,13 +6,11 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from pipelines.cluster_file import S3_KEYS, STORAGE_STEPS, Cluster
+from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, RUN_ID_VARIABLE, S3_KEYS, STORAGE_STEPS, Cluster
 from pipelines.registry.client import TOKEN_VARIABLE
-from pipelines.registry.task import REGISTER_TASK
 
 STEP_LABEL = "lesionflow/step"
 CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
-RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
 _TOKEN_MOUNT = "/var/run/secrets/model-registry"
 
 
@@ -52,6 +50,8 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
     if step in STORAGE_STEPS:
         _reach_s3(task, cluster)
+    if step == EXIT_TASK:
+        _tell_run_id(task)
     if step == "train":
         _place_training(task, cluster, selector, tolerations)
 
@@ -75,8 +75,11 @@ def _keep_checkpoints(task: Any, cluster: Cluster) -> None:
         kubernetes.mount_pvc(task, pvc_name=cluster.checkpoints.pvc, mount_path=cluster.checkpoints.mount_path)
     if cluster.checkpoints.root:
         task.set_env_variable(CHECKPOINT_ROOT_VARIABLE, cluster.checkpoints.root)
-        # every attempt of a run finds the same folder, and no other run does
-        kubernetes.use_field_path_as_env(task, RUN_ID_VARIABLE, "metadata.labels['pipeline/runid']")
+        _tell_run_id(task)  # every attempt of a run finds the same folder, and no other run does
+
+
+def _tell_run_id(task: Any) -> None:
+    kubernetes.use_field_path_as_env(task, RUN_ID_VARIABLE, "metadata.labels['pipeline/runid']")
 
 
 def _place_training(task: Any, cluster: Cluster, selector: Any, tolerations: Any) -> None:

@@ -8,8 +8,10 @@ Secrets come from files or the environment, never from the command line, which o
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,7 @@ from pipelines.cluster.retry import read
 TOKEN_VARIABLE = "LESIONFLOW_KFP_TOKEN"
 COOKIES_VARIABLE = "LESIONFLOW_KFP_COOKIES"
 NAMESPACE_VARIABLE = "LESIONFLOW_NAMESPACE"
+_TIMEOUT_S = (10.0, 60.0)
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -121,6 +124,39 @@ class Connection:
         settings.retries = urllib3.Retry(0)  # `retry.read` decides what is asked again
         return client.ApiClient(settings)
 
+    def get_json(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """A Kubernetes object, as the API server sends it.
+
+        Raises:
+            ClusterError: refused, or not reached after several attempts.
+        """
+        value: dict[str, Any] = json.loads(self._get(path, query))
+        return value
+
+    def get_text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """Text from the Kubernetes API server, such as a log.
+
+        Raises:
+            ClusterError: refused, or not reached after several attempts.
+        """
+        return self._get(path, query).decode("utf-8", "replace")
+
+    def _get(self, path: str, query: Mapping[str, str] | None) -> bytes:
+        def ask() -> Any:
+            return self.kubernetes.call_api(
+                path,
+                "GET",
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "*/*"},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=_TIMEOUT_S,
+                _return_http_data_only=True,
+            )
+
+        data: bytes = read(_what(path), ask).data
+        return data
+
     @cached_property
     def core(self) -> Any:
         """The Kubernetes core API."""
@@ -147,6 +183,14 @@ class Connection:
             return ""
         chosen = next((item for item in contexts if item["name"] == self.context), active)
         return str(chosen["context"].get("namespace", ""))
+
+
+def _what(path: str) -> str:
+    """What a request is for, in an error's text: `listing pods`, `log of POD`."""
+    *_, before, last = path.split("/")
+    if last == "log":
+        return f"log of {before}"
+    return f"listing {last}" if before != "pods" else f"pod {last}"
 
 
 def _secret(file: Path | None, variable: str, flag: str) -> str | None:

@@ -13,7 +13,7 @@ from components.common.runtime.errors import LesionflowError
 _REMEDIES = {
     400: "the request does not fit this server's version; compare the versions that lesionflow doctor prints",
     401: "not signed in, or the token has expired: renew it (LESIONFLOW_KFP_TOKEN, --token-file, or your kubeconfig)",
-    403: "signed in, but not allowed: ask for the role in manifests/base, or check --namespace",
+    403: "signed in, but not allowed: ask for the role lesionflow-viewer in manifests/base, or check --namespace",
     404: "nothing of that name there: check the name, --namespace and --host",
     409: "something of that name exists already",
     410: "the server has dropped that part of its history; ask again",
@@ -101,6 +101,8 @@ def _message(body: Any) -> str:
         parsed = json.loads(text)
     except ValueError:
         return "" if text.lstrip().startswith("<") else " ".join(text.split())[:300]
-    if isinstance(parsed, dict):
-        return " ".join(str(parsed.get("message") or parsed.get("error") or "").split())[:300]
-    return ""
+    if not isinstance(parsed, dict):
+        return ""
+    # Kubernetes and most of KFP say `message`; KFP's uploads say `error_message`, and repeat it in `error_details`
+    said = next((parsed[key] for key in ("message", "error_message", "error_details", "error") if parsed.get(key)), "")
+    return " ".join(str(said).split())[:300]

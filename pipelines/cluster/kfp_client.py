@@ -1,4 +1,4 @@
-"""`kfp.Client` with two habits changed: it fails at once, and it retries nothing by itself."""
+"""`kfp.Client` with its habits changed: it fails at once, retries nothing by itself, and keeps the API proxy's path."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ import kfp
 import urllib3
 
 
+def _keep_host(config: Any) -> None:
+    """Keeps the path of the kubeconfig's API proxy when a token is renewed.
+
+    With a token or an exec plugin (GKE, EKS, OIDC) the Kubernetes client renews the token before every
+    request, and sets the host anew each time: to the bare API server's, which knows none of KFP's paths.
+    """
+    hook = config.refresh_api_key_hook
+    if hook is None:
+        return
+
+    def renew(settings: Any) -> None:
+        host = settings.host
+        hook(settings)
+        settings.host = host
+        settings.refresh_api_key_hook = renew  # the hook puts itself back, too
+
+    config.refresh_api_key_hook = renew
+
+
 class Client(kfp.Client):  # type: ignore[misc]  # kfp ships no types
     """`kfp.Client`; authentication, hosts and API objects are its own."""
 
@@ -18,6 +37,7 @@ class Client(kfp.Client):  # type: ignore[misc]  # kfp ships no types
             config = super()._load_config(*args, **kwargs)
         # urllib3 by default waits as long as Retry-After says, and follows a redirect to a sign-in page
         config.retries = urllib3.Retry(0)
+        _keep_host(config)
         return config
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.pods import MAIN
-from pipelines.cluster.retry import read, read_patiently
+from pipelines.cluster.pods import MAIN, has_ended
+from pipelines.cluster.retry import patiently, read
 
 log = logging.getLogger(__name__)
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$")
@@ -102,19 +102,13 @@ class PodLog:
         return answer
 
     def _container_ended(self) -> bool:
+        path = f"/api/v1/namespaces/{self._connection.namespace}/pods/{self._pod}"
         try:
-            pod = read_patiently(
-                f"pod {self._pod}",
-                lambda: self._connection.core.read_namespaced_pod(self._pod, self._connection.namespace),
-            )
+            return has_ended(patiently(lambda: self._connection.get_json(path)))
         except ClusterError as error:
             if error.status == 404:
                 return True
             raise
-        for status in pod.status.container_statuses or []:
-            if status.name == self._container:
-                return bool(status.state and status.state.terminated)
-        return pod.status.phase in ("Succeeded", "Failed")
 
 
 def _stamped(response: Any) -> Iterator[tuple[str, str, bool]]:

@@ -14,16 +14,16 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.log_stream import PodLog
 from pipelines.cluster.pods import (
     StepPod,
-    events_of,
     list_pods,
     pods_of,
-    wait_for_change,
+    step_pods,
     why_ended,
     why_waiting,
 )
-from pipelines.cluster.retry import read, read_patiently
-from pipelines.cluster.runs import ENDED, error_of, find_run, run_now
-from pipelines.cluster_file import STEPS
+from pipelines.cluster.retry import patiently
+from pipelines.cluster.runs import ENDED, find_run, run_now, steps_of, why_failed
+from pipelines.cluster.watch import events_of, wait_for_change
+from pipelines.cluster_file import TASKS
 
 _POLL_S = 10.0
 _REST_S = 0.5
@@ -38,15 +38,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         example="lesionflow logs RUN --step train --follow",
     )
     command.add_argument("run_name", metavar="RUN", help="id or name of the run")
-    command.add_argument("--step", metavar="STEP", help=f"one step: {', '.join(STEPS)}; default: all")
+    command.add_argument("--step", metavar="STEP", help=f"one step: {', '.join(TASKS)}; default: all")
     command.add_argument("--follow", action="store_true", help="stay until the run, or that step, has ended")
     add_connection_flags(command)
     command.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if arguments.step and arguments.step not in STEPS:
-        raise ConfigError(f"--step: received {arguments.step!r}; allowed: {', '.join(STEPS)}")
+    if arguments.step and arguments.step not in TASKS:
+        raise ConfigError(f"--step: received {arguments.step!r}; allowed: {', '.join(TASKS)}")
     connection = Connection.of(arguments)
     run = find_run(connection, arguments.run_name)
     if arguments.follow:
@@ -61,13 +61,13 @@ def show(connection: Connection, run: Any, step: str | None) -> None:
     Raises:
         ClusterError: there is no pod, with the reason as far as it is known.
     """
-    pods = _chosen(connection, run.run_id, step)
+    pods = [pod for pod in pods_of(connection, run.run_id) if step in (None, pod.step)]
     if not pods:
-        raise ClusterError(_no_pod(run, step))
+        raise ClusterError(_no_pod(connection, run, step))
     for pod in pods:
         _say(_heading(pod))
         if pod.phase == "Pending":
-            _say(_waits(connection, pod))
+            _say(_why_pending(connection, pod) or f"{pod.step}: starts")
             continue
         try:
             for line in PodLog(connection, pod.name).so_far():
@@ -82,37 +82,55 @@ def follow(connection: Connection, run_id: str, step: str | None) -> None:
     """Prints logs as they come, pod after pod, until the run or the step has ended.
 
     A pod that is replaced (retry, preemption) is followed by the next attempt's. Why a pod waits is
-    said when it starts to wait and when the reason changes.
+    said when it starts to wait and when the reason changes; one that simply starts is not announced.
+
+    Raises:
+        ClusterError: the run, or the one step that is followed, failed; or the run has no such pod.
     """
     read_to_end: set[str] = set()
     said: dict[str, str] = {}
     while True:
         # asked before the pods, so that a pod made in between is seen in the next round
-        state = run_now(connection, run_id)
-        listed, version = list_pods(connection, run_id, read_patiently)
-        for pod in listed:
+        run = run_now(connection, run_id)
+        listed = patiently(lambda: list_pods(connection, run_id))
+        for pod in step_pods(listed["items"]):
             if step not in (None, pod.step) or pod.name in read_to_end:
                 continue
             if pod.phase == "Pending":
-                _say_once(said, pod.name, _waits(connection, pod))
+                _say_once(said, pod.name, _why_pending(connection, pod))
                 continue
             _say(_heading(pod))
             _print_all(connection, pod)
             read_to_end.add(pod.name)
-        if state.state in ENDED:
+        if run.state in ENDED or (step and read_to_end and _has_ended(run, step)):
             break
         time.sleep(_REST_S)
-        wait_for_change(connection, run_id, version, _POLL_S)
+        wait_for_change(connection, run_id, listed["metadata"].get("resourceVersion", ""), _POLL_S)
     if not read_to_end:
-        raise ClusterError(_no_pod(state, step))
-    _say(f"run {run_id}: {state.state.lower()}" + (f": {error_of(state)}" if state.state == "FAILED" else ""))
+        raise ClusterError(_no_pod(connection, run, step))
+    _finish(connection, run, step)
+
+
+def _has_ended(run: Any, step: str) -> bool:
+    return any(one.name == step and one.state in ENDED for one in steps_of(run))
+
+
+def _finish(connection: Connection, run: Any, step: str | None) -> None:
+    """The last line of a log that was followed; an error for a run, or a step, that failed."""
+    state = (run.state or "").lower()
+    if run.state not in ENDED:  # only the step has ended
+        state = next(one.state for one in steps_of(run) if one.name == step).lower()
+    what = f"run {run.run_id}" if run.state in ENDED else f"step {step}"
+    if state in ("failed", "canceled"):
+        raise ClusterError(f"{what} {state}: {why_failed(connection, run)}" if state == "failed" else f"{what} {state}")
+    _say(f"{what}: {state}")
 
 
 def _print_all(connection: Connection, pod: StepPod) -> None:
     for line in PodLog(connection, pod.name).follow():
         print(line, flush=True)
     try:
-        ended = read(f"pod {pod.name}", lambda: connection.core.read_namespaced_pod(pod.name, connection.namespace))
+        ended = connection.get_json(f"/api/v1/namespaces/{connection.namespace}/pods/{pod.name}")
     except ClusterError as error:
         _say(f"pod {pod.name} is gone: deleted, preempted or evicted" if error.status == 404 else str(error))
         return
@@ -120,23 +138,25 @@ def _print_all(connection: Connection, pod: StepPod) -> None:
         _say(f"{pod.step}, attempt {pod.attempt}, ended: {reason}")
 
 
-def _chosen(connection: Connection, run_id: str, step: str | None) -> list[StepPod]:
-    return [pod for pod in pods_of(connection, run_id) if step in (None, pod.step)]
-
-
-def _waits(connection: Connection, pod: StepPod) -> str:
+def _why_pending(connection: Connection, pod: StepPod) -> str:
     reason = why_waiting(pod.raw, events_of(connection, pod.name))
-    return f"{pod.step}: waits for a node" + (f": {reason}" if reason else "; no reason is given yet")
+    return f"{pod.step}: waits: {reason}" if reason else ""
 
 
-def _no_pod(run: Any, step: str | None) -> str:
+def _no_pod(connection: Connection, run: Any, step: str | None) -> str:
     which = f"step {step}" if step else "this run"
-    said = error_of(run)
-    if run.state in ENDED:
+    states = {one.name: one.state for one in steps_of(run)}
+    if step and states.get(step) == "CACHED":
+        why = "its result came from the cache; the UI links the run that made it"
+    elif step and states.get(step, "NOT RUN") == "NOT RUN":
+        why = "the run ended before its turn"
+    elif run.state == "FAILED":
+        why = why_failed(connection, run)
+    elif run.state in ENDED:
         why = "its result came from the cache, or its pods were removed (ttl_s); train.log is in the model artifact"
     else:
         why = "it has not started yet"
-    return f"{which} has no pod: {said or why}"
+    return f"{which} has no pod: {why}"
 
 
 def _heading(pod: StepPod) -> str:
@@ -145,7 +165,7 @@ def _heading(pod: StepPod) -> str:
 
 
 def _say_once(said: dict[str, str], key: str, text: str) -> None:
-    if said.get(key) != text:
+    if text and said.get(key) != text:
         said[key] = text
         _say(text)
 

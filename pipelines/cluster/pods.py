@@ -1,24 +1,25 @@
-"""The pods of a run: which step and attempt each one is, and why one does not run."""
+"""The pods of a run: which step and attempt each one is, and why one does not run.
+
+Pods are the JSON that the API server sends. So the same code reads them through the Kubernetes client
+at a desk and, in the exit task, in an image that has no Kubernetes client.
+"""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from pipelines.cluster.connection import Connection
-from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.retry import Reader, read
-from pipelines.cluster_file import STEPS
+from pipelines.cluster_file import TASKS
 
 RUN_LABEL = "pipeline/runid"
 STEP_LABEL = "lesionflow/step"
 NODE_ANNOTATION = "workflows.argoproj.io/node-name"
-MAIN = "main"
-_ATTEMPT = re.compile(r"\((\d+)\)$")
+MAIN, SIDECAR = "main", "wait"
+Pod = Mapping[str, Any]
+ATTEMPT = re.compile(r"\((\d+)\)$")
+_DRIVER = "-driver"
 _STUCK = frozenset(
     {
         "ErrImagePull",
@@ -31,9 +32,10 @@ _STUCK = frozenset(
 )
 _ADVICE = (
     ("exceeded quota", "the namespace's quota is used up: free it or ask for more (kubectl describe resourcequota)"),
-    ("ImagePull", "the node cannot pull the image: check its name, and image_pull_secret of cluster.yaml"),
-    ("ErrImagePull", "the node cannot pull the image: check its name, and image_pull_secret of cluster.yaml"),
+    ("ImagePull", "the node cannot pull the image: check its name, and image_pull_secret of the cluster file"),
     ("Insufficient nvidia.com", "no node has a free GPU: wait, or let the GPU pool grow"),
+    ("Insufficient cpu", "no node has that many free CPUs: wait, or lower sizes of this step in the cluster file"),
+    ("Insufficient memory", "no node has that much free memory: wait, or lower sizes of this step"),
     ("untolerated taint", "gpu_tolerations does not name this taint; it is a parameter of the run"),
     (
         "didn't match Pod's node affinity/selector",
@@ -41,13 +43,29 @@ _ADVICE = (
     ),
     ("persistentvolumeclaim", "the claim is missing or unbound: kubectl get pvc"),
     ("secret", "a secret is missing: lesionflow doctor names it"),
-    ("OOMKilled", "out of memory: raise sizes of this step in cluster.yaml, or lower batch_size"),
+    ("OOMKilled", "out of memory: raise sizes of this step in the cluster file, or lower batch_size"),
+    ("exceeded its deadline", "raise training.timeout_s, or deadline_s, which is for the whole run"),
+    ("DeadlineExceeded", "raise training.timeout_s, or deadline_s, which is for the whole run"),
 )
+
+
+class KubernetesApi(Protocol):
+    """Reads from the API server's paths; `pipelines.cluster.connection` and `in_pod` each have one."""
+
+    @property
+    def namespace(self) -> str:
+        """Where the pods of runs are."""
+
+    def get_json(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The object at `path`; raises ClusterError."""
+
+    def get_text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """The text at `path`, as logs are; raises ClusterError."""
 
 
 @dataclass(frozen=True)
 class StepPod:
-    """One pod of one step: `attempt` counts from 0."""
+    """One pod of one step: `attempt` counts from 0; `driver` marks the pod in which KFP prepares the step."""
 
     name: str
     step: str
@@ -55,105 +73,67 @@ class StepPod:
     phase: str
     node: str
     gpus: str
-    created: datetime | None
-    raw: Any
-
-    @property
-    def ended(self) -> bool:
-        """Whether the step's own container has ended; sidecars may go on."""
-        state = main_state(self.raw)
-        return bool(state and state.terminated) or self.phase in ("Succeeded", "Failed")
+    raw: Pod
+    driver: bool = False
 
 
-def pods_of(connection: Connection, run_id: str) -> list[StepPod]:
+def pods_of(api: KubernetesApi, run_id: str) -> list[StepPod]:
     """The step pods of a run, oldest first, all attempts; KFP's driver pods are left out."""
-    return list_pods(connection, run_id)[0]
+    return step_pods(list_pods(api, run_id)["items"])
 
 
-def list_pods(connection: Connection, run_id: str, ask: Reader = read) -> tuple[list[StepPod], str]:
-    """As `pods_of`, with the version of the list, from which a watch can go on."""
-    listed = ask(
-        "listing pods",
-        lambda: connection.core.list_namespaced_pod(connection.namespace, label_selector=f"{RUN_LABEL}={run_id}"),
-    )
-    return step_pods(listed.items), str(listed.metadata.resource_version or "")
+def list_pods(api: KubernetesApi, run_id: str) -> dict[str, Any]:
+    """All pods of a run as a Kubernetes list, whose version a watch can go on from."""
+    return api.get_json(f"/api/v1/namespaces/{api.namespace}/pods", {"labelSelector": f"{RUN_LABEL}={run_id}"})
 
 
-def wait_for_change(connection: Connection, run_id: str, version: str, seconds: float) -> None:
-    """Returns when a pod of the run has changed since `version`, or after `seconds`.
-
-    A watch that ends early (410: the server has forgotten that version; a lost connection) is no
-    error here: the caller lists the pods anew either way.
-    """
-    from kubernetes import watch
-
-    started = time.monotonic()
-    try:
-        with api_call("watching pods"):
-            for _ in watch.Watch().stream(
-                connection.core.list_namespaced_pod,
-                connection.namespace,
-                label_selector=f"{RUN_LABEL}={run_id}",
-                resource_version=version,
-                timeout_seconds=max(1, round(seconds)),
-                _request_timeout=(10.0, seconds + 10.0),
-            ):
-                return
-    except ClusterError as error:
-        if error.status in (401, 403):
-            time.sleep(max(0.0, seconds - (time.monotonic() - started)))  # may list, may not watch
-
-
-def step_pods(pods: Iterable[Any]) -> list[StepPod]:
-    """Sorts out which step each pod belongs to, and its attempt."""
+def step_pods(pods: Iterable[Pod], *, drivers: bool = False) -> list[StepPod]:
+    """Sorts out which step each pod belongs to, and its attempt; with `drivers`, KFP's own pods of the steps too."""
     found: list[StepPod] = []
-    ordered = sorted(pods, key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name))
-    for pod in ordered:
-        step, attempt = _step_of(pod)
-        if not step:
+    for pod in sorted(pods, key=lambda one: (one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"])):
+        step, attempt, driver = _step_of(pod)
+        if not step or (driver and not drivers):
             continue
         if attempt is None:
-            attempt = sum(other.step == step for other in found)
-        found.append(
-            StepPod(
-                pod.metadata.name,
-                step,
-                attempt,
-                pod.status.phase or "",
-                pod.spec.node_name or "",
-                _gpus(pod),
-                pod.metadata.creation_timestamp,
-                pod,
-            )
-        )
+            attempt = sum(other.step == step and other.driver == driver for other in found)
+        phase, node = pod["status"].get("phase", ""), pod["spec"].get("nodeName") or ""
+        found.append(StepPod(pod["metadata"]["name"], step, attempt, phase, node, _gpus(pod), pod, driver))
     return found
 
 
-def main_state(pod: Any) -> Any:
-    """State of the container that runs the step, or None before there is one."""
-    for status in pod.status.container_statuses or []:
-        if status.name == MAIN:
-            return status.state
-    return None
+def terminated(pod: Pod, container: str = MAIN) -> Mapping[str, Any]:
+    """How a container of the pod ended; empty for one that has not."""
+    for status in pod["status"].get("containerStatuses") or []:
+        if status["name"] == container:
+            return (status.get("state") or {}).get("terminated") or {}
+    return {}
 
 
-def why_waiting(pod: Any, events: Iterable[Any] = ()) -> str:
+def has_ended(pod: Pod) -> bool:
+    """Whether the step's own container has ended; sidecars may go on."""
+    return bool(terminated(pod)) or pod["status"].get("phase") in ("Succeeded", "Failed")
+
+
+def why_waiting(pod: Pod, events: Iterable[Mapping[str, Any]] = ()) -> str:
     """Why a pod does not run its step yet, with what to do; empty when nothing is known to be wrong."""
-    reasons = [_waiting(pod), *_conditions(pod), *(f"{e.reason}: {e.message}" for e in events if e.type == "Warning")]
-    text = next((reason for reason in reasons if reason), "")
-    return with_advice(text)
+    warnings = (f"{one.get('reason')}: {one.get('message')}" for one in events if one.get("type") == "Warning")
+    return with_advice(next((reason for reason in (_waiting(pod), *_unscheduled(pod), *warnings) if reason), ""))
 
 
-def why_ended(pod: Any) -> str:
-    """Why a pod's step failed; empty for one that did not."""
-    state = main_state(pod)
-    ended = state.terminated if state else None
-    if ended and ended.exit_code:
-        reason = f"{ended.reason or 'Error'}, exit code {ended.exit_code}"
-        return with_advice(reason)
-    if pod.status.phase == "Failed":  # evicted, preempted or past its deadline: no container says anything
-        return with_advice(f"{pod.status.reason or 'Failed'}: {pod.status.message or 'no message'}")
-    return ""
+def why_ended(pod: Pod) -> str:
+    """What Kubernetes and Argo say of a pod whose step failed; empty for one that did not."""
+    main, sidecar, status = terminated(pod), terminated(pod, SIDECAR), pod["status"]
+    failed = bool(main.get("exitCode")) or status.get("phase") == "Failed"
+    if not failed:
+        return ""
+    parts = []
+    if sidecar.get("message"):  # Argo's word for an end that is its doing, such as "Step exceeded its deadline"
+        parts.append(sidecar["message"])
+    if status.get("reason") or status.get("message"):  # evicted, preempted or past its deadline
+        parts.append(f"{status.get('reason') or 'Failed'}: {status.get('message') or 'no message'}")
+    if main.get("exitCode"):
+        parts.append(f"{main.get('reason') or 'Error'}, exit code {main['exitCode']}")
+    return with_advice("; ".join(parts) or "Failed: no message")
 
 
 def with_advice(text: str) -> str:
@@ -162,58 +142,45 @@ def with_advice(text: str) -> str:
     return f"{' '.join(text.split())} ({found})" if found else " ".join(text.split())
 
 
-def events_of(connection: Connection, name: str) -> list[Any]:
-    """Events of one object, newest first; none where the role does not allow to see them."""
-    try:
-        listed = read(
-            "listing events",
-            lambda: connection.core.list_namespaced_event(
-                connection.namespace, field_selector=f"involvedObject.name={name}"
-            ),
-        )
-    except ClusterError:
-        return []
-    return sorted(listed.items, key=lambda event: str(event.last_timestamp or event.event_time), reverse=True)
+def _step_of(pod: Pod) -> tuple[str, int | None, bool]:
+    """Step, attempt, and whether it is the driver: from Argo's node name, else from our label.
 
-
-def _step_of(pod: Any) -> tuple[str, int | None]:
-    """Step and attempt, from Argo's node name `WORKFLOW.root.train.executor(1)`, else from our label."""
-    labels, annotations = pod.metadata.labels or {}, pod.metadata.annotations or {}
-    path = annotations.get(NODE_ANNOTATION, "")
-    attempt = _ATTEMPT.search(path)
+    The name is like `WORKFLOW(0).root(0).steps(0).train(0).executor(1)`, or ends in `train-driver(0)`.
+    """
+    labels = pod["metadata"].get("labels") or {}
+    path = (pod["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, "")
+    attempt = ATTEMPT.search(path)
+    number = int(attempt[1]) if attempt else None
     # each part may carry an attempt of its own where a whole task is retried
-    parts = [_ATTEMPT.sub("", part) for part in path.split(".")]
-    step = next((part for part in reversed(parts) if part in STEPS or part in _EXTRA), "")
-    if not step and any(part.endswith("-driver") for part in parts):
-        return "", None
-    if not step and not path:
-        step = labels.get(STEP_LABEL, "")
-    return step, int(attempt[1]) if attempt else None
+    parts = [ATTEMPT.sub("", part) for part in path.split(".")]
+    if parts[-1].endswith(_DRIVER):
+        step = parts[-1].removesuffix(_DRIVER)
+        return (step if step in TASKS else ""), number, True
+    if not path:
+        return labels.get(STEP_LABEL, ""), None, False
+    return next((part for part in reversed(parts) if part in TASKS), ""), number, False
 
 
-_EXTRA = frozenset({"register", "report-end"})
-
-
-def _waiting(pod: Any) -> str:
-    for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
-        waiting = status.state.waiting if status.state else None
-        if waiting and waiting.reason in _STUCK:
-            return f"{waiting.reason}: {waiting.message or status.image}"
+def _waiting(pod: Pod) -> str:
+    status = pod["status"]
+    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _STUCK:
+            return f"{waiting['reason']}: {waiting.get('message') or one.get('image')}"
     return ""
 
 
-def _conditions(pod: Any) -> list[str]:
+def _unscheduled(pod: Pod) -> list[str]:
     return [
-        f"{condition.reason}: {condition.message}"
-        for condition in pod.status.conditions or []
-        if condition.type == "PodScheduled" and condition.status == "False"
+        f"{condition.get('reason')}: {condition.get('message')}"
+        for condition in pod["status"].get("conditions") or []
+        if condition["type"] == "PodScheduled" and condition["status"] == "False"
     ]
 
 
-def _gpus(pod: Any) -> str:
-    for container in pod.spec.containers:
-        limits = (container.resources.limits if container.resources else None) or {}
-        for resource, count in limits.items():
+def _gpus(pod: Pod) -> str:
+    for container in pod["spec"]["containers"]:
+        for resource, count in ((container.get("resources") or {}).get("limits") or {}).items():
             if "gpu" in resource or resource.startswith("nvidia.com/"):
                 return f"{count} {resource.removeprefix('nvidia.com/')}"
     return ""

@@ -1,17 +1,16 @@
-"""Reading from an API server, again when that can help. Nothing that writes goes through here."""
+"""Requests that read from an API server are repeated when that can help; nothing that writes goes through here."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipelines.cluster.errors import ClusterError, api_call
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Reader = Callable[[str, Callable[[], Any]], Any]
 _AGAIN = frozenset({0, 429, 500, 502, 503, 504})
 DELAYS_S = (0.5, 1.0, 2.0, 4.0)
 _LONGEST_S = 30.0
@@ -42,8 +41,8 @@ def read(what: str, call: Callable[[], T]) -> T:
         return call()
 
 
-def read_patiently(what: str, call: Callable[[], T]) -> T:
-    """As `read`, for who watches a run: a server that cannot be reached is asked for ten minutes.
+def patiently(ask: Callable[[], T]) -> T:
+    """Calls `ask`, which reads by `read`, for ten minutes while the server cannot be reached: for who watches a run.
 
     Raises:
         ClusterError: refused at once; or not reached in that time.
@@ -51,7 +50,7 @@ def read_patiently(what: str, call: Callable[[], T]) -> T:
     lost_at: float | None = None
     while True:
         try:
-            return read(what, call)
+            return ask()
         except ClusterError as error:
             now = time.monotonic()
             if error.status not in _AGAIN or (lost_at is not None and now - lost_at >= PATIENCE_S):

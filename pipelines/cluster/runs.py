@@ -10,28 +10,36 @@ from typing import Any
 
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, redact
-from pipelines.cluster.retry import read, read_patiently
-from pipelines.cluster_file import STEPS
+from pipelines.cluster.failure import failures
+from pipelines.cluster.pods import ATTEMPT
+from pipelines.cluster.retry import patiently, read
+from pipelines.cluster_file import STEPS, TASKS
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
+CACHED, WAITING, NOT_RUN = "CACHED", "WAITING", "NOT RUN"
 _ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_ATTEMPT = re.compile(r"\(\d+\)$")
 
 
 @dataclass(frozen=True)
 class StepState:
-    """One step of a run as KFP tells it."""
+    """One step of a run.
+
+    Attributes:
+        name: the step.
+        state: KFP's word for it; or CACHED, WAITING (its turn has not come), NOT RUN (the run ended before).
+        started: when its pod was asked for; None before.
+        ended: when it ended; None before.
+    """
 
     name: str
     state: str
-    started: datetime | None
-    ended: datetime | None
-    error: str
+    started: datetime | None = None
+    ended: datetime | None = None
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock seconds, up to now for a step that goes on."""
-        if self.started is None:
+        """Wall-clock seconds, up to now for a step that goes on; None for one that did not run."""
+        if self.started is None or self.state in (NOT_RUN, CACHED):
             return None
         return ((self.ended or datetime.now(UTC)) - self.started).total_seconds()
 
@@ -44,7 +52,7 @@ def run_now(connection: Connection, run_id: str) -> Any:
     """
 
     def ask() -> Any:
-        return read_patiently(f"run {run_id}", lambda: connection.kfp.get_run(run_id))
+        return patiently(lambda: read(f"run {run_id}", lambda: connection.kfp.get_run(run_id)))
 
     try:
         return ask()
@@ -76,30 +84,56 @@ def find_run(connection: Connection, id_or_name: str) -> Any:
 
 
 def steps_of(run: Any) -> list[StepState]:
-    """The steps of a run in the order of the DAG; the drivers and groups that KFP adds are left out."""
+    """Every step in the order of the DAG, also those whose turn has not come; then the register and the exit task.
+
+    KFP lists about four entries per step: `train`, `train(0)`, `train-driver` and `executor`, the latter two
+    again with an attempt, and some without a name. The plain name speaks for the step.
+    """
     details = (run.run_details.task_details if run.run_details else None) or []
+    skipped = {
+        _time(task.start_time) for task in details if task.display_name == "executor" and task.state == "SKIPPED"
+    }
     found: dict[str, Any] = {}
     for task in details:
-        name = _ATTEMPT.sub("", task.display_name or "")
-        # of several attempts the newest speaks for the step
-        if name in STEPS and (name not in found or _when(task) >= _when(found[name])):
+        name = ATTEMPT.sub("", task.display_name or "")
+        if name in TASKS and (name not in found or task.display_name == name):
             found[name] = task
-    return [_state(name, found[name]) for name in STEPS if name in found]
+    ended = run.state in ENDED
+    return [_state(name, found.get(name), skipped, ended) for name in TASKS if name in found or name in STEPS]
 
 
-def error_of(run: Any) -> str:
-    """What KFP says of a failed run: its own error and those of its steps."""
-    own = run.error.message if run.error and run.error.message else ""
-    steps = [f"{step.name}: {step.error}" for step in steps_of(run) if step.error]
-    return redact("; ".join(part for part in (own, *steps) if part))
+def why_failed(connection: Connection, run: Any) -> str:
+    """Why a run failed: each failed step's own last error, Argo's message, or KFP's; never empty."""
+    try:
+        reasons = failures(connection, run.run_id)
+    except ClusterError as error:
+        reasons = [f"the pods, which know why, cannot be read: {error}"]
+    return "\n".join(reasons or [_kfp_error(run) or _unknown(run)])
 
 
-def _when(task: Any) -> datetime:
-    return task.start_time or task.create_time or datetime.min.replace(tzinfo=UTC)
+def _kfp_error(run: Any) -> str:
+    """What KFP itself says of a failed run; nothing, in all that was seen."""
+    details = (run.run_details.task_details if run.run_details else None) or []
+    said = [(run.error, "")] + [(task.error, f"{task.display_name}: ") for task in details]
+    messages = [f"{of}{' '.join(one.message.split())}" for one, of in said if one and one.message]
+    return redact("; ".join(dict.fromkeys(messages)))
 
 
-def _state(name: str, task: Any) -> StepState:
-    error = task.error.message if task.error and task.error.message else ""
-    # Argo's zero time stands for "not yet"
-    ended = task.end_time if task.end_time and task.end_time.year > 1970 else None
-    return StepState(name, task.state or "PENDING", task.start_time, ended, " ".join(error.split()))
+def _unknown(run: Any) -> str:
+    failed = [step.name for step in steps_of(run) if step.state == "FAILED"]
+    which = f"{', '.join(failed)} failed" if failed else "no step is marked as failed"
+    return f"{which}; its pods are gone (ttl_s), and with them the reason"
+
+
+def _state(name: str, task: Any, skipped: set[datetime | None], run_ended: bool) -> StepState:
+    started, ended = (_time(task.start_time), _time(task.end_time)) if task else (None, None)
+    state = (task.state if task else None) or (NOT_RUN if run_ended else WAITING)
+    # KFP marks a cached step as succeeded; that its executor was skipped, in the same moment, tells it
+    if state == "SUCCEEDED" and started and started == ended and started in skipped:
+        state = CACHED
+    return StepState(name, state, started, ended)
+
+
+def _time(value: datetime | None) -> datetime | None:
+    """None for "not yet", which KFP writes as the year 1 or 1970."""
+    return value if value and value.year > 1970 else None

@@ -1,4 +1,4 @@
-"""`lesionflow status`: the steps of a run with node, duration, GPU and retries."""
+"""`lesionflow status`: the steps of a run with node, duration, GPU and retries, and why one failed or waits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ from rich.table import Table
 from components.common.runtime.cli import add_command
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.pods import StepPod, events_of, pods_of, why_ended, why_waiting
-from pipelines.cluster.runs import StepState, error_of, find_run, steps_of
+from pipelines.cluster.pods import StepPod, has_ended, pods_of, why_ended, why_waiting
+from pipelines.cluster.runs import StepState, find_run, steps_of, why_failed
+from pipelines.cluster.watch import events_of
 
-_COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "red", "RUNNING": "cyan", "SKIPPED": "dim"}
+_COLOURS = {
+    "SUCCEEDED": "green",
+    "CACHED": "green",
+    "FAILED": "red",
+    "CANCELED": "red",
+    "RUNNING": "cyan",
+    "SKIPPED": "dim",
+    "WAITING": "dim",
+    "NOT RUN": "dim",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -47,47 +57,47 @@ def show_status(connection: Connection, id_or_name: str, console: Console) -> No
         pods = pods_of(connection, run.run_id)
     except ClusterError as error:
         pods, notes = [], [f"no node, GPU and retries: {error}"]
-    console.print(f"{run.display_name} ({run.run_id}): [{_colour(run.state)}]{(run.state or 'pending').lower()}[/]")
+    state = (run.state or "pending").lower()
+    console.print(f"{escape(run.display_name or '')} ({run.run_id}): [{_colour(run.state)}]{state}[/]")
     console.print(_table(steps_of(run), pods))
-    notes += _reasons(connection, pods)
+    notes += _notes(connection, pods, final=run.state == "FAILED")
     if run.state == "FAILED":
-        notes.append(error_of(run) or "the run failed without an error of its own")
+        notes.append(why_failed(connection, run))
     for note in notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(steps: list[StepState], pods: list[StepPod]) -> Table:
     table = Table("step", "state", "time", "node", "GPU", "retries", box=None, padding=(0, 2, 0, 0))
-    known = {step.name: step for step in steps}
-    names = list(dict.fromkeys([*known, *(pod.step for pod in pods)]))
-    for name in names:
-        own = [pod for pod in pods if pod.step == name]
-        newest = own[-1] if own else None
-        state = known[name].state if name in known else (newest.phase if newest else "").upper()
+    newest = {pod.step: pod for pod in pods}
+    for step in steps:
+        pod = newest.get(step.name)
         table.add_row(
-            escape(name),
-            f"[{_colour(state)}]{state.lower()}[/]",
-            _duration(known.get(name)),
-            newest.node if newest else "",
-            newest.gpus if newest else "",
-            str(newest.attempt) if newest else "",
+            step.name,
+            f"[{_colour(step.state)}]{step.state.lower()}[/]",
+            _duration(step),
+            escape(pod.node) if pod else "",
+            escape(pod.gpus) if pod else "",
+            str(pod.attempt) if pod else "",
         )
     return table
 
 
-def _reasons(connection: Connection, pods: list[StepPod]) -> list[str]:
+def _notes(connection: Connection, pods: list[StepPod], *, final: bool) -> list[str]:
+    """Why pods wait, and how lost attempts ended; the last attempt of a failed run is explained elsewhere."""
+    newest = {pod.step: pod for pod in pods}
     notes = []
     for pod in pods:
         if pod.phase == "Pending":
-            reason = why_waiting(pod.raw, events_of(connection, pod.name))
-            notes.append(f"{pod.step}: waits{': ' + reason if reason else ''}")
-        elif ended := why_ended(pod.raw):
+            if reason := why_waiting(pod.raw, events_of(connection, pod.name)):
+                notes.append(f"{pod.step}: waits: {reason}")
+        elif has_ended(pod.raw) and not (final and newest[pod.step] is pod) and (ended := why_ended(pod.raw)):
             notes.append(f"{pod.step}, attempt {pod.attempt}: {ended}")
     return notes
 
 
-def _duration(step: StepState | None) -> str:
-    if step is None or step.seconds is None:
+def _duration(step: StepState) -> str:
+    if step.seconds is None:
         return ""
     minutes, seconds = divmod(max(0, round(step.seconds)), 60)
     hours, minutes = divmod(minutes, 60)

@@ -15,7 +15,7 @@ from components.common.runtime.cli import add_command
 from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.runs import ENDED, error_of, run_now, steps_of
+from pipelines.cluster.runs import ENDED, NOT_RUN, WAITING, run_now, steps_of, why_failed
 from pipelines.cluster_file import default_tag, load_cluster
 
 _POLL_S = 10.0
@@ -145,7 +145,7 @@ def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s:
     while True:
         run = run_now(connection, run_id)
         for step in steps_of(run):
-            if seen.get(step.name) != step.state:
+            if step.state not in (WAITING, NOT_RUN) and seen.get(step.name) != step.state:
                 seen[step.name] = step.state
                 print(f"{step.name:<10} {step.state.lower()}", flush=True)
         if run.state in ENDED:
@@ -153,7 +153,8 @@ def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s:
         if timeout_s and time.monotonic() - started > timeout_s:
             raise ClusterError(f"run {run_id} goes on after {timeout_s:g} s; lesionflow status {run_id} shows it")
         time.sleep(poll_s)
+    if run.state == "FAILED":
+        raise ClusterError(f"run {run_id} failed: {why_failed(connection, run)}")
     if run.state != "SUCCEEDED":
-        said = error_of(run)
-        raise ClusterError(f"run {run_id}: {run.state.lower()}{': ' + said if said else ''}; lesionflow logs {run_id}")
+        raise ClusterError(f"run {run_id}: {run.state.lower()}")
     print(f"run {run_id} succeeded")

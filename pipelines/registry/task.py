@@ -5,8 +5,6 @@ Here and not among the steps: it reads what two steps made, and most clusters ha
 
 from kfp import dsl
 
-REGISTER_TASK = "register"
-
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)  # type: ignore[untyped-decorator]
 def register(

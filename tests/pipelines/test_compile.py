@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from components.common.runtime.errors import ConfigError
-from pipelines.cluster.exit_task import EXIT_TASK
-from pipelines.cluster_file import STEPS, Cluster
+from pipelines.cluster_file import EXIT_TASK, STEPS, Cluster
 from pipelines.compile import compile_pipeline, write_pipeline
 from pipelines.ir import executors, load_documents, placement, step_tasks
 

@@ -1,14 +1,22 @@
 """A local server that speaks the paths of the KFP v2beta1 and Kubernetes APIs, and a connection to it."""
 
+import datetime
+import ipaddress
 import json
 import re
+import ssl
 import threading
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipelines.cluster import retry
 from pipelines.cluster.connection import Connection
@@ -74,7 +82,7 @@ def _handler(fake):
                 body = json.loads(raw) if raw else None
             except ValueError:
                 body = raw
-            path = parts.path.replace("%3A", ":")
+            path = parts.path.replace("%3A", ":").replace("//", "/")
             request = Seen(self.command, path, parse_qs(parts.query), body, dict(self.headers))
             fake.seen.append(request)
             self._send(fake.answer(request))
@@ -117,27 +125,111 @@ def _handler(fake):
     return Handler
 
 
-@pytest.fixture
-def cluster(monkeypatch, tmp_path):
-    fake = FakeCluster()
+@contextmanager
+def serving(fake, tls=None):
+    """Runs the server, with TLS if a server's context is given."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(fake))
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    fake.url = f"http://127.0.0.1:{server.server_port}"
-    config = tmp_path / "kubeconfig"
-    config.write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "test",
-                "clusters": [{"name": "test", "cluster": {"server": fake.url}}],
-                "users": [{"name": "test", "user": {"token": "kube-token-0123456789"}}],
-                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "derm"}}],
-            }
+    fake.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+@dataclass
+class Certificates:
+    """A certificate authority with one server and one client, as files."""
+
+    ca: Path
+    server: tuple
+    client: tuple
+
+    def context(self, *, ask_client):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.server)
+        if ask_client:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.ca)
+        return context
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+
+    def name(text):
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+    def make(text, issuer=None, issuer_key=None):
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(name(text))
+            .issuer_name(issuer.subject if issuer else name(text))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin)
+            .not_valid_after(begin + datetime.timedelta(days=10))
+            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(issuer_key or key, hashes.SHA256())
         )
-    )
+        files = folder / f"{text}.crt", folder / f"{text}.key"
+        files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return made, key, files
+
+    ca, ca_key, ca_files = make("ca")
+    return Certificates(ca_files[0], make("server", ca, ca_key)[2], make("client", ca, ca_key)[2])
+
+
+@pytest.fixture
+def serve():
+    return serving
+
+
+@pytest.fixture
+def make_fake():
+    return FakeCluster
+
+
+@pytest.fixture
+def write_kubeconfig(tmp_path, monkeypatch):
+    def write(server, user, **cluster):
+        config = tmp_path / "kubeconfig"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": server, **cluster}}],
+            "users": [{"name": "test", "user": user}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "derm"}}],
+        }
+        config.write_text(json.dumps(body))
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        # the library reads the variable once, when it is imported
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(config))
+
+    return write
+
+
+@pytest.fixture
+def cluster(monkeypatch, tmp_path, write_kubeconfig):
+    fake = FakeCluster()
     for name in (
         "KUBERNETES_SERVICE_HOST",
         "KF_PIPELINES_ENDPOINT",
@@ -146,15 +238,13 @@ def cluster(monkeypatch, tmp_path):
         "http_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(config))
     monkeypatch.setenv("LESIONFLOW_KFP_TOKEN", "kfp-token-0123456789")
     monkeypatch.setattr(retry, "DELAYS_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     fake.on("GET", "/apis/v2beta1/healthz", (200, {"multi_user": False}))
-    yield fake
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=5)
+    with serving(fake):
+        write_kubeconfig(fake.url, {"token": "kube-token-0123456789"})
+        yield fake
 
 
 @pytest.fixture
@@ -187,26 +277,48 @@ def make_run():
     return run
 
 
-def run(state="RUNNING", steps=None, error=""):
-    """A run as GET /apis/v2beta1/runs/ID answers."""
-    details = [
-        {"display_name": "root-driver", "state": "SUCCEEDED", "task_id": "0"},
-        {"display_name": "executor", "state": "RUNNING", "task_id": "1"},
-    ]
-    for name, step_state in (steps or {}).items():
-        state_of, message = step_state if isinstance(step_state, tuple) else (step_state, "")
-        details.append(
-            {
-                "display_name": name,
-                "state": state_of,
-                "task_id": name,
-                "start_time": "2026-11-20T10:00:00Z",
-                "end_time": "2026-11-20T10:02:05Z" if state_of != "RUNNING" else None,
-                **({"error": {"code": 13, "message": message}} if message else {}),
-            }
-        )
-    body = {"run_id": RUN, "display_name": "first", "state": state, "run_details": {"task_details": details}}
-    return {**body, **({"error": {"code": 13, "message": error}} if error else {})}
+NEVER, NOT_YET = "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"
+
+
+def entry(name, state, start, end, number):
+    """One task of a run as a real server lists it: no error, and no state for one that never ran."""
+    body = {"run_id": RUN, "task_id": f"task-{number}", "create_time": "2026-11-20T09:59:00Z"}
+    body |= {"start_time": start, "end_time": end, "child_tasks": [{"pod_name": f"wf-{number}"}]}
+    return {**body, **({"display_name": name} if name else {}), **({"state": state} if state else {})}
+
+
+def entries(name, state, minute, first):
+    """The entries of one step; `CACHED` and None (never ran) are told by what is missing."""
+    start, end = f"2026-11-20T10:{minute:02}:00Z", f"2026-11-20T10:{minute + 2:02}:05Z"
+    if state is None:
+        return [entry(part, None, start, start, first + n) for n, part in enumerate((f"{name}-driver", name))]
+    drivers = [(f"{name}-driver", "SUCCEEDED", start, start), (f"{name}-driver(0)", "SUCCEEDED", start, start)]
+    if state == "CACHED":
+        shown = [(name, "SUCCEEDED"), (f"{name}(0)", "SUCCEEDED"), ("executor", "SKIPPED")]
+        rows = drivers + [(part, one, start, start) for part, one in shown]
+    else:
+        end = NEVER if state == "RUNNING" else end
+        rows = drivers + [(part, state, start, end) for part in (name, f"{name}(0)", "executor", "executor(0)")]
+        rows.append((None, None, start, end))  # the launcher's own entry has neither name nor state
+    return [entry(*row, first + n) for n, row in enumerate(rows)]
+
+
+def run(state="RUNNING", steps=None):
+    """A run as GET /apis/v2beta1/runs/ID answers; `steps` without an entry have not been listed yet."""
+    going = state not in ("SUCCEEDED", "FAILED", "CANCELED")
+    groups = ("wf", "wf(0)", "root", "root(0)", "steps", "steps(0)", "root-driver", "steps-driver", "steps.onExit")
+    end = NEVER if going else "2026-11-20T11:00:00Z"
+    details = [entry(name, state, "2026-11-20T09:59:30Z", end, n) for n, name in enumerate(groups)]
+    for place, (name, step_state) in enumerate((steps or {}).items()):
+        details += entries(name, step_state, 3 * place, 100 * (place + 1))
+    return {
+        "run_id": RUN,
+        "display_name": "first",
+        "state": state,
+        "created_at": "2026-11-20T09:59:00Z",
+        "finished_at": NOT_YET if going else "2026-11-20T11:00:01Z",
+        "run_details": {"task_details": sorted(details, key=lambda one: one["task_id"])},
+    }
 
 
 def pod(step="train", attempt=0, phase="Running", name=None, **more):
@@ -218,7 +330,14 @@ def pod(step="train", attempt=0, phase="Running", name=None, **more):
         state = {"waiting": more["waiting"]}
     limits = {"cpu": "8", "memory": "32Gi", **({"nvidia.com/gpu": more["gpus"]} if "gpus" in more else {})}
     statuses = [
-        {"name": "wait", "image": "argo", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}},
+        {
+            "name": "wait",
+            "image": "argo",
+            "imageID": "",
+            "ready": True,
+            "restartCount": 0,
+            "state": more.get("wait", {}),
+        },
         {"name": "main", "image": "img", "imageID": "", "ready": True, "restartCount": 0, "state": state},
     ]
     return {
@@ -228,7 +347,11 @@ def pod(step="train", attempt=0, phase="Running", name=None, **more):
             "name": name or f"wf-{step}-{attempt}",
             "creationTimestamp": f"2026-11-20T10:0{attempt}:00Z",
             "labels": {"pipeline/runid": RUN, "lesionflow/step": step},
-            "annotations": {"workflows.argoproj.io/node-name": more.get("path", f"wf.root.{step}.executor({attempt})")},
+            "annotations": {
+                "workflows.argoproj.io/node-name": more.get(
+                    "path", f"wf(0).root(0).steps(0).{step}(0).executor({attempt})"
+                )
+            },
         },
         "spec": {
             "containers": [{"name": "main", "resources": {"limits": limits}}],

@@ -33,6 +33,20 @@ def test_a_refusal_is_final_and_says_what_to_do(cluster, connection, status, wor
     assert len(cluster.requests("GET", "/nodes")) == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error_message": "Failed to create the version.", "error_details": "a version of that name is there"},
+        {"code": 6, "message": "Failed to create the version.", "details": [{"@type": "x"}]},
+        {"error": "Failed to create the version."},
+    ],
+)
+def test_every_way_in_which_the_servers_say_it_is_read(cluster, connection, body):
+    cluster.on("GET", "/api/v1/nodes", (409, body))
+    with pytest.raises(ClusterError, match=r"HTTP 409, Failed to create the version\."):
+        nodes(connection)
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_reads_are_asked_again_when_that_can_help(cluster, connection, status):
     busy = (status, {"message": "busy"}, {"Retry-After": "0"})

@@ -11,13 +11,29 @@ from pipelines.cluster import log_stream, logs, retry
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.log_stream import PodLog
-from pipelines.cluster.pods import pods_of, wait_for_change
+from pipelines.cluster.pods import pods_of
 from pipelines.cluster.runs import find_run
 from pipelines.cluster.status import show_status
+from pipelines.cluster.watch import wait_for_change
+from pipelines.cluster_file import STEPS
 
 PODS = "/api/v1/namespaces/derm/pods"
 EVENTS = "/api/v1/namespaces/derm/events"
 DONE = {"exitCode": 0, "reason": "Completed"}
+ERROR = {"exitCode": 1, "reason": "Error"}
+# as a real pod's log ends: the step's error, its traceback, the launcher's and Argo's words
+LOG = b"""[KFP Executor 2026-11-28 02:18:27,001 INFO]: Got executor_input
+02:18:28 INFO    45 validation images
+02:18:28 ERROR   calibrate failed: the split has no malignant lesion; add some
+Traceback (most recent call last):
+  File "/usr/lib/python3.11/runpy.py", line 88, in _run_code
+    exec(code, run_globals)
+components.common.runtime.errors.DataError: the split has no malignant lesion; add some
+I1128 02:18:28.412331      12 launcher_v2.go:940] publish success.
+F1128 02:18:28.497611      12 main.go:57] failed to execute component: exit status 1
+time=2026-11-28T02:18:28.613Z level=INFO msg="sub-process exited" argo=true error="exit status 1"
+Error: exit status 1
+"""
 UNSCHEDULABLE = {
     "type": "PodScheduled",
     "status": "False",
@@ -128,6 +144,24 @@ def test_follow_says_once_why_a_pod_is_pending(served, connection, run_id, make_
     assert "no node has a free GPU" in err
 
 
+def test_a_pod_that_simply_starts_is_not_announced_as_waiting(
+    served, connection, run_id, make_run, make_pod, raw, capsys
+):
+    starting = make_pod(phase="Pending", waiting={"reason": "PodInitializing"})
+    served.on("GET", PODS, podlist(starting), podlist(make_pod(phase="Succeeded", terminated=DONE)))
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run()), (200, make_run("SUCCEEDED")))
+    logs.follow(connection, run_id, None)
+    assert "wait" not in capsys.readouterr().err
+
+
+def test_following_one_step_ends_with_it(served, connection, run_id, make_run, raw, capsys):
+    served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("RUNNING", {"train": "SUCCEEDED"})))
+    logs.follow(connection, run_id, "train")
+    assert capsys.readouterr().err.endswith("step train: succeeded\n")
+
+
 def test_follow_outlasts_servers_that_restart(served, connection, run_id, make_run, make_pod, raw, capsys, caplog):
     down = [(503, {"message": "restarting"})] * 6
     served.on("GET", PODS, *down, podlist(make_pod()))
@@ -203,13 +237,29 @@ def test_out_of_memory_comes_with_advice(served, connection, run_id, make_pod, r
     assert "OOMKilled, exit code 137 (out of memory: raise sizes" in capsys.readouterr().err
 
 
-def test_a_step_without_pods_says_why(served, connection, run_id, make_run):
+@pytest.mark.parametrize(
+    ("state", "steps", "words"),
+    [
+        ("SUCCEEDED", {"split": "CACHED"}, "step split has no pod: its result came from the cache"),
+        ("SUCCEEDED", {"split": "SUCCEEDED"}, "its pods were removed"),
+        ("FAILED", {"ingest": "FAILED", "split": None}, "step split has no pod: the run ended before its turn"),
+        ("RUNNING", {}, "it has not started yet"),
+    ],
+)
+def test_a_step_without_pods_says_why(served, connection, run_id, make_run, state, steps, words):
     served.on("GET", PODS, podlist())
-    with pytest.raises(ClusterError, match="step split has no pod: its result came from the cache"):
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run(state, steps)))
+    with pytest.raises(ClusterError, match=words):
         logs.show(connection, find_run(connection, run_id), "split")
-    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("FAILED", {"split": ("FAILED", "exceeded quota")})))
-    with pytest.raises(ClusterError, match="split: exceeded quota"):
-        logs.show(connection, find_run(connection, run_id), "split")
+
+
+def test_the_exit_tasks_log_can_be_read(served, run_id, make_pod, raw, capsys):
+    ending = make_pod("report-end", phase="Succeeded", terminated=DONE)
+    served.on("GET", PODS, podlist(make_pod(phase="Succeeded", terminated=DONE), ending))
+    served.on("GET", f"{PODS}/wf-report-end-0/log", raw(stamped(1)))
+    parsed = build_parser().parse_args(["logs", run_id, "--host", served.url, "--step", "report-end"])
+    parsed.run(parsed)
+    assert capsys.readouterr().out == "line 1\n"
 
 
 def test_an_unknown_step_is_refused_before_any_request(cluster):
@@ -248,12 +298,13 @@ def test_pods_are_sorted_into_steps_and_attempts(served, connection, run_id, mak
         podlist(
             make_pod(attempt=1),
             make_pod(attempt=0),
-            make_pod("ingest", path="wf.root.guarded.ingest(2).executor"),
-            make_pod("split", path="wf.root.split-driver", name="driver"),
+            make_pod("ingest", path="wf(0).root(0).steps(0).ingest(2).executor(0)"),
+            make_pod("split", path="wf(0).root(0).steps(0).split-driver(0)", name="driver"),
+            make_pod("report-end", path="wf(0).root(0).steps.onExit(0).report-end(0).executor(0)"),
         ),
     )
     found = [(pod.step, pod.attempt) for pod in pods_of(connection, run_id)]
-    assert sorted(found) == [("ingest", 0), ("train", 0), ("train", 1)]
+    assert sorted(found) == [("ingest", 0), ("report-end", 0), ("train", 0), ("train", 1)]
 
 
 def status(connection, name):
@@ -262,19 +313,48 @@ def status(connection, name):
     return console.file.getvalue()
 
 
+def rows_of(text):
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
+
+
 def test_status_is_a_table_of_steps(served, connection, run_id, make_run, make_pod):
-    steps = {"ingest": "SUCCEEDED", "train": "RUNNING"}
+    steps = {"ingest": "SUCCEEDED", "split": "CACHED", "train": "RUNNING"}
     served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("RUNNING", steps)))
     served.on(
         "GET", PODS, podlist(make_pod(attempt=0, phase="Failed", reason="Evicted"), make_pod(attempt=1, gpus="1"))
     )
     text = status(connection, run_id)
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
-    assert rows["ingest"][:3] == ["ingest", "succeeded", "0:02:05"]
-    assert rows["train"][1] == "running"
-    assert rows["train"][3:] == ["gpu-1", "1", "gpu", "1"]
+    rows = rows_of(text)
+    assert list(rows)[1 : 2 + len(STEPS)] == ["step", *STEPS]
+    assert rows["ingest"] == ["succeeded", "0:02:05"]
+    assert rows["split"] == ["cached"]
+    assert rows["train"][0] == "running"
+    assert rows["train"][2:] == ["gpu-1", "1", "gpu", "1"]
+    assert rows["gate"] == ["waiting"]
     assert "train, attempt 0: Evicted" in text
     assert "driver" not in text
+
+
+def test_the_table_is_there_from_the_first_second(served, connection, run_id):
+    body = {"run_id": run_id, "display_name": "first", "state": "PENDING", "finished_at": "1970-01-01T00:00:00Z"}
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, body))
+    served.on("GET", PODS, podlist())
+    rows = rows_of(status(connection, run_id))
+    assert {name: rows[name] for name in STEPS} == {name: ["waiting"] for name in STEPS}
+
+
+def test_steps_that_never_ran_are_not_called_pending(served, connection, run_id, make_run, make_pod, raw):
+    steps = {"ingest": "SUCCEEDED", "calibrate": "FAILED", "export": None, "gate": None, "report-end": "SUCCEEDED"}
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("FAILED", steps)))
+    served.on("GET", PODS, podlist(make_pod("calibrate", phase="Failed", terminated=ERROR)))
+    served.on("GET", f"{PODS}/wf-calibrate-0/log", raw(LOG))
+    text = status(connection, run_id)
+    rows = rows_of(text)
+    assert rows["calibrate"][0] == "failed"
+    assert rows["export"] == rows["evaluate"] == rows["gate"] == ["not", "run"]
+    assert rows["report-end"][0] == "succeeded"
+    assert text.count("the split has no malignant lesion") == 1
+    assert "without an error" not in text
 
 
 def test_status_without_access_to_pods_shows_what_kfp_knows(served, connection, run_id):

@@ -85,7 +85,7 @@ def test_an_equal_version_is_not_uploaded_twice(kfp, connection):
 
 def test_a_version_that_someone_else_made_just_now_is_as_good(kfp, connection):
     kfp.on("GET", VERSIONS, (200, {}), (200, {"pipeline_versions": [{"pipeline_version_id": "v0"}]}))
-    kfp.on("POST", UPLOAD, (409, {"message": "already exists"}))
+    kfp.on("POST", UPLOAD, (409, {"error_message": "Failed to upload", "error_details": "version abc exists"}))
     assert "nothing was uploaded" in upload(connection, TEXT, "lesionflow", "abc")
     assert len(kfp.requests("POST")) == 1
 
@@ -157,13 +157,19 @@ def test_wait_shows_steps_and_ends_well(kfp, connection, run_id, make_run, capsy
     assert [line.split() for line in out.splitlines()[:2]] == [["ingest", "running"], ["ingest", "succeeded"]]
 
 
-@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
-def test_wait_fails_with_the_run(kfp, connection, run_id, make_run, state):
-    steps = {"train": ("FAILED", "OOMKilled")}
-    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run(state, steps, error="one task failed")))
-    with pytest.raises(ClusterError, match=f"{state.lower()}: one task failed; train: OOMKilled") as caught:
+def test_wait_fails_with_the_run_and_says_why(kfp, connection, run_id, make_run, make_pod):
+    killed = make_pod(phase="Failed", terminated={"exitCode": 137, "reason": "OOMKilled"})
+    kfp.on("GET", "/api/v1/namespaces/derm/pods", (200, {"metadata": {}, "items": [killed]}))
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"train": "FAILED"})))
+    with pytest.raises(ClusterError, match=f"run {run_id} failed: train: OOMKilled, exit code 137") as caught:
         wait(connection, run_id, poll_s=0.01)
     assert caught.value.exit_code == 1
+
+
+def test_wait_fails_with_a_run_that_was_canceled(kfp, connection, run_id, make_run):
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("CANCELED", {"train": "CANCELED"})))
+    with pytest.raises(ClusterError, match="canceled"):
+        wait(connection, run_id, poll_s=0.01)
 
 
 def test_wait_has_a_limit(kfp, connection, run_id, make_run):
@@ -285,10 +291,14 @@ def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
     assert "epochs: received 'many'" in capsys.readouterr().err
 
 
-def test_a_failed_run_gives_exit_code_1(kfp, run_id, make_run, capsys):
+def test_a_failed_run_gives_exit_code_1(kfp, run_id, make_run, make_pod, raw, capsys):
     from pipelines.cli.main import main
 
-    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"gate": ("FAILED", "1 of 1 conditions missed")})))
+    failed = make_pod("gate", phase="Failed", terminated={"exitCode": 1, "reason": "Error"})
+    pods = "/api/v1/namespaces/derm/pods"
+    kfp.on("GET", pods, (200, {"metadata": {}, "items": [failed]}))
+    kfp.on("GET", f"{pods}/wf-gate-0/log", raw(b"10:00:00 ERROR   gate failed: 1 of 1 conditions missed\n"))
+    kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"gate": "FAILED"})))
     data = ["--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
     assert main(["submit", "--cluster", "cpu-only", "--host", kfp.url, *data, "--wait"]) == 1
     assert "gate: 1 of 1 conditions missed" in capsys.readouterr().err

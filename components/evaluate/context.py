@@ -25,7 +25,7 @@ from components.common.runtime.errors import LesionflowError
 SCHEMA = "lesionflow.evaluation_context/1"
 _THUMBNAIL = 132  # pixels on the short side
 _LISTED = 50
-_CURVES = ("loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
+_CURVES = ("loss", "val_loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
 
 
 def pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, npt.NDArray[np.intp]]:

@@ -134,10 +134,10 @@ def decision_curve_svg(metrics: Metrics) -> str:
 
 
 def training_svgs(history: Mapping[str, Sequence[float | None]]) -> list[str]:
-    """Training loss, and validation scores, over the epochs; nothing without a history."""
+    """Training and validation loss, and validation scores, over the epochs; nothing without a history."""
     epochs = [e for e in history.get("epoch", ()) if e is not None]
     panels = (
-        ("Training loss", "loss", [("loss", MUTED, "training loss")]),
+        ("Loss", "loss", [("loss", MUTED, "training loss"), ("val_loss", MODEL, "validation loss")]),
         (
             "Validation",
             "score",

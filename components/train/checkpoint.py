@@ -26,7 +26,7 @@ from components.common.storage import store
 from components.train.config import TrainConfig
 from components.train.schedule import RunState
 
-SCHEMA = "lesionflow.checkpoint/2"
+SCHEMA = "lesionflow.checkpoint/3"
 NAME = "resume.ckpt"
 Arrays = dict[str, list[npt.NDArray[np.generic]]]
 

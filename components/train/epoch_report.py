@@ -1,4 +1,7 @@
-"""What an epoch tells the person who reads `kubectl logs`: one block in the log, one row in `history.csv`."""
+"""What an epoch tells the person who reads `kubectl logs`: a line to find by grep, a block below it, a row of history.
+
+epoch 3/12  train loss 0.511  val loss 0.498  val AP 0.557 (best)  val AUC 0.848  lr 2.1e-04  139 img/s  10 s
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,25 @@ log = logging.getLogger(__name__)
 
 _WAIT_WARNING = 0.10
 _CHANCE = 0.55  # ROC-AUC; below it the scores hardly rank at all
-MACHINE_COLUMNS = (
-    "seconds", "images_per_s", "data_wait", "memory_peak_mb", "val_seconds", "device_memory_peak_mb",
-)  # fmt: skip
+MACHINE_COLUMNS = ("seconds", "images_per_s", "data_wait", "memory_peak_mb", "val_seconds", "device_memory_peak_mb")
 COLUMNS = (
-    "epoch", "learning_rate", "loss", "val_average_precision", "val_roc_auc", "val_sensitivity", "val_specificity",
-    "val_predicted_positive_rate", "val_prevalence", "tp", "fp", "tn", "fn", "one_class", *MACHINE_COLUMNS,
-)  # fmt: skip
+    "epoch",
+    "learning_rate",
+    "loss",
+    "val_loss",
+    "val_average_precision",
+    "val_roc_auc",
+    "val_sensitivity",
+    "val_specificity",
+    "val_predicted_positive_rate",
+    "val_prevalence",
+    "tp",
+    "fp",
+    "tn",
+    "fn",
+    "one_class",
+    *MACHINE_COLUMNS,
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +50,8 @@ class Cost:
         seconds: of training.
         waited: seconds of these in which no batch was ready.
         val_seconds: of scoring the validation images.
-        peak: most resident memory of the process so far, bytes.
-        device_peak: most memory taken on the GPU so far, bytes; 0 without one.
+        peak: peak resident memory of the process so far, bytes.
+        device_peak: peak memory used on the GPU so far, bytes; 0 without one.
     """
 
     images: int = 0
@@ -48,11 +63,20 @@ class Cost:
 
 
 def history_row(epoch: int, lr: float, loss: float, metrics: ValidationMetrics, cost: Cost) -> dict[str, Any]:
-    """One row of `history.csv`; `MACHINE_COLUMNS` are about this machine, not about the result."""
+    """One row of `history.csv`; `MACHINE_COLUMNS` are about this machine, not about the result.
+
+    Args:
+        epoch: from 1.
+        lr: learning rate of its last step.
+        loss: mean weighted training loss.
+        metrics: of the split the run is judged by.
+        cost: time and memory.
+    """
     return {
         "epoch": epoch,
         "learning_rate": lr,
         "loss": loss,
+        "val_loss": metrics.loss,
         "val_average_precision": metrics.average_precision,
         "val_roc_auc": metrics.roc_auc,
         "val_sensitivity": metrics.sensitivity,
@@ -82,41 +106,85 @@ def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def block(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
-    """The readable block of one epoch, at most 80 columns wide."""
+def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
+    """The line of one epoch that says all of it; `epoch N/M` is in no other line of the log."""
     better = state.best_epoch == row["epoch"]
-    mark = "best so far" if better else f"best {state.best:.4f} in epoch {state.best_epoch}"
-    gpu = f", of the GPU {row['device_memory_peak_mb']:,} MB" if row["device_memory_peak_mb"] else ""
+    parts = [
+        f"epoch {row['epoch']}/{epochs}",
+        f"train loss {loss_text(row['loss'])}",
+        f"val loss {loss_text(row['val_loss'])}",
+        f"val AP {row['val_average_precision']:.3f} "
+        + ("(best)" if better else f"(best {state.best:.3f} in epoch {state.best_epoch})"),
+        f"val AUC {row['val_roc_auc']:.3f}",
+        f"lr {row['learning_rate']:.1e}",
+        f"{row['images_per_s']:.0f} img/s",
+        f"{_seconds(row):.0f} s",
+    ]
+    left = (epochs - row["epoch"]) * _mean([_seconds(one) for one in state.history] or [_seconds(row)])
+    return "  ".join(parts + ([f"about {duration_text(left)} left"] if row["epoch"] < epochs else []))
+
+
+def confusion_block(row: Mapping[str, Any]) -> str:
+    """The confusion matrix of validation at probability 1/2, and what a person looks at next."""
+    gpu = f", GPU {row['device_memory_peak_mb']:,} MB" if row["device_memory_peak_mb"] else ""
     return "\n".join(
         [
-            f"epoch {row['epoch']} of {epochs}   loss {row['loss']:.4f}   learning rate {row['learning_rate']:.3g}",
-            f"  average precision {row['val_average_precision']:.4f} ({mark})   ROC-AUC {row['val_roc_auc']:.4f}",
-            "  at probability 1/2   said benign   said malignant",
-            f"    benign           {row['tn']:>13}{row['fp']:>17}   specificity {row['val_specificity']:.3f}",
-            f"    malignant        {row['fn']:>13}{row['tp']:>17}   sensitivity {row['val_sensitivity']:.3f}",
-            f"  said malignant {row['val_predicted_positive_rate']:.1%}, prevalence {row['val_prevalence']:.1%}",
-            f"  {row['images_per_s']:.1f} images/s   data wait {row['data_wait']:.1%}   "
-            f"training {row['seconds']:.0f} s, validation {row['val_seconds']:.0f} s",
-            f"  memory peak {row['memory_peak_mb']:,} MB{gpu}",
+            "  validation, p >= 0.5   predicted benign   predicted malignant",
+            f"  actual benign        {row['tn']:>18}{row['fp']:>22}   specificity {row['val_specificity']:.3f}",
+            f"  actual malignant     {row['fn']:>18}{row['tp']:>22}   sensitivity {row['val_sensitivity']:.3f}",
+            f"  predicted positive rate {_percent(row['val_predicted_positive_rate'])}, "
+            f"prevalence {_percent(row['val_prevalence'])}",
+            f"  training {row['seconds']:.0f} s, validation {row['val_seconds']:.0f} s, "
+            f"waiting for data {_percent(row['data_wait'])}, memory peak {row['memory_peak_mb']:,} MB{gpu}",
         ]
     )
 
 
 def log_epoch(row: Mapping[str, Any], config: TrainConfig, state: RunState) -> None:
-    """Logs the block, what a person should worry about, and how long the run goes on without a better value."""
-    log.info("%s", block(row, config.epochs, state))
+    """Logs line and block, what a person should worry about, and how long the run goes on without a better value."""
+    log.info("%s\n%s", epoch_line(row, config.epochs, state), confusion_block(row))
     if state.wait and config.early_stopping_patience:
         log.info("%d of %d epochs without a better average precision", state.wait, config.early_stopping_patience)
     if row["one_class"]:
         rate = row["val_predicted_positive_rate"]
-        name = "benign" if rate < 0.5 else "malignant"
-        log.warning("(almost) every validation image is called %s (%.1f %% malignant)", name, 100 * rate)
+        log.warning(
+            "degenerate model so far: predicts %s for (almost) every validation image (predicted positive rate %s, "
+            "prevalence %s)",
+            "benign" if rate < 0.5 else "malignant",
+            _percent(rate),
+            _percent(row["val_prevalence"]),
+        )
     if row["val_roc_auc"] < _CHANCE:
         log.warning(
-            "the scores rank hardly better than chance (ROC-AUC %.3f): lower learning_rate, or look at the labels",
+            "the scores rank hardly better than chance (ROC-AUC %.3f): lower learning_rate, or check the labels",
             row["val_roc_auc"],
         )
     if row["data_wait"] > _WAIT_WARNING:
         log.warning(
-            "the step waited for data %.0f %% of the time: give more CPU cores, or cache=memory", 100 * row["data_wait"]
+            "training waited for data %.0f %% of the time: give it more CPU cores, or cache=memory",
+            100 * row["data_wait"],
         )
+
+
+def loss_text(loss: float) -> str:
+    """A loss with three decimals, or in scientific form where those would all be zero."""
+    return f"{loss:.3f}" if not abs(loss) < 5e-4 else f"{loss:.1e}"
+
+
+def duration_text(seconds: float) -> str:
+    """`1:30` is a minute and a half, `2:05:00` two hours and five minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    return float(row["seconds"]) + float(row["val_seconds"])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -21,19 +21,32 @@ from components.train.average import WeightAverage
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
 from components.train.device import device_peak_bytes
-from components.train.epoch_report import Cost, history_row, log_epoch
+from components.train.epoch_report import Cost, history_row, log_epoch, loss_text
 from components.train.feed import TrainFeed, plain_batches
 from components.train.interruption import DivergenceError, StopAskedError, StoppedError, StopRequest
-from components.train.metrics import validation_metrics
+from components.train.metrics import ValidationMetrics, validation_metrics
 from components.train.network import Network
 from components.train.records import SplitData
 from components.train.schedule import RunState, learning_rate
-from components.train.steps import Step, make_forward, set_learning_rate
+from components.train.steps import Step, example_loss, make_forward, mean_loss, set_learning_rate
 
 log = logging.getLogger(__name__)
 _AHEAD = 2  # steps the host may be ahead of the device before it looks at a loss
 _VAL_BATCH = 64
 Watcher = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the network says of a split.
+
+    Attributes:
+        logit: (n,) malignant logits.
+        metrics: of these, with the loss.
+    """
+
+    logit: npt.NDArray[np.float64]
+    metrics: ValidationMetrics
 
 
 @dataclass
@@ -65,9 +78,11 @@ class Loop:
     def __post_init__(self) -> None:
         self.state = RunState()
         self._best: list[npt.NDArray[np.generic]] = []
-        self._forward = make_forward(self.network.scorer)
+        self._forward = make_forward(self.network.outputs)
+        classes = self.network.classifier.output_shape[-1]
+        self._per_image = example_loss(self.config.target, self.config.label_smoothing, classes)
 
-    def run(self, start: Checkpoint | None, stop: StopRequest) -> npt.NDArray[np.float64]:
+    def run(self, start: Checkpoint | None, stop: StopRequest) -> Scored:
         """Trains to the end and puts the best weights into the network.
 
         Args:
@@ -75,7 +90,7 @@ class Loop:
             stop: asked for by SIGTERM.
 
         Returns:
-            (n,) malignant logits of the validation split, of the best weights.
+            The scores of the best weights on what the run is judged by.
 
         Raises:
             StoppedError: SIGTERM; the state is saved.
@@ -83,11 +98,11 @@ class Loop:
         """
         if start is not None:
             self.restore(start)
-            log.info("going on from epoch %d, step %d", self.state.epoch, self.state.step)
+            log.info("resuming from epoch %d, step %d", self.state.epoch, self.state.step)
             for row in self.state.history:
                 self.watch(row)
         elif self.config.head_epochs:
-            self._judge(self.score(), math.nan, 0.0, Cost())
+            self._judge(self.score().metrics, math.nan, 0.0, Cost())
         good, stop.saves = self.snapshot(), True
         if start is None:  # a place that cannot be written to is known now, not after the first epoch
             self.store.save(good.state, good.arrays)
@@ -105,10 +120,8 @@ class Loop:
         log.info("best: epoch %d, average precision %.4f", self.state.best_epoch, self.state.best)
         return self.score(averaged=False)
 
-    def score(
-        self, stop: StopRequest | None = None, *, data: SplitData | None = None, averaged: bool = True
-    ) -> npt.NDArray[np.float64]:
-        """Malignant logits (n,) of what the run is judged by, or of `data`.
+    def score(self, stop: StopRequest | None = None, *, data: SplitData | None = None, averaged: bool = True) -> Scored:
+        """Scores of what the run is judged by, or of `data`.
 
         Raises:
             DivergenceError: a logit is not finite.
@@ -117,10 +130,14 @@ class Loop:
         if averaged:
             with self.average.applied():
                 return self.score(stop, data=data, averaged=False)
-        logits = self._forward(_watched(plain_batches(data or self.val, _VAL_BATCH), stop))[:, 0]
-        if not np.isfinite(logits).all():
-            raise DivergenceError(f"{int((~np.isfinite(logits)).sum())} validation logits are not finite")
-        return logits
+        data = data or self.val
+        out = self._forward(_watched(plain_batches(data, _VAL_BATCH), stop))
+        bad = ~np.isfinite(out).all(axis=1)
+        if bad.any():
+            raise DivergenceError(f"the logits of {int(bad.sum())} validation images are not finite")
+        truth = data.rows.label if self.config.target == "binary" else data.rows.dx
+        loss = mean_loss(self._per_image, out[:, :-1], truth)
+        return Scored(out[:, -1], validation_metrics(data.rows.label, out[:, -1], loss))
 
     def snapshot(self) -> Checkpoint:
         """A copy of everything that decides how the run goes on."""
@@ -148,14 +165,14 @@ class Loop:
             self._steps(bar, stop)
         trained = time.perf_counter()
         try:
-            logits = self.score(stop)
+            scored = self.score(stop)
         except StopAskedError:  # the steps are done: a resumed run begins with validation
             self._leave()
-        images, scored = (self.feed.steps - first) * self.feed.batch_size, time.perf_counter() - trained
-        cost = Cost(images, trained - started, self.feed.waited, scored, peak_bytes(), device_peak_bytes())
+        images, val_seconds = (self.feed.steps - first) * self.feed.batch_size, time.perf_counter() - trained
+        cost = Cost(images, trained - started, self.feed.waited, val_seconds, peak_bytes(), device_peak_bytes())
         loss = state.loss_sum / self.feed.steps
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
-        self._judge(logits, loss, rate, cost)
+        self._judge(scored.metrics, loss, rate, cost)
 
     def _steps(self, bar: Progress, stop: StopRequest) -> None:
         state, pending = self.state, deque[Any]()
@@ -170,7 +187,8 @@ class Loop:
                 self.average.update(state.epoch * self.feed.steps + state.step)
                 if len(pending) > _AHEAD:
                     self._count(pending.popleft())
-                bar.advance(note=f"loss {state.loss_sum / max(1, state.step - len(pending)):.4f}")
+                known = state.step - len(pending)
+                bar.advance(note=f"loss {loss_text(state.loss_sum / known)}" if known else "")
                 if stop.asked or self.store.due():
                     self._drain(pending)
                     if stop.asked:
@@ -205,9 +223,8 @@ class Loop:
             )
         )
 
-    def _judge(self, logits: npt.NDArray[np.float64], loss: float, lr: float, cost: Cost) -> None:
+    def _judge(self, metrics: ValidationMetrics, loss: float, lr: float, cost: Cost) -> None:
         state, factor = self.state, self.state.rate_factor
-        metrics = validation_metrics(self.val.rows.label, logits)
         if state.judge(metrics.average_precision, self.config):
             with self.average.applied():
                 self._best = [v.numpy() for v in self.network.classifier.variables]
@@ -217,18 +234,22 @@ class Loop:
             self.watch(row)
             log_epoch(row, self.config, state)
         else:
-            log.info("after head warm-up: average precision %.4f, ROC-AUC %.4f",
-                     metrics.average_precision, metrics.roc_auc)  # fmt: skip
+            log.info(
+                "after head warm-up: val loss %s  val AP %.3f  val AUC %.3f",
+                loss_text(metrics.loss),
+                metrics.average_precision,
+                metrics.roc_auc,
+            )
         if state.rate_factor != factor:
             peak = self.config.learning_rate * state.rate_factor
-            log.info("plateau: the learning rate is lowered to %.3g", peak)
+            log.info("plateau: learning rate lowered to %.3g", peak)
 
     def _recover(self, good: Checkpoint, error: DivergenceError) -> None:
         if self.state.recoveries:
             raise TrainingError(
                 f"diverged again after the learning rate was lowered: {error}; lower learning_rate "
                 f"(received {self.config.learning_rate:g}), or use precision float32"
-            ) from None
+            ) from error
         log.warning("%s: back to the end of epoch %d with a tenth of the learning rate", error, good.state.epoch)
         self.restore(good)
         self.state.lower_after_divergence()

@@ -1,4 +1,4 @@
-"""What every epoch says about validation: exact ranking metrics and the confusion matrix at probability 1/2."""
+"""Validation metrics of an epoch: loss, exact ranking metrics, and the confusion matrix at probability 1/2."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ class ValidationMetrics:
     """Metrics of one epoch; counts are images.
 
     Attributes:
+        loss: the training loss on these images, unweighted.
         average_precision: step sum over distinct scores, ties grouped.
         roc_auc: share of malignant-benign pairs in the right order, ties half.
-        tp: malignant and predicted so.
-        fn: malignant, missed.
-        fp: benign, predicted malignant.
-        tn: benign and predicted so.
+        tp: malignant and predicted malignant.
+        fn: malignant and predicted benign.
+        fp: benign and predicted malignant.
+        tn: benign and predicted benign.
     """
 
+    loss: float
     average_precision: float
     roc_auc: float
     tp: int
@@ -57,7 +59,7 @@ class ValidationMetrics:
 
     @property
     def one_class(self) -> bool:
-        """Whether (almost) every image is called the same."""
+        """Whether (almost) every image gets the same prediction."""
         return not _ALMOST < self.predicted_positive_rate < 1 - _ALMOST
 
     @property
@@ -66,15 +68,17 @@ class ValidationMetrics:
         return (self.tp + self.fn) / self.n
 
 
-def validation_metrics(label: Labels, logit: Floats) -> ValidationMetrics:
+def validation_metrics(label: Labels, logit: Floats, loss: float) -> ValidationMetrics:
     """Metrics of a whole validation set.
 
     Args:
         label: (n,), 1 = malignant; both classes present.
-        logit: (n,) finite malignant logits; predicted malignant above 0.
+        logit: (n,) finite malignant logits; predicted malignant from probability 1/2, logit 0, on.
+        loss: mean loss over the images, unweighted.
     """
-    positive, predicted = label == 1, logit > 0
+    positive, predicted = label == 1, logit >= 0
     return ValidationMetrics(
+        loss=loss,
         average_precision=average_precision(label, logit),
         roc_auc=roc_auc(label, logit),
         tp=int((positive & predicted).sum()),

@@ -25,12 +25,14 @@ class Network:
     Attributes:
         classifier: RGB 0..255 (n, h, w, 3) to target logits, (n, 1) binary or (n, classes) diagnosis; trained.
         scorer: the same images to the malignant logit (n, 1), float32; saved.
+        outputs: the same images to target logits and malignant logit side by side, (n, k + 1), float32.
         features: the same images to pooled features (n, c).
         head: the last layer, features to target logits.
     """
 
     classifier: keras.Model
     scorer: keras.Model
+    outputs: keras.Model
     features: keras.Model
     head: keras.layers.Dense
 
@@ -48,7 +50,7 @@ def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
     base = build_backbone(config.architecture, config.height_width, config.weights)
     if config.freeze_until:
         frozen = freeze_before(base, config.freeze_until)
-        log.info("%d of %d layers of the backbone stay as they are", frozen, len(base.layers))
+        log.info("%d of %d layers of the backbone are frozen", frozen, len(base.layers))
     images = keras.Input((*config.height_width, 3), name="images", dtype="float32")
     prepared = preprocess(images, BACKBONES[config.architecture].contract)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base(prepared))
@@ -61,6 +63,7 @@ def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
     return Network(
         classifier=keras.Model(images, logits, name="classifier"),
         scorer=keras.Model(images, score, name=config.architecture),
+        outputs=keras.Model(images, keras.ops.concatenate([logits, score], axis=-1), name="outputs"),
         features=keras.Model(images, pooled, name="features"),
         head=head,
     )

@@ -23,7 +23,7 @@ from components.train.epoch_report import history_csv
 from components.train.feed import TrainFeed
 from components.train.folds import leave_out
 from components.train.interruption import StopRequest
-from components.train.metrics import ValidationMetrics, validation_metrics
+from components.train.metrics import ValidationMetrics
 from components.train.records import SplitData, dx_classes, load_split, read_manifest
 from components.train.reproducibility import environment_record, seed_everything
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
 RUN_VARIABLE = "LESIONFLOW_RUN_ID"  # equal for all attempts of a run
-_NO_RANKING = 0.6  # ROC-AUC; a model that calls everything one class and ranks no better than this is of no use
+_NO_RANKING = 0.6  # ROC-AUC; a model that predicts one class for everything and ranks no better than this is useless
 _ONE_SCORE = 1e-6  # range of logits that rounding alone makes
 
 
@@ -121,12 +121,12 @@ def _train(
             from components.train.head import warm_up_head
 
             warm_up_head(config, network, train, loss_weights(config.class_balance, train.rows.label))
-        logit = loop.run(start, stop)
+        scored = loop.run(start, stop)
         if config.folds:
-            logit = loop.score(data=val, averaged=False)
+            scored = loop.score(data=val, averaged=False)
     finally:
         keras.config.set_dtype_policy(previous)
-    metrics = validation_metrics(val.rows.label, logit)
+    metrics, logit = scored.metrics, scored.logit
     refuse_constant(metrics, logit)
     share_batch_statistics(network.classifier, shared=False)
     save_model(folder, network, model_record(config, manifest, classes, network))
@@ -182,15 +182,19 @@ def _need_both_classes(name: str, data: SplitData) -> None:
 
 
 def refuse_constant(metrics: ValidationMetrics, logit: npt.NDArray[np.float64]) -> None:
-    """Refuses a model that says the same of every image.
+    """Refuses a degenerate model: one prediction for every image.
 
     Raises:
-        TrainingError: all predictions are one class and the scores hardly rank, or all scores are one.
+        TrainingError: all predictions are one class and the scores hardly rank, or all scores are equal.
     """
     rate = metrics.predicted_positive_rate
     if np.ptp(logit) < _ONE_SCORE or (rate in (0.0, 1.0) and metrics.roc_auc < _NO_RANKING):
-        name = "alike" if 0.0 < rate < 1.0 else "benign" if rate == 0.0 else "malignant"
+        what = "gives the same score to" if 0.0 < rate < 1.0 else f"predicts {_class_of(rate)} for"
         raise TrainingError(
-            f"the model calls every validation image {name} (logits {logit.min():.3g} to {logit.max():.3g}, "
+            f"degenerate model: {what} every validation image (logits {logit.min():.3g} to {logit.max():.3g}, "
             f"ROC-AUC {metrics.roc_auc:.3f}): train longer, lower learning_rate, or give pretrained weights"
         )
+
+
+def _class_of(rate: float) -> str:
+    return "malignant" if rate > 0.5 else "benign"

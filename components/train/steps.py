@@ -54,6 +54,12 @@ def example_loss(target: str, smoothing: float, classes: int) -> Callable[[Any, 
     return binary if target == "binary" else diagnosis
 
 
+def mean_loss(per_image: Callable[[Any, Any], Any], logits: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
+    """Mean of `example_loss` over images, unweighted, from target logits (n, k) and targets (n,)."""
+    loss = per_image(ops.convert_to_tensor(logits, "float32"), ops.convert_to_tensor(truth, "int32"))
+    return float(np.mean(ops.convert_to_numpy(loss), dtype=np.float64))
+
+
 def make_train_step(
     config: TrainConfig,
     network: Network,

@@ -62,10 +62,10 @@ def metrics_share() -> None:
     step = make_train_step(
         config, network, make_optimizer(config, network, "float32"), weights, compile_xla=False
     )  # fmt: skip
-    feed, forward = TrainFeed(train, config.batch_size, 0, Augmentation()), make_forward(network.scorer)
+    feed, forward = TrainFeed(train, config.batch_size, 0, Augmentation()), make_forward(network.outputs)
 
     def score() -> Any:
-        return forward(plain_batches(val, 64))[:, 0]
+        return forward(plain_batches(val, 64))[:, -1]
 
     step(next(iter(feed.epoch(0))))  # compiles
     logit = score()
@@ -75,7 +75,7 @@ def metrics_share() -> None:
         watch = scalar_writer(Path(folder))
 
         def report() -> None:
-            row = history_row(1, 1e-3, 0.5, validation_metrics(val.rows.label, logit), Cost(TRAIN, 1.0))
+            row = history_row(1, 1e-3, 0.5, validation_metrics(val.rows.label, logit, 0.5), Cost(TRAIN, 1.0))
             watch(row)
             log_epoch(row, config, RunState(epoch=1, best_epoch=1, best=0.5))
             history_csv([row])

@@ -62,7 +62,7 @@ def train(records: Path, strategy, policy="float32", overflow=-1, shared=True, *
     average = WeightAverage(network.classifier.variables, 0.0)
     loop = Loop(config, network, optimizer, step, feed, data, average, None, None)
     return {"losses": losses, "weights": [v.numpy() for v in network.classifier.variables],
-            "optimizer": [np.asarray(v.numpy()) for v in optimizer.variables], "scores": loop.score(),
+            "optimizer": [np.asarray(v.numpy()) for v in optimizer.variables], "scores": loop.score().logit,
             "scale": scale_of(optimizer), "copies": copies(strategy, network)}  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_no_tensorflow_was_there(jax_run):
 def test_a_run_stopped_on_jax_goes_on_to_bitwise_the_same_result(jax_run):
     scratch, result, errors = jax_run
     assert result["codes"] == [0, 75, 0]
-    assert "going on from epoch 1, step 2" in errors
+    assert "resuming from epoch 1, step 2" in errors
     left, right = scratch / "undisturbed", scratch / "model"
     assert (left / "val_probs.npz").read_bytes() == (right / "val_probs.npz").read_bytes()
     assert history(left) == history(right)

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from components.train.config import TrainConfig
-from components.train.epoch_report import COLUMNS, Cost, block, history_csv, history_row, log_epoch
+from components.train.epoch_report import (
+    COLUMNS,
+    Cost,
+    confusion_block,
+    epoch_line,
+    history_csv,
+    history_row,
+    log_epoch,
+)
 from components.train.metrics import validation_metrics
 from components.train.schedule import RunState
 
-METRICS = validation_metrics(np.array([1, 1, 0, 0, 0], np.int8), np.array([2.0, -1.0, 1.0, -2.0, -3.0]))
+METRICS = validation_metrics(np.array([1, 1, 0, 0, 0], np.int8), np.array([2.0, -1.0, 1.0, -2.0, -3.0]), 0.625)
 COST = Cost(images=640, seconds=10.0, waited=0.5, val_seconds=2.0, peak=3 * 2**30, device_peak=7 * 2**30)
 ROW = history_row(2, 4e-4, 0.5, METRICS, COST)
 STATE = RunState(epoch=2, best=0.9, best_epoch=1, wait=1)
@@ -21,28 +29,44 @@ def test_a_row_has_every_column_and_survives_csv():
     assert tuple(ROW) == COLUMNS
     (back,) = csv.DictReader(io.StringIO(history_csv([ROW])))
     assert float(back["val_average_precision"]) == ROW["val_average_precision"]
+    assert float(back["val_loss"]) == 0.625
     assert float(back["images_per_s"]) == 64.0
     assert float(back["data_wait"]) == 0.05
     assert history_csv([ROW]).count("\n") == 2
 
 
-def test_the_block_shows_what_a_person_asks_for():
-    text = block(ROW, 7, STATE)
-    for part in ("epoch 2 of 7", "learning rate 0.0004", "loss 0.5000", "average precision", "best 0.9000 in epoch 1",
-                 "ROC-AUC", "sensitivity 0.500", "specificity 0.667", "prevalence 40.0%", "said malignant 40.0%",
-                 "64.0 images/s", "data wait 5.0%", "training 10 s, validation 2 s",
-                 "memory peak 3,072 MB, of the GPU 7,168 MB"):  # fmt: skip
-        assert part in text
-    rows = [line.split() for line in text.splitlines()]
-    assert ["benign", "2", "1", "specificity", "0.667"] in rows
-    assert ["malignant", "1", "1", "sensitivity", "0.500"] in rows
+def test_the_epoch_s_line_can_be_found_by_grep_and_read_by_itself():
+    state = RunState(epoch=2, best=ROW["val_average_precision"], best_epoch=2, history=[ROW, ROW])
+    assert epoch_line(ROW, 7, state) == (
+        "epoch 2/7  train loss 0.500  val loss 0.625  val AP 0.833 (best)  val AUC 0.833  lr 4.0e-04  "
+        "64 img/s  12 s  about 1:00 left"
+    )
 
 
-def test_the_block_fits_a_terminal_of_80_columns_behind_the_log_s_time_and_level():
-    row = {**ROW, "epoch": 1000, "learning_rate": 1.23e-07, "images_per_s": 12345.6, "seconds": 12345.0, "tn": 99999}
-    wide = block(row, 1000, RunState(best=0.9, best_epoch=999)).splitlines()
-    assert len(wide[0]) + len("17:21:45 INFO    ") <= 80
-    assert max(len(line) for line in wide) <= 80
+def test_a_line_that_is_not_the_best_names_the_best_and_the_last_epoch_has_nothing_left():
+    assert "val AP 0.833 (best 0.900 in epoch 1)" in epoch_line(ROW, 7, STATE)
+    assert "left" not in epoch_line(ROW, 2, STATE)
+
+
+def test_a_small_loss_is_never_written_as_zero():
+    row = {**ROW, "loss": 3.2e-05, "val_loss": 0.0005}
+    assert "train loss 3.2e-05  val loss 0.001" in epoch_line(row, 7, STATE)
+
+
+def test_a_long_time_left_is_written_in_hours():
+    row = {**ROW, "seconds": 3000.0, "val_seconds": 600.0}
+    assert epoch_line(row, 4, RunState(best_epoch=2, history=[row])).endswith("3600 s  about 2:00:00 left")
+
+
+def test_the_block_is_the_confusion_matrix_of_validation_at_one_half():
+    assert confusion_block(ROW).splitlines() == [
+        "  validation, p >= 0.5   predicted benign   predicted malignant",
+        "  actual benign                         2                     1   specificity 0.667",
+        "  actual malignant                      1                     1   sensitivity 0.500",
+        "  predicted positive rate 40.0 %, prevalence 40.0 %",
+        "  training 10 s, validation 2 s, waiting for data 5.0 %, memory peak 3,072 MB, GPU 7,168 MB",
+    ]
+    assert "GPU" not in confusion_block({**ROW, "device_memory_peak_mb": 0})
 
 
 def messages(caplog, row, config, state):
@@ -61,13 +85,13 @@ def test_a_healthy_epoch_warns_of_nothing_and_says_how_long_none_was_better(capl
 
 @pytest.mark.parametrize(
     ("logits", "waited", "warning"),
-    [([-1.0, -4.0, -3.0, -2.0], 0.0, "called benign (0.0 % malignant)"),
-     ([4.0, 1.0, 2.0, 3.0], 0.0, "called malignant (100.0 % malignant)"),
+    [([-1.0, -4.0, -3.0, -2.0], 0.0, "predicts benign for (almost) every validation image (predicted positive rate 0"),
+     ([4.0, 1.0, 2.0, 3.0], 0.0, "predicts malignant for (almost) every validation image (predicted positive rate 100"),
      ([-2.5, 1.0, -3.0, 2.0], 0.0, "hardly better than chance (ROC-AUC 0.333)"),
      ([1.0, -3.0, -2.0, -1.0], 2.0, "waited for data 20 % of the time")],
 )  # fmt: skip
 def test_each_trouble_has_its_warning_and_no_other(caplog, logits, waited, warning):
-    metrics = validation_metrics(np.array([1, 0, 0, 0], np.int8), np.array(logits))
+    metrics = validation_metrics(np.array([1, 0, 0, 0], np.int8), np.array(logits), 0.5)
     row = history_row(1, 1e-3, 0.5, metrics, Cost(images=10, seconds=10.0, waited=waited))
     ((_, text),) = [one for one in messages(caplog, row, CONFIG, STATE) if one[0] == "WARNING"]
     assert warning in text

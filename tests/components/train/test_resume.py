@@ -94,7 +94,7 @@ def test_killed_twice(minutes, undisturbed, records, tiny, tmp_path, at, same_re
     at(0, kill)
     run(config, records, tmp_path / "model")
     same_result(undisturbed, tmp_path / "model")
-    assert f"going on from epoch 1, step {0 if minutes == 0 else 5}" in caplog.text
+    assert f"resuming from epoch 1, step {0 if minutes == 0 else 5}" in caplog.text
 
 
 def test_sigterm_during_validation(undisturbed, records, tiny, tmp_path, monkeypatch, same_result):
@@ -208,7 +208,7 @@ def test_a_process_is_terminated_then_killed_then_finishes(undisturbed, records,
     process = start(command)
     errors = process.communicate(timeout=200)[1]
     assert process.returncode == 0, errors
-    assert "going on from epoch" in errors
+    assert "resuming from epoch" in errors
     same_result(undisturbed, tmp_path / "model")
 
 
@@ -249,7 +249,7 @@ def test_killed_while_the_resume_file_is_uploaded(undisturbed, records, tiny, tm
     process.communicate()
     caplog.set_level("INFO")
     run(config, records, tmp_path / "model")
-    assert "going on from epoch 1, step 0" in caplog.text  # the file of the first epoch is whole
+    assert "resuming from epoch 1, step 0" in caplog.text  # the file of the first epoch is whole
     same_result(undisturbed, tmp_path / "model")
 
 

@@ -45,7 +45,8 @@ def test_the_artifact_is_complete(trained, records):
     environment = read_json(out / "environment.json", "lesionflow.environment/1")
     assert environment["packages"]["keras"] == keras.__version__
     assert set(environment["git"]) == {"commit", "dirty"}
-    assert "epoch 3 of 3" in (out / "train.log").read_text()
+    assert "epoch 3/3  train loss " in (out / "train.log").read_text()
+    assert "loss 0.0000" not in (out / "train.log").read_text()
     assert result.epochs == 3
     assert tuple(next(csv.reader((out / "history.csv").open()))) == COLUMNS
 
@@ -96,10 +97,10 @@ def test_nan_twice_is_a_clear_failure(records, tiny, tmp_path, monkeypatch):
 def test_a_constant_model_is_refused():
     label = np.array([0, 1, 0, 0], np.int8)
     flat = np.full(4, -3.0)
-    with pytest.raises(TrainingError, match="calls every validation image benign"):
-        refuse_constant(validation_metrics(label, flat), flat)
+    with pytest.raises(TrainingError, match="degenerate model: predicts benign for every validation image"):
+        refuse_constant(validation_metrics(label, flat, 0.7), flat)
     ranking = np.array([-9.0, -1.0, -8.0, -7.0])  # one class at 1/2, but it ranks: calibration will place it
-    refuse_constant(validation_metrics(label, ranking), ranking)
+    refuse_constant(validation_metrics(label, ranking, 0.7), ranking)
 
 
 def test_a_split_of_one_class_is_refused(kit, tiny, tmp_path):
@@ -119,7 +120,7 @@ def test_head_warm_up_computes_features_once_and_is_judged(kit, records, tiny, t
     caplog.set_level("INFO")
     run(tiny(epochs=1, warmup_epochs=0, head_epochs=3), records, tmp_path / "model")
     assert "head: 3 epochs on features of 96 images" in caplog.text
-    assert "after head warm-up: average precision" in caplog.text
+    assert "after head warm-up: val loss 0." in caplog.text
     assert len(kit.history(tmp_path / "model")) == 1
 
 

@@ -8,7 +8,14 @@ from components.train.balance import loss_weights
 from components.train.feed import TrainFeed
 from components.train.network import build_network
 from components.train.records import load_split
-from components.train.steps import example_loss, make_forward, make_optimizer, make_train_step, set_learning_rate
+from components.train.steps import (
+    example_loss,
+    make_forward,
+    make_optimizer,
+    make_train_step,
+    mean_loss,
+    set_learning_rate,
+)
 
 CLASSES = {"bkl": 0, "mel": 1, "nv": 0}
 
@@ -133,3 +140,18 @@ def test_no_average_changes_nothing():
     with average.applied():
         assert (variable.numpy() == 1).all()
     assert average.values() == []
+
+
+@pytest.mark.parametrize("target", ["binary", "diagnosis"])
+def test_validation_loss_is_the_training_loss_unweighted(target):
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 2 if target == "binary" else 3, 50).astype(np.int32)
+    logits = rng.normal(0, 2, (50, 1 if target == "binary" else 3))
+    loss = mean_loss(example_loss(target, 0.1, logits.shape[1]), logits, truth)
+    if target == "binary":
+        p, aim = 1 / (1 + np.exp(-logits[:, 0])), truth * 0.9 + 0.05
+        expected = -(aim * np.log(p) + (1 - aim) * np.log(1 - p)).mean()
+    else:
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        expected = -((np.eye(3)[truth] * 0.9 + 0.1 / 3) * np.log(p)).sum(axis=1).mean()
+    assert loss == pytest.approx(expected, rel=1e-5)

@@ -156,7 +156,10 @@ def _unpack(data: bytes, uri: str) -> tuple[Checkpoint, dict[str, Any]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             header = json.loads(archive.read("header.json"))
             if header["schema"] != SCHEMA:
-                raise ArtifactError(f"{uri}: expected schema {SCHEMA!r}, received {header['schema']!r}")
+                raise ArtifactError(
+                    f"{uri}: its schema is {header['schema']!r}, expected {SCHEMA!r}; go on with the release that made "
+                    "it, or remove the file to start anew"
+                )
             arrays = {group: _group(archive, group, n) for group, n in _sizes(header).items()}
         return Checkpoint(header["identity"], RunState(**header["state"]), arrays), dict(header["facts"])
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:

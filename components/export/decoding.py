@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.common.bundle import layout
+from components.common.imaging.inspect import MAX_ASPECT
 from components.export.headers import jpeg_facts, png_facts
 
 _JPEG = b"\xff\xd8\xff"
@@ -49,9 +50,11 @@ def decode(data: Any, min_side: int, max_pixels: int) -> tuple[Any, Any]:
     kind = tf.cast(jpeg, tf.int32) + 2 * tf.cast(png, tf.int32)
     shape, orientation, status = tf.switch_case(kind, [of_neither, of_jpeg, of_png])
     good = tf.equal(status, layout.OK)
-    status = tf.where(good & (tf.reduce_min(shape) < min_side), layout.TOO_SMALL, status)
-    pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
-    status = tf.where(good & (pixels > max_pixels), layout.TOO_LARGE, status)
+    sides = tf.cast(shape, tf.int64)
+    short, long = tf.reduce_min(sides), tf.reduce_max(sides)
+    status = tf.where(good & (long > MAX_ASPECT * short), layout.UNSUPPORTED, status)
+    status = tf.where(good & (short < min_side), layout.TOO_SMALL, status)
+    status = tf.where(good & (short * long > max_pixels), layout.TOO_LARGE, status)
 
     def read() -> Any:
         return tf.cond(jpeg, lambda: upright(_decode_jpeg(data), orientation), lambda: tf.io.decode_png(data, 3))

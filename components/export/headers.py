@@ -13,7 +13,9 @@ import tensorflow as tf
 from components.common.bundle import layout
 
 _EXIF = b"Exif\x00\x00"
-_ORIENTATION, _SHORT = 0x0112, 3
+_ORIENTATION = 0x0112
+# TIFF's integer types by the bytes they take; the signed ones hold 1..8 as the others do
+_BYTES, _SHORTS, _LONGS = (1, 6), (3, 8), (4, 9)
 _APP1, _DHT = 0xFFE1, 0xFFC4
 _BASELINE = (0xFFC0, 0xFFC1)
 _MAX_SCANS = 100
@@ -33,6 +35,7 @@ def jpeg_facts(data: Any) -> tuple[Any, Any]:
 
     The status is corrupt for segments that do not fit and for runs of zeros that no encoder writes,
     unsupported for a progressive file with more scans than anyone needs, and for any coding but Huffman's.
+    What follows the picture's end marker (gain maps, previews, movies) is not part of it.
     """
     size = tf.strings.length(data)
 
@@ -47,7 +50,10 @@ def jpeg_facts(data: Any) -> tuple[Any, Any]:
     rest = tf.strings.substr(data, tf.minimum(at, size), tf.maximum(size - at, 0))
     raw = tf.io.decode_raw(rest, tf.uint8)
     hole = tf.cond(_any_zero_block(raw), lambda: _hole(data, rest, raw), lambda: tf.constant(False))
-    status = tf.where(seen[1] | (tf.size(_pairs(raw, 0xFF, 0xDA)) > _MAX_SCANS), layout.UNSUPPORTED, layout.OK)
+    scans = tf.cast(_pairs(raw, 0xFF, 0xDA), tf.int32)
+    # the picture's end is looked for only where it matters: it costs another pass over the file
+    many = tf.cond(tf.size(scans) > _MAX_SCANS, lambda: _count_below(scans, _end(raw)) > _MAX_SCANS, lambda: False)
+    status = tf.where(seen[1] | many, layout.UNSUPPORTED, layout.OK)
     return turned, tf.where(tf.equal(state, _BAD) | hole, layout.CORRUPT, status)
 
 
@@ -76,9 +82,10 @@ def _orientation(data: Any) -> Any:
 
     def step(at: Any, _: Any, turned: Any) -> tuple[Any, Any, Any]:
         marker, following, state = _segment(data, at, size)
-        exif = tf.equal(marker, _APP1) & tf.equal(turned, 0) & (following - at >= 18) & tf.equal(state, 0)
+        exif = tf.equal(marker, _APP1) & tf.equal(turned, 0) & (following - at >= 10) & tf.equal(state, 0)
         exif &= tf.equal(tf.strings.substr(data, at + 4, len(_EXIF)), _EXIF)
-        turned = tf.cond(exif, lambda: tiff_orientation(data, at + 10, following), lambda: turned)
+        whole = exif & (following - at >= 18)
+        turned = tf.cond(whole, lambda: tiff_orientation(data, at + 10, following), lambda: tf.where(exif, 1, turned))
         return following, state, turned
 
     _, _, turned = tf.while_loop(_walking(size), step, (tf.constant(2), tf.constant(0), tf.constant(0)))
@@ -88,7 +95,7 @@ def _orientation(data: Any) -> Any:
 def _hole(data: Any, rest: Any, raw: Any) -> Any:
     """Whether `rest`, the file from its first scan on, holds a run of zeros that its code tables do not explain.
 
-    Zeros behind the last end marker do not count: some cameras pad their files with them.
+    Zeros behind the picture's end do not count: cameras pad their files with them and append other data.
     """
     size = tf.strings.length(data)
 
@@ -100,15 +107,25 @@ def _hole(data: Any, rest: Any, raw: Any) -> Any:
 
     no = tf.constant(False)
     _, _, baseline, coded = tf.while_loop(_walking(size), step, (tf.constant(2), tf.constant(0), no, no))
-    ends = tf.cast(_pairs(raw, 0xFF, 0xD9), tf.int32)
-    end = tf.reduce_max(tf.concat([ends, tf.where(tf.reduce_any(ends > 0), 0, tf.size(raw))[None]], 0))
-    return baseline & coded & tf.strings.regex_full_match(tf.strings.substr(rest, 0, end), _HOLE)
+    return baseline & coded & tf.strings.regex_full_match(tf.strings.substr(rest, 0, _end(raw)), _HOLE)
+
+
+def _end(raw: Any) -> Any:
+    """Where the picture ends, of the bytes from its first scan on: at the first end marker, or at the end of the file.
+
+    Inside compressed data 0xFF is always followed by a stuffed zero or a restart marker.
+    """
+    return tf.reduce_min(tf.concat([tf.cast(_pairs(raw, 0xFF, 0xD9), tf.int32), tf.size(raw)[None]], 0))
+
+
+def _count_below(positions: Any, end: Any) -> Any:
+    return tf.reduce_sum(tf.cast(positions < end, tf.int32))
 
 
 def png_facts(data: Any) -> tuple[Any, Any]:
     """Height and width (int32 [2]) and a status code of one PNG file.
 
-    Unsupported are 16 bits a sample, anything that can be transparent, and an EXIF orientation other
+    Unsupported are 16 bits per sample, anything that can be transparent, and an EXIF orientation other
     than upright; corrupt is a file without its last chunk.
     """
     size = tf.strings.length(data)
@@ -153,13 +170,21 @@ def tiff_orientation(data: Any, start: Any, end: Any) -> Any:
         table = tf.reshape(_bytes(data, directory + 2, 12 * count), [-1, 12])
         pairs = tf.where(little, table[:, 1::2] * 256 + table[:, 0::2], table[:, 0::2] * 256 + table[:, 1::2])
         # columns of an entry: tag, type, count (two), value (two)
-        first = tf.concat([tf.boolean_mask(pairs, tf.equal(pairs[:, 0], _ORIENTATION)), tf.ones([1, 6], tf.int32)], 0)[
-            0
-        ]
-        good = tf.equal(first[1], _SHORT) & (first[4] >= 1) & (first[4] <= 8)
-        return tf.where(good, first[4], 1)
+        tagged = tf.boolean_mask(pairs, tf.equal(pairs[:, 0], _ORIENTATION))
+        first = tf.concat([tagged, tf.ones([1, 6], tf.int32)], 0)[0]
+        value = _orientation_value(first[1], first[4], first[5], little)
+        return tf.where((value >= 1) & (value <= 8), value, 1)
 
     return tf.cond(known & (directory + 14 <= end), entries, lambda: 1)
+
+
+def _orientation_value(kind: Any, first: Any, second: Any, little: Any) -> Any:
+    """An entry's value from its type and the two 16-bit words that hold it; 0 for a type that is not an integer."""
+    low, high = tf.where(little, first, second), tf.where(little, second, first)
+    byte = tf.where(little, first % 256, first // 256)
+    long = tf.where(tf.equal(high, 0), low, 0)
+    kinds = ((_BYTES, byte), (_SHORTS, first), (_LONGS, long))
+    return tf.add_n([tf.where(tf.reduce_any(tf.equal(kind, known)), value, 0) for known, value in kinds])
 
 
 def _any_first_code(data: Any, start: Any, end: Any) -> Any:

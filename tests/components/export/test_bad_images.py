@@ -52,6 +52,7 @@ def bad_images():
         "cmyk": (encode(image.convert("CMYK"), "JPEG"), "unsupported"),
         "arithmetic coding": (good.replace(b"\xff\xc0", b"\xff\xc9", 1), "unsupported"),
         "lossless": (good.replace(b"\xff\xc0", b"\xff\xc3", 1), "corrupt"),
+        "strip": (encode(image.resize((16 * 41, 16)), "JPEG"), "unsupported"),
         "one pixel": (encode(image.resize((1, 1)), "JPEG"), "too_small"),
         "400 megapixels png": (bytes(huge_png), "too_large"),
         "900 megapixels jpeg": (bytes(huge_jpeg), "too_large"),

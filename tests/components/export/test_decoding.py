@@ -1,6 +1,7 @@
 """EXIF orientation and decoding in the graph, against Pillow and ingest's decoder."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -51,6 +52,20 @@ def test_both_byte_orders_and_a_segment_before_exif():
         body = b"Exif\x00\x00" + tiff
         segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
         assert int(orientation(b"\xff\xd8" + comment + b"\xff" + segment + b"\xff\xda\x00\x08")) == 6
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", range(14))
+@pytest.mark.parametrize("code", [0, 1, 6, 8, 9, 255])
+def test_orientation_of_every_type_is_read_as_ingest_reads_it(code, kind, order):
+    value = struct.pack(order + {3: "Hxx", 8: "Hxx", 4: "I", 9: "I"}.get(kind, "Bxxx"), code)
+    tiff = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IHHHI", 8, 1, 0x0112, kind, 1) + value
+    short = b"\xff\xe1\x00\x0aExif\0\0II" * (code == 9)  # too short to say anything, and the first all the same
+    body = b"Exif\0\0" + tiff
+    data = b"\xff\xd8" + short + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + with_exif(1)[2:]
+    assert int(orientation(data)) == read_header(data).orientation
+    if not short:
+        assert int(orientation(data)) == (code if kind in (1, 3, 4, 6, 8, 9) and 1 <= code <= 8 else 1)
 
 
 def test_no_orientation_and_impossible_codes_count_as_upright():
@@ -109,6 +124,16 @@ def test_zeros_behind_the_end_are_a_cameras_padding_to_both_readers():
     np.testing.assert_array_equal(rgb, inspect.decode_rgb(padded))
 
 
+def test_what_a_phone_appends_to_the_picture_is_not_part_of_it_to_both_readers():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    picture = pixels.encode_jpeg(noise, 95)
+    appended = picture + bytes(1024) + pixels.encode_jpeg(noise[:32], 80) + b"\xff\xda" * 200 + b"\xff\xd9"
+    assert inspect.inspect(appended, "x.jpg").verdict == "ok"
+    rgb, status = decode(tf.constant(appended), 16, 10**6)
+    assert int(status) == OK
+    np.testing.assert_array_equal(rgb, inspect.decode_rgb(picture))
+
+
 def test_a_progressive_file_with_too_many_scans_is_refused():
-    data = with_exif(1) + b"\xff\xda" * 101
+    data = with_exif(1)[:-2] + b"\xff\xda" * 101 + b"\xff\xd9"
     assert int(FACTS(tf.constant(data))[1]) == UNSUPPORTED

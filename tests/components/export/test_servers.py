@@ -1,4 +1,4 @@
-"""The bundle in real model servers, asked over loopback with the bodies that `requests` builds.
+"""The bundle in real model servers, asked over loopback by the code of docs/how-to/serving.md.
 
 Each server needs an environment of its own with TensorFlow in it, which costs gigabytes: the tests run where a
 variable names that environment's Python (`pip install kserve tensorflow`, `pip install mlserver tensorflow`).
@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from components.export.requests import v1_request, v1_rows, v2_json_request, v2_rows
 
 SERVERS = Path(__file__).parent / "servers"
 
@@ -57,11 +55,6 @@ def running(command, ready, log, **options):
             process.wait(30)
 
 
-def post(url, body):
-    request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
-    return urllib.request.urlopen(request, timeout=60).read()
-
-
 def check(rows, bundle, images):
     expected = bundle.predict(images)
     assert [row["status"] for row in rows] == expected.status.tolist() == ["ok", "not_an_image", "ok"]
@@ -70,16 +63,16 @@ def check(rows, bundle, images):
     assert {row["policy_id"] for row in rows} == {bundle.policy.policy_id}
 
 
-def test_kserve_answers_v1_requests_as_the_bundle_does(exported, bundle, kit, tmp_path):
+def test_kserve_answers_v1_requests_as_the_bundle_does(exported, bundle, kit, asking, tmp_path):
     python, port = python_of("LESIONFLOW_KSERVE_PYTHON"), free_port()
     command = [python, str(SERVERS / "kserve_server.py"), str(exported.path / "saved_model"), str(port)]
     images = [kit.jpeg(0), b"no image", kit.jpeg(1, 450, 600)]
     root = f"http://127.0.0.1:{port}/v1/models/lesionflow"
     with running(command, root, tmp_path / "log"):
-        check(v1_rows(post(f"{root}:predict", v1_request(images))), bundle, images)
+        check(asking.predict(f"{root}:predict", images), bundle, images)
 
 
-def test_mlserver_answers_v2_requests_as_the_bundle_does(exported, bundle, kit, tmp_path):
+def test_mlserver_answers_v2_requests_as_the_bundle_does(exported, bundle, kit, asking, tmp_path):
     python, (port, grpc, metrics) = python_of("LESIONFLOW_MLSERVER_PYTHON"), (free_port() for _ in range(3))
     shutil.copy(SERVERS / "mlserver_runtime.py", tmp_path)
     settings = {
@@ -97,4 +90,4 @@ def test_mlserver_answers_v2_requests_as_the_bundle_does(exported, bundle, kit, 
     images = [kit.jpeg(0), b"no image", kit.jpeg(1, 450, 600)]
     root = f"http://127.0.0.1:{port}/v2/models/lesionflow"
     with running(command, f"{root}/ready", tmp_path / "log", env={**os.environ, "PYTHONPATH": str(tmp_path)}):
-        check(v2_rows(post(f"{root}/infer", v2_json_request(images))), bundle, images)
+        check(asking.predict_v2(f"{root}/infer", images), bundle, images)

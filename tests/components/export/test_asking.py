@@ -1,16 +1,15 @@
-"""Request bodies, mapped to the signature as the servers' documents say, asked of the real bundle."""
+"""What docs/how-to/serving.md tells a client to send, mapped to the signature as the servers' documents say."""
 
 import base64
+import http.server
 import json
 import struct
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from components.common.runtime.errors import DataError
-from components.export.requests import v1_request, v1_rows, v2_json_request, v2_request, v2_rows
 
 TYPES = {"BYTES": tf.string, "FP32": tf.float32, "INT32": tf.int32}
 
@@ -68,13 +67,40 @@ def open_inference_json(bundle, body):
     return json.dumps({"outputs": [{"name": n, "shape": [len(data)], "data": values} for n, values in plain.items()]})
 
 
-def test_both_protocols_give_the_bundles_answers_with_a_bad_image_among_them(bundle, kit):
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        status, answer = self.server.answer(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    """A server on loopback: `server(answer)` gives its URL; `answer(body)` gives status and body."""
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+
+    def serving(answer):
+        running.answer = answer
+        return f"http://127.0.0.1:{running.server_port}/v1/models/lesionflow:predict"
+
+    yield serving
+    running.shutdown()
+    running.server_close()
+
+
+def test_every_protocol_gives_the_bundles_predictions_with_a_bad_image_among_them(bundle, kit, asking, server):
     images = [kit.jpeg(0), b"no image", kit.jpeg(1, 450, 600)]
     expected = bundle.predict(images)
     for rows in (
-        v1_rows(tensorflow_serving(bundle, v1_request(images))),
-        v2_rows(open_inference(bundle, *v2_request(images))),
-        v2_rows(open_inference_json(bundle, v2_json_request(images))),
+        asking.predict(server(lambda body: (200, tensorflow_serving(bundle, body).encode())), images),
+        asking.predict_v2(server(lambda body: (200, open_inference_json(bundle, body).encode())), images),
+        asking.v2_rows(open_inference(bundle, *asking.v2_binary(images)), len(images)),
     ):
         assert [row["status"] for row in rows] == ["ok", "not_an_image", "ok"]
         assert [row["decision"] for row in rows] == expected.decision.tolist()
@@ -82,13 +108,13 @@ def test_both_protocols_give_the_bundles_answers_with_a_bad_image_among_them(bun
         assert {row["policy_id"] for row in rows} == {bundle.policy.policy_id}
 
 
-def test_the_documented_request_works(bundle, kit):
+def test_the_documented_request_works(bundle, kit, asking):
     """The curl example in docs/how-to/serving.md, with an image put where the shell puts it."""
     text = (Path(__file__).parents[3] / "docs" / "how-to" / "serving.md").read_text()
     template = next(line for line in text.splitlines() if '"instances"' in line).strip().strip("'")
     assert template.count("%s") == 1
     body = template.replace("%s", base64.b64encode(kit.jpeg(2)).decode()).removeprefix("printf '").split("' ")[0]
-    (row,) = v1_rows(tensorflow_serving(bundle, body))
+    (row,) = asking.v1_rows(tensorflow_serving(bundle, body), 1)
     assert row["status"] == "ok"
 
 
@@ -101,10 +127,30 @@ def test_pixels_can_be_sent_as_rows(bundle):
     np.testing.assert_allclose(out["logit"], bundle.predict_pixels(pixels).logit)
 
 
-def test_a_servers_error_and_another_model_are_clear():
-    with pytest.raises(DataError, match="the model server answered: Servable not found"):
-        v1_rows('{"error": "Servable not found"}')
-    with pytest.raises(DataError, match="lacks decision, logit, policy_id, status"):
-        v1_rows('{"predictions": [{"probability": 0.5}]}')
-    with pytest.raises(DataError, match="is this model a lesionflow bundle"):
-        v2_rows('{"outputs": [{"name": "dense", "data": [1]}]}')
+ROW = {"probability": 0.5, "decision": 1, "logit": 0.0, "policy_id": "p", "status": "ok"}
+ANSWERS = [
+    '{"error": "Servable not found"}',
+    '{"detail": "Model lesionflow not found"}',
+    '{"message": "Not Found", "code": 404}',
+    '{"outputs": {"probability": [0.5], "decision": [1]}}',
+    "upstream connect error or disconnect/reset before headers",
+    "<html>502 Bad Gateway</html>",
+    '{"predictions": [0.5]}',
+    '{"predictions": [{"probability": 0.5}]}',
+    '{"predictions": null}',
+    "null",
+    "[]",
+    "",
+    json.dumps({"predictions": [ROW, ROW]}),
+    json.dumps({"outputs": [{"name": name, "data": [value] * 2} for name, value in ROW.items()]}),
+    json.dumps({"outputs": [{"name": name, "data": value} for name, value in ROW.items()]}),
+    '{"outputs": [{"name": "dense", "data": [1]}]}',
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_is_not_one_prediction_per_image_is_an_error_that_shows_it(answer, asking, server):
+    for ask in (asking.predict, asking.predict_v2):
+        with pytest.raises(RuntimeError, match="expected 1 predictions of a lesionflow bundle, received") as caught:
+            ask(server(lambda body: (404, answer.encode())), [b"image"])
+        assert repr(answer.encode()[:200]) in str(caught.value)

@@ -62,8 +62,9 @@ contracts: setup ## who may import whom
 lock-check: setup ## requirements/ equals what pyproject.toml asks for, and names no index
 	@$(BIN)/python requirements/lock.py --check
 
-reference: setup ## write docs/reference/parameters.md anew from the configurations of the steps
+reference: setup ## write docs/reference/parameters.md and table-layouts.md anew from configurations and layouts
 	@$(BIN)/python docs/write_parameters.py
+	@$(BIN)/python -m components.ingest.layouts > docs/reference/table-layouts.md
 
 reference-check: setup ## docs/reference/parameters.md says what the configurations of the steps say
 	@$(BIN)/python docs/write_parameters.py --check

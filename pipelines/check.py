@@ -13,7 +13,7 @@ from components.common.artifacts.scores import load_scores
 from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.session import step_session
 from components.common.storage import store
-from components.ingest.labels import load_label_policy
+from components.ingest.labels import AUTO, load_label_policy
 from pipelines.parameters import RunParameters, validate
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ def _questions(values: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
     for uri in [table] if store.exists(table) else table.split(","):
         yield partial(_there, "metadata", uri.strip())
     yield lambda: _listed(values["images"])
-    yield lambda: load_label_policy(values["label_policy"])
+    if values["label_policy"] != AUTO:
+        yield lambda: load_label_policy(values["label_policy"])
     if values["weights"] not in ("none", "imagenet"):
         yield lambda: _there("weights", values["weights"])
     if values["champion"]:

@@ -93,7 +93,7 @@ class _Checker:
 
     def check(self, files: list[StoredObject]) -> Checked:
         if not files:
-            return _lost("", 0, Verdict.MISSING, "no file of this name in any root")
+            return _MISSING
         first = self._check_file(files[0])
         if len(files) == 1 or not first.sha256:
             return first
@@ -145,3 +145,6 @@ class _Checker:
 
 def _lost(uri: str, size: int, verdict: Verdict, reason: str) -> Checked:
     return Checked(uri, size, "", Inspection(str(verdict), reason, ""))
+
+
+_MISSING = _lost("", 0, Verdict.MISSING, "no file of this name in any root")

@@ -1,13 +1,14 @@
-"""From diagnosis codes to labels: versioned policies in YAML files.
+"""From diagnoses to labels: versioned policies in YAML files.
 
-Which diagnoses count as malignant is a clinical choice, so it is neither in the code nor in the data:
-a policy names every code it knows, and a code it does not know is never guessed.
+Which diagnoses count as malignant is a clinical choice, so it is neither in the code nor in the data: a policy names
+every diagnosis it knows, by code or by name, and one that it does not know is never guessed. The names behind the codes
+stand in `diagnoses.yaml`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import yaml
 
 from components.common.runtime import yaml_text
 from components.common.runtime.errors import ConfigError
+from components.ingest.values import plain
 
-DEFAULT_POLICY = "ham10000"
+AUTO = "auto"
 _FOLDER = Path(__file__).with_name("label_policies")
+_NAMES = Path(__file__).with_name("diagnoses.yaml")
 _GROUPS = ("malignant", "benign", "excluded")
 
 
@@ -27,10 +30,11 @@ class LabelPolicy:
 
     Attributes:
         name: what the policy is called.
-        version: raised whenever a code moves.
-        malignant: diagnosis codes with label 1.
-        benign: diagnosis codes with label 0.
-        excluded: codes that are known and left out of training and evaluation.
+        version: raised whenever a diagnosis moves.
+        malignant: diagnoses with label 1, as codes or names in lower case.
+        benign: diagnoses with label 0.
+        excluded: diagnoses that are known and left out of training and evaluation.
+        names: names of the diagnoses by code.
     """
 
     name: str
@@ -38,22 +42,37 @@ class LabelPolicy:
     malignant: tuple[str, ...]
     benign: tuple[str, ...]
     excluded: tuple[str, ...] = ()
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
-    def _labels(self) -> dict[str, int]:
-        return {**dict.fromkeys(self.malignant, 1), **dict.fromkeys(self.benign, 0)}
+    def _groups(self) -> dict[str, str]:
+        """The group of every code and name; a name that two groups would claim is not known."""
+        own = {diagnosis: group for group in _GROUPS for diagnosis in getattr(self, group)}
+        claims: dict[str, set[str]] = {}
+        for code, names in self.names.items():
+            for name in names:
+                claims.setdefault(name, set()).add(own[code])
+        return {name: groups.pop() for name, groups in claims.items() if len(groups) == 1} | own
 
     def label(self, dx: str) -> int | None:
-        """1 for malignant, 0 for benign, None for a code that is excluded or unknown."""
-        return self._labels.get(dx)
+        """1 for malignant, 0 for benign, None for a diagnosis that is excluded or unknown."""
+        return {"malignant": 1, "benign": 0}.get(self._groups.get(self.known_part(dx), ""))
 
     def knows(self, dx: str) -> bool:
         """Whether the policy says anything about `dx`."""
-        return dx in self._labels or dx in self.excluded
+        return self.known_part(dx) in self._groups
+
+    def known_part(self, dx: str) -> str:
+        """The diagnosis itself or, of a hierarchical one (`Benign::Nevus`), the most specific part that is known."""
+        text = plain(dx)
+        parts = [text, *(part.strip() for part in reversed(text.split("::")))]
+        return next((part for part in parts if part in self._groups), text)
 
     def record(self) -> dict[str, Any]:
-        """The policy as JSON: name, version and the codes of each group."""
-        return {"name": self.name, "version": self.version, **{g: list(getattr(self, g)) for g in _GROUPS}}
+        """The policy as JSON: name, version, the diagnoses of each group, and their further names."""
+        groups = {group: list(getattr(self, group)) for group in _GROUPS}
+        names = {code: list(names) for code, names in sorted(self.names.items())}
+        return {"name": self.name, "version": self.version, **groups, "names": names}
 
 
 def policy_names() -> list[str]:
@@ -71,9 +90,20 @@ def load_label_policy(name_or_path: str | Path) -> LabelPolicy:
     if text in policy_names():
         return _parse((_FOLDER / f"{text}.yaml").read_text(encoding="utf-8"), text)
     if not text.lower().endswith((".yaml", ".yml")):
-        known = ", ".join(policy_names())
+        known = ", ".join((AUTO, *policy_names()))
         raise ConfigError(f"label_policy: received {text!r}; allowed: one of {known}, or the path of a YAML file")
     return _parse(_read(text), text)
+
+
+def policies_that_know(dx: str) -> list[str]:
+    """Names of the policies that come with lesionflow and know this diagnosis."""
+    return [name for name in policy_names() if load_label_policy(name).knows(dx)]
+
+
+@cache
+def _names_by_code() -> dict[str, tuple[str, ...]]:
+    value: dict[str, list[str]] = yaml_text.load(_NAMES.read_text(encoding="utf-8"))
+    return {code: tuple(plain(name) for name in names) for code, names in value.items()}
 
 
 def _read(uri: str) -> str:
@@ -81,39 +111,42 @@ def _read(uri: str) -> str:
 
     try:
         return read_bytes(uri).decode("utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"label_policy: received {uri!r}; there is no such file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"label_policy: {uri} is not UTF-8 text; expected a YAML file") from None
+    except FileNotFoundError as error:
+        raise ConfigError(f"label_policy: received {uri!r}; there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"label_policy: {uri} is not UTF-8 text; expected a YAML file") from error
 
 
 def _parse(text: str, source: str) -> LabelPolicy:
     try:
         value = yaml_text.load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"label_policy: {source} is not YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"label_policy: {source} is not YAML ({' '.join(str(error).split())})") from error
+    fields = f"name, version, {', '.join(_GROUPS)}"
     if not isinstance(value, dict):
-        raise ConfigError(f"label_policy: {source} holds {type(value).__name__}; expected name, version, {_GROUPS}")
+        raise ConfigError(f"label_policy: {source} holds {type(value).__name__}; expected {fields}")
     unknown = sorted(str(key) for key in set(value) - {"name", "version", *_GROUPS})
     if unknown:
-        raise ConfigError(f"label_policy: {source}: unknown field {unknown[0]!r}; known are name, version, {_GROUPS}")
+        raise ConfigError(f"label_policy: {source}: unknown field {unknown[0]!r}; known are {fields}")
     name, version = value.get("name"), value.get("version")
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(f"label_policy: {source}: name is {name!r}; expected text")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ConfigError(f"label_policy: {source}: version is {version!r}; expected a whole number >= 1")
-    groups = {group: _codes(value.get(group, []), group, source) for group in _GROUPS}
+        raise ConfigError(f"label_policy: {source}: version is {version!r}; expected an integer >= 1")
+    groups = {group: _diagnoses(value.get(group, []), group, source) for group in _GROUPS}
     _check_disjoint(groups, source)
-    return LabelPolicy(name=name, version=version, **groups)
+    known = _names_by_code()
+    names = {code: known[code] for codes in groups.values() for code in codes if code in known}
+    return LabelPolicy(name=name, version=version, **groups, names=names)
 
 
-def _codes(value: Any, group: str, source: str) -> tuple[str, ...]:
+def _diagnoses(value: Any, group: str, source: str) -> tuple[str, ...]:
     # YAML reads a bare `no` as False and 1 as a number: only text is a code
     if not isinstance(value, list) or not all(isinstance(code, str) and code.strip() for code in value):
-        raise ConfigError(f"label_policy: {source}: {group} is {value!r}; expected a list of diagnosis codes (text)")
+        raise ConfigError(f"label_policy: {source}: {group} is {value!r}; expected a list of diagnoses (text)")
     if group != "excluded" and not value:
-        raise ConfigError(f"label_policy: {source}: {group} is empty; expected at least one diagnosis code")
-    return tuple(sorted(code.strip().lower() for code in value))
+        raise ConfigError(f"label_policy: {source}: {group} is empty; expected at least one diagnosis")
+    return tuple(sorted(plain(code) for code in value))
 
 
 def _check_disjoint(groups: dict[str, tuple[str, ...]], source: str) -> None:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from components.common.artifacts.folder import dump_json, new_artifact
-from components.common.artifacts.index import COLUMNS, KIND, THUMBNAIL, Verdict, write_account, write_index
-from components.common.imaging.inspect import INSPECTOR
+from components.common.artifacts.index import (
+    COLUMNS,
+    KIND,
+    THUMBNAIL,
+    WITHOUT_LABEL,
+    Verdict,
+    write_account,
+    write_index,
+)
+from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.runtime.cores import usable_cores
 from components.common.runtime.errors import DataError
 from components.common.storage import retry, store
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, check_images
 from components.ingest.config import IngestConfig
-from components.ingest.labels import LabelPolicy, load_label_policy
-from components.ingest.rows import table_bytes
-from components.ingest.sources import Root, list_roots, printable
-from components.ingest.tables import WORKING, read_table
-from components.ingest.verdicts import labels_of, row_verdicts
+from components.ingest.filters import keep_only
+from components.ingest.labels import AUTO, LabelPolicy, load_label_policy
+from components.ingest.sources import Files, Root, list_roots, printable
+from components.ingest.tables import WORKING, Table, read_table
+from components.ingest.verdicts import conflicts_of_bytes, conflicts_of_lesions, label_rows, policy_of
 
 _SHOWN = 5
 _LOGGED = 20
@@ -63,30 +71,37 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
     """Checks every image of the table and writes the index artifact `out`.
 
     Args:
-        config: label policy, limits, cache.
+        config: label policy, columns, filters, limits, cache.
         metadata: URI of the table, or two joined by a comma (labels, facts).
         images: URIs of the image roots.
         out: folder of the artifact.
 
     Raises:
         DataError: the table breaks the rules, no image is found, or more than max_lost_pct are unusable.
+        ConfigError: no such label policy, or `columns` names what is not there.
     """
-    policy = load_label_policy(config.label_policy)
-    made_from = _made_from(metadata, policy)
+    if config.label_policy != AUTO:
+        load_label_policy(config.label_policy)  # a wrong name is told before the table is read
+    table = read_table(metadata, config.columns)
+    kept = keep_only(table, config.licences, config.image_types)
+    policy = policy_of(config.label_policy, table)
+    found, more = label_rows(table, policy, chosen=config.label_policy != AUTO)
+    more += conflicts_of_lesions(table.rows, found)
     roots, files = list_roots(images)
-    with new_artifact(out, KIND, made_from) as folder:
-        columns, notes = read_table(metadata)
-        table = pd.DataFrame(columns)
-        label = labels_of(table, policy)
-        verdicts, more = row_verdicts(table, label, policy)
+    with new_artifact(out, KIND, _made_from(table, policy, config)) as folder:
         cache = _cache(config, out)
-        candidates = [files.get(image_id, []) for image_id in table["image_id"]]
+        candidates = [
+            files.find(image_id, place)
+            for image_id, place in zip(table.rows["image_id"], table.rows["folder"], strict=True)
+        ]
         threads = config.threads or _threads([root.uri for root in roots])
         checked = list(check_images(candidates, cache, threads))
         if config.cache:
             cache.save(config.cache)
-        index = _index(table.assign(label=label), verdicts, checked)
-        account = _account(index, policy, roots, [*notes, *more, *_notes(files, table, checked)])
+        more += conflicts_of_bytes(table.rows, found, pd.Series([item.sha256 for item in checked], dtype="str"))
+        index = _index(table.rows, found, checked)
+        notes = [*table.notes, *more, *_notes(files, table.rows, checked)]
+        account = _account(index, policy, roots, notes) | {"table": _about(table, policy), **kept}
         write_index(folder, index)
         write_account(folder, account)
         _log(account)
@@ -110,21 +125,23 @@ def _cache(config: IngestConfig, out: Path) -> Cache:
     return cache
 
 
-def _index(table: pd.DataFrame, verdicts: pd.DataFrame, checked: list[Checked]) -> pd.DataFrame:
+def _index(rows: pd.DataFrame, found: pd.DataFrame, checked: list[Checked]) -> pd.DataFrame:
     """Joins the table with what was found of each image; a verdict about the row comes before one about the bytes."""
-    seen = pd.DataFrame([asdict(item.inspection) for item in checked])
-    by_row = verdicts["verdict"] != ""
-    whole = table.assign(
-        group_id=table["lesion_id"],
-        uri=[item.uri for item in checked],
-        sha256=[item.sha256 for item in checked],
-        size=[item.size for item in checked],
-        verdict=verdicts["verdict"].where(by_row, seen["verdict"]),
-        reason=verdicts["reason"].where(by_row, seen["reason"]),
+    names = [field.name for field in fields(Inspection)]
+    seen = pd.DataFrame({name: [getattr(item.inspection, name) for item in checked] for name in names})
+    by_row = found["verdict"] != ""
+    new = {
+        "group_id": rows["lesion_id"],
+        "label": found["label"],
+        "uri": [item.uri for item in checked],
+        "sha256": [item.sha256 for item in checked],
+        "size": [item.size for item in checked],
+        "verdict": found["verdict"].where(by_row, seen["verdict"]),
+        "reason": found["reason"].where(by_row, seen["reason"]),
         **{name: seen[name] for name in seen.columns if name not in ("verdict", "reason")},
-    )
-    further = [name for name in table.columns if name not in COLUMNS and name not in WORKING]
-    return whole[[*COLUMNS, *further, THUMBNAIL]]
+    }
+    further = [name for name in rows.columns if name not in COLUMNS and name not in WORKING]
+    return pd.DataFrame({name: new.get(name, rows.get(name)) for name in (*COLUMNS, *further, THUMBNAIL)})
 
 
 def _threads(images: list[str]) -> int:
@@ -132,10 +149,26 @@ def _threads(images: list[str]) -> int:
     return usable_cores() if all(store.is_local(uri) for uri in images) else retry.THREADS
 
 
-def _made_from(metadata: str, policy: LabelPolicy) -> dict[str, str]:
-    parts = [metadata] if store.exists(metadata) else metadata.rsplit(",", 1)
-    digest = hashlib.sha256(b"".join(table_bytes(part) for part in parts)).hexdigest()
-    return {"metadata": digest, "label_policy": hashlib.sha256(dump_json(policy.record()).encode()).hexdigest()}
+def _made_from(table: Table, policy: LabelPolicy, config: IngestConfig) -> dict[str, str]:
+    made_from = {"metadata": table.sha256, "label_policy": _digest(policy.record())}
+    reading = config.model_dump(include={"columns", "licences", "image_types"}, exclude_defaults=True)
+    return made_from | ({"reading": _digest(reading)} if reading else {})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(dump_json(value).encode()).hexdigest()
+
+
+def _about(table: Table, policy: LabelPolicy) -> dict[str, Any]:
+    """How the table was read."""
+    reading = table.reading
+    columns = {meaning: names[0] for meaning, names in sorted(reading.columns.items())}
+    ids = {
+        f"{name}s": int(table.rows.loc[table.rows[name] != "", name].nunique()) if stated else 0
+        for name, stated in (("lesion", "lesion_id" in columns), ("patient", "patient_id" in columns))
+        for name in [f"{name}_id"]
+    }
+    return {"layout": reading.layout, "columns": columns, "label_policy": policy.name, **ids}
 
 
 def _account(index: pd.DataFrame, policy: LabelPolicy, roots: list[Root], notes: list[str]) -> dict[str, Any]:
@@ -159,12 +192,17 @@ def _account(index: pd.DataFrame, policy: LabelPolicy, roots: list[Root], notes:
     }
 
 
-def _notes(files: dict[str, list[store.StoredObject]], table: pd.DataFrame, checked: list[Checked]) -> list[str]:
+def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str]:
     notes = []
-    unlisted = sorted(set(files) - set(table["image_id"]))
+    if files.other_case:
+        asked, have = next(iter(files.other_case.items()))
+        notes.append(
+            f"{len(files.other_case)} image ids differ from the file's name in case, the first: {asked}, {have}"
+        )
+    unlisted = files.unlisted(rows["image_id"])
     if unlisted:
         notes.append(f"{len(unlisted)} image files are not in the table, the first is {printable(unlisted[0])}")
-    copied = [image_id for image_id, item in zip(table["image_id"], checked, strict=True) if item.copies]
+    copied = [image_id for image_id, item in zip(rows["image_id"], checked, strict=True) if item.copies]
     if copied:
         notes.append(f"{len(copied)} images are there more than once with equal bytes, the first is {copied[0]}")
     return notes
@@ -182,12 +220,19 @@ def _log(record: dict[str, Any]) -> None:
         log.info("note: %s", note)
 
 
-def _check_loss(record: dict[str, Any], max_lost_pct: float) -> None:
-    if record["lost_pct"] > max_lost_pct:
-        shown = "; ".join(f"{i['image_id']}: {i['verdict']}, {i['reason']}" for i in record["lost_images"][:_SHOWN])
-        raise DataError(
-            f"{record['lost']} of {record['rows']} images ({record['lost_pct']:.2f} %) are unusable, at most "
-            f"{max_lost_pct:g} % may be: {shown}; fix them, or raise max_lost_pct"
+def _check_loss(account: dict[str, Any], max_lost_pct: float) -> None:
+    lost = account["lost_images"]
+    shown = "; ".join(f"{one['image_id']}: {one['verdict']}, {one['reason']}" for one in lost[:_SHOWN])
+    if account["lost_pct"] > max_lost_pct:
+        by_row = {one["verdict"] for one in lost} <= set(WITHOUT_LABEL)
+        advice = (
+            "see label_policy and columns for how labels are read, or correct the table"
+            if by_row and not account["ok"]
+            else "fix them, or raise max_lost_pct"
         )
-    if not record["ok"]:
-        raise DataError(f"none of {record['rows']} images is usable: {record['counts']}; see the table and the roots")
+        raise DataError(
+            f"{account['lost']} of {account['rows']} images ({account['lost_pct']:.2f} %) are unusable, at most "
+            f"{max_lost_pct:g} % may be: {shown}; {advice}"
+        )
+    if not account["ok"]:
+        raise DataError(f"none of {account['rows']} images is usable: {account['counts']}; {shown}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,23 +23,67 @@ class Root:
         uri: as given.
         exists: whether it is there.
         images: image files below it.
+        problem: why nothing was found, empty where something was.
     """
 
     uri: str
     exists: bool
     images: int
+    problem: str = ""
 
     def record(self) -> dict[str, object]:
         """The root as JSON."""
         return {"uri": self.uri, "exists": self.exists, "images": self.images}
 
 
-def list_roots(uris: list[str]) -> tuple[list[Root], dict[str, list[StoredObject]]]:
-    """Lists every root once.
+class Files:
+    """The image files of all roots by image id: the name without suffix, in Unicode's composed form.
 
-    Returns:
-        The roots, and all files by image id (name without suffix) in the order of the roots. A file that
-        two overlapping roots both hold is there once.
+    Attributes:
+        by_id: files by image id, in the order of the roots.
+        other_case: image ids of the table that were found in another case only, with the file's own.
+    """
+
+    def __init__(self, items: Iterable[StoredObject]) -> None:
+        self.by_id: dict[str, list[StoredObject]] = {}
+        self.other_case: dict[str, str] = {}
+        seen = set()
+        for item in items:
+            if item.uri not in seen:  # a file that two overlapping roots both hold
+                seen.add(item.uri)
+                name = unicodedata.normalize("NFC", item.name.rpartition(".")[0])
+                self.by_id.setdefault(name, []).append(item)
+        self._folded: dict[str, list[str]] = {}
+        for name in self.by_id:
+            self._folded.setdefault(name.casefold(), []).append(name)
+
+    def find(self, image_id: str, folder: str = "") -> list[StoredObject]:
+        """The files that bear a name; in another case only if just one name differs from it by that.
+
+        Args:
+            image_id: the name without suffix.
+            folder: what the table says in front of the name; chooses where several files bear it.
+        """
+        found = self.by_id.get(image_id)
+        if found is None:
+            names = self._folded.get(image_id.casefold(), [])
+            if len(names) != 1:
+                return []
+            self.other_case[image_id] = names[0]
+            found = self.by_id[names[0]]
+        if folder and len(found) > 1:
+            ending = f"/{folder.strip('/')}/"
+            inside = [item for item in found if item.uri[: -len(item.name)].endswith(ending)]
+            return inside or found
+        return found
+
+    def unlisted(self, image_ids: Iterable[str]) -> list[str]:
+        """Names of files that no row of the table asks for."""
+        return sorted(self.by_id.keys() - set(image_ids) - set(self.other_case.values()))
+
+
+def list_roots(uris: list[str]) -> tuple[list[Root], Files]:
+    """Lists every root once.
 
     Raises:
         DataError: no root has any image.
@@ -51,17 +96,22 @@ def list_roots(uris: list[str]) -> tuple[list[Root], dict[str, list[StoredObject
         raise DataError(f"images: the path {printable(odd)} is not UTF-8 text; rename the folder")
     with ThreadPoolExecutor(min(len(uris), 8)) as pool:
         listed = list(pool.map(_listed, uris))
-    roots = [Root(uri, found is not None, len(found or ())) for uri, found in zip(uris, listed, strict=True)]
+    roots = [
+        Root(uri, found is not None, len(found or ()), "" if found else _problem(uri, exists=found is not None))
+        for uri, found in zip(uris, listed, strict=True)
+    ]
     for root in roots:
-        log.info("image root %s: %s", root.uri, f"{root.images} images" if root.exists else "DOES NOT EXIST")
+        (log.warning if root.problem else log.info)(
+            "image root %s: %s", root.uri, root.problem or f"{root.images} images"
+        )
     if not any(root.images for root in roots):
-        state = "; ".join(f"{root.uri} {'holds no image' if root.exists else 'does not exist'}" for root in roots)
+        state = "; ".join(f"{root.uri} {root.problem}" for root in roots)
         raise DataError(f"images: no image found: {state}; expected folders with .jpg or .png files")
-    return roots, _by_id(item for found in listed for item in found or ())
+    return roots, Files(item for found in listed for item in found or ())
 
 
 def printable(path: str) -> str:
-    """A path as UTF-8 text: bytes of a name that are none are written as backslash escapes."""
+    """A path as UTF-8 text: bytes of a name that are not UTF-8 are written as backslash escapes."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
@@ -71,14 +121,22 @@ def _listed(uri: str) -> list[StoredObject] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DataError(f"images: {uri} cannot be listed ({error.strerror}); give this process the right to") from None
+        raise DataError(
+            f"images: {uri} cannot be listed ({error.strerror}); give this process the right to read it"
+        ) from error
 
 
-def _by_id(items: Iterable[StoredObject]) -> dict[str, list[StoredObject]]:
-    found: dict[str, list[StoredObject]] = {}
-    seen = set()
-    for item in items:
-        if item.uri not in seen:
-            seen.add(item.uri)
-            found.setdefault(item.name.rpartition(".")[0], []).append(item)
-    return found
+def _problem(uri: str, *, exists: bool) -> str:
+    """Why a root has no images, in words that say what to do."""
+    if exists:
+        return "holds no image"
+    if store.is_local(uri) and store.local_path(uri).is_file():
+        if uri.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")):
+            return "is an archive, not a folder: unpack it and give the folder"
+        return "is a file, not a folder: give the folder that holds it"
+    parts = [part.strip() for part in uri.split(",")]
+    if len(parts) > 1 and any(store.exists(part) for part in parts if part):
+        return "names several folders in one value: give each as a value of its own (--images A B)"
+    if any(mark in uri for mark in "*?["):
+        return "is a pattern, not a folder: give the folder itself, it is searched with everything below"
+    return "does not exist"

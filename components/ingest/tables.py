@@ -1,237 +1,307 @@
-"""Reading the metadata table: three known layouts, every value checked, each fault named by row and column.
+"""Reading the metadata table: one row per image, every value checked, each fault named by row and column.
 
-Rules: spaces around values and an image suffix after an id are dropped; an image id must be a plain file
-name; an image id twice, an age outside 0..120, a one-hot row without exactly one 1, text that a spreadsheet
-would run as a formula are refused. An unknown diagnosis and a lesion with two labels are reported, row by
-row, as verdicts (`verdicts.py`).
+Rules: an image id is the name of a file, with or without suffix and folder; an image id twice, an age that cannot be
+one, text that a spreadsheet would run as a formula are refused. What a row says of its label is left to `verdicts.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from components.common.artifacts.index import COLUMNS, OPTIONAL, THUMBNAIL
 from components.common.runtime.errors import DataError
 from components.common.storage import store
-from components.ingest.columns import RESERVED, Layout, layout_of
-from components.ingest.rows import Rows, read_rows
+from components.ingest import values
+from components.ingest.layouts import Reading, no_image_column, no_label_column, reading_of, without_header
+from components.ingest.spreadsheet import Sheet, read_sheet
 
-Columns = dict[str, list[Any]]
-
-MAX_AGE = 120
-WORKING = ("row", "malignant_label", "stated_label")  # columns of the table that are no columns of the index
-_ID = re.compile(r"\w[\w.\- ]{0,199}")
-_BLANK = frozenset({"", "na", "nan", "n/a", "none", "null", "unknown", "-"})
-_BINARY = {"0": "benign", "0.0": "benign", "benign": "benign", "false": "benign", "1": "malignant",
-           "1.0": "malignant", "malignant": "malignant", "true": "malignant"}  # fmt: skip
-_SEX = {"m": "male", "f": "female", "male": "male", "female": "female"}
+# Columns of the table that are not columns of the index: the row in the file, the folder that the image's name
+# carries, what the label column says, and the label that this is (1, 0, or -1 where it is none).
+WORKING = ("row", "folder", "said", "stated_label")
+_RESERVED = frozenset({*COLUMNS, *OPTIONAL, THUMBNAIL, *WORKING})
 _SHOWN = 5
-_TEXT = ("dx_type", "dataset")
-_WORDS = ("lesion_id", "dx", "label", "sex", "localization", *_TEXT)
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet runs when it opens a CSV made of these values
+_NEGATIVE = re.compile(r"-\d+(\.\d+)?")
+_FILLED = {"age": math.nan, "sex": "unknown", "localization": "unknown", "dx_type": "", "dataset": ""}
 
 
-def read_table(uri: str) -> tuple[Columns, list[str]]:
-    """Reads the table at `uri`, or the two at `LABELS,FACTS` (ISIC 2019 keeps them apart).
+@dataclass
+class Table:
+    """The metadata as it is used.
 
-    Returns:
-        One row an image: row (number in the file), image_id, lesion_id, dx, malignant_label (0, 1 or -1 for
-        "as the policy says"), age, sex, localization, dx_type, dataset, then the table's further columns as
-        text; and notes on what was replaced.
+    Attributes:
+        rows: row, image_id, folder, lesion_id, dx, said, stated_label, age, sex, localization, dx_type, dataset;
+            patient_id, licence, image_type, skin_type where the table has them; then its further columns as text.
+        reading: how the table with the labels was read.
+        notes: what was replaced or left out.
+        sha256: of the bytes of the file, or of the two together.
+    """
+
+    rows: pd.DataFrame
+    reading: Reading
+    notes: list[str]
+    sha256: str = ""
+
+
+def _parts_of(metadata: str) -> list[str]:
+    """The URI of the table, or the two of `LABELS,FACTS`."""
+    uri = metadata.strip()
+    first, _, second = uri.rpartition(",")
+    if first and not store.exists(uri):
+        return [first.strip(), second.strip()]
+    return [uri]
+
+
+def read_table(metadata: str, columns: Mapping[str, str] | None = None) -> Table:
+    """Reads the table at `metadata`, or the two at `LABELS,FACTS`, joined by image or, failing that, by lesion.
+
+    Args:
+        metadata: one URI, or two with a comma between them.
+        columns: column by meaning, where the table's own names do not say it.
 
     Raises:
         DataError: not readable, or values that break the rules; the message names row, column and value.
+        ConfigError: `columns` names a meaning or a column that is not there.
     """
-    first, _, second = uri.rpartition(",")
-    if first and not store.exists(uri):
-        labels, notes = _read(first)
-        facts, more = _read(second)
-        return _joined(labels, facts, first, second), notes + more
-    table, notes = _read(uri)
-    if "dx" not in table:
-        raise DataError(
-            f"{uri}: no column holds a diagnosis; expected dx, label, or a column in capitals for each diagnosis "
-            "with 0 and 1"
-        )
-    return _completed(table), notes
+    digest = hashlib.sha256()
+    sheets = [read_sheet(uri, without_header, digest.update) for uri in _parts_of(metadata)]
+    chosen = dict(columns or {})
+    if len(sheets) == 1:
+        (sheet,) = sheets
+        reading = reading_of(sheet.header, chosen, sheet.source)
+        if not reading.labelled:
+            raise no_label_column(sheet.header, sheet.source)
+        if "image_id" not in reading.columns:
+            raise no_image_column(sheet.header, sheet.source)
+        tables = [_Cells(sheet, reading).table()]
+    else:
+        tables = [_Cells(sheet, _reading_of_part(sheet, chosen, sheets)).table() for sheet in sheets]
+        tables = [_joined(tables[0], tables[1], sheets[0].source, sheets[1].source)]
+    pa.default_memory_pool().release_unused()  # a large table was taken apart several times on the way
+    return replace(tables[0], rows=_completed(tables[0].rows), sha256=digest.hexdigest())
 
 
-def _read(uri: str) -> tuple[Columns, list[str]]:
-    header, rows = read_rows(uri)
-    layout = layout_of(header, uri)
-    return _Checked(uri, header, rows, layout).table()
+def _reading_of_part(sheet: Sheet, chosen: Mapping[str, str], sheets: list[Sheet]) -> Reading:
+    every = {name.lower() for one in sheets for name in one.header}
+    own = {name.lower() for name in sheet.header}
+    here = {meaning: name for meaning, name in chosen.items() if name.lower() in own or name.lower() not in every}
+    return reading_of(sheet.header, here, sheet.source)
 
 
-class _Checked:
-    """One table's values, checked column by column."""
+class _Cells:
+    """One table's cells, read column by column."""
 
-    def __init__(self, source: str, header: list[str], rows: Rows, layout: Layout) -> None:
-        self.source, self.layout = source, layout
-        self.columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-        self.ours = {ours: name for name, ours in layout.named.items()}
-        self.notes: list[str] = []
+    def __init__(self, sheet: Sheet, reading: Reading) -> None:
+        self.sheet, self.reading = sheet, reading
+        self.notes = list(sheet.notes)
 
-    def table(self) -> tuple[Columns, list[str]]:
-        ids = self._each("image_id", _image_id, "a plain file name without folders")
-        self._unique(ids)
-        self._refuse_formulas()
-        found: Columns = {"row": list(range(2, len(ids) + 2)), "image_id": ids}
-        if "lesion_id" in self.ours:
-            found["lesion_id"] = self._each("lesion_id", _lesion_id, "text without line breaks")
-        found |= self._diagnoses()
-        if "age" in self.ours:
-            found["age"] = self._each("age", _age, f"a number of years from 0 to {MAX_AGE}, or nothing")
-        if "sex" in self.ours:
-            found["sex"] = self._replaced("sex", lambda text: _SEX.get(text.lower()))
-        if "localization" in self.ours:
-            found["localization"] = [_known(text.lower()) for text in self._column("localization")]
-        for name in _TEXT:
-            if name in self.ours:
-                found[name] = self._column(name)
-        for name in self.layout.extra:
+    def table(self) -> Table:
+        for meaning in self.reading.columns.keys() - {"image_id", "age"}:
+            self._refuse_formulas(meaning)
+        found = pd.DataFrame({"row": self.sheet.rows})
+        if "image_id" in self.reading.columns:
+            found["image_id"], found["folder"] = self._image_ids()
+        for name in ("lesion_id", "patient_id"):
+            if name in self.reading.columns:
+                found[name] = self._each(name, values.group_id, "text without line breaks")
+        if self.reading.labelled:
+            found["dx"], found["said"], found["stated_label"] = self._labels()
+        if "age" in self.reading.columns:
+            found["age"] = self._each("age", values.age, values.AGES).astype("float64")
+        for name, read in (("sex", values.sex), ("skin_type", values.skin_type)):
+            if name in self.reading.columns:
+                found[name] = self._replaced(name, read)
+        if "localization" in self.reading.columns:
+            texts = self._texts("localization").str.lower()
+            found["localization"] = texts.where(~texts.isin(values.BLANK), "unknown")
+        for name in ("dx_type", "dataset", "licence", "image_type"):
+            if name in self.reading.columns:
+                found[name] = self._texts(name)
+        return Table(pd.concat([found, self._further(found)], axis=1), self.reading, self.notes)
+
+    def _further(self, found: pd.DataFrame) -> pd.DataFrame:
+        used = {name for names in self.reading.columns.values() for name in names} | self.reading.one_hot.keys()
+        renamed: dict[str, str] = {}
+        for name in self.sheet.header:
             key = name.lower()
-            while key in found or key in RESERVED:
+            while key in found or key in _RESERVED or key in renamed.values():
                 key = f"table_{key}"
-            found[key] = self.columns[name]
-        return found, self.notes
+            if name not in used:
+                renamed[name] = key
+        return self.sheet.cells[list(renamed)].rename(columns=renamed)
 
-    def _column(self, ours: str) -> list[str]:
-        return self.columns[self.ours[ours]]
+    def _texts(self, meaning: str) -> pd.Series[str]:
+        """The cells of the first column with this meaning, blank ones filled from the next."""
+        first, *others = self.reading.columns[meaning]
+        texts = self.sheet.cells[first]
+        for name in others:
+            texts = texts.where(~texts.str.lower().isin(values.BLANK), self.sheet.cells[name])
+        return texts
 
-    def _each(self, ours: str, read: Callable[[str], object], expected: str) -> list[object]:
-        values, wrong = [], []
-        for number, text in enumerate(self._column(ours), start=2):
+    def _each(self, meaning: str, read: Callable[[str], object], expected: str) -> pd.Series[str]:
+        """What `read` makes of each cell; every distinct text is read once."""
+        texts = self._texts(meaning)
+        read_as: dict[str, object] = {}
+        odd = []
+        for text in texts.unique():
             try:
-                values.append(read(text))
-            except ValueError:
-                wrong.append((number, text))
-        self._refuse(self.ours[ours], wrong, expected)
-        return values
-
-    def _refuse(self, column: str, wrong: list[tuple[int, str]], expected: str) -> None:
-        if wrong:
-            shown = "; ".join(
-                f"row {number}, column {column}: received {text[:80]!r}" for number, text in wrong[:_SHOWN]
-            )
-            more = f" (and {len(wrong) - _SHOWN} more rows)" if len(wrong) > _SHOWN else ""
-            raise DataError(f"{self.source}: {shown}{more}; expected {expected}")
-
-    def _unique(self, ids: Iterable[object]) -> None:
-        seen: dict[object, int] = {}
-        twice = []
-        for number, one in enumerate(ids, start=2):
-            if seen.setdefault(one, number) != number:
-                twice.append((number, f"{one} (also row {seen[one]})"))
-        self._refuse(self.ours["image_id"], twice, "each image id once")
-
-    def _refuse_formulas(self) -> None:
-        for ours in (one for one in _WORDS if one in self.ours):
-            wrong = [
-                (number, text)
-                for number, text in enumerate(self._column(ours), start=2)
-                if text.startswith(_FORMULA) and text.lower() not in _BLANK
-            ]
-            self._refuse(self.ours[ours], wrong, "text without =, +, - or @ in front, which spreadsheets run")
-
-    def _replaced(self, ours: str, read: Callable[[str], str | None]) -> list[str]:
-        """Values read by `read`; blank ones and those it does not know become unknown, the latter with a note."""
-        values, odd = [], []
-        for number, text in enumerate(self._column(ours), start=2):
-            value = read(text)
-            if value is None and text.lower() not in _BLANK:
-                odd.append((number, text))
-            values.append(value or "unknown")
+                read_as[text] = read(text)
+            except values.OddValueError:
+                odd.append(text)
         if odd:
-            number, text = odd[0]
+            self._refuse(meaning, texts.isin(odd), expected)
+        return texts.map(read_as)
+
+    def _refuse(self, meaning: str, wrong: pd.Series[bool], expected: str) -> None:
+        name, texts = self.reading.columns[meaning][0], self._texts(meaning)[wrong]
+        rows = self.sheet.rows[wrong.to_numpy()]
+        self._raise([(row, name, repr(text[:80])) for row, text in zip(rows, texts, strict=True)], expected)
+
+    def _raise(self, wrong: list[tuple[int, str, str]], expected: str) -> None:
+        shown = "; ".join(f"row {row}, column {name}: received {text}" for row, name, text in wrong[:_SHOWN])
+        more = f" (and {len(wrong) - _SHOWN} more rows)" if len(wrong) > _SHOWN else ""
+        raise DataError(f"{self.sheet.source}: {shown}{more}; expected {expected}")
+
+    def _refuse_formulas(self, meaning: str) -> None:
+        texts = self._texts(meaning)
+        starts = texts.str.startswith(_FORMULA)
+        if not starts.any():
+            return
+        odd = [one for one in texts[starts].unique() if not values.is_blank(one) and not _NEGATIVE.fullmatch(one)]
+        if odd:
+            self._refuse(meaning, texts.isin(odd), "text without =, +, - or @ in front, which spreadsheets run")
+
+    def _image_ids(self) -> tuple[list[str], list[str]]:
+        ids, folders, wrong = [], [], []
+        column = self.reading.columns["image_id"][0]
+        for number, text in zip(self.sheet.rows, self._texts("image_id"), strict=True):
+            try:
+                image_id, folder = values.image_id(text)
+            except values.OddValueError:
+                wrong.append((number, column, repr(text[:80])))
+                continue
+            ids.append(image_id)
+            folders.append(folder)
+        if wrong:
+            self._raise(wrong, "a plain file name, with or without suffix and folder")
+        self._refuse_twice(ids, column)
+        if any(folders):
+            first = next(folder for folder in folders if folder)
             self.notes.append(
-                f"column {self.ours[ours]}: {len(odd)} values are not known and count as unknown, "
-                f"the first in row {number}: {text[:80]!r}"
+                f"column {column}: {sum(map(bool, folders))} names carry a folder, the first is {first}; images are "
+                "found by name, and by folder where a name is there more than once"
             )
-        return values
+        return ids, folders
 
-    def _diagnoses(self) -> Columns:
-        if self.layout.kind == "facts":
-            return {}
-        if self.layout.kind == "one_hot":
-            return self._one_hot()
-        texts = [text.lower() for text in self._column("dx" if self.layout.kind == "diagnoses" else "label")]
-        stated = self._stated() if "label" in self.ours else None
-        if self.layout.kind == "diagnoses":
-            unsure = {} if stated is None else {"stated_label": stated}
-            return {"dx": texts, "malignant_label": [-1] * len(texts), **unsure}
-        if stated is None:
-            return {"dx": texts, "malignant_label": [-1] * len(texts)}
-        return {"dx": [_BINARY.get(text, "") for text in texts], "malignant_label": stated}
+    def _refuse_twice(self, ids: Iterable[str], column: str) -> None:
+        seen: dict[str, int] = {}
+        wrong = []
+        for number, one in zip(self.sheet.rows, ids, strict=True):
+            if seen.setdefault(one, number) != number:
+                wrong.append((number, column, repr(f"{one} (also row {seen[one]})")))
+        if wrong:
+            self._raise(wrong, "each image once")
 
-    def _stated(self) -> list[int] | None:
-        """Labels that say benign or malignant themselves (-1 where there is none); None if they are codes."""
-        texts = [text.lower() for text in self._column("label")]
-        if not all(text in _BINARY or text in _BLANK for text in texts) or not any(text in _BINARY for text in texts):
-            return None
-        return [-1 if text not in _BINARY else int(_BINARY[text] == "malignant") for text in texts]
+    def _replaced(self, meaning: str, read: Callable[[str], str | None]) -> pd.Series[str]:
+        """Values read by `read`; blank ones and those it does not know become unknown, the latter with a note."""
+        texts = self._texts(meaning)
+        read_as = {text: read(text) for text in texts.unique()}
+        odd = [text for text, value in read_as.items() if value is None and not values.is_blank(text)]
+        odd = [text for text in odd if text not in values.NO_LABEL]
+        if odd:
+            wrong = texts[texts.isin(odd)]
+            self.notes.append(
+                f"column {self.reading.columns[meaning][0]}: {len(wrong)} values are not known and count as unknown, "
+                f"the first in row {self.sheet.rows[wrong.index[0]]}: {wrong.iloc[0][:80]!r}"
+            )
+        return texts.map({text: value or "unknown" for text, value in read_as.items()})
 
-    def _one_hot(self) -> Columns:
-        names, wrong, found = list(self.layout.codes), [], []
-        for number, values in enumerate(zip(*(self.columns[name] for name in names), strict=True), start=2):
-            hot = [name for name, value in zip(names, values, strict=True) if value in ("1", "1.0")]
-            if len(hot) != 1 or any(value not in ("0", "0.0", "1", "1.0") for value in values):
-                wrong.append((number, ",".join(values)))
-            found.append(self.layout.codes[hot[0]] if hot else "")
-        self._refuse("/".join(names), wrong, "exactly one 1 and zeros")
-        return {"dx": found, "malignant_label": [-1] * len(found)}
+    def _labels(self) -> tuple[pd.Series[str], pd.Series[str], pd.Series[int]]:
+        """Diagnosis, text of the label column, and the label that this text is, row by row."""
+        nothing = pd.Series("", index=self.sheet.cells.index, dtype="str")
+        said = self._plain("label") if "label" in self.reading.columns else nothing
+        words = values.WORDS | {word: int(kind == "malignant") for word, kind in self.reading.words.items()}
+        meant = {text: words.get(text, words.get(text.split("::")[0], -1)) for text in said.unique()}
+        stated = said.map(meant).astype("int8")
+        if self.reading.one_hot:
+            dx = self._one_hot()
+        elif "diagnosis" in self.reading.columns:
+            dx = self._plain("diagnosis")
+        else:
+            dx = said.map({text: {1: "malignant", 0: "benign"}.get(label, text) for text, label in meant.items()})
+        return dx, said, stated
+
+    def _plain(self, meaning: str) -> pd.Series[str]:
+        texts = self._texts(meaning)
+        blank = values.BLANK | values.NO_LABEL
+        read_as = {text: "" if text.lower() in blank else values.plain(text) for text in texts.unique()}
+        return texts.map(read_as)
+
+    def _one_hot(self) -> pd.Series[str]:
+        names = list(self.reading.one_hot)
+        cells = self.sheet.cells[names]
+        hot = cells.isin(["1", "1.0"]).to_numpy()
+        number = hot.sum(axis=1)
+        most = 1 if self.reading.one_hot_none else 2  # a row of zeros may mean something
+        odd = (number > 1) | ~(hot | cells.isin(["0", "0.0"]).to_numpy()).all(axis=1)
+        if most == 2:
+            odd |= number == 0
+        if odd.any():
+            wrong = [(self.sheet.rows[i], "/".join(names), repr(",".join(cells.iloc[i]))) for i in np.flatnonzero(odd)]
+            self._raise(wrong, "exactly one 1 and zeros" if most == 2 else "zeros and at most one 1")
+        diagnoses = np.array([*self.reading.one_hot.values(), self.reading.one_hot_none], dtype=object)
+        return pd.Series(diagnoses[np.where(number == 0, len(names), hot.argmax(axis=1))], dtype="str")
 
 
-def _joined(labels: Columns, facts: Columns, first: str, second: str) -> Columns:
-    if "dx" not in labels:
-        raise DataError(f"{first}: no column holds a diagnosis; expected the table with the diagnoses first")
-    place = {image_id: i for i, image_id in enumerate(facts["image_id"])}
-    absent = [image_id for image_id in labels["image_id"] if image_id not in place]
-    if absent:
+def _joined(first: Table, second: Table, first_source: str, second_source: str) -> Table:
+    """Two tables as one: the one with the labels, and facts on the same images or lesions."""
+    if not first.reading.labelled:
+        first, second, first_source, second_source = second, first, second_source, first_source
+    if not first.reading.labelled:
+        raise DataError(f"{first_source} and {second_source}: no column of either holds a label or diagnosis")
+    labels, facts = first.rows, second.rows
+    key = next((name for name in ("image_id", "lesion_id") if name in labels and name in facts), "")
+    if not key or not ("image_id" in labels or "image_id" in facts):
+        raise DataError(f"{first_source} and {second_source}: no column names the image, or the lesion, in both")
+    if key == "lesion_id" and "image_id" in facts:
+        # labels by lesion, images in the other table
+        return _looked_up(facts, labels, key, second_source, first_source, first, second)
+    return _looked_up(labels, facts, key, first_source, second_source, first, second)
+
+
+def _looked_up(
+    rows: pd.DataFrame, facts: pd.DataFrame, key: str, rows_source: str, facts_source: str, first: Table, second: Table
+) -> Table:
+    """`rows` with the columns of `facts` that they lack, found by `key`."""
+    what = {"image_id": "image", "lesion_id": "lesion"}[key]
+    twice = facts.loc[facts[key].duplicated() & (facts[key] != ""), key]
+    if len(twice):
+        raise DataError(f"{facts_source}: {what} {twice.iloc[0]} is there more than once; expected one row per {what}")
+    absent = rows.loc[~rows[key].isin(facts[key]), key]
+    if len(absent):
         raise DataError(
-            f"{second}: no row for image {absent[0]} ({len(absent)} such images of {first}); "
-            "expected a row for every image"
+            f"{facts_source}: no row for {what} {absent.iloc[0]} ({len(absent)} such images of {rows_source}); "
+            f"expected a row for every {what}"
         )
-    rows = [place[image_id] for image_id in labels["image_id"]]
-    new = {name: [values[i] for i in rows] for name, values in facts.items() if name not in labels}
-    return _completed(labels | new)
+    new = facts[[key, *(name for name in facts.columns if name not in rows)]]
+    return Table(rows.merge(new, on=key, how="left", validate="m:1"), first.reading, first.notes + second.notes)
 
 
-def _completed(table: Columns) -> Columns:
-    """All our columns in order, absent ones filled, then the table's own."""
-    images = table["image_id"]
-    blank = {"age": math.nan, "sex": "unknown", "localization": "unknown", "dx_type": "", "dataset": ""}
-    whole = {name: [value] * len(images) for name, value in blank.items()} | table
-    lesions = table.get("lesion_id", images)
-    whole["lesion_id"] = [lesion or image_id for lesion, image_id in zip(lesions, images, strict=True)]
-    ours = ["row", "image_id", "lesion_id", "dx", "malignant_label", *blank]
-    return {name: whole[name] for name in (*ours, *(name for name in whole if name not in ours))}
-
-
-def _image_id(text: str) -> str:
-    suffix = store.suffix_of(text)
-    if suffix in store.IMAGE_SUFFIXES:
-        text = text[: -len(suffix)]
-    if not _ID.fullmatch(text) or ".." in text or text.endswith((" ", ".")):
-        raise ValueError
-    return text
-
-
-def _lesion_id(text: str) -> str:
-    if not text.isprintable() or len(text) > 200:
-        raise ValueError
-    return "" if text.lower() in _BLANK else text  # many images of "unknown" are not one lesion
-
-
-def _age(text: str) -> float:
-    if text.lower() in _BLANK:
-        return math.nan
-    age = float(text.replace("_", "?"))  # Python reads 1_0 as 10
-    if not 0 <= age <= MAX_AGE:  # also refuses infinity
-        raise ValueError
-    return age
-
-
-def _known(text: str) -> str:
-    return "unknown" if text in _BLANK else text
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    """All columns with a meaning in order, absent ones filled, then the table's own."""
+    for name, value in _FILLED.items():
+        if name not in table:
+            table[name] = pd.Series(value, index=table.index, dtype="float64" if name == "age" else "str")
+    lesions = table["lesion_id"] if "lesion_id" in table else pd.Series("", index=table.index, dtype="str")
+    table["lesion_id"] = lesions.where(lesions != "", table["image_id"])
+    ours = ["row", "image_id", "folder", "lesion_id", "dx", "said", "stated_label", *_FILLED]
+    present = [name for name in OPTIONAL if name in table]
+    return table[[*ours, *present, *(name for name in table.columns if name not in (*ours, *OPTIONAL))]]

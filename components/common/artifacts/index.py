@@ -21,8 +21,10 @@ KIND = "index"
 SCHEMA = "lesionflow.ingest/1"
 THUMBNAIL = "thumbnail"
 _TABLE, _ACCOUNT = "index.parquet", "ingest.json"
+_ROWS = 2**17  # written at a time: a row group each, so that memory does not hold a second copy of a large table
 
-# Every index has these columns, in this order. The table's own further columns follow as text, then the thumbnail.
+# Every index has these columns, in this order. Then come those of `OPTIONAL` that the table has, its own further
+# columns as text, and the thumbnail.
 COLUMNS = {
     "image_id": pa.string(),
     "lesion_id": pa.string(),
@@ -46,6 +48,9 @@ COLUMNS = {
     "dx_type": pa.string(),
     "dataset": pa.string(),
 }
+# Columns with a meaning that an index has, as text, where the table has them: patient_id is empty where a row has none,
+# skin_type is a Fitzpatrick type from 1 to 6 or unknown.
+OPTIONAL = ("patient_id", "licence", "image_type", "skin_type")
 
 
 class Verdict(StrEnum):
@@ -81,9 +86,16 @@ def write_index(folder: Path, index: pd.DataFrame) -> None:
     types = COLUMNS | dict.fromkeys(further, pa.string())
     if THUMBNAIL in index.columns:
         types[THUMBNAIL] = pa.binary()
-    # plain arrays, not Series: of those pyarrow turns NaN into null, and keeps pandas' own notes on each column
-    arrays = {name: pa.array(index[name].to_numpy(), kind) for name, kind in types.items()}
-    pq.write_table(pa.table(arrays), folder / _TABLE, compression="zstd")
+    with pq.ParquetWriter(folder / _TABLE, pa.schema(types), compression="zstd") as writer:
+        for start in range(0, max(1, len(index)), _ROWS):
+            rows = index.iloc[start : start + _ROWS]
+            writer.write_table(pa.table({name: _array(rows[name], kind) for name, kind in types.items()}))
+
+
+def _array(values: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.string():
+        return pa.array(values, kind)
+    return pa.array(values.to_numpy(), kind)  # not the Series itself: of that pyarrow turns NaN into null
 
 
 def read_index(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def test_an_image_id_that_leaves_the_roots_is_one_line_and_nothing_is_written(co
     assert code == 1
     assert len(errors) == 1
     assert "row 5, column image_id: received" in errors[0]
-    assert "a plain file name without folders" in errors[0]
+    assert "a plain file name, with or without suffix and folder" in errors[0]
     assert not out.exists()
 
 

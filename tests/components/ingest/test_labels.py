@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from components.common.runtime.errors import ConfigError
-from components.ingest.labels import LabelPolicy, load_label_policy, policy_names
+from components.ingest.labels import load_label_policy, policies_that_know, policy_names
 
 GOOD = {"name": "mine", "version": 2, "malignant": ["mel"], "benign": ["nv", "BKL"], "excluded": ["unk"]}
 
@@ -35,18 +35,66 @@ def test_every_shipped_policy_is_named_like_its_file(name):
 
 def test_a_policy_of_ones_own_is_read_from_a_file(tmp_path):
     policy = load_label_policy(write(tmp_path, GOOD))
-    assert policy == LabelPolicy("mine", 2, ("mel",), ("bkl", "nv"), ("unk",))
-    assert policy.record() == {
-        "name": "mine", "version": 2, "malignant": ["mel"], "benign": ["bkl", "nv"], "excluded": ["unk"],
-    }  # fmt: skip
+    assert (policy.name, policy.version) == ("mine", 2)
+    assert (policy.malignant, policy.benign, policy.excluded) == (("mel",), ("bkl", "nv"), ("unk",))
+    record = policy.record()
+    assert record["benign"] == ["bkl", "nv"]
+    assert "melanoma in situ" in record["names"]["mel"]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("ham10000", {"Melanoma": 1, "melanoma  in situ": 1, "Solar or actinic keratosis": 1, "Nevus": 0, "SCC": None}),
+        ("isic2019", {"squamous cell carcinoma": 1, "Bowen's disease": 1, "seborrheic keratosis": 0, "unk": None}),
+        ("isic", {"actinic keratosis": None, "lentigo NOS": 0, "cafe-au-lait macule": 0, "melanoma metastasis": 1}),
+        ("pad-ufes-20", {"ACK": 0, "NEV": 0, "SEK": 0, "SCC": 1}),
+        ("milk10k", {"SCCKA": 1, "MAL_OTH": 1, "INF": 0, "BEN_OTH": 0, "AKIEC": 1}),
+        ("derm7pt", {"melanoma (less than 0.76 mm)": 1, "reed or spitz nevus": 0, "miscellaneous": None}),
+    ],
+)
+def test_policies_know_codes_and_names(name, labels):
+    policy = load_label_policy(name)
+    assert {dx: policy.label(dx) for dx in labels} == labels
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_indeterminate_is_left_out_by_every_policy(name):
+    policy = load_label_policy(name)
+    assert (policy.knows("Indeterminate"), policy.label("Indeterminate")) == (True, None)
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_no_policy_gives_a_name_to_two_groups(name):
+    policy = load_label_policy(name)
+    assert all(policy.knows(one) for names in policy.names.values() for one in names)
+
+
+def test_a_hierarchical_diagnosis_is_known_by_its_most_specific_part():
+    policy = load_label_policy("isic")
+    text = "Benign::Benign melanocytic proliferations::Nevus::Nevus, Deep penetrating"
+    assert (policy.known_part(text), policy.label(text)) == ("nevus", 0)
+    assert policy.label("Malignant::Something new") is None
+
+
+def test_a_policy_of_ones_own_comes_before_the_names_behind_its_codes(tmp_path):
+    policy = load_label_policy(write(tmp_path, GOOD | {"excluded": ["Melanoma in situ"]}))
+    assert [policy.label(dx) for dx in ("melanoma", "melanoma in situ")] == [1, None]
+    policy = load_label_policy(write(tmp_path, GOOD | {"malignant": ["akiec"], "excluded": ["ak"]}))
+    assert not policy.knows("actinic keratosis")  # a name of both, and they disagree
+
+
+def test_other_policies_that_know_a_diagnosis_are_found():
+    assert policies_that_know("AK") == ["isic", "isic2019"]
+    assert policies_that_know("flat tyre") == []
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"malignant": []}, "malignant is empty"),
-        ({"benign": "nv"}, "expected a list of diagnosis codes"),
-        ({"benign": [False]}, "expected a list of diagnosis codes"),
+        ({"benign": "nv"}, "expected a list of diagnoses"),
+        ({"benign": [False]}, "expected a list of diagnoses"),
         ({"benign": ["nv", "mel"]}, "'mel' is in both malignant and benign"),
         ({"version": "1"}, "version is '1'"),
         ({"version": True}, "version is True"),
@@ -61,13 +109,15 @@ def test_a_bad_policy_is_refused_by_field(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("- 1", "holds list"), ("", "holds NoneType")])
-def test_a_file_that_is_no_policy_is_refused(tmp_path, text, message):
+def test_a_file_that_is_not_a_policy_is_refused(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         load_label_policy(write(tmp_path, text))
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(ConfigError, match=r"received 'ham'; allowed: one of ham10000, .* or the path of a YAML file"):
+    with pytest.raises(
+        ConfigError, match=r"received 'ham'; allowed: one of auto, .*ham10000, .* or the path of a YAML file"
+    ):
         load_label_policy("ham")
     with pytest.raises(ConfigError, match="no such file"):
         load_label_policy(tmp_path / "absent.yaml")

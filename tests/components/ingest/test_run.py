@@ -178,7 +178,7 @@ def test_an_unknown_diagnosis_names_the_known_ones(collection, tmp_path):
     collection.write_table(dx={4: "wart", 5: ""})
     index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
     assert "'wart' is not in policy ham10000 (akiec" in index.loc["im4", "reason"]
-    assert index.loc["im5", ["verdict", "reason"]].tolist() == ["unknown_diagnosis", "the table has no diagnosis"]
+    assert index.loc["im5", ["verdict", "reason"]].tolist() == ["unknown_diagnosis", "the table has no diagnosis here"]
 
 
 def test_further_columns_are_carried_for_a_split_of_ones_own(collection, tmp_path):
@@ -272,6 +272,134 @@ def test_thumbnails_show_the_picture_upright(collection, tmp_path):
     small = cv2.imdecode(np.frombuffer(index.loc["im0", "thumbnail"], np.uint8), cv2.IMREAD_COLOR)
     whole = cv2.imread(str(collection.file(0)))
     assert np.abs(cv2.resize(whole, small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(int) - small).mean() < 6
+
+
+def account_of(out):
+    return json.loads((out / "ingest.json").read_text())
+
+
+def test_equal_bytes_with_different_labels_are_never_trained_on(collection, tmp_path):
+    collection.file(5).write_bytes(collection.file(0).read_bytes())  # nv and bcc
+    collection.file(7).write_bytes(collection.file(4).read_bytes())  # df and bkl, both benign
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert index.loc[["im0", "im5"], "verdict"].tolist() == ["conflicting_diagnosis"] * 2
+    assert index.loc["im0", "reason"] == "files with the same bytes have different labels: nv (im0), bcc (im5)"
+    assert index.loc[["im4", "im7"], "verdict"].tolist() == ["ok"] * 2
+    assert account_of(tmp_path / "out")["notes"] == [
+        "2 images have the same bytes as one with another label and are left out",
+        "2 images have the same bytes as another one of the table, the first is im4",
+    ]
+
+
+def test_patients_licences_and_kinds_are_carried_counted_and_filtered(collection, tmp_path):
+    for i, row in enumerate(collection.rows):
+        row |= {"patient_id": f"P{i // 4}", "license": ("CC BY 4.0", "CC-0", "CC-BY-NC", "")[i % 4]}
+        row |= {"image_type": "dermoscopic" if i < 6 else "clinical: close-up"}
+    collection.write_table()
+    result = run(IngestConfig(), collection.table, [collection.root], tmp_path / "all")
+    index = pd.read_parquet(result.path / "index.parquet")
+    assert index.columns.tolist() == [*COLUMNS[:-1], "patient_id", "licence", "image_type", "thumbnail"]
+    assert index["patient_id"].tolist() == ["P0"] * 4 + ["P1"] * 4
+    account = account_of(tmp_path / "all")
+    assert account["licences"] == {"CC BY 4.0": 2, "CC-0": 2, "CC-BY-NC": 2, "unknown": 2}
+    assert account["image_types"] == {"clinical: close-up": 2, "dermoscopic": 6}
+    assert (account["table"]["lesion_ids"], account["table"]["patient_ids"]) == (6, 2)
+    config = IngestConfig(licences=["cc-by", "CC0"], image_types=["Dermoscopic"])
+    kept = run(config, collection.table, [collection.root], tmp_path / "some")
+    assert index_of(kept).index.tolist() == ["im0", "im1", "im4", "im5"]
+    assert "4 of 8 images are left out, licences keeps cc-by, CC0" in account_of(tmp_path / "some")["notes"]
+    assert open_artifact(tmp_path / "some", "index").made_from != open_artifact(tmp_path / "all", "index").made_from
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"licences": ["CC-0"]}, "the table has no column for it; say which one it is: columns: {licence: NAME}"),
+        (
+            {"image_types": ["x"], "columns": {"image_type": "dataset"}},
+            "no image of the table has one of these, it has a",
+        ),
+    ],
+)
+def test_a_filter_that_cannot_be_applied_is_refused(collection, tmp_path, config, message):
+    with pytest.raises(DataError) as caught:
+        run(IngestConfig.parse(config), collection.table, [collection.root], tmp_path / "out")
+    assert message in str(caught.value)
+
+
+def test_the_account_says_how_the_table_was_read(collection, tmp_path):
+    run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert account_of(tmp_path / "out")["table"] == {
+        "layout": "ham10000",
+        "label_policy": "ham10000",
+        "columns": {
+            "image_id": "image_id", "lesion_id": "lesion_id", "diagnosis": "dx", "dx_type": "dx_type", "age": "age",
+            "sex": "sex", "localization": "localization", "dataset": "dataset",
+        },
+        "lesion_ids": 6,
+        "patient_ids": 0,
+    }  # fmt: skip
+
+
+def test_any_table_is_read_by_a_mapping_on_the_command_line(collection, tmp_path, capsys):
+    table = tmp_path / "mine.csv"
+    table.write_text(
+        "file;class;case\n" + "".join(f"images/im{i}.JPG;{'yes' if i < 2 else 'no'};P\n" for i in range(8))
+    )
+    arguments = ["--metadata", str(table), "--images", collection.root, "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--columns", "{image_id: file, label: class, patient_id: case}"]) == 0
+    index = pd.read_parquet(tmp_path / "out" / "index.parquet")
+    assert (index["label"].tolist(), set(index["patient_id"])) == ([1, 1, 0, 0, 0, 0, 0, 0], {"P"})
+    assert main([*arguments, "--columns", "{image_id: fil, label: class}"]) == 2
+    assert "has no column 'fil'; did you mean file? it has file, class, case" in capsys.readouterr().err
+    assert main([*arguments, "--columns", "{image_id"]) == 2
+
+
+def test_images_are_found_in_another_case_and_another_unicode_form_if_there_is_one(collection, tmp_path):
+    collection.file(0).rename(collection.folder / "images" / "IM0.jpg")
+    collection.file(1).rename(collection.folder / "images" / "la\u0308sion.jpg")  # as a Mac writes it
+    for name in ("IM2.jpg", "Im2.jpg"):
+        shutil.copy(collection.file(2), collection.folder / "images" / name)
+    collection.file(2).unlink()
+    collection.write_table(image_id={1: "l\u00e4sion"})
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert index.loc[["im0", "l\u00e4sion", "im2"], "verdict"].tolist() == ["ok", "ok", "missing"]
+    notes = account_of(tmp_path / "out")["notes"]
+    assert "1 image ids differ from the file's name in case, the first: im0, IM0" in notes
+    assert "2 image files are not in the table, the first is IM2" in notes
+
+
+def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, tmp_path):
+    for folder, number in (("left", 0), ("right", 3)):
+        (collection.folder / "images" / folder).mkdir()
+        shutil.copy(collection.file(number), collection.folder / "images" / folder / "same.jpg")
+    collection.write_table(image_id={0: "right/same.jpg"})
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert index.loc["same", "uri"].endswith("right/same.jpg")
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("{0}/images.zip", "images.zip is an archive, not a folder: unpack it and give the folder"),
+        ("{0}/images/im0.jpg", "im0.jpg is a file, not a folder: give the folder that holds it"),
+        ("{0}/images/*.jpg", r"\*.jpg is a pattern, not a folder: give the folder itself"),
+        ("{0}/images,{0}/more", "names several folders in one value: give each as a value of its own"),
+        ("{0}/nowhere", "nowhere does not exist"),
+    ],
+)
+def test_a_root_that_is_not_a_folder_is_told_what_it_is(collection, tmp_path, root, message):
+    shutil.make_archive(str(collection.folder / "images"), "zip", collection.root)
+    with pytest.raises(DataError, match=message):
+        run(IngestConfig(), collection.table, [root.format(collection.folder)], tmp_path / "out")
+
+
+def test_raising_the_limit_is_not_advised_where_every_row_fails_for_its_label(collection, tmp_path):
+    collection.write_table(dx=dict.fromkeys(range(8), ""))
+    with pytest.raises(DataError) as caught:
+        run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert "raise max_lost_pct" not in str(caught.value)
+    assert "see label_policy and columns for how labels are read" in str(caught.value)
 
 
 @pytest.mark.real

@@ -45,6 +45,6 @@ def _credentials(connection: Connection, cluster: Cluster) -> tuple[dict[str, st
         secret = read("the pull secret", lambda: connection.core.read_namespaced_secret(name, connection.namespace))
         return pull_credentials(secret), None
     except ClusterError as error:
-        if error.status == 403:
-            return {}, warning(f"pull secret {name}", "not allowed to read", "images are looked up without a sign-in")
+        if error.status:  # missing, or not allowed to read: said where the cluster file's objects are looked at
+            return {}, None
         return {}, failed(f"pull secret {name}", str(error), "make it with kubectl create secret docker-registry")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 SETS = [
     "base",
-    *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue", "single-user")),
+    *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue", "single-user", "multi-user")),
     "third-party/nvidia-device-plugin",
     *(f"serving/{name}{gpu}" for name in ("kserve", "tensorflow-serving") for gpu in ("", "-gpu")),
 ]
@@ -70,7 +70,9 @@ def test_resources_fit_the_three_newest_kubernetes_schemas(rendered, name):
     checked = 0
     for version in all_versions()[-3:]:
         for item in rendered[name]:
-            if not {"kueue", "kserve"} & set(re.split(r"[./-]", item["apiVersion"])):  # their schemas are their own
+            if not {"kueue", "kserve", "kubeflow"} & set(
+                re.split(r"[./-]", item["apiVersion"])
+            ):  # their schemas are their own
                 validator.validate(item, version, strict=True)
                 checked += 1
     assert checked or name.startswith("serving/kserve")  # which holds nothing but KServe's own kind
@@ -121,10 +123,80 @@ def test_on_a_single_user_kubeflow_nothing_of_kubeflows_own_is_touched(rendered)
     }
 
 
-def test_nobody_connects_to_a_step(rendered):
-    spec = one(rendered["base"], "NetworkPolicy")["spec"]
-    assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert not spec.get("ingress")
+def test_a_multi_user_kubeflow_serves_the_namespace(rendered):
+    namespace = one(rendered["base"], "Namespace")
+    assert namespace["metadata"]["labels"]["pipelines.kubeflow.org/enabled"] == "true"
+
+
+def test_a_profile_makes_its_namespace_itself(rendered):
+    items = rendered["overlays/multi-user"]
+    profile = one(items, "Profile")
+    assert "namespace" not in profile["metadata"], "a Profile belongs to no namespace"
+    assert not {"Namespace", "ResourceQuota"} & {item["kind"] for item in items}
+    assert [item["metadata"]["name"] for item in items if item["kind"] == "ServiceAccount"] == ["lesionflow"]
+    assert {item["metadata"]["namespace"] for item in items if item["kind"] != "Profile"} == {"lesionflow"}
+    assert profile["spec"]["resourceQuotaSpec"]["hard"] == one(rendered["base"], "ResourceQuota")["spec"]["hard"]
+
+
+# what each kind of pod carries: steps and drivers Argo's label, Kubeflow's artifact server and ours their own
+STEP = {"workflows.argoproj.io/workflow": "lesionflow-abcde", "lesionflow/step": "train"}
+ARTIFACT_SERVER = {"app": "ml-pipeline-ui-artifact"}
+SERVING = {"app.kubernetes.io/name": "lesionflow-serving", "app.kubernetes.io/part-of": "lesionflow"}
+
+
+def selects(selector, labels):
+    assert set(selector) <= {"matchLabels", "matchExpressions"}
+    expressions = selector.get("matchExpressions", [])
+    assert all(one["operator"] == "Exists" for one in expressions)
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        one["key"] in labels for one in expressions
+    )
+
+
+def rules_for(items, labels, direction):
+    """The rules of all policies that select a pod, added up; None where no policy does, and all is open."""
+    policies = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
+    chosen = [
+        spec for spec in policies if direction in spec["policyTypes"] and selects(spec["podSelector"], labels)
+    ]  # fmt: skip
+    return [rule for spec in chosen for rule in spec.get(direction.lower()) or []] if chosen else None
+
+
+@pytest.mark.parametrize("overlay", ["base", *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue"))])
+def test_policies_together_give_each_pod_what_it_should_have(rendered, overlay):
+    items = [*rendered[overlay], *rendered["serving/tensorflow-serving"]]
+    assert rules_for(items, STEP, "Ingress") == [], "nobody connects to a step"
+    assert {443, 6443} <= {port["port"] for rule in rules_for(items, STEP, "Egress") for port in rule.get("ports", [])}
+    assert rules_for(items, SERVING, "Egress") == [], "the serving pod calls nobody"
+    assert (
+        rules_for(items, SERVING, "Ingress")
+        == one(rendered["serving/tensorflow-serving"], "NetworkPolicy", "lesionflow-serving")["spec"]["ingress"]
+    )
+    for direction in ("Ingress", "Egress"):
+        assert rules_for(items, ARTIFACT_SERVER, direction) is None, "Kubeflow's own policies rule its artifact server"
+
+
+def test_the_exit_task_may_read_the_pods_of_its_run_and_a_person_argos_messages(rendered):
+    def allowed(role):
+        return {
+            (resource, verb)
+            for rule in one(rendered["base"], "Role", role)["rules"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+
+    assert {("pods", "list"), ("pods/log", "get")} <= allowed("lesionflow-runner")
+    assert {("pods", "list"), ("pods/log", "get"), ("workflows", "list")} <= allowed("lesionflow-viewer")
+
+
+def test_without_users_a_person_reaches_kubeflow_through_the_api_servers_proxy(rendered):
+    from pipelines.cluster.kfp_client import Client
+
+    service = Client._KUBE_PROXY_PATH.format("kubeflow").split("/services/")[1].split("/")[0]
+    rules = one(rendered["overlays/single-user"], "Role", "lesionflow-viewer")["rules"]
+    (proxy,) = [rule for rule in rules if rule["resources"] == ["services/proxy"]]
+    assert proxy["resourceNames"] == [service]
+    assert proxy["verbs"] == ["get", "create"]
 
 
 def test_gke_uses_workload_identity_and_no_claim(rendered):

@@ -18,7 +18,7 @@ from pipelines.cluster.doctor import all_checks, report
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.image_registry import ImageName, image_exists, pull_credentials
 from pipelines.cluster.scheduling import amount
-from pipelines.cluster_file import Cluster
+from pipelines.cluster_file import TASKS, Cluster
 
 SPACE = "/api/v1/namespaces/derm"
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -215,6 +215,25 @@ def test_each_node_is_taken_or_explained(healthy, connection, nodes, pods, state
     assert check.remedy or state == "ok"
 
 
+def test_a_node_is_looked_for_for_every_step(healthy, connection):
+    """A run once hung in evaluate, which asked for more than the only node had, after training had gone well."""
+    cluster = Cluster.parse({**GPU.model_dump(), "sizes": {"train": {"cpu": "6"}, "evaluate": {"cpu": "12"}}})
+    healthy.on("GET", "/api/v1/nodes", (200, {"items": [node("a")]}))
+    checks = by_name(check_nodes(connection, cluster))
+    assert {name for check in checks for name in check.removeprefix("node for ").split(", ")} == set(TASKS)
+    short = [check for check in checks.values() if check.state != "ok"]
+    assert [check.what for check in short] == ["node for evaluate"]
+    assert "a: cpu: 8 free, 12 asked for" in short[0].found
+    assert short[0].remedy == "change sizes of these steps in the cluster file"
+
+
+def test_a_tainted_gpu_node_alone_leaves_the_other_steps_without_one(healthy, connection):
+    healthy.on("GET", "/api/v1/nodes", (200, {"items": [node("a", taints=[taint("nvidia.com/gpu")])]}))
+    states = {check.what: check.state for check in check_nodes(connection, GPU)}
+    assert states.pop("node for train") == "ok"
+    assert set(states.values()) == {"failed"}
+
+
 def test_without_the_right_to_see_nodes_that_is_said(healthy, connection):
     healthy.on("GET", "/api/v1/nodes", (403, {"message": "forbidden"}))
     assert [check.state for check in check_nodes(connection, GPU)] == ["warning"]
@@ -224,7 +243,18 @@ def test_a_cpu_cluster_needs_no_gpu_node(healthy, connection):
     healthy.on("GET", "/api/v1/nodes", (200, {"items": [node("a", labels={}, gpus=None)]}))
     cpu = Cluster.parse({"gpu": {"count": 0, "tolerations": []}})
     healthy.on("GET", "/api/v1/pods", (403, {"message": "forbidden"}))
-    assert [check.state for check in check_nodes(connection, cpu)] == ["ok", "warning"]
+    assert [(check.what, check.state) for check in check_nodes(connection, cpu) if check.state != "ok"] == [
+        ("free resources", "warning")
+    ]
+
+
+def test_a_missing_pull_secret_is_named_once(healthy, connection):
+    healthy.on("GET", f"{SPACE}/secrets/pull", (404, {"message": "not found"}))
+    healthy.on("HEAD", "/v2/.*", (200, {}))
+    images = {name: f"{registry_host(healthy)}/{name}@{DIGEST}" for name in ("data", "cpu", "gpu")}
+    cluster = Cluster.parse({**GPU.model_dump(), "images": images})
+    named = [check for check in all_checks(connection, cluster, []) if "pull" in check.what]
+    assert [check.state for check in named] == ["failed"]
 
 
 @pytest.mark.parametrize(("quantity", "value"), [("500m", 0.5), ("4Gi", 4 * 1024**3), ("1k", 1000), (None, 0)])

@@ -15,17 +15,17 @@ from components.calibrate.fitting import fit_calibrator
 from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
 from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
+from components.common.artifacts.class_weight import read_logit_offset
 from components.common.artifacts.folder import (
     new_artifact,
     open_artifact,
-    read_json,
     sha256_file,
     write_atomic,
     write_json,
 )
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores
-from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.errors import DataError
 from components.common.statistics.numeric import sigmoid
 from components.common.statistics.reliability import brier, calibration_error, calibration_error_null, log_loss
 from components.common.statistics.resampling import group_codes
@@ -75,11 +75,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     artifact = open_artifact(model, "model")
     scores = load_scores(model / "val_probs.npz")
     _check_groups(scores)
-    weights = read_json(model / "class_weight.json", "lesionflow.class_weight/1")
-    try:
-        offset = float(weights["logit_offset"])
-    except (KeyError, TypeError, ValueError):
-        raise ArtifactError(f"{model / 'class_weight.json'}: logit_offset is no number; train again") from None
+    offset = read_logit_offset(model)
     candidates = cross_fit(scores, offset, config.folds, config.seed)
     name = pick(candidates).name if config.calibration == "auto" else config.calibration
     why = reason(candidates, name, config.calibration)

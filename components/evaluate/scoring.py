@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +16,9 @@ from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import Split, read_split
 from components.common.runtime.errors import ArtifactError, DataError, LesionflowError
 from components.common.runtime.events import progress
+from components.common.runtime.ordered import chunks, ordered_map
 
+_READERS = 4
 _TOLERANCE = 1e-5
 META = ("dx", "sex", "localization", "dx_type", "dataset")
 log = logging.getLogger(__name__)
@@ -88,10 +89,12 @@ def score(bundle: Predictor, test: pd.DataFrame, batch_size: int) -> tuple[Score
         DataError: an image cannot be fetched, or none could be read.
     """
     predictions = []
-    with progress("test images", len(test)) as bar, ThreadPoolExecutor(4) as pool:
-        for start, images in _batches(pool, test["uri"].tolist(), batch_size):
-            predictions.append(bundle.predict(images))
-            bar.advance(len(images), note=f"batch {start // batch_size + 1}")
+    # the next batch is read while the bundle works on this one
+    files = ordered_map(test["uri"].tolist(), _read, _READERS, ahead=-(-2 * batch_size // _READERS))
+    with progress("test images", len(test)) as bar:
+        for batch in chunks((data for _, data in files), batch_size):
+            predictions.append(bundle.predict(batch))
+            bar.advance(len(batch), note=f"batch {len(predictions)}")
     names = ("probability", "logit", "decision", "policy_id", "status")
     joined = {name: np.concatenate([getattr(one, name) for one in predictions]) for name in names}
     read = joined["decision"] != -1
@@ -146,15 +149,6 @@ def slice_columns(rows: pd.DataFrame) -> dict[str, Any]:
     if "age" in rows:
         out["age"] = rows["age"].to_numpy(np.float64)
     return out
-
-
-def _batches(pool: ThreadPoolExecutor, uris: list[str], size: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Reads the next batch while the bundle works on this one."""
-    starts = list(range(0, len(uris), size))
-    ahead = [pool.submit(_read, uri) for uri in uris[:size]]
-    for start in starts:
-        now, ahead = ahead, [pool.submit(_read, uri) for uri in uris[start + size : start + 2 * size]]
-        yield start, [future.result() for future in now]
 
 
 def _read(uri: str) -> bytes:

@@ -10,8 +10,7 @@ weights, from mixed precision in training, or from records that another version 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from components.common.bundle.load import Bundle
 from components.common.imaging import inspect
 from components.common.runtime.errors import ArtifactError, DataError
 from components.common.runtime.events import progress
+from components.common.runtime.ordered import chunks, ordered_map
 from components.common.storage import store
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
@@ -98,7 +98,9 @@ def compare(
     keras: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
     asked, prepared = [], []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
-        for batch, files in _read_batches(sources, read):
+        read_ahead = ordered_map(sources, lambda source: _fetch(source, read), _READERS)
+        for some in chunks(read_ahead, _BATCH):
+            batch, files = [source for source, _ in some], [data for _, data in some]
             reply = bundle.predict(files)
             for source, status in zip(batch, reply.status.tolist(), strict=True):
                 if status not in ("ok", "refer"):
@@ -193,16 +195,8 @@ def preparation_report(
     return report
 
 
-def _read_batches(
-    sources: Sequence[Source], read: Callable[[str], bytes]
-) -> Iterator[tuple[Sequence[Source], list[bytes]]]:
-    def fetch(source: Source) -> bytes:
-        try:
-            return read(source.uri)
-        except OSError as error:
-            raise DataError(f"{source.uri}: cannot be read any more ({error})") from None
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(sources), _BATCH):
-            batch = sources[start : start + _BATCH]
-            yield batch, list(pool.map(fetch, batch))
+def _fetch(source: Source, read: Callable[[str], bytes]) -> bytes:
+    try:
+        return read(source.uri)
+    except OSError as error:
+        raise DataError(f"{source.uri}: cannot be read any more ({error})") from error

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
 from components.common.artifacts.index import Verdict
 from components.common.imaging import inspect
 from components.common.imaging.inspect import Inspection
-from components.common.runtime.byte_budget import Budget
-from components.common.runtime.cores import usable_cores
+from components.common.runtime.byte_semaphore import ByteSemaphore
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import progress
-from components.common.runtime.freed_memory import return_large_blocks
+from components.common.runtime.ordered import ordered_map
+from components.common.runtime.resources import return_large_blocks, usable_cores
 from components.common.storage import store
 from components.common.storage.store import StoredObject
 from components.ingest.cache import Cache
@@ -63,21 +61,10 @@ def check_images(candidates: Sequence[list[StoredObject]], cache: Cache, threads
     """
     return_large_blocks()
     checker = _Checker(cache)
-    waiting: deque[Future[list[Checked]]] = deque()
-    with ThreadPoolExecutor(threads) as pool, progress("images", len(candidates)) as bar:
-        try:
-            for start in range(0, len(candidates), _BATCH):
-                waiting.append(pool.submit(checker.check_all, candidates[start : start + _BATCH]))
-                if len(waiting) >= threads * _AHEAD:
-                    done = waiting.popleft().result()
-                    yield from done
-                    bar.advance(len(done))
-            while waiting:
-                done = waiting.popleft().result()
-                yield from done
-                bar.advance(len(done))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # an interrupted run does not finish what is queued
+    with progress("images", len(candidates)) as bar:
+        for _, checked in ordered_map(candidates, checker.check, threads, batch=_BATCH, ahead=_AHEAD):
+            yield checked
+            bar.advance()
 
 
 class _Checker:
@@ -86,10 +73,7 @@ class _Checker:
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
         self.decoding = BoundedSemaphore(usable_cores())
-        self.files, self.pixels = Budget(_FILE_BYTES), Budget(_PIXEL_BYTES)
-
-    def check_all(self, candidates: Sequence[list[StoredObject]]) -> list[Checked]:
-        return [self.check(files) for files in candidates]
+        self.files, self.pixels = ByteSemaphore(_FILE_BYTES), ByteSemaphore(_PIXEL_BYTES)
 
     def check(self, files: list[StoredObject]) -> Checked:
         if not files:

@@ -21,8 +21,8 @@ from components.common.artifacts.index import (
     write_index,
 )
 from components.common.imaging.inspect import INSPECTOR, Inspection
-from components.common.runtime.cores import usable_cores
 from components.common.runtime.errors import DataError
+from components.common.runtime.resources import usable_cores
 from components.common.storage import retry, store
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, check_images

@@ -7,34 +7,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from scipy.stats import fisher_exact
+
+from components.common.artifacts.records_manifest import Lost
 from components.common.runtime.errors import DataError
-from components.records.fisher import fisher_exact
 from components.records.prepare import Source
 
 CLASSES = ("benign", "malignant")
-_BATCH = 100  # lost images a log line
+_BATCH = 100  # lost images per log line
 _NAMED = 5  # of which so many are named
 _MAX_P = 0.01
 _MIN_LOST = 5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An image that should be in the records and is not.
-
-    Attributes:
-        image_id: its id.
-        split: the split it belongs to.
-        label: 1 = malignant, 0 = benign.
-        reason: why it was lost, starting with its verdict.
-    """
-
-    image_id: str
-    split: str
-    label: int
-    reason: str
 
 
 class LossLog:
@@ -57,10 +42,10 @@ class LossLog:
             return
         named = ", ".join(f"{one.image_id} ({one.reason})" for one in self._batch[:_NAMED])
         more = len(self._batch) - _NAMED
+        splits = "/".join(sorted({one.split for one in self._batch}))
         log.warning(
-            "%d images lost in %s: %s%s", len(self._batch), "/".join(sorted({one.split for one in self._batch})),
-            named, f" and {more} more" if more > 0 else "",
-        )  # fmt: skip
+            "%d images lost in %s: %s%s", len(self._batch), splits, named, f" and {more} more" if more > 0 else ""
+        )
         self._batch = []
 
 
@@ -99,7 +84,7 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def check_loss(sources: Mapping[str, Iterable[Source]], losses: LossLog, max_lost_pct: float) -> dict[str, Tally]:
-    """Logs what was lost as a table and by reason, and stops if it is too much or not alike in both classes.
+    """Logs what was lost as a table and by reason, and stops if it is too much or differs between the classes.
 
     Returns:
         The images of each split, counted.
@@ -118,7 +103,7 @@ def check_loss(sources: Mapping[str, Iterable[Source]], losses: LossLog, max_los
 
 
 def _log_table(tallies: dict[str, Tally]) -> None:
-    """Logs the integrity table, one line a split and one for all."""
+    """Logs the integrity table, one line per split and one for all."""
     log.info(
         "integrity  %9s %9s %9s %8s %12s %15s", "expected", "found", "lost", "lost %", "lost benign", "lost malignant"
     )
@@ -139,7 +124,7 @@ def refuse_rate(tally: Tally, max_lost_pct: float) -> None:
     if percent > max_lost_pct:
         raise DataError(
             f"{lost} of {expected} images lost ({percent:.2f} %), more than max_lost_pct {max_lost_pct:g}: "
-            f"{_by_class(tally)}; mend them (the index and the log give each one's reason) or raise max_lost_pct"
+            f"{_by_class(tally)}; fix them (the index and the log give the reason of each), or raise max_lost_pct"
         )
 
 
@@ -150,11 +135,11 @@ def refuse_loss(tally: Tally, max_lost_pct: float) -> None:
         DataError: names the counts by class, the limit and the p-value.
     """
     refuse_rate(tally, max_lost_pct)
-    p = fisher_exact(tally.lost[0], tally.found[0], tally.lost[1], tally.found[1])
+    p = float(fisher_exact([[tally.lost[0], tally.found[0]], [tally.lost[1], tally.found[1]]]).pvalue)
     if sum(tally.lost) >= _MIN_LOST and p < _MAX_P:
         raise DataError(
             f"loss differs between the classes: {_by_class(tally)}; Fisher exact p = {p:.2g}, limit {_MAX_P:g}: what "
-            "is left no longer has the class balance of the data; find out why one class is lost, mend it and run again"
+            "is left no longer has the class balance of the data; find out why one class is lost, and fix that"
         )
 
 

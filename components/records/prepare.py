@@ -10,14 +10,13 @@ from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.record import Record, encode_record
 from components.common.imaging.pixels import shrunk_size
 from components.common.imaging.prepare import stored_image
-from components.common.runtime.byte_budget import Budget
-from components.common.runtime.cores import usable_cores
+from components.common.runtime.byte_semaphore import ByteSemaphore
 from components.common.runtime.errors import LesionflowError
+from components.common.runtime.resources import usable_cores
 from components.common.storage.store import read_bytes
 from components.records.config import RecordsConfig
 
-# Many threads wait for storage at a time; only as many as there are cores decode, and large images take turns.
-_DECODING, _PIXELS = BoundedSemaphore(usable_cores()), Budget(2**30)
+_DECODED_BYTES = 3 * 2**28  # of all images being decoded together; the process stays below 1 GB
 _PIXEL_BYTES = 9  # colours, and the coefficients of a progressive file or another copy, as a turn or a PNG needs it
 
 
@@ -58,30 +57,42 @@ class Source:
     exact: bool
 
 
-def prepare(source: Source, config: RecordsConfig, weights: Mapping[str, float]) -> bytes | str:
-    """The serialized record of an image, or why there is none.
+class Preparer:
+    """Makes records; many threads may use one, which then take turns with what needs memory.
 
-    Bytes that ingest has checked are not checked again: equal sha256 means the same verdict.
+    Many threads wait for storage at a time; only as many as there are cores decode, and large images take turns.
     """
-    data = _checked_bytes(source)
-    if isinstance(data, str):
-        return data
-    try:
-        image, width, height = _image(data, source, config)
-    except LesionflowError as error:
-        return f"corrupt: {error}"
-    return encode_record(
-        Record(
-            image, source.image_id, source.lesion_id, source.group_id, source.dx, source.label, width, height,
-            weights[str(source.label)],
-        )
-    )  # fmt: skip
 
+    def __init__(self, config: RecordsConfig, weights: Mapping[str, float]) -> None:
+        self.config, self.weights = config, weights
+        self.decoding, self.pixels = BoundedSemaphore(usable_cores()), ByteSemaphore(_DECODED_BYTES)
 
-def loss(source: Source) -> str:
-    """Why the bytes that ingest checked cannot be had now; empty if they can."""
-    data = _checked_bytes(source)
-    return data if isinstance(data, str) else ""
+    def __call__(self, source: Source) -> bytes | str:
+        """The serialized record of an image, or why there is none.
+
+        Bytes that ingest has checked are not checked again: equal sha256 means the same verdict.
+        """
+        data = _checked_bytes(source)
+        if isinstance(data, str):
+            return data
+        try:
+            image, width, height = self._image(data, source)
+        except LesionflowError as error:
+            return f"corrupt: {error}"
+        weight = self.weights[str(source.label)]
+        ids = (source.image_id, source.lesion_id, source.group_id, source.dx)
+        return encode_record(Record(image, *ids, source.label, width, height, weight))
+
+    def _image(self, data: bytes, source: Source) -> tuple[bytes, int, int]:
+        size = self.config.record_size
+        if size is None or source.exact or (source.plain and min(source.width, source.height) <= size):
+            return data, source.width, source.height
+        with self.decoding, self.pixels.take(_PIXEL_BYTES * source.width * source.height):
+            stored = stored_image(data, size, self.config.jpeg_quality, plain=source.plain)
+        if stored is data:
+            return data, source.width, source.height
+        height, width = shrunk_size(source.height, source.width, size)
+        return stored, width, height
 
 
 def _checked_bytes(source: Source) -> bytes | str:
@@ -97,15 +108,3 @@ def _checked_bytes(source: Source) -> bytes | str:
     if sha256_bytes(data) != source.sha256:
         return f"changed: {source.uri} has other bytes than ingest saw; run ingest again"
     return data
-
-
-def _image(data: bytes, source: Source, config: RecordsConfig) -> tuple[bytes, int, int]:
-    size = config.record_size
-    if size is None or source.exact or (source.plain and min(source.width, source.height) <= size):
-        return data, source.width, source.height
-    with _DECODING, _PIXELS.take(_PIXEL_BYTES * source.width * source.height):
-        stored = stored_image(data, size, config.jpeg_quality, plain=source.plain)
-    if stored is data:
-        return data, source.width, source.height
-    height, width = shrunk_size(source.height, source.width, size)
-    return stored, width, height

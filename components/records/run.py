@@ -6,16 +6,26 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import cv2
+import simplejpeg
 
 from components.common.artifacts.class_weight import ClassWeight
-from components.common.artifacts.folder import new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.records_manifest import (
+    KIND,
+    Lost,
+    RecordsManifest,
+    Shard,
+    SplitRecords,
+    write_manifest,
+)
 from components.common.artifacts.split import SPLITS
+from components.common.imaging.inspect import INSPECTOR
 from components.common.runtime.events import progress
+from components.common.runtime.resources import return_large_blocks
 from components.records.config import RecordsConfig
-from components.records.earlier import earlier_manifest
-from components.records.integrity import LossLog, Lost, check_loss, refuse_rate, tallies_of, total
-from components.records.manifest import NAME, manifest_of
+from components.records.integrity import LossLog, check_loss, refuse_rate, tallies_of, total
 from components.records.prepare import Source
 from components.records.sources import read_sources, roots
 from components.records.writing import reweight, write_split
@@ -46,16 +56,15 @@ class RecordsResult:
     shards: int
 
     @classmethod
-    def of(cls, path: Path, manifest: Mapping[str, Any]) -> RecordsResult:
+    def of(cls, path: Path, manifest: RecordsManifest) -> RecordsResult:
         """The result of the artifact at `path` with this manifest."""
-        splits = manifest["splits"]
-        shards = [shard for split in splits.values() for shard in split["shards"]]
+        shards = [shard for split in manifest.splits.values() for shard in split.shards]
         return cls(
             path=path,
-            expected={name: split["expected"] for name, split in splits.items()},
-            found={name: split["found"] for name, split in splits.items()},
-            class_weight=manifest["class_weight"]["1"],
-            bytes=sum(shard["bytes"] for shard in shards),
+            expected={name: split.expected for name, split in manifest.splits.items()},
+            found={name: split.found for name, split in manifest.splits.items()},
+            class_weight=manifest.class_weight["1"],
+            bytes=sum(shard.bytes for shard in shards),
             shards=len(shards),
         )
 
@@ -73,11 +82,10 @@ class RecordsResult:
 def run(config: RecordsConfig, split: Path, out: Path) -> RecordsResult:
     """Prepares every image of the split artifact at `split` and writes the records artifact `out`.
 
-    Where `out` already holds what would be written, it stays as it is (docs/adr/0006).
-
     Raises:
         DataError: too many images lost, or one class more than the other.
     """
+    return_large_blocks()
     artifact = open_artifact(split, "split")
     for root in roots(split):
         log.info("image root %s: %s", root["uri"], "exists" if root["exists"] else "DOES NOT EXIST")
@@ -85,25 +93,16 @@ def run(config: RecordsConfig, split: Path, out: Path) -> RecordsResult:
     bad = {one.image_id for images in sources.values() for one in images if one.verdict != "ok"}
     known = tallies_of(sources, bad)
     refuse_rate(total(known.values()), config.max_lost_pct)  # what ingest lost already may be too much
-    made_from = {"split": artifact.digest}
-    manifest = earlier_manifest(config, sources, made_from, out)
-    if manifest is None:
-        manifest = _build(config, sources, made_from, out, ClassWeight(*known["train"].found))
-    else:
-        losses = LossLog()
-        for one in manifest["lost"]:
-            losses.add(Lost(**one))
-        check_loss(sources, losses, config.max_lost_pct)
-        log.info("%s holds these very records, made earlier: all hashes fit, they are kept", out)
+    manifest = _build(config, sources, {"split": artifact.digest}, out, ClassWeight(*known["train"].found))
     return RecordsResult.of(out, manifest)
 
 
 def _build(
     config: RecordsConfig, sources: Sources, made_from: Mapping[str, str], out: Path, weight: ClassWeight
-) -> dict[str, Any]:
+) -> RecordsManifest:
     """Writes the artifact; `weight` is that of the images ingest found."""
     losses = LossLog()
-    with new_artifact(out, "records", made_from) as folder:
+    with new_artifact(out, KIND, made_from) as folder:
         with progress("records", sum(len(images) for images in sources.values())) as bar:
             shards = {n: write_split(folder, n, images, config, weight, losses, bar) for n, images in sources.items()}
         tallies = check_loss(sources, losses, config.max_lost_pct)
@@ -111,6 +110,40 @@ def _build(
         if final != weight:  # images were lost after ingest: the weight inside each record follows
             shards = {name: reweight(folder, name, done, final) for name, done in shards.items()}
         manifest = manifest_of(config, sources, shards, losses.lost)
-        write_json(folder / "class_weight.json", final.record())
-        write_json(folder / NAME, manifest)
+        final.save(folder)
+        write_manifest(folder, manifest)
     return manifest
+
+
+def manifest_of(
+    config: RecordsConfig, sources: Sources, shards: Mapping[str, Sequence[Shard]], lost: Sequence[Lost]
+) -> RecordsManifest:
+    """The content of `manifest.json`.
+
+    Args:
+        config: how the records were made.
+        sources: images by split that should be there.
+        shards: shards by split.
+        lost: images that are not there.
+    """
+    tallies = tallies_of(sources, {one.image_id for one in lost})
+    splits = {
+        name: SplitRecords(
+            sum(counts.expected),
+            sum(counts.found),
+            sum(counts.lost),
+            {"0": counts.found[0], "1": counts.found[1]},
+            list(shards[name]),
+        )
+        for name, counts in tallies.items()
+    }
+    return RecordsManifest(
+        record_size=config.record_size,
+        jpeg_quality=config.jpeg_quality,
+        dx_classes=dict(sorted((one.dx, one.label) for images in sources.values() for one in images)),
+        class_weight=ClassWeight(*tallies["train"].found).weights,
+        splits=splits,
+        lost=list(lost),
+        shard_bytes=config.shard_bytes,
+        made_with={"inspector": INSPECTOR, "opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__},
+    )

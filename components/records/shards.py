@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
+from components.common.artifacts.records_manifest import Shard
 from components.common.artifacts.tfrecord import frame
 
 _BUFFER = 1 << 20
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One finished shard.
-
-    Attributes:
-        name: file name inside the artifact.
-        sha256: of its bytes, hex.
-        bytes: its size.
-        records: records in it.
-        label_counts: records by label, (benign, malignant).
-    """
-
-    name: str
-    sha256: str
-    bytes: int
-    records: int
-    label_counts: tuple[int, int]
-
-    def record(self) -> dict[str, Any]:
-        """Its entry in `manifest.json`."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "bytes": self.bytes,
-            "records": self.records,
-            "label_counts": {"0": self.label_counts[0], "1": self.label_counts[1]},
-        }
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Shard:
-        """The shard of an entry in `manifest.json`."""
-        counts = record["label_counts"]
-        return cls(record["name"], record["sha256"], record["bytes"], record["records"], (counts["0"], counts["1"]))
 
 
 class ShardWriter:
@@ -102,7 +66,7 @@ class ShardWriter:
         for i, (sha256, size, records, counts) in enumerate(self._open):
             name = f"{self._split}-{i:05d}-of-{len(self._open):05d}.tfrecord"
             self._scratch(i).rename(self._folder / name)
-            self.shards.append(Shard(name, sha256, size, records, counts))
+            self.shards.append(Shard(name, sha256, size, records, {"0": counts[0], "1": counts[1]}))
 
     def _scratch(self, number: int) -> Path:
         return self._folder / f".{self._split}-{number:05d}.partial"

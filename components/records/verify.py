@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from components.common.artifacts.folder import MANIFEST, read_json, sha256_file
-from components.common.artifacts.record import SCHEMA, decode_record
+from components.common.artifacts.folder import MANIFEST as ARTIFACT
+from components.common.artifacts.folder import open_artifact, sha256_file
+from components.common.artifacts.record import decode_record
+from components.common.artifacts.records_manifest import KIND, MANIFEST, Shard, read_manifest
 from components.common.artifacts.tfrecord import scan_tfrecord
 from components.common.runtime.errors import ArtifactError
 
@@ -63,8 +64,8 @@ def damages(path: Path) -> tuple[list[Damage], int]:
     Raises:
         ArtifactError: the artifact's own list of files cannot be read.
     """
-    listed: dict[str, str] = read_json(path / MANIFEST, "lesionflow.artifact/1")["files"]
-    manifest = path / "manifest.json"
+    listed = open_artifact(path, KIND, verify=False).files
+    manifest = path / MANIFEST
     if manifest.is_file() and sha256_file(manifest) != listed.get(manifest.name):
         return [Damage(manifest.name, None, 0, manifest.stat().st_size, "its sha256 is not the artifact's")], 0
     shards = _listed_shards(path)
@@ -72,10 +73,10 @@ def damages(path: Path) -> tuple[list[Damage], int]:
     for name, expected in listed.items():
         file = path / name
         if not file.is_file():
-            out.append(Damage(name, None, 0, int(shards.get(name, {}).get("bytes", 0)), "the file is missing"))
-        elif expected != (shards[name]["sha256"] if name in shards else sha256_file(file)):
+            out.append(Damage(name, None, 0, shards[name].bytes if name in shards else 0, "the file is missing"))
+        elif expected != (shards[name].sha256 if name in shards else sha256_file(file)):
             out.append(Damage(name, None, 0, file.stat().st_size, f"its sha256 is not {expected}"))
-    present = {p.name for p in path.iterdir()} - {MANIFEST}
+    present = {p.name for p in path.iterdir()} - {ARTIFACT}
     out += [Damage(name, None, 0, 0, "not part of the artifact") for name in sorted(present - set(listed))]
     whole = 0
     for name, shard in shards.items():
@@ -86,15 +87,14 @@ def damages(path: Path) -> tuple[list[Damage], int]:
     return out, whole
 
 
-def _listed_shards(path: Path) -> dict[str, Any]:
-    splits = read_json(path / "manifest.json", SCHEMA)["splits"]
-    return {shard["name"]: shard for split in splits.values() for shard in split["shards"]}
+def _listed_shards(path: Path) -> dict[str, Shard]:
+    return {shard.name: shard for split in read_manifest(path).splits.values() for shard in split.shards}
 
 
-def _check_shard(path: Path, shard: dict[str, Any]) -> tuple[list[Damage], int]:
+def _check_shard(path: Path, shard: Shard) -> tuple[list[Damage], int]:
     """Damages and whole records of one shard. Only a shard whose hash is wrong is taken apart."""
-    if sha256_file(path) == shard["sha256"]:
-        return [], int(shard["records"])
+    if sha256_file(path) == shard.sha256:
+        return [], shard.records
     out: list[Damage] = []
     whole, end = 0, 0
     for frame in scan_tfrecord(path):
@@ -102,15 +102,15 @@ def _check_shard(path: Path, shard: dict[str, Any]) -> tuple[list[Damage], int]:
         what = frame.damage or _unreadable(frame.data)
         if what:
             out.append(Damage(path.name, frame.number, frame.start, frame.end, what))
-        elif frame.start >= shard["bytes"]:
+        elif frame.start >= shard.bytes:
             out.append(Damage(path.name, frame.number, frame.start, frame.end, "the record was added"))
         else:
             whole += 1
-    if end < shard["bytes"] and not out:
-        missing = f"the file ends here; {shard['records'] - whole} records and {shard['bytes'] - end} bytes are missing"
-        out.append(Damage(path.name, whole, end, shard["bytes"], missing))
+    if end < shard.bytes and not out:
+        missing = f"the file ends here; {shard.records - whole} records and {shard.bytes - end} bytes are missing"
+        out.append(Damage(path.name, whole, end, shard.bytes, missing))
     if not out:  # every checksum fits, so somebody wrote other records
-        out.append(Damage(path.name, None, 0, end, f"whole records, but not those of the manifest ({shard['sha256']})"))
+        out.append(Damage(path.name, None, 0, end, f"whole records, but not those of the manifest ({shard.sha256})"))
     return out, whole
 
 

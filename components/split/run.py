@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from components.common.artifacts.class_weight import ClassWeight
-from components.common.artifacts.folder import new_artifact, open_artifact, write_atomic, write_json
+from components.common.artifacts.folder import new_artifact, open_artifact, write_atomic
 from components.common.artifacts.index import KIND as INDEX
 from components.common.artifacts.index import WITHOUT_LABEL, Verdict, read_account, read_index
 from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
@@ -84,7 +84,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
         write_atomic(folder / "near_duplicates.html", contact_sheet(rows, pairs))
         if fold is not None:
             rows[["image_id"]].assign(fold=fold).to_csv(folder / "folds.csv", index=False, lineterminator="\n")
-        write_json(folder / "class_weight.json", weight.record())
+        weight.save(folder)
     _log(record)
     return SplitResult(
         path=out,

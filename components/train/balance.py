@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.class_weight import SCHEMA, ClassWeight
+from components.common.artifacts.class_weight import ClassWeight, write_class_weight
 from components.common.runtime.errors import ConfigError
 
 
@@ -53,14 +53,10 @@ def image_weights(
     return by_class[label] if own is None else own
 
 
-def balance_record(mode: str, label: npt.NDArray[np.int8]) -> dict[str, Any]:
-    """Content of `class_weight.json`: the weights used and the logit offset they cause, for calibration."""
+def write_balance(folder: Path, mode: str, label: npt.NDArray[np.int8]) -> None:
+    """Writes `class_weight.json`: the weights used and the logit offset they cause, for calibration."""
     counts = ClassWeight(int((label == 0).sum()), int((label == 1).sum()))
     used = loss_weights(mode, label)
-    return {
-        "schema": SCHEMA,
-        "class_balance": mode,
-        "weights": {"0": float(used[0]), "1": float(used[1])},
-        "counts": {"0": counts.benign, "1": counts.malignant},
-        "logit_offset": 0.0 if mode == "none" else counts.logit_offset,
-    }
+    weights = {"0": float(used[0]), "1": float(used[1])}
+    offset = 0.0 if mode == "none" else counts.logit_offset
+    write_class_weight(folder, weights, offset, counts=counts.counts, class_balance=mode)

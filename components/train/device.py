@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.runtime.cores import usable_cores
+from components.common.runtime.resources import usable_cores
 from components.common.runtime.session import native_stderr_hidden
 
 log = logging.getLogger(__name__)

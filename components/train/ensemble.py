@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common.artifacts.class_weight import SCHEMA as CLASS_WEIGHT_SCHEMA
+from components.common.artifacts.class_weight import read_logit_offset, write_class_weight
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, read_json, write_json
 from components.common.artifacts.scores import Scores, load_scores, save_scores
 from components.common.runtime.errors import ArtifactError, ConfigError
@@ -168,9 +168,8 @@ def _write_records(
     save_scores(folder / "val_probs.npz", scores)
     write_json(folder / "ensemble.json", record)
     # the mean of logits is shifted by the mean of the members' offsets
-    offset = float(np.mean([_offset(member) for member in members]))
-    weights = {"weights": {"0": 1.0, "1": float(np.exp(offset))}, "logit_offset": offset}
-    write_json(folder / "class_weight.json", {"schema": CLASS_WEIGHT_SCHEMA, **weights})
+    offset = float(np.mean([read_logit_offset(member.path) for member in members]))
+    write_class_weight(folder, {"0": 1.0, "1": float(np.exp(offset))}, offset)
     write_json(folder / "training_config.json", _shared([member.training for member in members]))
     write_json(folder / "environment.json", _shared([member.environment for member in members]))
 
@@ -179,10 +178,6 @@ def _shared(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all records say alike; in what members differ, `ensemble.json` lists by member."""
     first, *others = records
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
-
-
-def _offset(member: _Member) -> float:
-    return float(read_json(member.path / "class_weight.json", CLASS_WEIGHT_SCHEMA)["logit_offset"])
 
 
 def _member_record(member: _Member) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.common.runtime.cores import usable_cores
+from components.common.runtime.resources import usable_cores
 from components.train.augmentation import Augmentation, Augmenter, augmentation_draws, stream
 from components.train.records import SplitData
 

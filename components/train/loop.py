@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from components.common.runtime.errors import TrainingError
 from components.common.runtime.events import Progress, progress
-from components.common.runtime.memory_limit import peak_bytes
+from components.common.runtime.resources import peak_bytes
 from components.train.average import WeightAverage
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import write_json
+from components.common.artifacts.records_manifest import RecordsManifest
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.statistics.numeric import sigmoid
 from components.train.config import TrainConfig
@@ -23,7 +24,7 @@ CONFIG_SCHEMA = "lesionflow.training_config/1"
 
 
 def model_record(
-    config: TrainConfig, manifest: Mapping[str, Any], classes: Mapping[str, int], network: Network
+    config: TrainConfig, manifest: RecordsManifest, classes: Mapping[str, int], network: Network
 ) -> dict[str, Any]:
     """Content of `model.json`: what serving must know to prepare an image for this network."""
     return {
@@ -32,8 +33,8 @@ def model_record(
         "image_size": list(config.height_width),
         "target": config.target,
         "classes": list(classes) if config.target == "diagnosis" else [],
-        "record_size": manifest["record_size"],
-        "jpeg_quality": manifest["jpeg_quality"],
+        "record_size": manifest.record_size,
+        "jpeg_quality": manifest.jpeg_quality,
         "parameters": int(network.scorer.count_params()),
     }
 

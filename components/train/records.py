@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import read_json
-from components.common.artifacts.record import SCHEMA, Record, decode_record
+from components.common.artifacts.record import Record, decode_record
+from components.common.artifacts.records_manifest import RecordsManifest, read_manifest
 from components.common.artifacts.tfrecord import read_tfrecord
 from components.common.imaging.prepare import network_view
 from components.common.runtime.errors import ArtifactError, DataError
 from components.common.runtime.events import progress
-from components.common.runtime.memory_limit import available_bytes
+from components.common.runtime.resources import available_bytes
 
 log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
@@ -100,18 +99,9 @@ class StreamedImages:
         return network_view(decode_record(data).image, self.record_size, self.size)
 
 
-def read_manifest(records: Path) -> dict[str, Any]:
-    """`manifest.json` of a records artifact.
-
-    Raises:
-        ArtifactError: missing or of another schema.
-    """
-    return read_json(records / "manifest.json", SCHEMA)
-
-
-def dx_classes(manifest: Mapping[str, Any]) -> dict[str, int]:
+def dx_classes(manifest: RecordsManifest) -> dict[str, int]:
     """Diagnosis code to label, sorted by code: the order of the classes of the diagnosis target."""
-    return {str(dx): int(label) for dx, label in sorted(manifest["dx_classes"].items())}
+    return {str(dx): int(label) for dx, label in sorted(manifest.dx_classes.items())}
 
 
 def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> SplitData:
@@ -128,8 +118,8 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
         DataError: the split is empty.
     """
     manifest = read_manifest(records)
-    entry = manifest["splits"].get(split, {"shards": []})
-    count = sum(int(shard["records"]) for shard in entry["shards"])
+    shards = manifest.splits[split].shards if split in manifest.splits else []
+    count = sum(shard.records for shard in shards)
     if count == 0:
         raise DataError(f"{records}: split {split!r} holds no image; split the data again")
     needed = count * size[0] * size[1] * 3
@@ -143,15 +133,15 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
     rows: list[Record] = []
     places: list[Location] = []
     with progress(f"read {split}", count) as bar:
-        for shard in entry["shards"]:
+        for shard in shards:
             before = len(rows)
-            _read_shard(records / shard["name"], manifest["record_size"], size, pixels, rows, places)
-            if len(rows) - before != int(shard["records"]):
+            _read_shard(records / shard.name, manifest.record_size, size, pixels, rows, places)
+            if len(rows) - before != shard.records:
                 raise ArtifactError(
-                    f"{shard['name']}: holds {len(rows) - before} records, the manifest says {shard['records']}"
+                    f"{shard.name}: holds {len(rows) - before} records, the manifest says {shard.records}"
                 )
             bar.advance(len(rows) - before)
-    images = StreamedImages(places, manifest["record_size"], size) if pixels is None else CachedImages(pixels)
+    images = StreamedImages(places, manifest.record_size, size) if pixels is None else CachedImages(pixels)
     return SplitData(_columns(rows, list(dx_classes(manifest))), images, pixels is not None)
 
 

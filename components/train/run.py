@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_atomic, write_json
+from components.common.artifacts.records_manifest import read_manifest
 from components.common.runtime.errors import DataError, TrainingError
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
-from components.train.balance import balance_record, loss_weights
+from components.train.balance import loss_weights, write_balance
 from components.train.checkpoint import CheckpointStore, run_facts
 from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
@@ -24,7 +25,7 @@ from components.train.feed import TrainFeed
 from components.train.folds import leave_out
 from components.train.interruption import StopRequest
 from components.train.metrics import ValidationMetrics
-from components.train.records import SplitData, dx_classes, load_split, read_manifest
+from components.train.records import SplitData, dx_classes, load_split
 from components.train.reproducibility import environment_record, seed_everything
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ def _train(
     save_model(folder, network, model_record(config, manifest, classes, network))
     save_validation(folder / "val_probs.npz", val.rows, logit)
     write_json(folder / "training_config.json", config_record(config))
-    write_json(folder / "class_weight.json", balance_record(config.class_balance, train.rows.label))
+    write_balance(folder, config.class_balance, train.rows.label)
     write_json(folder / "environment.json", environment_record(device, policy, keras.backend.backend()))
     write_atomic(folder / "history.csv", history_csv(loop.state.history))
     return TrainResult(out, loop.state.epoch, loop.state.best_epoch, metrics.average_precision, metrics.roc_auc)

@@ -11,6 +11,7 @@ from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, load_metrics, plain
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, percent_text
+from components.common.artifacts.records_manifest import read_manifest
 from components.common.artifacts.split import SPLITS, read_record
 
 SCHEMA = "lesionflow.summary/1"
@@ -28,20 +29,20 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
     """
     ingest = _json(run / "ingest" / "ingest.json")
     split = read_record(run / "split")
-    manifest = _json(run / "records" / "manifest.json")
+    manifest = read_manifest(run / "records")
     metrics = load_metrics(run / "evaluate" / METRICS)
     policy = load_policy(run / "calibrate" / "decision_policy.json")
     model = _json(run / "train" / "model.json")
-    lost = sum(part["lost"] for part in manifest["splits"].values())
+    lost = sum(part.lost for part in manifest.splits.values())
     return {
         "schema": SCHEMA,
         "images": {"rows": ingest["rows"], "usable": ingest["ok"], "lost": ingest["lost"], "lost_in_records": lost},
         "split": {
             "recipe": split.recipe,
             "sha256": split.sha256,
-            "found": {name: manifest["splits"][name]["found"] for name in SPLITS},
-            "malignant": {name: manifest["splits"][name]["label_counts"]["1"] for name in SPLITS},
-            "class_weight": manifest["class_weight"]["1"],
+            "found": {name: manifest.splits[name].found for name in SPLITS},
+            "malignant": {name: manifest.splits[name].label_counts["1"] for name in SPLITS},
+            "class_weight": manifest.class_weight["1"],
         },
         "model": {"architecture": model["architecture"], "image_size": model["image_size"]},
         "test": {

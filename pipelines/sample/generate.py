@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.common.artifacts.folder import read_json, write_atomic, write_json
-from components.common.runtime.cores import usable_cores
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.runtime.events import progress
+from components.common.runtime.resources import usable_cores
 from pipelines.sample.population import COLUMNS, Lesion, population
 
 MARKER = "sample.json"

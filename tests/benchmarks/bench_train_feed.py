@@ -8,7 +8,6 @@ is read and decoded anew. CPU seconds of the whole process, paired rounds, media
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components.common.artifacts.record import SCHEMA, Record, encode_record
+from components.common.artifacts.record import Record, encode_record
+from components.common.artifacts.records_manifest import RecordsManifest, Shard, SplitRecords, write_manifest
 from components.common.artifacts.tfrecord import frame
 from components.common.imaging.inspect import decode_rgb
 from components.common.imaging.pixels import encode_jpeg
@@ -116,9 +116,9 @@ def write_records(paths: list[Path], folder: Path) -> None:
         for path in paths:
             data = stored_image(path.read_bytes(), SIDE, 95, plain=True)
             shard.write(frame(encode_record(Record(data, path.stem, path.stem, path.stem, "nv", 0, 0, 0, 1.0))))
-    shards = [{"name": "train-00000-of-00001.tfrecord", "records": len(paths)}]
-    manifest = {"schema": SCHEMA, "record_size": SIDE, "dx_classes": {"nv": 0}, "splits": {"train": {"shards": shards}}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    shard = Shard("train-00000-of-00001.tfrecord", "", 0, len(paths), {"0": len(paths), "1": 0})
+    counts = SplitRecords(len(paths), len(paths), 0, shard.label_counts, [shard])
+    write_manifest(folder, RecordsManifest(SIDE, 95, {"nv": 0}, {}, {"train": counts}, [], 0, {}))
 
 
 def write(line: str) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from components.common.runtime.errors import DataError
+from components.common.artifacts.folder import read_json, write_json
+from components.common.runtime.errors import ArtifactError, DataError
 
 SCHEMA = "lesionflow.class_weight/1"
+CLASS_WEIGHT = "class_weight.json"
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,39 @@ class ClassWeight:
         """ln(w1 / w0), by which training with these weights shifts the optimal logit (METHODS, calibration)."""
         return math.log(self.benign / self.malignant)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images by label."""
+        return {"0": self.benign, "1": self.malignant}
+
     def record(self) -> dict[str, Any]:
         """The content of `class_weight.json`."""
-        return {
-            "schema": SCHEMA,
-            "weights": self.weights,
-            "counts": {"0": self.benign, "1": self.malignant},
-            "logit_offset": self.logit_offset,
-        }
+        offset = self.logit_offset
+        return {"schema": SCHEMA, "weights": self.weights, "counts": self.counts, "logit_offset": offset}
+
+    def save(self, folder: Path) -> None:
+        """Writes `class_weight.json` into `folder`."""
+        write_json(folder / CLASS_WEIGHT, self.record())
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int]) -> ClassWeight:
         """From images by label, `{"0": n0, "1": n1}`."""
         return cls(int(counts.get("0", 0)), int(counts.get("1", 0)))
+
+
+def write_class_weight(folder: Path, weights: Mapping[str, float], logit_offset: float, **further: Any) -> None:
+    """Writes `class_weight.json`: weight by label, the logit offset that training with them causes, further facts."""
+    record = {"schema": SCHEMA, "weights": dict(weights), "logit_offset": logit_offset, **further}
+    write_json(folder / CLASS_WEIGHT, record)
+
+
+def read_logit_offset(folder: Path) -> float:
+    """The logit offset that `class_weight.json` in `folder` records: ln(w1 / w0).
+
+    Raises:
+        ArtifactError: the file is missing, of another schema, or its offset is not a finite number.
+    """
+    offset = read_json(folder / CLASS_WEIGHT, SCHEMA).get("logit_offset")
+    if not isinstance(offset, int | float) or isinstance(offset, bool) or not math.isfinite(offset):
+        raise ArtifactError(f"{folder / CLASS_WEIGHT}: logit_offset is {offset!r}, expected a number; train again")
+    return float(offset)

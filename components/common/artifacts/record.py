@@ -14,7 +14,6 @@ from typing import Any
 from components.common.artifacts.protobuf_wire import varint
 from components.common.runtime.errors import ArtifactError
 
-SCHEMA = "lesionflow.records/1"
 BYTES_FEATURES = ("image", "image_id", "lesion_id", "group_id", "dx")
 INT_FEATURES = ("label", "width", "height")
 FLOAT_FEATURES = ("weight",)

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
@@ -40,7 +41,7 @@ def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -
         "environment": _optional(model / "environment.json"),
         "history": card_text.training_history(model / "history.csv"),
         "ensemble": _optional(model / "ensemble.json"),
-        "class_weight": _optional(model / "class_weight.json"),
+        "class_weight": _optional(model / CLASS_WEIGHT),
         "calibration": _optional(policy / "calibration.json"),
         "policy": _optional(folder / layout.POLICY),
         "split": asdict(read_record(split)) if split else {},

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from components.common.runtime.cores import usable_cores
 from components.common.runtime.events import progress
+from components.common.runtime.resources import usable_cores
 from components.split.near_duplicates.align import Candidates, Canvas, blurred_grey, lay
 from components.split.near_duplicates.anchors import SCALES, Anchors, find_anchors, working_image
 from components.split.near_duplicates.candidates import Index

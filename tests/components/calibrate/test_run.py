@@ -89,7 +89,7 @@ def test_a_damaged_model_artifact_is_refused(model_of, sim, tmp_path):
 
 
 def test_parameters_that_contradict_each_other_are_named():
-    with pytest.raises(ConfigError, match=r"cost_ratio 5 with operating_point 'point'"):
+    with pytest.raises(ConfigError, match=r"cost_ratio, operating_point: received 5 and point"):
         CalibrateConfig.parse({"operating_point": "point", "cost_ratio": 5})
     with pytest.raises(ConfigError, match=r"target_sensitivity: received 1\.5"):
         CalibrateConfig.parse({"target_sensitivity": 1.5})

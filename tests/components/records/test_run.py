@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from components.common.artifacts.folder import open_artifact, read_json, sha256_bytes
-from components.common.artifacts.record import SCHEMA, decode_record
+from components.common.artifacts.record import decode_record
+from components.common.artifacts.records_manifest import SCHEMA
 from components.common.artifacts.tfrecord import read_tfrecord
 from components.common.imaging.inspect import decode_rgb, inspect
 from components.common.imaging.pixels import encode_jpeg, shrink

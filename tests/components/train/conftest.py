@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.folder import new_artifact, sha256_file, write_json
-from components.common.artifacts.record import SCHEMA, Record, encode_record
+from components.common.artifacts.record import Record, encode_record
+from components.common.artifacts.records_manifest import SCHEMA
 from components.common.artifacts.tfrecord import frame
 from components.train.config import TrainConfig
 from components.train.epoch_report import MACHINE_COLUMNS
@@ -42,8 +43,17 @@ def make_records(out, train=96, val=48, size=SIZE, seed=0, dx=CYCLE, kind=".jpg"
             name: write_split(folder, name, [dx[i % len(dx)] for i in range(n)], rng, size, kind)
             for name, n in (("train", train), ("val", val))
         }
-        manifest = {"schema": SCHEMA, "record_size": min(size), "jpeg_quality": 95, "dx_classes": DX,
-                    "class_weight": {"0": 1.0, "1": 3.0}, "splits": splits, "lost": []}  # fmt: skip
+        manifest = {
+            "schema": SCHEMA,
+            "record_size": min(size),
+            "jpeg_quality": 95,
+            "dx_classes": DX,
+            "class_weight": {"0": 1.0, "1": 3.0},
+            "splits": splits,
+            "lost": [],
+            "shard_bytes": 2**26,
+            "made_with": {},
+        }
         write_json(folder / "manifest.json", manifest)
     return out
 

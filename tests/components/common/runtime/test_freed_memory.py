@@ -4,7 +4,7 @@ import sys
 # A freed block of 36 MB lets glibc keep later ones of 24 MB for the threads that freed them; many threads, many blocks.
 CODE = """
 import sys, threading
-from components.common.runtime.freed_memory import return_large_blocks
+from components.common.runtime.resources import return_large_blocks
 if sys.argv[1] == "returned":
     return_large_blocks()
 del (first := bytearray(b"x") * (31 << 20))[:]

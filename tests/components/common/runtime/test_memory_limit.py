@@ -1,6 +1,6 @@
 import pytest
 
-from components.common.runtime.memory_limit import available_bytes, peak_bytes
+from components.common.runtime.resources import available_bytes, peak_bytes
 
 
 @pytest.fixture

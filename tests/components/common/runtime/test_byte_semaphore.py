@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.common.runtime.byte_budget import SMALL, Budget
+from components.common.runtime.byte_semaphore import SMALL, ByteSemaphore
 
 MB = 2**20
 
@@ -18,7 +18,7 @@ class Use:
     """Takes bytes of a budget and remembers the most that was taken at a time."""
 
     def __init__(self, total):
-        self.budget, self.lock, self.now, self.most = Budget(total), threading.Lock(), 0, 0
+        self.budget, self.lock, self.now, self.most = ByteSemaphore(total), threading.Lock(), 0, 0
 
     def __call__(self, size):
         with self.budget.take(size):
@@ -50,7 +50,7 @@ def test_a_request_larger_than_the_total_is_met_alone():
 
 
 def test_a_large_request_goes_before_small_ones_that_came_later():
-    budget, order = Budget(10 * MB), []
+    budget, order = ByteSemaphore(10 * MB), []
 
     def take(size, name):
         with budget.take(size):
@@ -71,7 +71,7 @@ def test_a_large_request_goes_before_small_ones_that_came_later():
 
 
 def test_an_error_gives_the_bytes_back():
-    budget = Budget(10 * MB)
+    budget = ByteSemaphore(10 * MB)
     for _ in range(3):
         with pytest.raises(ValueError, match="torn"), budget.take(10 * MB):
             raise ValueError("torn")

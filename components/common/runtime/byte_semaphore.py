@@ -1,4 +1,4 @@
-"""Memory that threads share: who needs much of it waits for its turn, so that the number of threads does not count."""
+"""A FIFO byte semaphore that bounds the memory worker threads use at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from threading import Condition
 SMALL = 2**20  # bytes that are given without asking: even a hundred threads with as much each are no danger
 
 
-class Budget:
+class ByteSemaphore:
     """Bytes in use by all threads together; at most `total`, or one request alone that is larger than that.
 
-    Requests are met in the order in which they came, so that small ones never keep a large one waiting forever.
+    Requests are met in the order in which they came, so that small ones never keep a large one waiting for ever.
     """
 
     def __init__(self, total: int) -> None:
@@ -25,7 +25,7 @@ class Budget:
     def take(self, size: int) -> AbstractContextManager[None]:
         """Holds `size` bytes, as soon as they are free, for the time of a `with` block; small sizes at once.
 
-        A thread that holds bytes of a budget must not ask the same budget for more.
+        A thread that holds bytes of a semaphore must not ask it for more.
         """
         return nullcontext() if size <= SMALL else self._taken(min(size, self.total))
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from components.common.runtime.cores import usable_cores
+from components.common.runtime.resources import usable_cores
 
 
 @pytest.fixture

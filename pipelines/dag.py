@@ -37,7 +37,7 @@ def build_pipeline(cluster: Cluster):
         checked = check(**given, cluster_options=cluster_options(cluster))
         config = checked.outputs
         index = ingest(config=config["ingest"])
-        parts = split(index=index.outputs["index"], config=config["split"])
+        parts = split(index=index.outputs["index"], config=config["split"], calibrate=config["calibrate"])
         shards = records(split_data=parts.outputs["split_data"], config=config["records"])
         trained = train(records=shards.outputs["records"], config=config["train"])
         model = trained.outputs["model"]

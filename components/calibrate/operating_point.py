@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from components.calibrate.config import CalibrateConfig
 from components.common.artifacts.policy import Calibrator
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
+from components.common.statistics.feasibility import groups_needed
 from components.common.statistics.numeric import Floats
 from components.common.statistics.resampling import group_codes, group_counts
 
@@ -51,11 +51,6 @@ def clopper_pearson_lower(found: Floats | float, n: int, delta: float) -> Floats
     x = np.asarray(found, np.float64)
     bound = beta_distribution.ppf(delta, np.maximum(x, 1e-9), n - x + 1)
     return np.where(x > 0, bound, 0.0)
-
-
-def groups_needed(target: float, delta: float) -> int:
-    """Fewest malignant groups with which the bound can reach `target`, when all are found."""
-    return math.ceil(math.log(delta) / math.log(target) - 1e-9)
 
 
 def choose(config: CalibrateConfig, scores: Scores, calibrator: Calibrator) -> OperatingPoint:

@@ -74,7 +74,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     """
     artifact = open_artifact(model, "model")
     scores = load_scores(model / "val_probs.npz")
-    _check_groups(scores)
+    _check_classes(scores)
     offset = read_logit_offset(model)
     candidates = cross_fit(scores, offset, config.folds, config.seed)
     name = pick(candidates).name if config.calibration == "auto" else config.calibration
@@ -95,16 +95,10 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     return CalibrateResult(out, policy, why, point)
 
 
-def _check_groups(scores: Scores) -> None:
-    labels: dict[str, int] = {}
-    for group, label in zip(scores.group_id.tolist(), scores.label.tolist(), strict=True):
-        if labels.setdefault(group, label) != label:
-            raise DataError(
-                f"validation group {group!r} holds benign and malignant images; a lesion has one label: "
-                "look at the diagnoses of its images in the metadata table"
-            )
-    if len(set(labels.values())) < 2:
-        raise DataError(f"validation holds only label {next(iter(labels.values()))}; calibration needs both classes")
+def _check_classes(scores: Scores) -> None:
+    present = np.unique(scores.label)
+    if len(present) < 2:
+        raise DataError(f"validation holds only label {present[0]}; calibration needs both classes")
 
 
 def _policy(

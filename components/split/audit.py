@@ -5,6 +5,7 @@ It compares the groups' names themselves and shares no hash with the recipe it c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ _TABLES = {"dx": "dx", "sex": "sex", "site": "localization", "source": "dataset"
 _LISTED = 1000  # pairs across splits
 
 
-def audit(rows: pd.DataFrame, pairs: Pairs) -> dict[str, Any]:
+def audit(rows: pd.DataFrame, pairs: Pairs, columns: Sequence[str] = ("lesion_id",)) -> dict[str, Any]:
     """Checks a division and describes it.
 
     Args:
         rows: image_id, lesion_id, group_id, label and split of each image, and where known dx, sex, localization,
             age and dataset.
         pairs: near-duplicates, as row numbers.
+        columns: columns whose equal values must share a split.
 
     Returns:
         The `audit` part of `split.json`.
@@ -33,7 +35,9 @@ def audit(rows: pd.DataFrame, pairs: Pairs) -> dict[str, Any]:
     Raises:
         DataError: a group is in two splits, or a class is absent from a split.
     """
-    refuse_leak(rows)
+    refuse_leak(rows, "group_id")
+    for column in columns:
+        refuse_leak(rows, column)
     refuse_absent_class(rows)
     crossing = differ(rows["split"], pairs)
     listed = np.flatnonzero(crossing)[:_LISTED]
@@ -52,20 +56,21 @@ def audit(rows: pd.DataFrame, pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def refuse_leak(rows: pd.DataFrame) -> None:
-    """Stops if a group is in two splits.
+def refuse_leak(rows: pd.DataFrame, column: str) -> None:
+    """Stops if a group, or rows of one value in another column, are in two splits; an empty value is none.
 
     Raises:
-        DataError: names a group, its splits and how many such groups there are.
+        DataError: names a value, its splits and how many such values there are.
     """
-    splits = rows.groupby("group_id")["split"].nunique()
+    splits = rows[rows[column] != ""].groupby(column)["split"].nunique()
     leaked = splits.index[splits > 1]
     if len(leaked):
-        where = rows.loc[rows["group_id"] == leaked[0], "split"].unique()
+        where = rows.loc[rows[column] == leaked[0], "split"].unique()
+        name = column.removesuffix("_id")
         raise DataError(
-            f"group {leaked[0]} is in {', '.join(name for name in SPLITS if name in where)} at once ({len(leaked)} "
-            "such groups): images of one lesion, or near-duplicates, would be trained on and tested on; bring a split "
-            "that keeps groups whole"
+            f"{name} {leaked[0]} is in {', '.join(one for one in SPLITS if one in where)} at once ({len(leaked)} such "
+            f"{name}s): images of one lesion or patient, or near-duplicates, would be trained on and tested on; bring "
+            "a split that keeps groups whole, or narrow the groups (split.group_by, split.near_duplicates)"
         )
 
 

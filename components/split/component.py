@@ -7,6 +7,7 @@ from kfp import dsl
 def split(
     index: dsl.Input[dsl.Dataset],
     config: dict,
+    calibrate: dict,
     split_data: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ):
@@ -15,6 +16,7 @@ def split(
     Args:
         index: Index artifact of ingest.
         config: Parameters of the step, as the task check made them.
+        calibrate: Parameters of calibrate: what it will ask of val is checked here, before anything is trained.
 
     Returns:
         split_data: split.csv, split.json, class_weight.json and index.parquet with final groups.
@@ -23,10 +25,11 @@ def split(
     from pathlib import Path
 
     from components.common.runtime.session import step_session
+    from components.common.statistics.feasibility import Demands
     from components.split.config import SplitConfig
     from components.split.run import run
 
     with step_session("split"):
-        result = run(SplitConfig.parse(config), Path(index.path), Path(split_data.path))
+        result = run(SplitConfig.parse(config), Path(index.path), Path(split_data.path), Demands.of(calibrate))
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)

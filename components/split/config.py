@@ -33,6 +33,18 @@ class SplitConfig(StepConfig):
         "auto: report for reference, group otherwise",
     )
 
+    group_by: list[str] | None = Field(
+        None,
+        description="columns of the table whose equal values share a split, besides lesion_id; not given: patient_id "
+        "where the table has one (recipe reference: lesions only); an empty list: lesions only",
+        examples=[["patient_id"]],
+    )
+    contradictions: Literal["stop", "drop", "keep"] = Field(
+        "stop",
+        description="near-duplicates with different labels; stop: they are named and the step fails; drop: both images "
+        "of each pair are left out; keep: both stay as they are",
+    )
+
     @field_validator("recipe")
     @classmethod
     def _known_recipe(cls, value: str) -> str:
@@ -56,6 +68,11 @@ class SplitConfig(StepConfig):
             raise ValueError(
                 "{near_duplicates}, {recipe}: received group with reference; allowed: auto or report, because the "
                 "reference split keeps lesion groups only"
+            )
+        if self.recipe == "reference" and self.group_by:
+            raise ValueError(
+                f"{{group_by}}, {{recipe}}: received {self.group_by} with reference; allowed: an empty list, because "
+                "the reference split keeps lesion groups only"
             )
         return self
 

@@ -1,43 +1,82 @@
-"""Groups: images that must share a split, as connected components of (same lesion OR near-duplicate)."""
+"""Groups: images that must share a split, as connected components of (same lesion OR patient OR near-duplicate)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-Ints = npt.NDArray[np.integer[Any]]
+from components.common.artifacts.split import Groups
+from components.common.runtime.errors import DataError
+from components.split.config import SplitConfig
+from components.split.near_duplicates.find import Pairs, equal_rows
+
+LESION, PATIENT = "lesion_id", "patient_id"
+_WORDS = {LESION: "lesion", PATIENT: "patient"}
 
 
-def equal_rows(values: pd.Series) -> tuple[Ints, Ints]:
-    """Pairs of row numbers that join all rows of the same value: the first row with it, and each later one.
+def grouping_columns(config: SplitConfig, index: pd.DataFrame) -> list[str]:
+    """The columns whose equal values join two images, lesion_id first.
 
-    A null or an empty text is not a value.
+    Raises:
+        DataError: the index has no column of a name in `group_by`.
     """
-    number = pd.Series(np.arange(len(values)))
-    first = number.groupby(pd.factorize(values)[0]).transform("first")
-    known = ((values != "") & values.notna()).to_numpy()
-    later = np.flatnonzero((first != number) & known)
-    return first.to_numpy()[later], later
+    if config.group_by is None:
+        return [LESION, PATIENT] if PATIENT in index and config.recipe != "reference" else [LESION]
+    found = [name if name in index else name.lower() for name in config.group_by]  # ingest writes names in lower case
+    absent = [asked for asked, name in zip(config.group_by, found, strict=True) if name not in index]
+    if absent:
+        raise DataError(f"group_by: the index has no column {absent[0]}; it has {', '.join(map(str, index))}")
+    return list(dict.fromkeys([LESION, *found]))
 
 
-def group_ids(lesion: pd.Series, left: Ints, right: Ints) -> pd.Series:
+def group_ids(rows: pd.DataFrame, columns: Sequence[str], pairs: Pairs | None) -> pd.Series:
     """The group of every row: the alphabetically first lesion of its component.
 
     Args:
-        lesion: lesion of each row (the image's own id, where the table names none).
-        left: row numbers of one side of each near-duplicate pair.
-        right: row numbers of the other side.
+        rows: the images; lesion_id is the image's own id where the table names no lesion.
+        columns: columns whose equal values join two images, lesion_id among them.
+        pairs: near-duplicates that join two images as well.
 
     Returns:
-        Group ids, labelled as `lesion`; equal to it where no pair joins two lesions.
+        Group ids, labelled as `rows`; equal to lesion_id where nothing joins two lesions.
     """
-    same = equal_rows(lesion)
-    edges = np.concatenate([same[0], left]), np.concatenate([same[1], right])
-    graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(len(lesion), len(lesion)))
+    edges = [equal_rows(rows[name]) for name in columns]
+    if pairs is not None:
+        edges.append((pairs.left, pairs.right))
+    joined = tuple(np.concatenate(side) for side in zip(*edges, strict=True))
+    graph = coo_array((np.ones(len(joined[0]), bool), joined), shape=(len(rows), len(rows)))
     _, component = connected_components(graph, directed=False)
-    return lesion.groupby(component).transform("min")
+    return rows[LESION].groupby(component).transform("min")
+
+
+def describe_groups(rows: pd.DataFrame, columns: Sequence[str], by_picture: bool) -> Groups:
+    """What the groups of divided rows are, for the record.
+
+    Args:
+        rows: the images, with group_id, label and split.
+        columns: columns whose equal values joined two images.
+        by_picture: whether near-duplicates were joined.
+    """
+    without = rows[LESION] == rows["image_id"]
+    if PATIENT in rows:
+        without &= rows[PATIENT] == ""
+    groups = rows.groupby("group_id")["label"].agg(["size", "nunique"])
+    return Groups(
+        known=not bool(without.all()),
+        joined_by=[_WORDS.get(name, name) for name in columns] + (["near-duplicate"] if by_picture else []),
+        columns=list(columns),
+        images_without_ids=int(without.sum()),
+        count=len(groups),
+        mixed=int((groups["nunique"] > 1).sum()),
+        largest=int(groups["size"].max()),
+        patients_across_splits=_torn(rows, PATIENT) if PATIENT in rows else None,
+    )
+
+
+def _torn(rows: pd.DataFrame, column: str) -> int:
+    known = rows[rows[column] != ""]
+    return int((known.groupby(column)["split"].nunique() > 1).sum())

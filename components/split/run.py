@@ -15,13 +15,16 @@ from components.common.artifacts.index import KIND as INDEX
 from components.common.artifacts.index import WITHOUT_LABEL, Verdict, read_account, read_index
 from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
 from components.common.runtime.errors import DataError
+from components.common.statistics.feasibility import Demands, ValGroups, feasibility
 from components.split import reference
 from components.split.audit import audit
 from components.split.config import SplitConfig
-from components.split.groups import group_ids
+from components.split.contradictions import contradictory, give_verdict, settle
+from components.split.groups import PATIENT, describe_groups, group_ids, grouping_columns
 from components.split.near_duplicates.contact_sheet import contact_sheet, write_pairs
-from components.split.near_duplicates.find import find_pairs
+from components.split.near_duplicates.find import Pairs, find_pairs
 from components.split.recipes import assign
+from components.split.weaknesses import weaknesses
 
 log = logging.getLogger(__name__)
 
@@ -59,25 +62,31 @@ class SplitResult:
         }
 
 
-def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
+def run(config: SplitConfig, index: Path, out: Path, demands: Demands | None = None) -> SplitResult:
     """Divides the images of the index artifact at `index` and writes the split artifact `out`.
 
+    Args:
+        config: parameters.
+        index: index artifact of ingest.
+        out: folder for the split artifact.
+        demands: what calibration will ask of val, where that is known already.
+
     Raises:
-        DataError: a group would cross splits, a class would be absent, or the index cannot be divided.
+        DataError: a group would cross splits, a class would be absent, near-duplicates have different labels, the
+            index cannot be divided, or the split cannot carry what calibration will ask of it.
     """
     source = open_artifact(index, INDEX)
     table = read_index(index)
-    rows = usable(table)
-    pairs = find_pairs(rows)
-    if config.grouped:
-        rows = rows.assign(group_id=group_ids(rows["lesion_id"], pairs.left, pairs.right))
-        table.loc[rows.index, "group_id"] = rows["group_id"]
+    rows, pairs, columns, doubtful = grouped(config, table)
     split, fold = assign(config, rows)
     rows = rows.assign(split=split)
+    report = audit(rows, pairs, columns)
     train = rows.loc[rows["split"] == "train", "label"]
-    report = audit(rows, pairs)
     weight = ClassWeight(int((train == 0).sum()), int((train == 1).sum()))
-    record = describe(config, rows, report, weight, read_account(index)["roots"])
+    record = describe(config, rows, report, columns, doubtful, weight, read_account(index)["roots"])
+    _log(record)
+    if demands is not None:
+        refuse_infeasible(config, record.counts, demands)
     with new_artifact(out, KIND, {"index": source.digest}) as folder:
         write_split(folder, table, split, record)
         write_pairs(folder / "near_duplicates.csv", rows, pairs)
@@ -85,7 +94,6 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
         if fold is not None:
             rows[["image_id"]].assign(fold=fold).to_csv(folder / "folds.csv", index=False, lineterminator="\n")
         weight.save(folder)
-    _log(record)
     return SplitResult(
         path=out,
         images={name: record.counts[name]["images"] for name in SPLITS},
@@ -93,7 +101,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
         class_weight=weight.weights["1"],
         sha256=record.sha256,
         near_duplicates=len(pairs),
-        crossing=report["near_duplicates"]["crossing"],
+        crossing=record.audit["near_duplicates"]["crossing"],
     )
 
 
@@ -117,26 +125,88 @@ def usable(index: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def grouped(config: SplitConfig, table: pd.DataFrame) -> tuple[pd.DataFrame, Pairs, list[str], list[list[str]]]:
+    """The rows that are divided, with their final groups, which the table gets as well.
+
+    Returns:
+        Rows, near-duplicates among them, the columns that join images, and the pairs of images whose labels
+        contradict each other.
+
+    Raises:
+        DataError: see `run`.
+    """
+    rows = usable(table)
+    columns = grouping_columns(config, rows)
+    if config.group_by is None and PATIENT in columns:
+        log.info("images of one patient share a split (patient_id); set split.group_by to [] to group by lesion alone")
+    pairs = find_pairs(rows)
+    rows = rows.assign(group_id=group_ids(rows, columns, pairs if config.grouped else None))
+    table.loc[rows.index, "group_id"] = rows["group_id"]
+    found = contradictory(rows, pairs)
+    sides = (rows["image_id"].iloc[side] for side in (found.left, found.right))
+    doubtful = [list(pair) for pair in zip(*sides, strict=True)]
+    kept = settle(config, rows, found)
+    if len(kept) < len(rows):
+        give_verdict(table, rows, found)
+        pairs = pairs.among(rows.index.isin(kept.index))
+    return kept, pairs, columns, doubtful
+
+
 def describe(
-    config: SplitConfig, rows: pd.DataFrame, report: dict[str, Any], weight: ClassWeight, roots: list[dict[str, Any]]
+    config: SplitConfig,
+    rows: pd.DataFrame,
+    report: dict[str, Any],
+    columns: list[str],
+    doubtful: list[list[str]],
+    weight: ClassWeight,
+    roots: list[dict[str, Any]],
 ) -> SplitRecord:
     """What `split.json` says of divided rows."""
+    counts, groups = _counts(rows), describe_groups(rows, columns, config.grouped)
     digest = split_digest(rows["image_id"], rows["split"])
-    published = config.recipe == "reference" and reference.is_ham10000(rows["image_id"])
-    if published and digest != reference.SHA256:
-        log.warning("this is HAM10000, but its split is not the published one: %s, not %s", digest, reference.SHA256)
     return SplitRecord(
         recipe=config.recipe,
         seed=reference.SEED if config.recipe == "reference" else config.seed,
         sha256=digest,
-        counts=_counts(rows),
+        counts=counts,
         parameters=config.model_dump(),
-        reference_sha256=reference.SHA256 if published else None,
-        matches_reference=digest == reference.SHA256 if published else None,
+        **_published(config, rows, digest),
         class_weight=weight.record(),
         audit=report,
         roots=roots,
+        groups=groups,
+        contradictions=doubtful,
+        warnings=weaknesses(counts, report["class_shares"], groups),
     )
+
+
+def refuse_infeasible(config: SplitConfig, counts: dict[str, dict[str, int]], demands: Demands) -> None:
+    """Stops where calibration would stop, before anything is trained.
+
+    Raises:
+        DataError: one line for each demand that val cannot meet, with numbers and ways out.
+    """
+    val, shares = counts["val"], config.recipe == "stratified"
+    known = ValGroups(
+        groups=val["malignant_groups"] + val["benign_groups"] - val["mixed_groups"],
+        malignant=val["malignant_groups"],
+        benign=val["benign_groups"],
+        malignant_everywhere=sum(one["malignant_groups"] for one in counts.values()),
+        val_share=config.val_share if shares else None,
+        test_share=config.test_share if shares else None,
+    )
+    problems = feasibility(known, demands)
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _published(config: SplitConfig, rows: pd.DataFrame, digest: str) -> dict[str, Any]:
+    """Whether this is the published split, where it could be."""
+    if config.recipe != "reference" or not reference.is_ham10000(rows["image_id"]):
+        return {}
+    if digest != reference.SHA256:
+        log.warning("this is HAM10000, but its split is not the published one: %s, not %s", digest, reference.SHA256)
+    return {"reference_sha256": reference.SHA256, "matches_reference": digest == reference.SHA256}
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -144,17 +214,30 @@ def _counts(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _count(part: pd.DataFrame) -> dict[str, int]:
+    readable = part[part["verdict"] == Verdict.OK]
+    malignant, benign = (set(readable.loc[readable["label"] == label, "group_id"]) for label in (1, 0))
     return {
         "images": len(part),
         "malignant": int((part["label"] == 1).sum()),
         "benign": int((part["label"] == 0).sum()),
         "lesions": part["lesion_id"].nunique(),
         "groups": part["group_id"].nunique(),
-        "unreadable": int((part["verdict"] != Verdict.OK).sum()),
+        "malignant_groups": len(malignant),
+        "benign_groups": len(benign),
+        "mixed_groups": len(malignant & benign),
+        "unreadable": len(part) - len(readable),
     }
 
 
 def _log(record: SplitRecord) -> None:
+    groups = record.groups
+    log.info(
+        "groups: %d, joined by %s; the largest holds %d images, %d hold both labels",
+        groups.count,
+        ", ".join(groups.joined_by),
+        groups.largest,
+        groups.mixed,
+    )
     log.info("%-5s %10s %10s %10s %10s %11s", "split", "images", "malignant", "share %", "groups", "unreadable")
     for split, n in record.counts.items():
         share = 100.0 * n["malignant"] / n["images"]
@@ -169,3 +252,5 @@ def _log(record: SplitRecord) -> None:
         near["crossing"],
     )
     log.info("class weight %.4f, sha256 %s", record.class_weight["weights"]["1"], record.sha256)
+    for line in record.warnings:
+        log.warning("%s", line)

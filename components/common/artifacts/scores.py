@@ -79,11 +79,16 @@ class Scores:
         return Scores(**{name: getattr(self, name)[rows] for name in _COLUMNS})
 
     def first_row_per_group(self) -> npt.NDArray[np.intp]:
-        """Row of the first image of each group, in split order: images of one lesion are not independent evidence."""
-        return np.sort(np.unique(self.group_id, return_index=True)[1])
+        """Row of the first image of each label in each group, in split order.
+
+        Images of one group are not independent evidence. A group that is a patient may hold both labels; each is
+        then evidence about its own class.
+        """
+        _, group = np.unique(self.group_id, return_inverse=True)
+        return np.sort(np.unique(2 * group + self.label, return_index=True)[1])
 
     def first_image_per_group(self) -> Scores:
-        """The scores of `first_row_per_group`."""
+        """The scores of `first_row_per_group`: one image per group and label."""
         return self.take(self.first_row_per_group())
 
     def rows_of(self, image_id: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:

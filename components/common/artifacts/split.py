@@ -25,6 +25,32 @@ _TABLE, _RECORD = "split.csv", "split.json"
 
 
 @dataclass(frozen=True)
+class Groups:
+    """What the groups are that share a split.
+
+    Attributes:
+        known: whether the table names lesions or patients at all. If it does not, images of one lesion may be in train
+            and in test, and nobody can know.
+        joined_by: what joins two images: lesion, patient, a column of the table, near-duplicate.
+        columns: columns of the index whose equal values join two images.
+        images_without_ids: images with neither a lesion nor a patient of their own.
+        count: number of groups.
+        mixed: groups that hold both labels.
+        largest: images of the largest group.
+        patients_across_splits: patients whose images are in several splits; null where the table names none.
+    """
+
+    known: bool = True
+    joined_by: list[str] = field(default_factory=lambda: ["lesion"])
+    columns: list[str] = field(default_factory=lambda: ["lesion_id"])
+    images_without_ids: int = 0
+    count: int = 0
+    mixed: int = 0
+    largest: int = 0
+    patients_across_splits: int | None = None
+
+
+@dataclass(frozen=True)
 class SplitRecord:
     """What `split.json` says.
 
@@ -32,13 +58,17 @@ class SplitRecord:
         recipe: recipe as it was given.
         seed: seed that was used.
         sha256: digest of the CSV `image_id,split`, sorted by image id; it identifies the split.
-        counts: images, malignant, benign, lesions, groups and unreadable images of each split.
+        counts: images, malignant, benign, lesions, groups and unreadable images of each split; malignant_groups,
+            benign_groups and mixed_groups are the groups with a readable malignant image, benign image, or both.
         parameters: all parameters of the step.
         reference_sha256: the published digest, where the images are HAM10000's and the recipe is reference.
         matches_reference: whether `sha256` is that digest.
         class_weight: weights, counts and logit offset of train.
         audit: leaks, class shares, near-duplicates, and tables of who is in which split.
         roots: image roots that ingest was given.
+        groups: what the groups are.
+        contradictions: pairs of near-duplicates with different labels, each as [image_id, image_id].
+        warnings: what is weak about this split, in sentences.
     """
 
     recipe: str
@@ -51,6 +81,9 @@ class SplitRecord:
     class_weight: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     roots: list[dict[str, Any]] = field(default_factory=list)
+    groups: Groups = field(default_factory=Groups)
+    contradictions: list[list[str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -131,7 +164,8 @@ def read_record(folder: Path) -> SplitRecord:
     absent = [one.name for one in fields(SplitRecord) if one.name not in value]
     if absent:
         raise ArtifactError(f"{folder / _RECORD}: no field {absent[0]}; split again")
-    return SplitRecord(**{one.name: value[one.name] for one in fields(SplitRecord)})
+    known = {one.name: value[one.name] for one in fields(SplitRecord)}
+    return SplitRecord(**known | {"groups": Groups(**known["groups"])})
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from components.common.artifacts.index import THUMBNAIL
-from components.split.groups import Ints, equal_rows
+
+Ints = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,32 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.left)
+
+    def take(self, which: Ints) -> Pairs:
+        """Some of the pairs, by their positions."""
+        return Pairs(self.left[which], self.right[which], self.distance[which])
+
+    def among(self, kept: npt.NDArray[np.bool_]) -> Pairs:
+        """The pairs both of whose rows are kept, as numbers of the kept rows.
+
+        Args:
+            kept: (rows,) which rows are kept.
+        """
+        number = np.cumsum(kept) - 1
+        both = self.take(np.flatnonzero(kept[self.left] & kept[self.right]))
+        return Pairs(number[both.left], number[both.right], both.distance)
+
+
+def equal_rows(values: pd.Series) -> tuple[Ints, Ints]:
+    """Pairs of row numbers that join all rows of the same value: the first row with it, and each later one.
+
+    A null or an empty text is not a value.
+    """
+    number = pd.Series(np.arange(len(values)))
+    first = number.groupby(pd.factorize(values)[0]).transform("first")
+    known = ((values != "") & values.notna()).to_numpy()
+    later = np.flatnonzero((first != number) & known)
+    return first.to_numpy()[later], later
 
 
 def find_pairs(rows: pd.DataFrame) -> Pairs:

@@ -1,10 +1,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from components.calibrate.__main__ import main
 from components.calibrate.config import CalibrateConfig
+from components.calibrate.operating_point import clopper_pearson_lower
 from components.calibrate.run import run
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.policy import load_policy
@@ -73,12 +75,29 @@ def test_one_class_only_is_one_clear_line(model_of, sim, tmp_path):
     assert list(tmp_path.glob("*p*/decision_policy.json")) == []
 
 
-def test_a_lesion_with_two_labels_is_refused(model_of, sim, tmp_path):
-    scores = sim(100, 7)
-    group = scores.group_id.copy()
-    group[np.argmax(scores.label == 0)] = group[np.argmax(scores.label == 1)]
-    with pytest.raises(DataError, match=r"holds benign and malignant images"):
-        run(CalibrateConfig(), model_of(changed(scores, group_id=group)), tmp_path / "p")
+def test_a_group_may_hold_both_labels_as_a_patient_does(model_of, sim, tmp_path):
+    scores = sim(600, 7)
+    patient = np.array([f"P{int(lesion[1:]) // 3:04d}" for lesion in scores.lesion_id])
+    config = CalibrateConfig.parse({"abstain_alpha": 0.1})
+    result = run(config, model_of(changed(scores, group_id=patient)), tmp_path / "p")
+    malignant = len(set(patient[scores.label == 1]))
+    assert malignant < len(set(scores.lesion_id[scores.label == 1]))
+    assert result.policy.counts["groups"] == len(set(patient)) == 200
+    assert result.policy.counts["malignant_groups"] == malignant
+    found = scores.logit[scores.label == 1] >= result.policy.threshold_logit
+    by_group = pd.Series(found).groupby(patient[scores.label == 1]).mean()
+    share = min(found.mean(), by_group.mean())
+    assert result.point.sensitivity_lower == pytest.approx(clopper_pearson_lower(malignant * share, malignant, 0.05))
+    assert result.point.sensitivity_lower >= 0.90
+
+
+def test_limits_of_the_abstain_band_are_of_one_image_per_group_and_label(sim):
+    scores = sim(300, 3)
+    patient = changed(scores, group_id=np.array([f"P{i // 4}" for i in range(len(scores))]))
+    rows = patient.first_row_per_group()
+    table = pd.DataFrame({"group": patient.group_id, "label": patient.label})
+    assert rows.tolist() == table.drop_duplicates().index.tolist()
+    assert table.iloc[rows].groupby("group")["label"].nunique().max() == 2
 
 
 def test_a_damaged_model_artifact_is_refused(model_of, sim, tmp_path):

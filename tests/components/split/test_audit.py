@@ -38,14 +38,14 @@ def test_every_planted_leak_is_caught(seed, leaks):
     names = np.repeat([f"g{i}" for i in range(60)], random.integers(2, 5, 60))
     place = dict(zip(np.unique(names), random.choice(SPLITS, 60), strict=True))
     table_ = pd.DataFrame({"group_id": names, "split": [place[name] for name in names]})
-    refuse_leak(table_)
+    refuse_leak(table_, "group_id")
     for at in random.choice(len(names), leaks, replace=False):
         others = [name for name in SPLITS if name != table_.loc[at, "split"]]
         table_.loc[at, "split"] = random.choice(others)
     if table_.groupby("group_id")["split"].nunique().max() == 1:  # the whole group moved together
         return
     with pytest.raises(DataError) as caught:
-        refuse_leak(table_)
+        refuse_leak(table_, "group_id")
     named = str(caught.value).split()[1]
     assert table_.loc[names == named, "split"].nunique() > 1
 
@@ -77,7 +77,16 @@ def test_every_planted_pair_across_splits_is_counted_and_named(seed, count):
 def test_a_leak_names_group_splits_and_number():
     leaky = pd.DataFrame({"group_id": list("abbcc"), "split": ["train", "test", "train", "val", "test"]})
     with pytest.raises(DataError, match=r"^group b is in train, test at once \(2 such groups\)"):
-        refuse_leak(leaky)
+        refuse_leak(leaky, "group_id")
+
+
+def test_a_patient_in_two_splits_is_named_whatever_the_groups_say(rows):
+    table_ = divided(rows(300)).assign(patient_id="")
+    audit(table_, NONE, ["lesion_id", "patient_id"])
+    first, last = (table_.index[table_["split"] == name][0] for name in ("train", "test"))
+    table_.loc[[first, last], "patient_id"] = "P7"
+    with pytest.raises(DataError, match=r"^patient P7 is in train, test at once \(1 such patients\): .*split.group_by"):
+        audit(table_, NONE, ["lesion_id", "patient_id"])
 
 
 ABSENT = [([0, 1, 0, 1, 1, 1], "test holds no benign"), ([0, 1, 0, 0, 0, 1], "val holds no malignant")]

@@ -47,7 +47,7 @@ def test_no_recipe_ever_leaks_a_group(table, recipe, seed):
         assert recipe == "reference"
         return
     assert table.assign(code=code).groupby("group_id")["code"].nunique().max() == 1
-    refuse_leak(table.assign(split=code))
+    refuse_leak(table.assign(split=code), "group_id")
 
 
 @settings(max_examples=60, deadline=None)
@@ -174,6 +174,10 @@ def test_unknown_recipes_are_one_line(recipe):
         ({"recipe": "kfold:5", "fold": 5}, "fold, recipe: received 5 with kfold:5; allowed: 0 to 4"),
         ({"recipe": "kfold:5:7"}, "fold, recipe: received 7 with kfold:5:7; allowed: 0 to 4"),
         ({"recipe": "reference", "near_duplicates": "group"}, "near_duplicates, recipe: received group with reference"),
+        (
+            {"recipe": "reference", "group_by": ["patient_id"]},
+            "group_by, recipe: received ['patient_id'] with reference",
+        ),
     ],
 )
 def test_impossible_pairs_are_one_line(values, words):

@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 from kfp import dsl
 
+from components.calibrate.config import CalibrateConfig
 from components.common.artifacts.folder import open_artifact, read_json
-from components.common.artifacts.split import SCHEMA
+from components.common.artifacts.index import read_index
+from components.common.artifacts.split import SCHEMA, read_record, read_split
 from components.common.imaging.thumbnail import make_thumbnail
 from components.common.runtime.errors import DataError
+from components.common.statistics.feasibility import Demands
 from components.split.__main__ import main
 from components.split.component import split
 from components.split.config import SplitConfig
@@ -152,8 +155,9 @@ def test_an_index_that_cannot_be_divided_is_refused(rows, index, tmp_path, chang
 def test_the_component_logs_plain_numbers(rows, index, tmp_path):
     source = dsl.Dataset(uri=str(index(rows(200))))
     out, metrics = dsl.Dataset(uri=str(tmp_path / "out")), dsl.Metrics(uri=str(tmp_path / "metrics"))
+    asked = CalibrateConfig(operating_point="youden").model_dump(mode="json")
     config = {"recipe": "stratified", "seed": 3}
-    split.python_func(index=source, config=config, split_data=out, metrics=metrics)
+    split.python_func(index=source, config=config, calibrate=asked, split_data=out, metrics=metrics)
     assert (tmp_path / "out" / "split.csv").is_file()
     assert all(type(value) in (int, float) for value in metrics.metadata.values())
 
@@ -178,6 +182,8 @@ def test_the_step_needs_no_tensorflow_to_its_end(rows, index, tmp_path, recipe):
         recipe,
         "--near_duplicates",
         "report",
+        "--contradictions",
+        "keep",
         "--out",
         str(tmp_path / "out"),
     ]
@@ -188,6 +194,136 @@ def test_the_step_needs_no_tensorflow_to_its_end(rows, index, tmp_path, recipe):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
     assert open_artifact(tmp_path / "out", "split").files["split.csv"]
+
+
+def patients(rows, several=4):
+    """Patients with several lesions each, so that many have lesions of both kinds."""
+    table = rows(600)
+    lesion = table["lesion_id"].str[1:].astype(int)
+    return table.assign(patient_id=[f"P{i // several:04d}" for i in lesion])
+
+
+@pytest.mark.parametrize("recipe", ["stratified", "kfold:5"])
+def test_no_patient_crosses_splits_though_it_has_both_labels(rows, index, tmp_path, caplog, recipe):
+    caplog.set_level("INFO")
+    table = patients(rows)
+    run(SplitConfig(recipe=recipe), index(table), tmp_path / "out")
+    made = read_split(tmp_path / "out")
+    assert made.rows.groupby("patient_id")["split"].nunique().max() == 1
+    assert made.rows.groupby("lesion_id")["split"].nunique().max() == 1
+    groups = made.record.groups
+    assert (groups.joined_by, groups.count) == (["lesion", "patient", "near-duplicate"], 150)
+    assert groups.mixed > 50 and groups.patients_across_splits == 0
+    assert "images of one patient share a split (patient_id)" in caplog.text
+    counts = made.record.counts["val"]
+    val = made.part("val")
+    for label, name in enumerate(("benign_groups", "malignant_groups")):
+        assert counts[name] == val.loc[val["label"] == label, "group_id"].nunique()
+    assert counts["mixed_groups"] == counts["benign_groups"] + counts["malignant_groups"] - counts["groups"]
+    share = made.rows.groupby("split")["label"].mean()
+    assert abs(share - made.rows["label"].mean()).max() < 0.04
+
+
+def test_patients_that_are_not_grouped_by_are_counted_where_they_cross(rows, index, tmp_path, caplog):
+    run(SplitConfig(group_by=[]), index(patients(rows)), tmp_path / "out")
+    made = read_split(tmp_path / "out")
+    crossing = int((made.rows.groupby("patient_id")["split"].nunique() > 1).sum())
+    assert crossing > 10
+    assert made.record.groups.patients_across_splits == crossing
+    assert f"{crossing} patients have images in several splits" in caplog.text
+    assert any(line.startswith(f"{crossing} patients") for line in made.record.warnings)
+
+
+def test_a_table_without_lesions_and_patients_is_said_loudly(rows, index, tmp_path, caplog):
+    table = rows(400)
+    run(SplitConfig(), index(table.assign(lesion_id=table["image_id"])), tmp_path / "out")
+    assert read_record(tmp_path / "out").groups.known is False
+    assert "groups known: no; the table names neither lesions nor patients" in caplog.text
+
+
+def test_a_group_of_a_large_share_and_a_far_malignant_share_are_warnings(rows, index, tmp_path, caplog):
+    table = rows(600)
+    table.loc[table.index[table["label"] == 0][:700], "lesion_id"] = "#N/A"
+    run(SplitConfig(), index(table), tmp_path / "out")
+    assert f"one group holds 700 of {len(table)} images" in caplog.text
+    assert "look for a word that means a missing value in lesion_id" in caplog.text
+    assert re.search(r"val is 3\d\.\d % malignant, all images together are 1\d\.\d %", caplog.text)
+
+
+def contradicting(rows):
+    """Two images of equal bytes, one benign and one malignant, and a third like the benign one."""
+    table = rows(300, largest=1)
+    benign, third = table.index[table["label"] == 0][:2]
+    malignant = table.index[table["label"] == 1][0]
+    table.loc[[benign, third, malignant], "sha256"] = "f" * 64
+    return table, benign, third, malignant
+
+
+def test_one_picture_with_two_labels_stops_the_step_naming_both(rows, index, tmp_path):
+    table, benign, third, malignant = contradicting(rows)
+    name = table["image_id"]
+    with pytest.raises(DataError) as caught:
+        run(SplitConfig(), index(table), tmp_path / "out")
+    first, *_ = sorted((benign, third, malignant))
+    assert re.match(r"[12] pairs of near-duplicates have different labels: ", str(caught.value))
+    assert f"{name[first]} (" in str(caught.value) and f"{name[malignant]} (" in str(caught.value)
+    assert "correct their diagnoses in the table, or set split.contradictions to drop" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_contradicting_pairs_are_left_out_where_that_is_asked(rows, index, tmp_path):
+    table, *_, malignant = contradicting(rows)
+    run(SplitConfig(contradictions="drop"), index(table), tmp_path / "out")
+    made = read_split(tmp_path / "out")
+    dropped = {image for pair in made.record.contradictions for image in pair}
+    assert {table["image_id"][malignant]} < dropped
+    assert not dropped & set(made.rows["image_id"])
+    assert len(made.rows) == len(table) - len(dropped)
+    final = read_index(tmp_path / "out").set_index("image_id").loc[sorted(dropped)]
+    assert (final["verdict"] == "conflicting_diagnosis").all()
+    assert final["reason"].str.startswith("a near-duplicate of im").all()
+    assert made.record.audit["near_duplicates"]["pairs"] == 0
+
+
+def test_contradicting_pairs_stay_in_one_group_where_that_is_asked(rows, index, tmp_path, caplog):
+    table, benign, third, malignant = contradicting(rows)
+    run(SplitConfig(contradictions="keep"), index(table), tmp_path / "out")
+    made = read_split(tmp_path / "out")
+    names = table["image_id"][[benign, third, malignant]]
+    assert made.rows.set_index("image_id").loc[names, "group_id"].nunique() == 1
+    assert made.record.groups.mixed == 1
+    assert len(made.rows) == len(table)
+    assert "have different labels" in caplog.text and "contradictions=keep" in caplog.text
+
+
+def test_what_calibration_cannot_do_with_a_split_is_said_before_training(rows, index, tmp_path):
+    demands = Demands.of(CalibrateConfig().model_dump())
+    source = index(rows(600))
+    with pytest.raises(DataError) as caught:
+        run(SplitConfig(), source, tmp_path / "out", demands)
+    have = read_counts(run(SplitConfig(), source, tmp_path / "looked"))
+    line = str(caught.value)
+    assert line.startswith("operating_point=lower_bound cannot promise a sensitivity of 0.9 at delta 0.05 with fewer")
+    assert f"than 29 malignant groups in val: it has {have['malignant_groups']} of" in line
+    assert not (tmp_path / "out").exists()
+    target = re.search(r"target_sensitivity=([\d.]+)", line)[1]
+    run(SplitConfig(), source, tmp_path / "lower", Demands.of(CalibrateConfig(target_sensitivity=target).model_dump()))
+    share = re.search(r"split.val_share=([\d.]+)", line)[1]
+    run(SplitConfig(val_share=share), source, tmp_path / "larger", demands)
+
+
+def read_counts(result):
+    return read_record(result.path).counts["val"]
+
+
+def test_lost_images_do_not_count_as_groups_that_calibration_can_use(rows, index, tmp_path):
+    table = rows(300, largest=1)
+    table.loc[table["label"] == 1, "verdict"] = "missing"
+    table.loc[table.index[table["label"] == 1][::2], "verdict"] = "ok"
+    run(SplitConfig(), index(table), tmp_path / "out")
+    made = read_split(tmp_path / "out")
+    usable = made.usable("val")
+    assert made.record.counts["val"]["malignant_groups"] == usable.loc[usable["label"] == 1, "group_id"].nunique()
 
 
 @pytest.mark.real

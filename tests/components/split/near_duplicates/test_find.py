@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.imaging.thumbnail import make_thumbnail
-from components.split.near_duplicates.find import find_pairs
+from components.split.near_duplicates.find import Pairs, equal_rows, find_pairs
 
 hashes = st.lists(st.sampled_from(["", "a", "b", "c", "ä", None]), max_size=15)
 
@@ -49,3 +49,15 @@ def test_copies_of_copies_are_looked_at_once(picture):
     table = {"sha256": ["a", "a", "b", "c", "d"], "phash": [""] * 5, "thumbnail": [one, one, other, b"", None]}
     rows = pd.DataFrame(table, index=[7, 3, 9, 1, 5])  # pairs are numbers of rows, not their labels
     assert set(listed(find_pairs(rows))) == {(0, 1), (0, 2)}
+
+
+def test_rows_are_joined_to_the_first_of_their_value_and_by_no_missing_one():
+    left, right = equal_rows(pd.Series(["", "x", None, "y", "x", "", None, "x"], index=list("hgfedcba")))
+    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(1, 4), (1, 7)]
+
+
+def test_pairs_of_kept_rows_are_numbers_of_the_kept_rows():
+    pairs = Pairs(np.array([0, 1, 2]), np.array([3, 4, 3]), np.array([0.1, 0.2, 0.3], np.float32))
+    kept = pairs.among(np.array([False, True, True, True, True]))
+    assert listed(kept) == [(0, 3), (1, 2)]
+    assert kept.distance.tolist() == pytest.approx([0.2, 0.3])

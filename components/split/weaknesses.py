@@ -1,0 +1,65 @@
+"""What is weak about a split, in sentences with numbers, for the log, the record and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.common.artifacts.split import SPLITS, Groups
+
+_LARGE_GROUP, _LARGE_IMAGES = 0.10, 20  # share of all images, and images, from which on a group is pointed out
+_POINTS = 10.0  # distance of a split's malignant share from the whole's
+_FEW_MALIGNANT = 30  # images; with fewer the report calls intervals and slices insufficient
+
+
+def weaknesses(
+    counts: Mapping[str, Mapping[str, int]], shares: Mapping[str, Mapping[str, float]], groups: Groups
+) -> list[str]:
+    """Every weakness of a split.
+
+    Args:
+        counts: `SplitRecord.counts`.
+        shares: the audit's `class_shares`.
+        groups: what the groups are.
+    """
+    return [*_ids(groups, sum(one["images"] for one in counts.values())), *_splits(counts, shares)]
+
+
+def _ids(groups: Groups, images: int) -> list[str]:
+    found = []
+    if not groups.known:
+        found.append(
+            "groups known: no; the table names neither lesions nor patients, so that images of one lesion may be in "
+            "train and in test and nobody can know: figures may flatter the model; add a column lesion_id or patient_id"
+        )
+    elif groups.images_without_ids:
+        found.append(
+            f"{groups.images_without_ids} of {images} images have neither a lesion nor a patient id: whether two of "
+            "them show one lesion cannot be known"
+        )
+    if groups.patients_across_splits:
+        found.append(
+            f"{groups.patients_across_splits} patients have images in several splits, because the groups are made of "
+            f"{', '.join(groups.joined_by)} only; group by patient_id as well (split.group_by)"
+        )
+    if groups.largest >= _LARGE_IMAGES and groups.largest >= _LARGE_GROUP * images:
+        found.append(
+            f"one group holds {groups.largest} of {images} images ({100 * groups.largest / images:.0f} %), joined by "
+            f"{', '.join(groups.joined_by)}: look for a word that means a missing value in {', '.join(groups.columns)}"
+        )
+    return found
+
+
+def _splits(counts: Mapping[str, Mapping[str, int]], shares: Mapping[str, Mapping[str, float]]) -> list[str]:
+    found = []
+    overall = 100 * shares["all"]["malignant_share"]
+    for split in SPLITS:
+        error = shares[split]["error_points"]
+        if abs(error) >= _POINTS:
+            found.append(f"{split} is {overall + error:.1f} % malignant, all images together are {overall:.1f} %")
+    for split in ("val", "test"):
+        if counts[split]["malignant"] < _FEW_MALIGNANT:
+            found.append(
+                f"{split} holds {counts[split]['malignant']} malignant images; with fewer than {_FEW_MALIGNANT} "
+                "sensitivity and its interval say little"
+            )
+    return found

@@ -1,4 +1,4 @@
-"""The abstain band: class-conditional split conformal prediction sets (Vovk 2012), one image a lesion."""
+"""The abstain band: class-conditional split conformal prediction sets (Vovk 2012), one image per group and class."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from components.common.statistics.numeric import Floats
 
 
 def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: float) -> dict[str, float] | None:
-    """Limits between which an image goes to a person.
+    """Limits between which an image is referred to a person.
 
-    Up to `low`, at most `alpha` of malignant lesions are expected; from `high` on, at most `alpha` of benign
-    ones. The limits lie half-way to the next validation score, so that the many images of one isotonic step
-    are all inside and another runtime's rounding moves none out. The band is widened to hold the threshold,
-    which keeps both promises.
+    At most `alpha` of malignant lesions are expected at or below `low`, and at most `alpha` of benign ones at or
+    above `high`. The limits lie half-way to the next validation score, so that the many images of one isotonic step
+    are all inside and another runtime's rounding moves none out. The band is widened to hold the threshold, which
+    keeps both promises. Of a group with both labels (a patient) one image of each label counts.
 
     Args:
         scores: validation scores.
@@ -28,7 +28,7 @@ def abstain_band(scores: Scores, probability: Floats, threshold: float, alpha: f
         {"low": p, "high": p}, or None where the two limits leave nothing in between.
 
     Raises:
-        DataError: too few lesions of a class for this alpha.
+        DataError: too few groups of a class for this alpha.
     """
     first = scores.first_row_per_group()
     one, label = np.asarray(probability)[first], scores.label[first]
@@ -45,7 +45,7 @@ def _limit(values: Floats, alpha: float, kind: str) -> float:
     limit = lower_limit(values, alpha)
     if limit is None:
         raise DataError(
-            f"abstain_alpha {alpha:g}: validation has {len(values)} {kind} lesion groups, expected at least "
+            f"abstain_alpha {alpha:g}: validation has {len(values)} {kind} groups, expected at least "
             f"{lesions_needed(alpha)}; use a larger validation split or a larger abstain_alpha"
         )
     return limit

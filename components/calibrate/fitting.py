@@ -24,7 +24,7 @@ def fit_calibrator(name: str, logit: Floats, label: Floats, offset: float) -> Ca
         offset: ln(w1 / w0) of the class weights used in training, 0 without.
 
     Raises:
-        DataError: the scores do not rise with the label, so no monotone calibrator fits.
+        DataError: the label does not rise with the scores, so that no monotone calibrator fits.
     """
     if name == "none":
         return Calibrator("none")
@@ -67,7 +67,12 @@ def _by_name(columns: dict[str, Floats], y: Floats) -> dict[str, float]:
 
 def _isotonic(u: Floats, y: Floats) -> dict[str, Any]:
     model = IsotonicRegression(out_of_bounds="clip").fit(u, y)
-    # one pseudo-image a side: a bin of 40 benign images does not make malignancy impossible
+    if np.ptp(model.y_thresholds_) == 0:
+        raise DataError(
+            "calibration isotonic: the fit has one level only, every image would get the same probability: the model "
+            "does not rank malignant images above benign ones on validation; are the labels turned round?"
+        )
+    # one pseudo-image on each side: a bin of 40 benign images does not make malignancy impossible
     low, high = 1 / (len(y) + 2), (len(y) + 1) / (len(y) + 2)
     knots = np.clip(model.y_thresholds_, low, high)
     return {"x": [float(v) for v in model.X_thresholds_], "y": [float(v) for v in knots]}
@@ -77,7 +82,7 @@ def _rising(name: str, slope: float) -> float:
     if slope <= 1e-6:
         raise DataError(
             f"calibration {name}: the fitted slope is {slope:.3g}, expected above 0: the model does not rank "
-            "malignant images above benign ones on validation; look at the training before calibrating"
+            "malignant images above benign ones on validation; are the labels turned round?"
         )
     return slope
 

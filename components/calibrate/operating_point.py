@@ -1,4 +1,8 @@
-"""The threshold, chosen on validation scores by a named policy."""
+"""The threshold, chosen on validation scores by a named rule.
+
+Whatever the rule, no threshold is taken that another one dominates on validation: of those with equal specificity the
+one with the highest sensitivity is taken, so that no malignant image is called benign where that wins no benign one.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,8 @@ class OperatingPoint:
         sensitivity_lower: one-sided Clopper-Pearson lower bound over malignant groups at 1 - delta.
         specificity: share of benign validation images below it.
         chance: share of group resamples whose own threshold reaches the target on all of validation; None
-            for a policy without target.
-        guarantee: what is promised, in words.
+            for a rule without target.
+        guarantee: what is guaranteed on new lesions, in words.
     """
 
     threshold_logit: float
@@ -54,7 +58,7 @@ def clopper_pearson_lower(found: Floats | float, n: int, delta: float) -> Floats
 
 
 def choose(config: CalibrateConfig, scores: Scores, calibrator: Calibrator) -> OperatingPoint:
-    """Applies the configured policy to validation scores.
+    """Applies the configured rule to validation scores.
 
     Raises:
         DataError: one class only, too few malignant groups for the bound, or a cost threshold that no
@@ -67,10 +71,8 @@ def choose(config: CalibrateConfig, scores: Scores, calibrator: Calibrator) -> O
         return _point(config, sweep)
     if config.operating_point == "youden":
         k = int(np.argmax(sweep.sensitivity() + sweep.specificity()))
-        return sweep.at(float(sweep.between[k]), config.delta, None, "none: the highest sensitivity + specificity - 1")
-    t = 1.0 / (1.0 + config.cost_ratio)
-    words = f"none: a missed cancer counts {config.cost_ratio:g} false alarms, so malignant from probability {t:.4g}"
-    return sweep.at(logit_at(calibrator, t, sweep.distinct), config.delta, None, words)
+        return sweep.at(sweep.undominated(k), config.delta, None, "none; highest sensitivity + specificity - 1")
+    return _cost(config, sweep, calibrator)
 
 
 def logit_at(calibrator: Calibrator, probability: float, scores: Floats) -> float:
@@ -98,7 +100,10 @@ def logit_at(calibrator: Calibrator, probability: float, scores: Floats) -> floa
 
 
 class _Sweep:
-    """Validation scores sorted for a walk over all thresholds, from the highest score down."""
+    """Validation scores sorted for a walk over all thresholds, from the highest score down.
+
+    Threshold k calls the distinct scores 0 to k malignant; threshold -1 calls nothing malignant.
+    """
 
     def __init__(self, scores: Scores) -> None:
         y = scores.label
@@ -125,6 +130,21 @@ class _Sweep:
     def specificity(self) -> Floats:
         return np.searchsorted(self.benign, self.distinct, side="left") / len(self.benign)
 
+    def undominated_index(self, k: int) -> int:
+        """From threshold k down to the highest sensitivity of equal specificity, then up to the highest specificity.
+
+        Both moves are free on validation. The second one leaves a threshold that the first has moved, or that lies
+        at a malignant score, where it is.
+        """
+        specificity, sensitivity = np.r_[1.0, self.specificity()], np.r_[0.0, self.sensitivity()]
+        lowest = int(np.flatnonzero(specificity == specificity[k + 1])[-1])
+        return int(np.flatnonzero(sensitivity == sensitivity[lowest])[0]) - 1
+
+    def undominated(self, k: int) -> float:
+        """The threshold at `undominated_index` of k."""
+        index = self.undominated_index(k)
+        return float(self.between[index] if index >= 0 else self.distinct[0] + 1.0)
+
     def at(self, threshold: float, delta: float, chance: float | None, guarantee: str) -> OperatingPoint:
         found = self.malignant >= threshold
         lesion = float(np.mean(np.bincount(self.group, weights=found, minlength=self.groups) / self.size))
@@ -137,11 +157,15 @@ class _Sweep:
     def chance(self, target: float, needed: float, seed: int) -> float:
         """How often a threshold chosen like this one reaches `target`, choosing on group resamples."""
         full = np.minimum(self.sensitivity(), self.sensitivity(each=True))
-        hits = [
-            full[_first(np.minimum(self.sensitivity(c), self.sensitivity(c, each=True)), needed)] >= target
-            for block in group_counts(self.groups, _CHANCE_RESAMPLES, seed)
-            for c in block.T.astype(np.float64)
-        ]
+        # the last threshold of each threshold's run of equal specificity; resamples keep the benign images
+        last = np.searchsorted(-self.specificity(), -self.specificity(), side="right") - 1
+        hits = []
+        for block in group_counts(self.groups, _CHANCE_RESAMPLES, seed):
+            for counts in block.T.astype(np.float64):
+                share = np.minimum(self.sensitivity(counts), self.sensitivity(counts, each=True))
+                # scores of groups that were not drawn do not lower the threshold
+                lowered = _first(share, share[last[_first(share, needed)]])
+                hits.append(full[lowered] >= target)
         return float(np.mean(hits))
 
 
@@ -149,7 +173,7 @@ def _lower_bound(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
     needed = groups_needed(config.target_sensitivity, config.delta)
     if sweep.groups < needed:
         raise DataError(
-            f"operating_point lower_bound: validation has {sweep.groups} malignant lesion groups, expected at least "
+            f"operating_point lower_bound: validation has {sweep.groups} malignant groups, expected at least "
             f"{needed} to bound sensitivity {config.target_sensitivity:g} at delta {config.delta:g}; use a larger "
             "validation split, a lower target_sensitivity or operating_point point (no guarantee)"
         )
@@ -159,24 +183,44 @@ def _lower_bound(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
     chance = sweep.chance(config.target_sensitivity, float(share[k]), config.seed)
     words = (
         f"sensitivity >= {config.target_sensitivity:g} on new lesions of the same kind, with probability "
-        f">= {1 - config.delta:g} (Clopper-Pearson over {sweep.groups} malignant lesion groups)"
+        f">= {1 - config.delta:g} (Clopper-Pearson over {sweep.groups} malignant groups)"
     )
-    return sweep.at(float(sweep.between[k]), config.delta, chance, words)
+    return sweep.at(sweep.undominated(k), config.delta, chance, words)
 
 
 def _point(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
     k = _first(sweep.sensitivity(), config.target_sensitivity)
     chance = sweep.chance(config.target_sensitivity, config.target_sensitivity, config.seed)
     words = (
-        f"none: sensitivity {config.target_sensitivity:g} is reached on validation only; on new data of the same kind "
+        f"none; sensitivity {config.target_sensitivity:g} is reached on validation only; on new data of the same kind "
         f"the chance to reach it is about {chance:.2f}"
     )
-    return sweep.at(float(sweep.between[k]), config.delta, chance, words)
+    return sweep.at(sweep.undominated(k), config.delta, chance, words)
+
+
+def _cost(config: CalibrateConfig, sweep: _Sweep, calibrator: Calibrator) -> OperatingPoint:
+    """The threshold of least expected cost (Elkan 2001), moved only where validation has a better one for free."""
+    t = 1.0 / (1.0 + config.cost_ratio)
+    exact = _float32_from(logit_at(calibrator, t, sweep.distinct))
+    words = f"none; threshold {t:.4g} = 1 / (1 + cost ratio {config.cost_ratio:g})"
+    k = int((sweep.distinct >= exact).sum()) - 1
+    free = sweep.undominated_index(k)
+    if free == k:
+        return sweep.at(exact, config.delta, None, words)
+    gain = "more sensitivity at equal specificity" if free > k else "more specificity at equal sensitivity"
+    moved = "lowered" if free > k else "raised"
+    return sweep.at(sweep.undominated(k), config.delta, None, f"{words}, {moved} for {gain} on validation")
 
 
 def _first(rising: Floats, target: float) -> int:
     """Index of the highest threshold at which a curve that rises as the threshold falls reaches `target`."""
     return int(np.argmax(rising >= target - 1e-12))
+
+
+def _float32_from(logit: float) -> float:
+    """The smallest float32 that is not below `logit`: the serving graph compares in float32."""
+    near = np.float32(logit)
+    return float(near if near >= logit else np.nextafter(near, np.float32(np.inf)))
 
 
 def _between(distinct: Floats) -> Floats:

@@ -14,6 +14,7 @@ from components.calibrate.config import CalibrateConfig
 from components.calibrate.fitting import fit_calibrator
 from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
+from components.calibrate.ranking_check import check_ranking
 from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
 from components.common.artifacts.class_weight import read_logit_offset
 from components.common.artifacts.folder import (
@@ -25,7 +26,6 @@ from components.common.artifacts.folder import (
 )
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores
-from components.common.runtime.errors import DataError
 from components.common.statistics.numeric import sigmoid
 from components.common.statistics.reliability import brier, calibration_error, calibration_error_null, log_loss
 from components.common.statistics.resampling import group_codes
@@ -74,7 +74,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     """
     artifact = open_artifact(model, "model")
     scores = load_scores(model / "val_probs.npz")
-    _check_classes(scores)
+    check_ranking(scores)
     offset = read_logit_offset(model)
     candidates = cross_fit(scores, offset, config.folds, config.seed)
     name = pick(candidates).name if config.calibration == "auto" else config.calibration
@@ -93,12 +93,6 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
         write_atomic(folder / "reliability.svg", reliability_svg(scores, policy))
         write_atomic(folder / "operating_point.svg", operating_point_svg(scores, policy))
     return CalibrateResult(out, policy, why, point)
-
-
-def _check_classes(scores: Scores) -> None:
-    present = np.unique(scores.label)
-    if len(present) < 2:
-        raise DataError(f"validation holds only label {present[0]}; calibration needs both classes")
 
 
 def _policy(

@@ -50,7 +50,7 @@ def fold_of(scores: Scores, folds: int, seed: int) -> npt.NDArray[np.intp]:
         return deal_folds(scores.group_id, scores.label, folds, order_by_seed(seed))
     except TooFewGroupsError as error:
         raise DataError(
-            f"validation has {error.groups} {error.kind} lesion groups, expected at least {folds} (parameter folds): "
+            f"validation has {error.groups} {error.kind} groups, expected at least {folds} (parameter folds): "
             "use a larger validation split, or fewer folds"
         ) from error
 

@@ -8,6 +8,7 @@ from components.calibrate.__main__ import main
 from components.calibrate.config import CalibrateConfig
 from components.calibrate.operating_point import clopper_pearson_lower
 from components.calibrate.run import run
+from components.calibrate.selection import fold_of
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import Scores
@@ -63,7 +64,7 @@ def test_the_abstain_band_holds_the_threshold_and_keeps_both_errors(model_of, si
 
 
 def test_too_few_lesions_for_the_abstain_error(model_of, sim, tmp_path):
-    with pytest.raises(DataError, match=r"abstain_alpha 0.01: validation has \d+ malignant lesion groups, expected"):
+    with pytest.raises(DataError, match=r"abstain_alpha 0.01: validation has \d+ malignant groups, expected"):
         run(CalibrateConfig.parse({"abstain_alpha": 0.01}), model_of(sim(300, 5)), tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
@@ -98,6 +99,44 @@ def test_limits_of_the_abstain_band_are_of_one_image_per_group_and_label(sim):
     table = pd.DataFrame({"group": patient.group_id, "label": patient.label})
     assert rows.tolist() == table.drop_duplicates().index.tolist()
     assert table.iloc[rows].groupby("group")["label"].nunique().max() == 2
+
+
+def test_patients_with_benign_and_malignant_lesions_are_calibrated(model_of, sim, tmp_path):
+    scores = sim(900, 7)
+    names = np.unique(scores.group_id)
+    patient = dict(zip(names, (f"P{k // 3:04d}" for k in range(len(names))), strict=True))
+    group = np.array([patient[name] for name in scores.group_id])
+    patients = changed(scores, group_id=group)
+    config = CalibrateConfig.parse({"abstain_alpha": 0.05})
+    policy = run(config, model_of(patients), tmp_path / "p").policy
+    malignant = np.unique(group[scores.label == 1])
+    assert policy.counts["malignant_groups"] == len(malignant)
+    assert policy.counts["groups"] == len(np.unique(group))
+    assert np.isin(group[scores.label == 0], malignant).any()  # some patients have both
+    fold = fold_of(patients, 5, 0)
+    assert all(len(np.unique(fold[group == name])) == 1 for name in np.unique(group))
+    for k in range(5):
+        share = len(np.unique(group[(fold == k) & (scores.label == 1)])) / len(malignant)
+        assert share == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["auto", "none", "offset", "temperature", "platt", "beta", "isotonic"])
+@pytest.mark.parametrize(
+    ("order", "reason"), [("reversed", "are the labels turned round"), ("random", "no better than chance")]
+)
+def test_scores_that_do_not_rank_are_refused_for_every_calibration(model_of, sim, tmp_path, name, order, reason):
+    scores = sim(600, 10)
+    logit = -scores.logit if order == "reversed" else np.random.default_rng(0).permutation(scores.logit)
+    config = CalibrateConfig.parse({"calibration": name, "operating_point": "point"})
+    with pytest.raises(DataError, match=f"do not rank malignant above benign images: ROC-AUC 0.*{reason}"):
+        run(config, model_of(changed(scores, logit=logit)), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_one_score_for_every_image_does_not_rank(model_of, sim, tmp_path):
+    scores = sim(300, 11)
+    with pytest.raises(DataError, match=r"ROC-AUC 0\.500, expected at least 0\.5"):
+        run(CalibrateConfig(), model_of(changed(scores, logit=np.zeros(len(scores)))), tmp_path / "p")
 
 
 def test_a_damaged_model_artifact_is_refused(model_of, sim, tmp_path):

@@ -1,0 +1,47 @@
+"""Scores that do not rank malignant above benign images are refused before anything is fitted to them.
+
+A calibrator is monotone, so no calibrator can repair the order: it would hide the fault behind probabilities that are
+right on average.
+"""
+
+from __future__ import annotations
+
+import math
+
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import DataError
+from components.common.statistics.ranking import roc_auc
+from components.common.statistics.resampling import group_codes
+
+_LOWEST_AUC = 0.55
+_ERRORS = 2.0
+
+
+def check_ranking(scores: Scores) -> None:
+    """Refuses validation scores without both classes, or whose order chance explains.
+
+    The ROC-AUC must be at least 0.55 and two standard errors above 1/2. The standard error is that of the Mann-Whitney
+    statistic of scores that know nothing, with groups as the independent units.
+
+    Raises:
+        DataError: one class only, or scores that do not rank; with the likely reason.
+    """
+    malignant = scores.label == 1
+    if malignant.all() or not malignant.any():
+        raise DataError(f"validation holds only label {int(malignant[0])}; calibration needs both classes")
+    n1, n0 = (group_codes(scores.group_id[rows])[1] for rows in (malignant, ~malignant))
+    error = _ERRORS * math.sqrt((n1 + n0 + 1) / (12 * n1 * n0))
+    auc = roc_auc(scores.label, scores.logit)
+    needed = max(_LOWEST_AUC, 0.5 + error)
+    if auc >= needed:
+        return
+    if auc < 0.5 - error:
+        reason = (
+            "the order is reversed: are the labels turned round (1 is malignant) in the table or in the label policy?"
+        )
+    else:
+        reason = "no better than chance: do the labels belong to these images? else train longer, or on more images"
+    raise DataError(
+        f"validation scores do not rank malignant above benign images: ROC-AUC {auc:.3f}, expected at least "
+        f"{needed:.3f} with {n1} malignant and {n0} benign groups; {reason}"
+    )

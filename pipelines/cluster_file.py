@@ -10,19 +10,19 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from components.common.runtime import yaml_text
 from components.common.runtime.config import StepConfig
 from components.common.runtime.errors import ConfigError
+from pipelines.cluster_values import Cpu, LabelKey, LabelValue, Memory, ObjectName, ObjectUri, ServerUrl
 
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
@@ -33,81 +33,6 @@ TASKS = (*STEPS, REGISTER_TASK, EXIT_TASK)
 RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
-_MEBIBYTE = 1024**2
-_CPUS, _CPU_WORDS = (Decimal("0.001"), Decimal(1024)), "CPUs from 0.001 to 1024, such as 2, 0.5 or 500m"
-_BYTES, _BYTE_WORDS = (Decimal(_MEBIBYTE), Decimal(1024**5)), "bytes from 1Mi to 1Pi, such as 4Gi, 1.5Gi or 512Mi"
-
-
-def _matching(pattern: str, words: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"allowed: {words}")
-        return value
-
-    return check
-
-
-def _quantity(value: object, limits: tuple[Decimal, Decimal], words: str) -> Decimal:
-    from kubernetes.utils.quantity import parse_quantity  # a third of a second, which most commands can do without
-
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"allowed: {words}")
-    try:
-        amount = Decimal(parse_quantity(str(value).strip()))
-    except ValueError as error:
-        raise ValueError(f"allowed: {words}") from error
-    if not limits[0] <= amount <= limits[1]:
-        raise ValueError(f"which is {amount:f}; allowed: {words}")
-    return amount
-
-
-def _cpu(value: object) -> str:
-    """CPUs as kfp takes them: a number, or whole thousandths with an `m`."""
-    thousandths = _quantity(value, _CPUS, _CPU_WORDS) * 1000
-    whole = thousandths.to_integral_value()
-    if whole != thousandths:
-        raise ValueError(f"which is {thousandths:f}m; allowed: {_CPU_WORDS}, whole thousandths")
-    return f"{whole / 1000:f}" if whole % 1000 == 0 else f"{whole:f}m"
-
-
-def _memory(value: object) -> str:
-    """Bytes as kfp takes them: a whole number with the largest binary suffix that fits, rounded up to a byte."""
-    amount = int(_quantity(value, _BYTES, _BYTE_WORDS).to_integral_value(rounding="ROUND_CEILING"))
-    for suffix, power in (("Ti", 4), ("Gi", 3), ("Mi", 2), ("Ki", 1)):
-        if amount % 1024**power == 0:
-            return f"{amount // 1024**power}{suffix}"
-    return str(amount)
-
-
-Cpu = Annotated[str, BeforeValidator(_cpu)]
-Memory = Annotated[str, BeforeValidator(_memory)]
-ObjectName = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?",
-            "the name of a Kubernetes object: small letters, digits, - and . (empty for none)",
-        )
-    ),
-]
-LabelKey = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
-            "a Kubernetes key such as team or example.com/team",
-        )
-    ),
-]
-LabelValue = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
-            "a label value of at most 63 letters, digits, -, _ and .; quote numbers and true/false",
-        )
-    ),
-]
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
 STORAGE_STEPS = ("check", "ingest", "records", "train", "export", "evaluate", REGISTER_TASK)
@@ -205,7 +130,7 @@ class Checkpoints(StepConfig):
 
     pvc: ObjectName = Field("", description="name of a persistent volume claim, mounted into the training pod")
     mount_path: str = Field("/checkpoints", pattern=r"^/[^\s]+$", description="where the claim is mounted")
-    uri: str = Field("", pattern=r"^((gs|s3)://[^\s]+)?$", description="gs:// or s3:// folder, instead of a claim")
+    uri: ObjectUri = Field("", description="gs:// or s3:// folder, instead of a claim")
 
     @model_validator(mode="after")
     def _one_place(self) -> Checkpoints:
@@ -219,6 +144,21 @@ class Checkpoints(StepConfig):
         return self.mount_path if self.pvc else self.uri
 
 
+class DataVolume(StepConfig):
+    """A persistent volume claim with images, tables or weights, for data that lies in no bucket.
+
+    Kubeflow Pipelines cannot mount a claim read-only. The steps only read from it; a claim with the access mode
+    ReadOnlyMany keeps everything else from writing, too.
+    """
+
+    pvc: ObjectName = Field(min_length=1, description="name of the claim")
+    mount_path: str = Field("/data", pattern=r"^/[^\s]+$", description="where the steps find it")
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, Mapping) else value
+
+
 class Credentials(StepConfig):
     """How the pods sign in to Google Cloud Storage; no secret: workload identity of the service account."""
 
@@ -230,15 +170,13 @@ class Credentials(StepConfig):
 class Registry(StepConfig):
     """Kubeflow's Model Registry, in which a run that passed its gate registers its bundle; no server: it does not."""
 
-    server: str = Field(
+    server: ServerUrl = Field(
         "",
-        pattern=r"^(https?://[^\s/]+)?$",
         description="address, such as http://model-registry-service.kubeflow.svc:8080",
     )
     name: str = Field("lesionflow", min_length=1, description="name of the registered model")
-    models: str = Field(
+    models: ObjectUri = Field(
         "",
-        pattern=r"^((gs|s3)://[^\s]+)?$",
         description="gs:// or s3:// folder where registered models are staged for model servers; empty: nowhere",
     )
     token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
@@ -257,7 +195,7 @@ class S3(StepConfig):
     """How the pods sign in to S3, and where it is; no secret: web identity of the service account, or a role."""
 
     secret: ObjectName = Field("", description="name of a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    endpoint: str = Field("", pattern=r"^(https?://[^\s/]+)?$", description="a server of one's own; empty: AWS")
+    endpoint: ServerUrl = Field("", description="a server of one's own; empty: AWS")
     region: str = Field("", pattern=r"^[-a-z0-9]*$", description="region, where the server asks for one")
 
 
@@ -273,9 +211,11 @@ class Cluster(StepConfig):
     gcs_credentials: Credentials = Field(default_factory=Credentials)
     s3: S3 = Field(default_factory=S3)
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
-    ingest_cache: str = Field(
+    data: Annotated[list[DataVolume], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="claims that the steps which read images, tables or weights see"
+    )
+    ingest_cache: ObjectUri = Field(
         "",
-        pattern=r"^((gs|s3)://[^\s]+)?$",
         description="gs:// or s3:// folder of ingest's verdicts: an object of a known version is not read again",
     )
     registry: Registry = Field(default_factory=Registry)
@@ -304,6 +244,24 @@ class Cluster(StepConfig):
                 f"retry_wait_factor {training.retry_wait_factor:g}, waits of {training.waits_s} s together; allowed: "
                 f"waits that end before deadline_s = {self.deadline_s}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _volumes_have_places_of_their_own(self) -> Cluster:
+        taken = {"/tmp": "the steps' own", "/dev/shm": "shared memory"}
+        if self.checkpoints.pvc:
+            taken[self.checkpoints.mount_path.rstrip("/")] = "checkpoints.mount_path"
+        if self.gcs_credentials.secret:
+            taken[self.gcs_credentials.mount_path.rstrip("/")] = "gcs_credentials.mount_path"
+        for number, volume in enumerate(self.data):
+            path = volume.mount_path.rstrip("/")
+            for other, owner in taken.items():
+                if path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/"):
+                    raise ValueError(
+                        f"data.{number}.mount_path: received {volume.mount_path!r}; allowed: a folder apart from "
+                        f"{other}, which is {owner}"
+                    )
+            taken[path] = f"data.{number}.mount_path"
         return self
 
     @property

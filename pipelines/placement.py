@@ -50,6 +50,9 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
     if step in STORAGE_STEPS:
         _reach_s3(task, cluster)
+    if step in STORAGE_STEPS and step != REGISTER_TASK:
+        for volume in cluster.data:
+            kubernetes.mount_pvc(task, pvc_name=volume.pvc, mount_path=volume.mount_path)
     if step == EXIT_TASK:
         _tell_run_id(task)
     if step == "train":

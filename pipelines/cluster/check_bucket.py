@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from components.common.runtime.errors import LesionflowError
+from components.common.runtime.secrets import without_secrets
 from components.common.storage import store
 from pipelines.cluster.check import Check, failed, ok
-from pipelines.cluster.errors import redact
 
 PROBE = ".lesionflow-doctor"
 
@@ -24,7 +24,7 @@ def check_bucket(uri: str) -> Check:
             store.upload(file, target)
         same = store.read_bytes(target) == b"lesionflow doctor\n"
     except LesionflowError as error:
-        return failed(what, redact(str(error)), "grant the signed-in account storage.objectUser on the bucket")
+        return failed(what, without_secrets(str(error)), "grant the signed-in account storage.objectUser on the bucket")
     if not same:
         return failed(what, "what was read back differs from what was written", "look at the bucket's versioning")
     return ok(what, "readable and writable from here; the pods use their own service account")

@@ -35,8 +35,9 @@ def check_objects(connection: Connection, cluster: Cluster) -> Iterator[Check]:
     if cluster.registry.server and token:
         make = f"kubectl create secret generic {token} --from-file=token=FILE"
         yield _secret(connection, "registry secret", token, ("token",), make)
-    if cluster.checkpoints.pvc:
-        yield _claim(connection, cluster.checkpoints.pvc)
+    claims = [cluster.checkpoints.pvc, *(volume.pvc for volume in cluster.data)]
+    for claim in dict.fromkeys(name for name in claims if name):
+        yield _claim(connection, claim)
 
 
 def check_quota(connection: Connection, cluster: Cluster) -> Iterator[Check]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from components.common.runtime.errors import LesionflowError
+from components.common.runtime.secrets import without_secrets
 
 _REMEDIES = {
     400: "the request does not fit this server's version; compare the versions that lesionflow doctor prints",
@@ -19,14 +19,6 @@ _REMEDIES = {
     410: "the server has dropped that part of its history; ask again",
     429: "the server is asking for fewer requests; try again in a minute",
 }
-_SECRETS = (
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w.-]+"), "***"),  # a JSON web token
-    (
-        re.compile(r"(?i)(\w*(?:token|password|secret|cookie|session))([\"']?\s*[=:]\s*[\"']?)[^\s\"',;}]{4,}"),
-        r"\1\2***",
-    ),
-)
 
 
 class ClusterError(LesionflowError):
@@ -56,22 +48,15 @@ def api_call(what: str) -> Iterator[None]:
     except urllib3.exceptions.HTTPError as error:
         raise _unreachable(what, error) from error
     except (OSError, ValueError, kubernetes.config.ConfigException) as error:
-        raise ClusterError(f"{what}: {redact(' '.join(str(error).split()))}") from error
-
-
-def redact(text: str) -> str:
-    """`text` with tokens, passwords and cookies blacked out."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
+        raise ClusterError(f"{what}: {without_secrets(' '.join(str(error).split()))}") from error
 
 
 def _refused(what: str, error: Any) -> ClusterError:
     status = int(error.status or 0)
     if status == 0:
-        return ClusterError(f"{what}: {redact(str(error.reason))[:300]}")
+        return ClusterError(f"{what}: {without_secrets(str(error.reason))[:300]}")
     remedy = _REMEDIES.get(status, "the server failed; its own log says why" if status >= 500 else "")
-    said = redact(_message(error.body))
+    said = without_secrets(_message(error.body))
     text = f"{what}: HTTP {status}" + (f", {said}" if said else "") + (f" ({remedy})" if remedy else "")
     return ClusterError(text, status, _retry_after(error.headers))
 

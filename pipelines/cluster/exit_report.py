@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 from components.common.artifacts.folder import write_atomic
+from components.common.runtime.secrets import without_secrets
 from components.common.runtime.session import setup_logging
-from pipelines.cluster.errors import ClusterError, redact
+from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.in_pod import InPodApi
 from pipelines.cluster_file import RUN_ID_VARIABLE
@@ -59,4 +60,4 @@ def _reason(message: str | None) -> str:
     except ClusterError as error:
         log.info("the pods of this run cannot be read from here: %s", error)
         found = []
-    return "\n".join(found) or redact(" ".join((message or "").split()))
+    return "\n".join(found) or without_secrets(" ".join((message or "").split()))

@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipelines.cluster.errors import ClusterError, redact
+from components.common.runtime.secrets import without_secrets
+from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.pods import (
     ATTEMPT,
     MAIN,
@@ -56,7 +57,7 @@ def own_error(lines: Iterable[str]) -> str:
         message = _until(body, lambda line: _RECORD.match(line) is not None)
     else:
         message = []
-    return redact("\n".join(message))[:_LONGEST]
+    return without_secrets("\n".join(message))[:_LONGEST]
 
 
 def _is_later_defect(lines: list[str], error: int, tracebacks: list[int]) -> bool:
@@ -94,8 +95,8 @@ def _reason(pod: StepPod, said: str, lines: list[str]) -> str:
     else:
         own = own_error(lines).removeprefix(f"{pod.step} failed: ")
     if own and _PLAIN_EXIT.match(said):
-        return redact(own)
-    return redact(f"{own}; {said}" if own else said)
+        return without_secrets(own)
+    return without_secrets(f"{own}; {said}" if own else said)
 
 
 def _log(api: KubernetesApi, pod: StepPod) -> list[str]:
@@ -120,9 +121,9 @@ def _from_workflow(api: KubernetesApi, run_id: str) -> list[str]:
             if node.get("phase") in ("Failed", "Error") and node.get("type") == "Pod" and node.get("message"):
                 parts = [ATTEMPT.sub("", part) for part in node.get("name", name).split(".")]
                 step = next((part for part in reversed(parts) if part.removesuffix("-driver") in TASKS), name)
-                found.append(f"{step}: {with_advice(redact(node['message']))}")
+                found.append(f"{step}: {with_advice(without_secrets(node['message']))}")
         if not found and status.get("message"):
-            found.append(with_advice(redact(status["message"])))
+            found.append(with_advice(without_secrets(status["message"])))
     return list(dict.fromkeys(found))
 
 

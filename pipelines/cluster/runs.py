@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from components.common.runtime.secrets import without_secrets
 from pipelines.cluster.connection import Connection
-from pipelines.cluster.errors import ClusterError, redact
+from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.pods import ATTEMPT
 from pipelines.cluster.retry import patiently, read
@@ -116,7 +117,7 @@ def _kfp_error(run: Any) -> str:
     details = (run.run_details.task_details if run.run_details else None) or []
     said = [(run.error, "")] + [(task.error, f"{task.display_name}: ") for task in details]
     messages = [f"{of}{' '.join(one.message.split())}" for one, of in said if one and one.message]
-    return redact("; ".join(dict.fromkeys(messages)))
+    return without_secrets("; ".join(dict.fromkeys(messages)))
 
 
 def _unknown(run: Any) -> str:

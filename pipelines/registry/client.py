@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from components.common.runtime.errors import ConfigError, LesionflowError
+from components.common.runtime.secrets import without_secrets
 from pipelines.registry.registration import DIGEST, EVALUATION, FORMAT, FORMAT_VERSION, Properties, Registration
 
 TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # where KFP's own client looks, too
@@ -73,8 +74,13 @@ def server_at(url: str, token_file: Path | None = None, ca: Path | None = None) 
         ConfigError: no http(s) address, or a file that cannot be read.
     """
     parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ConfigError(
+            f"--server: received {without_secrets(url)!r}; allowed: an address without a name or password, which would "
+            "stand in logs and in the compiled pipeline; a token comes from --token-file"
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ConfigError(f"--server: received {url!r}; {_HINT}")
+        raise ConfigError(f"--server: received {without_secrets(url)!r}; {_HINT}")
     if ca is not None and not ca.is_file():
         raise ConfigError(f"--ca: received {str(ca)!r}, no such file")
     given = token_file or (Path(os.environ[TOKEN_VARIABLE]) if os.environ.get(TOKEN_VARIABLE) else None)
@@ -161,7 +167,7 @@ class _Calls:
 
 
 def _said(error: Any) -> str:
-    return " ".join(str(error.body or error.reason or "").split())[:200]
+    return without_secrets(" ".join(str(error.body or error.reason or "").split()))[:200]
 
 
 def _refusal(url: str, status: int, said: str, signed_in: bool) -> str:

@@ -44,7 +44,8 @@ def test_images_file_replaces_the_references(tmp_path):
     [
         ({"deadline_s": 60}, "at least training.timeout_s = 86400"),
         ({"checkpoints": {"pvc": "a", "uri": "gs://b/c"}}, "allowed: one of the two"),
-        ({"checkpoints": {"uri": "/local"}}, "checkpoints.uri"),
+        ({"checkpoints": {"uri": "/local"}}, "checkpoints.uri: received '/local'; allowed: a gs:// or s3:// folder"),
+        ({"registry": {"server": "ftp://x"}}, "registry.server: received 'ftp://x'; allowed: http:// or https://"),
         ({"uncached_steps": ["trian"]}, "uncached_steps.0: received 'trian'"),
         (
             {"gpu": {"tolerations": [{"operator": "Exits"}]}},
@@ -59,6 +60,13 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"training": {"retry_backoff_max_s": 900}}, "unknown parameter 'training.retry_backoff_max_s'"),
         ({"gpu": {"count": -1}}, "gpu.count: received -1"),
         ({"run_as_user": 0}, "run_as_user: received 0; allowed: an integer >= 1"),
+        (
+            {"data": {"pvc": "images", "mount_path": "/checkpoints"}, "checkpoints": {"pvc": "c"}},
+            "which is checkpoints",
+        ),
+        ({"data": [{"pvc": "a"}, {"pvc": "b", "mount_path": "/data/b"}]}, "data.1.mount_path: received '/data/b'"),
+        ({"data": {"pvc": "a", "mount_path": "/tmp"}}, "a folder apart from /tmp"),
+        ({"data": {"mount_path": "/data"}}, "data.0.pvc: missing"),
         ({"labels": {"a b": "x"}}, "a Kubernetes key such as team"),
         ({"labels": {"a": "x y"}}, "a label value"),
         ({"service_account": "Bad_"}, "the name of a Kubernetes object"),
@@ -106,6 +114,15 @@ def test_seconds_of_a_toleration_stay_a_number():
     assert toleration.manifest() == given
 
 
+@pytest.mark.parametrize(
+    "entry", [{"registry": {"server": "http://me:hunter22@r"}}, {"s3": {"endpoint": "https://k:hunter22@s"}}]
+)
+def test_a_password_in_a_url_is_refused_and_not_repeated(entry):
+    with pytest.raises(ConfigError, match="without name, password and path") as caught:
+        Cluster.parse(entry)
+    assert "hunter22" not in str(caught.value)
+
+
 def test_an_example_whose_bucket_was_not_filled_in_does_not_compile():
     with pytest.raises(ConfigError, match=r"checkpoints.uri: received 'gs://YOUR-BUCKET"):
         load_cluster("gke-l4").check_images(allow_mutable_tags=True)
@@ -142,6 +159,12 @@ def test_caching_is_by_step():
     cluster = Cluster.parse({"uncached_steps": ["train"]})
     assert [step for step in STEPS if not cluster.caches(step)] == ["check", "train"]
     assert not any(Cluster.parse({"caching": False}).caches(step) for step in STEPS)
+
+
+def test_data_may_lie_on_one_claim_or_on_several():
+    assert Cluster.parse({"data": {"pvc": "images"}}).data[0].mount_path == "/data"
+    several = [{"pvc": "images", "mount_path": "/data"}, {"pvc": "weights", "mount_path": "/weights"}]
+    assert [volume.pvc for volume in Cluster.parse({"data": several}).data] == ["images", "weights"]
 
 
 def test_every_key_is_documented():

@@ -98,6 +98,22 @@ def test_a_lost_training_pod_is_retried_at_any_time_until_the_runs_deadline(trai
     assert allowed_s >= deadline_s
 
 
+def test_claims_with_data_are_mounted_where_images_tables_and_weights_are_read():
+    volumes = [{"pvc": "images", "mount_path": "/data"}, {"pvc": "weights", "mount_path": "/weights"}]
+    given = {**GKE, "data": volumes, "checkpoints": {"pvc": "ckpt"}, "registry": {"server": "http://registry.example"}}
+    placed = placement(load_documents(compile_pipeline(Cluster.parse(given)))[1])
+    mounted = {
+        step: {mount["constant"]: mount["mountPath"] for mount in settings.get("pvcMount", [])}
+        for step, settings in placed.items()
+    }
+    both = {"images": "/data", "weights": "/weights"}
+    readers = {"check", "ingest", "records", "export", "evaluate"}
+    assert {step: mounts for step, mounts in mounted.items() if mounts} == {
+        **dict.fromkeys(readers, both),
+        "train": {**both, "ckpt": "/checkpoints"},
+    }
+
+
 def test_without_retries_a_failed_step_is_not_repeated():
     """As `lesionflow run` compiles it."""
     tasks = step_tasks(load_documents(compile_pipeline(Cluster.parse({"training": {"retries": 0}})))[0])

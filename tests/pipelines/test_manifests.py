@@ -17,6 +17,7 @@ MANIFESTS = ROOT / "manifests"
 SETS = [
     "base",
     *(f"overlays/{name}" for name in ("gke", "on-premises", "kind", "kueue", "single-user", "multi-user")),
+    "data",
     "third-party/nvidia-device-plugin",
     *(f"serving/{name}{gpu}" for name in ("kserve", "tensorflow-serving") for gpu in ("", "-gpu")),
 ]
@@ -216,6 +217,15 @@ def test_the_example_cluster_files_name_what_the_overlay_makes(rendered, overlay
     assert [item["name"] for item in account.get("imagePullSecrets", [])] in ([], [cluster.image_pull_secret])
     if cluster.checkpoints.pvc:
         one(items, "PersistentVolumeClaim", cluster.checkpoints.pvc)
+
+
+def test_the_loader_fills_the_claim_as_the_steps_user(rendered):
+    items = rendered["data"]
+    pod = one(items, "Pod", "lesionflow-data-loader")["spec"]
+    claim = one(items, "PersistentVolumeClaim", "lesionflow-data")["metadata"]["name"]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
+    assert pod["securityContext"]["runAsUser"] == load_cluster("on-premises").run_as_user
+    assert "@sha256:" in pod["containers"][0]["image"]
 
 
 def test_the_kueue_queues_point_at_each_other(rendered):

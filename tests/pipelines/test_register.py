@@ -167,6 +167,9 @@ def test_an_address_or_file_that_cannot_be_meant_is_refused_before_anything_is_s
     for url in ("model-registry:8080", "ftp://host", "http://host/api/model_registry"):
         assert main(command(url)) == 2
         assert f"--server: received {url!r}; expected the registry's address" in capsys.readouterr().err
+    assert main(command("http://me:hunter22@host")) == 2
+    assert "hunter22" not in (err := capsys.readouterr().err)
+    assert "--server: received 'http://***@host'; allowed: an address without a name or password" in err
     assert main(command("http://host", "--token-file", str(tmp_path / "none"))) == 2
     assert "token file" in capsys.readouterr().err
     assert main(command("https://host", "--ca", str(tmp_path / "none"))) == 2

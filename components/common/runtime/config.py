@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from components.common.runtime.errors import ConfigError
+from components.common.runtime.secrets import without_secrets
 
 _BOUNDS = {
     annotated_types.Ge: ("ge", ">="),
@@ -157,7 +158,7 @@ def _line(cls: type[BaseModel], item: ErrorDetails, names: Mapping[str, str]) ->
         return unknown_name(name, owner.model_fields)
     if item["type"] == "missing":
         return f"{name}: missing; give {allowed(field) if field else 'a value'}"
-    received = f"{name}: received {_SHORT.repr(item['input'])}"
+    received = f"{name}: received {without_secrets(_SHORT.repr(item['input']))}"
     if item["type"] == "value_error":  # a validator of ours: its message already says what is allowed
         said = _with_names(str(item["ctx"]["error"]), cls, names)
         return f"{received}; {said}" if name else said

@@ -166,6 +166,13 @@ def test_what_cluster_yaml_names_must_be_there(healthy, connection):
     assert "kubectl create secret generic s3" in found["S3 secret s3"].remedy
 
 
+def test_claims_with_data_are_looked_for_too(healthy, connection):
+    healthy.on("GET", f"{SPACE}/persistentvolumeclaims/images", (404, {"message": "not found"}))
+    cluster = Cluster.parse({"data": {"pvc": "images"}, "checkpoints": {"pvc": "ckpt"}})
+    states = {check.what: check.state for check in check_objects(connection, cluster)}
+    assert states == {"claim ckpt": "ok", "claim images": "failed"}
+
+
 def test_a_claim_that_waits_for_its_first_pod_is_only_a_warning(healthy, connection):
     healthy.on("GET", f"{SPACE}/persistentvolumeclaims/ckpt", (200, claim("Pending")))
     assert by_name(check_objects(connection, GPU))["claim ckpt"].state == "warning"

@@ -1,0 +1,28 @@
+"""Secrets in URLs and in what servers answer are not shown."""
+
+import pytest
+
+from components.common.runtime.secrets import without_secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:password@host:8080/x", "http://***@host:8080/x"),
+        ("cannot reach 'https://token@host'", "cannot reach 'https://***@host'"),
+        ("https://b/o?X-Goog-Signature=abc&x-goog-credential=me%2F1&part=2",
+         "https://b/o?X-Goog-Signature=***&x-goog-credential=***&part=2"),
+        ("https://b/o?sig=abc%3D", "https://b/o?sig=***"),
+        ("token=abcdefgh rest", "token=*** rest"),
+        ("/x?access_token=abcdefgh&n=1", "/x?access_token=***&n=1"),
+        ('"password": "abcdefgh"', '"password": "***"'),
+        ("Bearer abcdefgh.ijkl", "Bearer ***"),
+        ("eyJhbGciOiJI.eyJzdWIiOiIx.sig", "***"),
+        ("the token has expired", "the token has expired"),
+        ("gs://bucket/a@sha256:12", "gs://bucket/a@sha256:12"),
+        ("registry.example/x@sha256:12", "registry.example/x@sha256:12"),
+        ("mail me@example.com", "mail me@example.com"),
+    ],
+)  # fmt: skip
+def test_secrets_are_blacked_out_and_the_rest_stays(text, shown):
+    assert without_secrets(text) == shown

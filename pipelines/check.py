@@ -14,6 +14,7 @@ from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.session import step_session
 from components.common.storage import store
 from components.ingest.labels import AUTO, load_label_policy
+from components.ingest.sources import root_problem
 from pipelines.parameters import RunParameters, validate
 
 log = logging.getLogger(__name__)
@@ -78,10 +79,14 @@ def _there(name: str, uri: str) -> None:
 
 def _listed(roots: list[str]) -> None:
     """Lists each folder up to its first image: that it may be listed is what counts, ingest lists them whole."""
-    try:
-        filled = [root for root in roots if store.holds_image(root)]
-    except OSError as error:
-        raise ConfigError(f"images: {error}; allowed: folders that exist and may be listed") from error
+    filled = False
+    for root in roots:
+        try:
+            filled |= store.holds_image(root)
+        except FileNotFoundError as error:
+            raise ConfigError(f"images: {root} {root_problem(root, exists=False)}") from error
+        except OSError as error:
+            raise ConfigError(f"images: {error}; allowed: folders that exist and may be listed") from error
     if not filled:
         raise ConfigError(f"images: no image in {', '.join(roots)}; allowed: folders of .jpg or .png files")
 

@@ -97,7 +97,7 @@ def list_roots(uris: list[str]) -> tuple[list[Root], Files]:
     with ThreadPoolExecutor(min(len(uris), 8)) as pool:
         listed = list(pool.map(_listed, uris))
     roots = [
-        Root(uri, found is not None, len(found or ()), "" if found else _problem(uri, exists=found is not None))
+        Root(uri, found is not None, len(found or ()), "" if found else root_problem(uri, exists=found is not None))
         for uri, found in zip(uris, listed, strict=True)
     ]
     for root in roots:
@@ -126,8 +126,8 @@ def _listed(uri: str) -> list[StoredObject] | None:
         ) from error
 
 
-def _problem(uri: str, *, exists: bool) -> str:
-    """Why a root has no images, in words that say what to do."""
+def root_problem(uri: str, *, exists: bool) -> str:
+    """Why a root, which may exist, has no images: the end of a sentence that says what to do."""
     if exists:
         return "holds no image"
     if store.is_local(uri) and store.local_path(uri).is_file():

@@ -48,7 +48,7 @@ def test_numbers_may_come_as_kfp_sends_them(data):
     ("values", "message"),
     [
         ({"metadata": "/nowhere/t.csv"}, "metadata: received '/nowhere/t.csv'; there is no such file"),
-        ({"images": ["/nowhere/images"]}, "images: /nowhere/images: no such folder"),
+        ({"images": ["/nowhere/images"]}, "images: /nowhere/images does not exist"),
         ({"label_policy": "ham"}, "label_policy: received 'ham'"),
         ({"weights": "/nowhere/w.npz"}, "weights: received '/nowhere/w.npz'; there is no such file"),
         ({"champion": "/nowhere/p.npz"}, "champion: received '/nowhere/p.npz'; there is no such file"),

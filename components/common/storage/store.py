@@ -6,10 +6,12 @@ so a local run never pays for them; `storage_gcs` and `storage_s3` hold one clie
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -23,30 +25,13 @@ __all__ = [
     "list_images", "local_path", "read_bytes", "read_object", "scheme_of", "upload",
 ]  # fmt: skip
 
+log = logging.getLogger(__name__)
+
 # What counts as an image by its name. Formats that are refused later are listed all the same: a
 # verdict about a file says more than "missing".
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jp2",
-        ".j2k",
-        ".jxl",
-        ".psd",
-        ".dcm",
-    ]
-)
+_READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
+_NAMED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".psd", ".dcm")
+IMAGE_SUFFIXES = frozenset({*_READ, *_NAMED})
 SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
 SCHEMES = ("file", "gs", "s3")
 
@@ -175,17 +160,28 @@ class _Local:
         if not root.is_dir():
             raise FileNotFoundError(f"{uri}: no such folder")
         settled = time.time_ns() - SETTLED_NS
-        waiting = [os.path.abspath(root)]  # noqa: PTH100 - resolve() would follow links and rename the source
-        while waiting:
-            with os.scandir(waiting.pop()) as entries:
+        top = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links and rename the source
+        waiting, links, dangling = deque([top]), deque[str](), list[str]()
+        seen = {_folder(parent) for parent in (root.resolve(), *root.resolve().parents)}  # of a link up there is no use
+        while waiting or links:
+            # links last, so that a folder that is also there by itself is listed under its own name
+            folder = waiting.pop() if waiting else links.popleft()
+            if folder != top and _folder(folder) in seen:
+                continue
+            seen.add(_folder(folder))
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                    if entry.is_dir():
+                        (links if entry.is_symlink() else waiting).append(entry.path)
                     elif entry.is_file():
                         found = entry.stat()
                         yield StoredObject(entry.path, entry.name, found.st_size, _stamp(found, settled))
+                    elif entry.is_symlink():
+                        dangling.append(entry.path)
+        if dangling:
+            log.warning("%s: %d links lead nowhere, the first is %s", uri, len(dangling), min(dangling))
 
     def read(self, uri: str, version: str, size: int) -> bytes:
         plain = uri if uri.startswith("/") else local_path(uri)
@@ -201,6 +197,12 @@ class _Local:
 
     def exists(self, uri: str) -> bool:
         return local_path(uri).exists()
+
+
+def _folder(path: str | Path) -> tuple[int, int]:
+    """What makes a folder the same one under another name."""
+    found = os.stat(path)  # noqa: PTH116 - called for every folder
+    return found.st_dev, found.st_ino
 
 
 def _gcs() -> _Store:

@@ -61,13 +61,6 @@ def test_an_image_id_that_leaves_the_roots_is_one_line_and_nothing_is_written(co
     assert not out.exists()
 
 
-def test_a_link_out_of_the_root_to_a_folder_is_not_followed(collection, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    collection.file(0).rename(tmp_path / "elsewhere" / "im0.jpg")
-    (collection.folder / "images" / "way").symlink_to(tmp_path / "elsewhere")
-    assert ingested(collection, tmp_path / "index").loc["im0", "verdict"] == "missing"
-
-
 def test_a_decompression_bomb_is_refused_by_its_header(collection, tmp_path):
     bomb = png_bomb(11_000)
     assert len(bomb) < 2**20

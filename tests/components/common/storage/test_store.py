@@ -28,6 +28,29 @@ def test_a_linked_folder_is_listed_under_its_own_name(tmp_path):
     assert [item.uri for item in store.list_images(str(tmp_path / "link"))] == [str(tmp_path / "link" / "a.jpg")]
 
 
+def test_linked_folders_are_followed_once_each_and_loops_end(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "own", elsewhere / "part"):
+        folder.mkdir(parents=True)
+        (folder / f"{folder.name}.jpg").write_bytes(b"1")
+    (tmp_path / "outside.jpg").write_bytes(b"1")
+    (root / "a_link").symlink_to(root / "own")
+    (root / "part").symlink_to(elsewhere / "part")
+    (root / "again").symlink_to(elsewhere / "part")
+    (root / "loop").symlink_to("..")
+    (elsewhere / "part" / "back").symlink_to(root)
+    names = [item.uri.removeprefix(f"{root}/") for item in store.list_images(str(root))]
+    assert sorted(name.rpartition("/")[2] for name in names) == ["own.jpg", "part.jpg"]
+    assert "own/own.jpg" in names
+
+
+def test_links_that_lead_nowhere_are_named(tmp_path, caplog):
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    (tmp_path / "b").symlink_to(tmp_path / "gone")
+    assert store.list_images(str(tmp_path)) == []
+    assert f"2 links lead nowhere, the first is {tmp_path / 'a.jpg'}" in caplog.text
+
+
 def test_local_files_are_read_fetched_written(tmp_path):
     (tmp_path / "a b.txt").write_bytes(b"x")
     assert store.read_bytes(f"file://{tmp_path}/a%20b.txt") == b"x"

@@ -176,7 +176,7 @@ def describe(
         roots=roots,
         groups=groups,
         contradictions=doubtful,
-        warnings=weaknesses(counts, report["class_shares"], groups),
+        warnings=weaknesses(counts, report["class_shares"], groups, doubtful, config.contradictions),
     )
 
 

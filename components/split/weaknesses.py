@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from components.common.artifacts.split import SPLITS, Groups
 
@@ -12,7 +12,11 @@ _FEW_MALIGNANT = 30  # images; with fewer the report calls intervals and slices 
 
 
 def weaknesses(
-    counts: Mapping[str, Mapping[str, int]], shares: Mapping[str, Mapping[str, float]], groups: Groups
+    counts: Mapping[str, Mapping[str, int]],
+    shares: Mapping[str, Mapping[str, float]],
+    groups: Groups,
+    doubtful: Sequence[Sequence[str]],
+    treated: str,
 ) -> list[str]:
     """Every weakness of a split.
 
@@ -20,8 +24,14 @@ def weaknesses(
         counts: `SplitRecord.counts`.
         shares: the audit's `class_shares`.
         groups: what the groups are.
+        doubtful: pairs of near-duplicates with different labels.
+        treated: parameter `contradictions`: drop or keep.
     """
-    return [*_ids(groups, sum(one["images"] for one in counts.values())), *_splits(counts, shares)]
+    found = _ids(groups, sum(one["images"] for one in counts.values())) + _splits(counts, shares)
+    if doubtful:
+        left = "their images are left out" if treated == "drop" else "they were kept on request"
+        found.append(f"{len(doubtful)} pairs of near-duplicates have different labels; {left}")
+    return found
 
 
 def _ids(groups: Groups, images: int) -> list[str]:

@@ -1,8 +1,12 @@
 """A run is refused before anything is written, by one line that names the parameter; each parameter stands once."""
 
+import re
+
 import pytest
 
+from components.calibrate.config import CalibrateConfig
 from components.common.runtime.errors import ConfigError
+from components.common.statistics.feasibility import Demands, ValGroups, feasibility
 from pipelines.cluster_file import Cluster
 from pipelines.parameters import (
     FLAT,
@@ -199,3 +203,18 @@ def test_two_tables_joined_by_a_comma_are_both_found(tmp_path, monkeypatch):
 def test_remote_uris_are_left_alone():
     run = validate({"metadata": "gs://b/t.csv", "images": ["gs://b/i"]})
     assert resolve_paths(run) == run
+
+
+def test_the_ways_out_of_an_infeasible_split_are_parameters_of_the_pipeline():
+    demands = Demands.of(CalibrateConfig(abstain_alpha=0.05).model_dump())
+    lines = feasibility(ValGroups(20, 8, 12, 100, 0.05, 0.15), demands)
+    lines += feasibility(ValGroups(20, 3, 17, 40, 0.05, 0.15), demands)
+    named = set(re.findall(r"([a-z._]+)=", " ".join(line.split("ways out:")[1] for line in lines)))
+    assert named == {
+        "split.val_share",
+        "calibrate.folds",
+        "calibrate.abstain_alpha",
+        "target_sensitivity",
+        "operating_point",
+    }
+    assert named <= {*FLAT, *option_names()}

@@ -283,6 +283,9 @@ def test_contradicting_pairs_are_left_out_where_that_is_asked(rows, index, tmp_p
     assert (final["verdict"] == "conflicting_diagnosis").all()
     assert final["reason"].str.startswith("a near-duplicate of im").all()
     assert made.record.audit["near_duplicates"]["pairs"] == 0
+    pairs = len(made.record.contradictions)
+    said = f"{pairs} pairs of near-duplicates have different labels; their images are left out"
+    assert made.record.warnings[-1] == said
 
 
 def test_contradicting_pairs_stay_in_one_group_where_that_is_asked(rows, index, tmp_path, caplog):

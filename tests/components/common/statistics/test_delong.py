@@ -34,6 +34,17 @@ def test_the_closed_form_agrees_with_the_group_bootstrap(sim):
     assert interval.lower == pytest.approx(np.quantile(drawn, 0.025), abs=0.005)
 
 
+def test_clusters_with_both_labels_agree_with_the_group_bootstrap(sim):
+    scores = sim(900, 11, prevalence=0.4)
+    shift = np.random.default_rng(1).normal(0, 1.5, 300)  # a patient's images resemble each other
+    patient = np.array([int(lesion[1:]) % 300 for lesion in scores.lesion_id])
+    logit = scores.logit + shift[patient]
+    interval, error = clustered_auc(logit, scores.label, patient, 300)
+    drawn = Ranking(logit, scores.label, patient, 300).resampled(2000, 1, ["roc_auc"])["roc_auc"]
+    assert error == pytest.approx(drawn.std(), rel=0.08)
+    assert interval.value == pytest.approx(roc_auc_score(scores.label, logit), abs=1e-12)
+
+
 def test_copied_images_add_no_certainty_when_clustered(sim):
     scores = sim(300, 5, images=1)
     three = {name: np.tile(getattr(scores, name), 3) for name in ("logit", "label", "group_id")}

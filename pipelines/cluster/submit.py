@@ -31,18 +31,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--set metadata=gs://bucket/table.csv --set 'images=[gs://bucket/images]' --wait",
     )
     add_pipeline_flags(command)
-    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
-    command.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
-    )
     command.add_argument("--name", metavar="NAME", help="name of the run; default: lesionflow-COMMIT-TIME")
-    command.add_argument(
-        "--experiment", default="lesionflow", metavar="NAME", help="experiment the run is listed under"
-    )
-    command.add_argument(
-        "--service-account", metavar="NAME", help="service account of the pods; default: that of --cluster"
-    )
-    command.add_argument("--pipeline-root", metavar="URI", help="where KFP keeps artifacts; default: the server's")
+    add_run_flags(command)
     command.add_argument("--no-cache", action="store_true", help="run every step anew, nested ones too")
     command.add_argument(
         "--wait", action="store_true", help="stay until the run ends; exit code 0 only if it succeeded"
@@ -52,14 +42,26 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(run=_run)
 
 
+def add_run_flags(command: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what a run is given and where it belongs."""
+    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
+    )
+    command.add_argument(
+        "--experiment", default="lesionflow", metavar="NAME", help="experiment the run is listed under"
+    )
+    command.add_argument(
+        "--service-account", metavar="NAME", help="service account of the pods; default: that of --cluster"
+    )
+    command.add_argument("--pipeline-root", metavar="URI", help="where KFP keeps artifacts; default: the server's")
+
+
 def _run(arguments: argparse.Namespace) -> None:
     text, values = compiled_text(arguments), parameters_of(arguments)
     check_signature(text, values)
     if arguments.no_cache:
         text = without_cache(text)
-    account = arguments.service_account
-    if account is None and arguments.pipeline is None:
-        account = load_cluster(arguments.cluster).service_account or None
     connection = Connection.of(arguments)
     name = arguments.name or f"lesionflow-{default_tag()}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     run_id = submit(
@@ -68,12 +70,19 @@ def _run(arguments: argparse.Namespace) -> None:
         values,
         name=name,
         experiment=arguments.experiment,
-        service_account=account,
+        service_account=service_account_of(arguments),
         pipeline_root=arguments.pipeline_root,
     )
     print(f"run {run_id} ({name}) started; follow it with: lesionflow logs {run_id} --follow", flush=True)
     if arguments.wait:
         wait(connection, run_id, timeout_s=arguments.timeout)
+
+
+def service_account_of(arguments: argparse.Namespace) -> str | None:
+    """The account of the run's pods: the flag's, the cluster file's, or KFP's own default."""
+    if arguments.service_account is None and arguments.pipeline is None:
+        return load_cluster(arguments.cluster).service_account or None
+    return arguments.service_account or None
 
 
 def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:

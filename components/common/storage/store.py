@@ -22,7 +22,7 @@ from components.common.storage.retry import StorageError, StoredObject
 
 __all__ = [
     "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "holds_image", "is_local", "join",
-    "list_images", "local_path", "read_bytes", "read_object", "scheme_of", "upload",
+    "list_files", "list_images", "local_path", "read_bytes", "read_object", "scheme_of", "upload",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,16 @@ def list_images(root: str) -> list[StoredObject]:
     """
     found = (item for item in _store(root).list(root) if suffix_of(item.name) in IMAGE_SUFFIXES)
     return sorted(found, key=lambda item: item.uri)
+
+
+def list_files(root: str) -> list[StoredObject]:
+    """Every file or object below `root`, by URI; hidden ones are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder, bucket or prefix.
+        StorageError: storage refused or kept failing.
+    """
+    return sorted(_store(root).list(root), key=lambda item: item.uri)
 
 
 def holds_image(root: str) -> bool:

@@ -1,0 +1,102 @@
+"""What a run has made comes back from the store: whole, checked, and nowhere but into the folder asked for."""
+
+import pytest
+
+from components.common.artifacts.folder import new_artifact
+from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.storage import store
+from components.common.storage.retry import StoredObject
+from pipelines.cli.main import build_parser
+from pipelines.cluster import fetch as fetch_module
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.fetch import fetch
+
+EXECUTION = "0a1b2c3d-0000-4000-8000-000000000001"
+SETTINGS = "/api/v1/namespaces/derm/configmaps/kfp-launcher"
+
+
+@pytest.fixture
+def stored(cluster, run_id, make_run, tmp_path):
+    """A finished run whose artifacts lie in a folder, laid out as Kubeflow lays them out."""
+    root = tmp_path / "root"
+    steps = root / "lesionflow" / run_id
+    for step, output, kind in (("evaluate", "evaluation", "evaluation"), ("export", "bundle", "bundle")):
+        target = steps / step / EXECUTION / output
+        target.parent.mkdir(parents=True)
+        with new_artifact(target, kind, {}) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file.txt").write_text(f"made by {step}")
+    (steps / "evaluate" / EXECUTION / "report").write_text("<html>")
+    states = {"ingest": "CACHED", "export": "SUCCEEDED", "evaluate": "SUCCEEDED", "gate": "FAILED"}
+    cluster.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("FAILED", states)))
+    cluster.on("GET", SETTINGS, (200, {"data": {"defaultPipelineRoot": str(root)}}))
+    return steps
+
+
+def test_bundle_and_evaluation_come_back_as_they_were_made(stored, connection, run_id, tmp_path):
+    out = tmp_path / "results"
+    assert fetch(connection, run_id, ["export", "evaluate"], out) == [out / "export", out / "evaluate"]
+    assert (out / "export" / "bundle" / "deep" / "file.txt").read_text() == "made by export"
+    assert (out / "evaluate" / "report").read_text() == "<html>"
+    assert {path.name for path in out.iterdir()} == {"export", "evaluate"}
+
+
+def test_the_command_takes_steps_by_name(stored, cluster, run_id, tmp_path, capsys):
+    line = ["fetch", run_id, "--host", cluster.url, "--step", "evaluate", "--out", str(tmp_path / "results")]
+    parsed = build_parser().parse_args(line)
+    parsed.run(parsed)
+    assert capsys.readouterr().out == f"{tmp_path / 'results' / 'evaluate'}\n"
+    parsed = build_parser().parse_args([*line[:-3], "evalute", "--out", "x"])
+    with pytest.raises(ConfigError, match="--step: received 'evalute'"):
+        parsed.run(parsed)
+
+
+def test_a_file_that_was_changed_in_the_store_is_refused_and_nothing_is_left(stored, connection, run_id, tmp_path):
+    (stored / "export" / EXECUTION / "bundle" / "deep" / "file.txt").write_text("changed")
+    with pytest.raises(ArtifactError):
+        fetch(connection, run_id, ["export"], tmp_path / "results")
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_what_is_there_already_is_left_alone(stored, connection, run_id, tmp_path):
+    (tmp_path / "results" / "export").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="is there already"):
+        fetch(connection, run_id, ["export"], tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("ingest", "its result came from the cache; fetch the run that made it"),
+        ("gate", "gate is failed and has made nothing"),
+        ("records", "records is not run"),
+    ],
+)
+def test_a_step_that_has_made_nothing_says_why(stored, connection, run_id, tmp_path, step, words):
+    with pytest.raises(ClusterError, match=words):
+        fetch(connection, run_id, [step], tmp_path / "results")
+
+
+def test_names_that_lead_out_of_the_folder_are_refused(stored, connection, run_id, tmp_path, monkeypatch):
+    listed = [StoredObject("s3://b/lesionflow/x/export/../../evil", "evil", 1, "")]
+    monkeypatch.setattr(store, "list_files", lambda _: listed)
+    monkeypatch.setattr(store, "is_local", lambda _: False)
+    monkeypatch.setattr(fetch_module.store, "read_bytes", lambda _: b"x")
+    with pytest.raises(ClusterError, match="leads out of the folder"):
+        fetch(connection, run_id, ["export"], tmp_path / "results", "s3://b")
+
+
+@pytest.mark.parametrize("answer", [(404, {"message": "no"}), (403, {"message": "no"}), (200, {"data": {}})])
+def test_kubeflows_own_store_is_reached_by_a_port_forward(
+    stored, cluster, connection, run_id, tmp_path, monkeypatch, answer
+):
+    cluster.on("GET", SETTINGS, answer)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with pytest.raises(ConfigError, match="kubectl port-forward -n kubeflow svc/minio-service 9000"):
+        fetch(connection, run_id, ["export"], tmp_path / "results")
+    asked = []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:9000")
+    monkeypatch.setattr(store, "list_files", lambda uri: asked.append(uri) or [])
+    with pytest.raises(ClusterError, match="give the store's folder with --pipeline-root"):
+        fetch(connection, run_id, ["export"], tmp_path / "results")
+    assert asked == [f"s3://mlpipeline/v2/artifacts/lesionflow/{run_id}/export"]

@@ -19,7 +19,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.class_weight import write_class_weight
+from components.common.artifacts.folder import new_artifact, sha256_file
+from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle.selftest import generated_image
@@ -150,18 +152,16 @@ def write_model(out, files, policy="float32", seed=3):
     logit = np.asarray(network(seen, training=False), np.float64)[:, 0]
     ids = np.array(list(files))
     label = (np.arange(len(files)) % 3 == 0).astype(np.int8)
-    facts = {"schema": "lesionflow.model/1", "architecture": "small_cnn", "image_size": list(SIZE), "target": "binary",
-             "record_size": SHORT, "jpeg_quality": 95, "parameters": int(network.count_params())}  # fmt: skip
+    facts = ModelFacts(
+        architecture="small_cnn", image_size=SIZE, record_size=SHORT, jpeg_quality=95, parameters=network.count_params()
+    )
     with new_artifact(out, "model", {"records": "0" * 64}) as folder:
         network.save(folder / "model.keras")
-        write_json(folder / "model.json", facts)
+        facts.save(folder)
         save_scores(folder / "val_probs.npz", Scores(ids, ids, ids, label, logit, sigmoid(logit)))
-        write_json(folder / "environment.json", {"schema": "lesionflow.environment/1", "tensorflow": "2.21.0"})
-        write_json(
-            folder / "training_config.json", {"schema": "lesionflow.training_config/1", "folds": 0, "seed": seed}
-        )
-        weights = {"weights": {"0": 1.0, "1": 4.12}, "logit_offset": 1.416}
-        write_json(folder / "class_weight.json", {"schema": "lesionflow.class_weight/1", **weights})
+        write_record(folder, ENVIRONMENT, {"tensorflow": "2.21.0"})
+        write_record(folder, TRAINING_CONFIG, {"folds": 0, "seed": seed})
+        write_class_weight(folder, {"0": 1.0, "1": 4.12}, 1.416)
     return logit
 
 

@@ -16,16 +16,10 @@ from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
 from components.calibrate.ranking_check import check_ranking
 from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
-from components.common.artifacts.class_weight import read_logit_offset
-from components.common.artifacts.folder import (
-    new_artifact,
-    open_artifact,
-    sha256_file,
-    write_atomic,
-    write_json,
-)
+from components.common.artifacts.folder import new_artifact, write_atomic, write_json
+from components.common.artifacts.model import NETWORK, VAL_SCORES, Model, open_model
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
-from components.common.artifacts.scores import Scores, load_scores
+from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
 from components.common.statistics.reliability import brier, calibration_error, calibration_error_null, log_loss
 from components.common.statistics.resampling import group_codes
@@ -65,29 +59,34 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
 
     Args:
         config: parameters.
-        model: a model artifact, with `val_probs.npz`, `class_weight.json` and `model.keras`.
+        model: a model artifact of train or ensemble.
         out: folder for the policy artifact.
 
     Raises:
         ArtifactError: the model artifact is damaged or incomplete.
         DataError: one class only, too few malignant groups, or scores that do not rank.
     """
-    artifact = open_artifact(model, "model")
-    scores = load_scores(model / "val_probs.npz")
+    trained = open_model(model)
+    scores = trained.val_scores()
     check_ranking(scores)
-    offset = read_logit_offset(model)
+    offset = trained.logit_offset()
     candidates = cross_fit(scores, offset, config.folds, config.seed)
     name = pick(candidates).name if config.calibration == "auto" else config.calibration
     why = reason(candidates, name, config.calibration)
     calibrator = fit_calibrator(name, scores.logit, scores.label.astype(np.float64), offset)
     point = choose(config, scores, calibrator)
-    policy = _policy(config, model, scores, calibrator, point)
+    policy = _policy(config, trained, scores, calibrator, point)
     log.info("%s", why)
     log.info(
         "threshold %.4f by %s: validation sensitivity %.3f, specificity %.3f",
-        policy.threshold_probability, config.operating_point, point.sensitivity, point.specificity,
-    )  # fmt: skip
-    with new_artifact(out, "policy", {"model": artifact.digest, "val_probs": policy.val_probs_sha256}) as folder:
+        policy.threshold_probability,
+        config.operating_point,
+        point.sensitivity,
+        point.specificity,
+    )
+    with new_artifact(
+        out, "policy", {"model": trained.artifact.digest, "val_probs": policy.val_probs_sha256}
+    ) as folder:
         policy.save(folder / "decision_policy.json")
         write_json(folder / "calibration.json", _record(config, scores, offset, candidates, why, policy))
         write_atomic(folder / "reliability.svg", reliability_svg(scores, policy))
@@ -96,7 +95,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
 
 
 def _policy(
-    config: CalibrateConfig, model: Path, scores: Scores, calibrator: Calibrator, point: OperatingPoint
+    config: CalibrateConfig, model: Model, scores: Scores, calibrator: Calibrator, point: OperatingPoint
 ) -> DecisionPolicy:
     probability = calibrator.probability(scores.logit)
     threshold = float(calibrator.probability(np.array([point.threshold_logit]))[0])
@@ -115,8 +114,8 @@ def _policy(
             "malignant_groups": group_codes(scores.group_id[malignant])[1],
         },
         prevalence=float(malignant.mean()),
-        model_sha256=sha256_file(model / "model.keras"),
-        val_probs_sha256=sha256_file(model / "val_probs.npz"),
+        model_sha256=model.sha256(NETWORK),
+        val_probs_sha256=model.sha256(VAL_SCORES),
         abstain=band,
     )
 

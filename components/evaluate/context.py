@@ -7,7 +7,6 @@ can be made again without them.
 from __future__ import annotations
 
 import base64
-import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact
+from components.common.artifacts.model import Model
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import SplitRecord
@@ -88,19 +88,18 @@ def provenance(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     return {name: {"digest": a.digest, "made_from": dict(sorted(a.made_from.items()))} for name, a in artifacts.items()}
 
 
-def training(model: Path | None) -> dict[str, Any]:
+def training(model: Model | None) -> dict[str, Any]:
     """What the model artifact says of its training: architecture, configuration, environment, curve."""
     if model is None:
         return {}
-    out: dict[str, Any] = {}
-    for name in ("model", "training_config", "environment"):
-        out[name] = _json(model / f"{name}.json")
-    history = model / "history.csv"
-    if history.is_file():
-        with history.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-        names = [name for name in (rows[0] if rows else {}) if name == "epoch" or name in _CURVES]
-        out["history"] = {name: [_number(row[name]) for row in rows] for name in names}
+    out = {
+        "model": model.facts.record(),
+        "training_config": model.training_config,
+        "environment": model.environment,
+    }
+    if model.history:
+        names = [name for name in model.history[0] if name == "epoch" or name in _CURVES]
+        out["history"] = {name: [_number(row[name]) for row in model.history] for name in names}
     return out
 
 

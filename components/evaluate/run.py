@@ -9,17 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from components.common.artifacts.folder import (
-    Artifact,
     new_artifact,
     open_artifact,
     write_atomic,
     write_json,
 )
 from components.common.artifacts.metrics import Metrics
-from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.model import VAL_SCORES, open_model
 from components.common.artifacts.scores import Scores, load_scores, save_scores
 from components.common.bundle.load import load_bundle
-from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
 from components.evaluate.config import EvaluateConfig
@@ -64,16 +63,18 @@ def run(
         DataError: test lesions overlap validation or train, ids that do not match, unreadable images.
     """
     made_of = {"bundle": open_artifact(bundle, "bundle"), "split": open_artifact(split, "split")}
-    if model is not None:
-        made_of["model"] = open_artifact(model, "model")
+    trained = open_model(model) if model is not None else None
+    if trained is not None:
+        made_of["model"] = trained.artifact
     if records is not None:
         made_of["records"] = open_artifact(records, "records")
     parts = open_split(split)
     test = parts.usable("test")
     champion = _champion(config.champion)
     loaded = load_bundle(bundle)
-    check_belongs(loaded.policy, made_of.get("model"))
-    val = load_scores(model / "val_probs.npz") if model is not None else None
+    if trained is not None:
+        trained.check_policy(loaded.policy)
+    val = trained.val_scores() if trained is not None else None
     scores, unread = score(loaded, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
     columns = {**slice_columns(rows), **control_scores(parts.usable("train"), rows)}
@@ -85,15 +86,15 @@ def run(
         "settings": {"resamples": config.resamples, "seed": config.seed, "gate": config.gate},
         "champion": Path(config.champion).name,
         "provenance": about.provenance(made_of),
-        "training": about.training(model),
+        "training": about.training(trained),
         "data": about.data_quality(records, lost_images(parts.part("test")), unread, parts.record),
         "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
     }
     with new_artifact(out, "evaluation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
         save_scores(folder / "test_probs.npz", scores, columns)
         loaded.policy.save(folder / "decision_policy.json")
-        if model is not None:
-            write_atomic(folder / "val_probs.npz", (model / "val_probs.npz").read_bytes())
+        if trained is not None:
+            write_atomic(folder / VAL_SCORES, (trained.path / VAL_SCORES).read_bytes())
         write_json(folder / "context.json", record)
         files = {name: folder / f"{name}.npz" for name in ("test_probs", "val_probs")}
         metrics, verdicts = render(
@@ -107,24 +108,6 @@ def run(
             folder=folder,
         )
     return EvaluateResult(out, metrics, verdicts, scores)
-
-
-def check_belongs(policy: DecisionPolicy, model: Artifact | None) -> None:
-    """Refuses a model artifact other than the one the bundle's policy was made for.
-
-    Raises:
-        ArtifactError: the model or its validation scores are not those of the policy.
-    """
-    if model is None:
-        return
-    expected = {"model.keras": policy.model_sha256, "val_probs.npz": policy.val_probs_sha256}
-    for name, digest in expected.items():
-        received = model.files.get(name, "none")
-        if received != digest:
-            raise ArtifactError(
-                f"{model.path / name}: its sha256 begins {received[:12]}, policy {policy.policy_id} was made for "
-                f"{digest[:12]}: give --model the model that this bundle was exported from"
-            )
 
 
 def refuse_val_overlap(test: Scores, val: Scores) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_json
+from components.common.artifacts.model import Model, ModelFacts, open_model
 from components.common.artifacts.policy import DecisionPolicy, load_policy
-from components.common.artifacts.scores import Scores, load_scores
+from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import read_split
 from components.common.bundle import layout
 from components.common.bundle.card import collect_facts, write_card
@@ -79,54 +80,40 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     check_available(config.formats)
-    made_of = {"model": open_artifact(model, "model"), "policy": open_artifact(policy, "policy")}
+    trained = open_model(model)
+    made_of = {"model": trained.artifact, "policy": open_artifact(policy, "policy")}
     if split is not None:
         made_of["split"] = open_artifact(split, "split")
     rule = load_policy(policy / layout.POLICY)
-    check_belongs(rule, made_of["model"])
-    preparation = preparation_of(layout.model_facts(model), rule, config)
-    network = load_network(model / "model.keras", config.precision)
+    trained.check_policy(rule)
+    preparation = preparation_of(trained.facts, rule, config)
+    network = load_network(trained.network, config.precision)
     check_input(network, preparation)
-    log.info("writing the serving graph: %s", model / "model.keras")
+    log.info("writing the serving graph: %s", trained.network)
     with new_artifact(out, "bundle", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
         _write_graph(network, rule, preparation, folder)
         write_json(folder / layout.PREPROCESSING, preparation)
         write_json(folder / layout.LABELS, labels(split))
         rule.save(folder / layout.POLICY)
         loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
-        report, compared = _check(loaded, network, config, model, split)
+        report, compared = _check(loaded, network, config, trained, split)
         write_json(folder / layout.PARITY, report)
         write_selftest(loaded, folder)
         if config.formats:
             write_formats(loaded, network, config, compared)
-        write_card(folder, collect_facts(folder, model, policy, split))
+        write_card(folder, collect_facts(folder, trained, policy, split))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)
     return ExportResult(out, rule.policy_id, report, size)
 
 
-def check_belongs(policy: DecisionPolicy, model: Artifact) -> None:
-    """Refuses a policy that was chosen on another model's scores.
-
-    Raises:
-        ArtifactError: the sha256 of the model or of its validation scores is not the policy's.
-    """
-    for name, expected in (("model.keras", policy.model_sha256), ("val_probs.npz", policy.val_probs_sha256)):
-        received = model.files.get(name)
-        if received != expected:
-            raise ArtifactError(
-                f"policy {policy.policy_id} belongs to a {name} with sha256 {expected[:12]}, {model.path} holds "
-                f"{received[:12] if received else 'none'}; calibrate this model and export with that policy"
-            )
-
-
-def preparation_of(facts: Mapping[str, Any], policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:
+def preparation_of(facts: ModelFacts, policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:
     """Content of `preprocessing.json`, from `model.json` and the parameters."""
-    size = list(facts["image_size"])
+    size = list(facts.image_size)
     return {
         "schema": layout.PREPROCESSING_SCHEMA,
         "image_size": size,
-        "record_size": facts.get("record_size") or min(size),
+        "record_size": facts.record_size or min(size),
         "min_side": config.min_side,
         "max_pixels": int(config.max_megapixels * 1e6),
         "augmentation": config.augmentation,
@@ -184,7 +171,7 @@ def _write_graph(network: Any, rule: DecisionPolicy, preparation: Mapping[str, A
 
 
 def _check(
-    loaded: Bundle, network: Any, config: ExportConfig, model: Path, split: Path | None
+    loaded: Bundle, network: Any, config: ExportConfig, model: Model, split: Path | None
 ) -> tuple[dict[str, Any], Compared]:
     import tensorflow as tf
 
@@ -213,7 +200,7 @@ def _check(
         return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
     compared = compare(validation_sources(split, config.parity_images), logits_of, loaded)
     report["parity"] = parity_report(compared, loaded.policy, config)
-    recorded = load_scores(model / "val_probs.npz")
+    recorded = model.val_scores()
     report["preparation"] = preparation_report(compared, recorded, loaded.policy, config)
     if config.augmentation != "none":
         report["augmentation"] = _gain(compared, recorded, loaded.policy)

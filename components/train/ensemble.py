@@ -8,7 +8,6 @@ neither trained on them nor been stopped by them.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from components.common.artifacts.class_weight import read_logit_offset, write_class_weight
-from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, read_json, write_json
-from components.common.artifacts.scores import Scores, load_scores, save_scores
+from components.common.artifacts.class_weight import write_class_weight
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.model import (
+    ENSEMBLE,
+    ENVIRONMENT,
+    KIND,
+    NETWORK,
+    TRAINING_CONFIG,
+    VAL_SCORES,
+    Model,
+    ModelFacts,
+    open_model,
+    write_record,
+)
+from components.common.artifacts.scores import Scores, save_scores
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.statistics.numeric import Floats, sigmoid
 from components.common.statistics.paired_gain import METRICS, RESAMPLES, paired_gain
-from components.train.outputs import CONFIG_SCHEMA, MODEL_SCHEMA
-from components.train.reproducibility import SCHEMA as ENVIRONMENT_SCHEMA
 
-SCHEMA = "lesionflow.ensemble/1"
 _ALIKE = ("image_size", "record_size")
 
 log = logging.getLogger(__name__)
@@ -47,15 +55,12 @@ class EnsembleResult:
 
 @dataclass(frozen=True)
 class _Member:
-    artifact: Artifact
-    facts: dict[str, Any]
-    training: dict[str, Any]
-    environment: dict[str, Any]
+    model: Model
     scores: Scores
 
     @property
     def path(self) -> Path:
-        return self.artifact.path
+        return self.model.path
 
 
 def run(models: Sequence[Path], out: Path, against: Path | None = None) -> EnsembleResult:
@@ -73,7 +78,7 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
     if len(models) < 2:
         raise ConfigError(f"ensemble: received {len(models)} model; allowed: two or more model artifacts of train")
     members = [_open(path) for path in models]
-    digests = [member.artifact.digest for member in members]
+    digests = [member.model.artifact.digest for member in members]
     if len(set(digests)) < len(digests):
         raise ConfigError("ensemble: received the same model twice; allowed: models trained apart")
     for member in members[1:]:
@@ -81,7 +86,6 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
     logits = [_aligned(members[0], member) for member in members]
     scores = _mean(members[0].scores, logits)
     record = {
-        "schema": SCHEMA,
         "members": [_member_record(member) for member in members],
         "images": len(scores),
         "resamples": RESAMPLES,
@@ -94,27 +98,24 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
         base = _aligned(members[0], single)
         record["single"] = _member_record(single)
         record["over_single"] = paired_gain([base], scores.logit, scores.label, scores.group_id)
-        made_from["single"] = single.artifact.digest
-    with new_artifact(out, "model", made_from) as folder:
-        parameters = _write_network(members, folder / "model.keras")
+        made_from["single"] = single.model.artifact.digest
+    with new_artifact(out, KIND, made_from) as folder:
+        parameters = _write_network(members, folder / NETWORK)
         _write_records(folder, members, scores, record, parameters)
     _log(record)
     return EnsembleResult(out, record)
 
 
 def _open(path: Path) -> _Member:
-    artifact = open_artifact(path, "model")
-    facts = read_json(path / "model.json", MODEL_SCHEMA)
-    if "members" in facts:
+    model = open_model(path)
+    if model.facts.members:
         raise ArtifactError(f"{path}: is an ensemble itself; give its members instead")
-    training = read_json(path / "training_config.json", CONFIG_SCHEMA)
-    environment = read_json(path / "environment.json", ENVIRONMENT_SCHEMA)
-    return _Member(artifact, facts, training, environment, load_scores(path / "val_probs.npz"))
+    return _Member(model, model.val_scores())
 
 
 def _check_alike(first: _Member, other: _Member) -> None:
     for name in _ALIKE:
-        mine, theirs = first.facts.get(name), other.facts.get(name)
+        mine, theirs = (getattr(member.model.facts, name) for member in (first, other))
         if mine != theirs:
             raise ArtifactError(
                 f"{other.path}: {name} is {theirs}, {first.path} has {mine}; a bundle prepares images once: "
@@ -149,7 +150,7 @@ def _write_network(members: Sequence[_Member], path: Path) -> int:
 
     networks = []
     for i, member in enumerate(members):
-        network = keras.models.load_model(member.path / "model.keras", compile=False, safe_mode=True)
+        network = keras.models.load_model(member.model.network, compile=False, safe_mode=True)
         network.name = f"member_{i}"
         networks.append(network)
     image = keras.Input(networks[0].input_shape[1:])
@@ -161,17 +162,16 @@ def _write_network(members: Sequence[_Member], path: Path) -> int:
 def _write_records(
     folder: Path, members: Sequence[_Member], scores: Scores, record: Mapping[str, Any], parameters: int
 ) -> None:
-    first = members[0]
-    names = sorted({str(member.facts["architecture"]) for member in members})
-    facts = {**first.facts, "architecture": "+".join(names), "members": len(members), "parameters": parameters}
-    write_json(folder / "model.json", facts)
-    save_scores(folder / "val_probs.npz", scores)
-    write_json(folder / "ensemble.json", record)
+    names = sorted({member.model.facts.architecture for member in members})
+    own = {"architecture": "+".join(names), "members": len(members), "parameters": parameters}
+    ModelFacts(**members[0].model.facts.record() | own).save(folder)
+    save_scores(folder / VAL_SCORES, scores)
+    write_record(folder, ENSEMBLE, record)
     # the mean of logits is shifted by the mean of the members' offsets
-    offset = float(np.mean([read_logit_offset(member.path) for member in members]))
+    offset = float(np.mean([member.model.logit_offset() for member in members]))
     write_class_weight(folder, {"0": 1.0, "1": float(np.exp(offset))}, offset)
-    write_json(folder / "training_config.json", _shared([member.training for member in members]))
-    write_json(folder / "environment.json", _shared([member.environment for member in members]))
+    write_record(folder, TRAINING_CONFIG, _shared([member.model.training_config for member in members]))
+    write_record(folder, ENVIRONMENT, _shared([member.model.environment for member in members]))
 
 
 def _shared(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -181,26 +181,18 @@ def _shared(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _member_record(member: _Member) -> dict[str, Any]:
-    scores = member.scores
+    scores, model = member.scores, member.model
     figures = paired_gain([scores.logit], scores.logit, scores.label, scores.group_id, resamples=1)
     return {
-        "digest": member.artifact.digest,
-        "model_sha256": member.artifact.files["model.keras"],
-        "records": member.artifact.made_from.get("records", ""),
-        "architecture": member.facts["architecture"],
-        **{name: member.training.get(name) for name in ("folds", "fold", "seed")},
+        "digest": model.artifact.digest,
+        "model_sha256": model.sha256(NETWORK),
+        "records": model.artifact.made_from.get("records", ""),
+        "architecture": model.facts.architecture,
+        **{name: model.training_config.get(name) for name in ("folds", "fold", "seed")},
         **{name: figures[name]["after"] for name in METRICS if figures},
-        "commit": (member.environment.get("git") or {}).get("commit"),
-        "seconds": _seconds(member.path / "history.csv"),
+        "commit": (model.environment.get("git") or {}).get("commit"),
+        "seconds": sum(model.history_column("seconds")) if model.history else None,
     }
-
-
-def _seconds(history: Path) -> float | None:
-    """Seconds of all epochs; None without a history."""
-    if not history.is_file():
-        return None
-    with history.open(newline="", encoding="utf-8") as handle:
-        return sum(float(row["seconds"]) for row in csv.DictReader(handle))
 
 
 def _log(record: Mapping[str, Any]) -> None:
@@ -208,6 +200,12 @@ def _log(record: Mapping[str, Any]) -> None:
         for metric, found in record.get(name, {}).items():
             gain = found["gain"]
             log.info(
-                "%s %.4f, %s %.4f: gain %+.4f (%+.4f to %+.4f)", metric.replace("_", " "), found["after"], what,
-                found["before"], gain["value"], gain["lower"], gain["upper"],
-            )  # fmt: skip
+                "%s %.4f, %s %.4f: gain %+.4f (%+.4f to %+.4f)",
+                metric.replace("_", " "),
+                found["after"],
+                what,
+                found["before"],
+                gain["value"],
+                gain["lower"],
+                gain["upper"],
+            )

@@ -11,7 +11,6 @@ from typing import Any
 
 from components.train.device import Device
 
-SCHEMA = "lesionflow.environment/1"
 COMMIT_VARIABLE = "LESIONFLOW_COMMIT"
 IMAGE_VARIABLE = "LESIONFLOW_IMAGE"
 _PACKAGES = (
@@ -37,7 +36,6 @@ def environment_record(device: Device, policy: str, backend: str = "tensorflow")
     """Content of `environment.json`: code, image, versions, device; no time and no path."""
     commit, dirty = source_version(Path(__file__).resolve().parents[2])
     return {
-        "schema": SCHEMA,
         "git": {"commit": commit, "dirty": dirty},
         "image": os.environ.get(IMAGE_VARIABLE) or None,
         "python": platform.python_version(),

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_atomic, write_json
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_atomic
+from components.common.artifacts.model import ENVIRONMENT, HISTORY, KIND, TRAINING_CONFIG, write_record
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.runtime.errors import DataError, TrainingError
 from components.train.augmentation import Augmentation
@@ -78,7 +79,7 @@ def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
     device = find_device(backend)
     policy = dtype_policy(config.precision, device.compute_capability)
     log_device(device, policy)
-    with new_artifact(out, "model", {"records": artifact.digest}) as folder, StopRequest() as stop:
+    with new_artifact(out, KIND, {"records": artifact.digest}) as folder, StopRequest() as stop:
         from components.train.outputs import training_log
 
         with training_log(folder / "train.log"):
@@ -91,7 +92,7 @@ def _train(
     import keras
 
     from components.train.network import build_network
-    from components.train.outputs import config_record, model_record, save_model, save_validation
+    from components.train.outputs import model_facts, save_model, save_validation
     from components.train.replicas import make_strategy, scope, share_batch_statistics
     from components.train.tensorboard import scalar_writer
 
@@ -130,12 +131,12 @@ def _train(
     metrics, logit = scored.metrics, scored.logit
     refuse_constant(metrics, logit)
     share_batch_statistics(network.classifier, shared=False)
-    save_model(folder, network, model_record(config, manifest, classes, network))
-    save_validation(folder / "val_probs.npz", val.rows, logit)
-    write_json(folder / "training_config.json", config_record(config))
+    save_model(folder, network, model_facts(config, manifest, classes, network))
+    save_validation(folder, val.rows, logit)
+    write_record(folder, TRAINING_CONFIG, config.model_dump(mode="json"))
     write_balance(folder, config.class_balance, train.rows.label)
-    write_json(folder / "environment.json", environment_record(device, policy, keras.backend.backend()))
-    write_atomic(folder / "history.csv", history_csv(loop.state.history))
+    write_record(folder, ENVIRONMENT, environment_record(device, policy, keras.backend.backend()))
+    write_atomic(folder / HISTORY, history_csv(loop.state.history))
     return TrainResult(out, loop.state.epoch, loop.state.best_epoch, metrics.average_precision, metrics.roc_auc)
 
 

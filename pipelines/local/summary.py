@@ -9,6 +9,7 @@ from typing import Any
 
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, load_metrics, plain
+from components.common.artifacts.model import read_facts
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, percent_text
 from components.common.artifacts.records_manifest import read_manifest
@@ -32,7 +33,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
     manifest = read_manifest(run / "records")
     metrics = load_metrics(run / "evaluate" / METRICS)
     policy = load_policy(run / "calibrate" / "decision_policy.json")
-    model = _json(run / "train" / "model.json")
+    model = read_facts(run / "train")
     lost = sum(part.lost for part in manifest.splits.values())
     return {
         "schema": SCHEMA,
@@ -44,7 +45,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "malignant": {name: manifest.splits[name].label_counts["1"] for name in SPLITS},
             "class_weight": manifest.class_weight["1"],
         },
-        "model": {"architecture": model["architecture"], "image_size": model["image_size"]},
+        "model": {"architecture": model.architecture, "image_size": list(model.image_size)},
         "test": {
             "n": metrics.n,
             "malignant": metrics.malignant,

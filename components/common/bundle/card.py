@@ -16,6 +16,7 @@ from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
+from components.common.artifacts.model import Model
 from components.common.artifacts.presentation import form_of, heading, markdown_code, markdown_text, named
 from components.common.artifacts.split import read_record
 from components.common.bundle import card_text, layout
@@ -25,7 +26,7 @@ FACTS = "card.json"
 FACTS_SCHEMA = "lesionflow.card/1"
 
 
-def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -> dict[str, Any]:
+def collect_facts(folder: Path, model: Model, policy: Path, split: Path | None) -> dict[str, Any]:
     """Everything the card needs, so that it can be written again without the inputs.
 
     Args:
@@ -36,12 +37,12 @@ def collect_facts(folder: Path, model: Path, policy: Path, split: Path | None) -
     """
     return {
         "schema": FACTS_SCHEMA,
-        "model": layout.model_facts(model),
-        "training": _optional(model / "training_config.json"),
-        "environment": _optional(model / "environment.json"),
-        "history": card_text.training_history(model / "history.csv"),
-        "ensemble": _optional(model / "ensemble.json"),
-        "class_weight": _optional(model / CLASS_WEIGHT),
+        "model": model.facts.record(),
+        "training": model.training_config,
+        "environment": model.environment,
+        "history": card_text.training_history(model),
+        "ensemble": model.ensemble,
+        "class_weight": _optional(model.path / CLASS_WEIGHT),
         "calibration": _optional(policy / "calibration.json"),
         "policy": _optional(folder / layout.POLICY),
         "split": asdict(read_record(split)) if split else {},

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from components.common.artifacts.metrics import Estimate, GradedEstimate, SliceRow
+from components.common.artifacts.model import Model
 from components.common.artifacts.presentation import estimate_text
 
 NOT_ESTIMABLE = "not estimable"
@@ -44,20 +42,18 @@ def plain(mapping: Mapping[str, Any]) -> dict[str, str]:
     return {key.replace("_", " "): scalar(value) for key, value in scalars.items()}
 
 
-def training_history(path: Path) -> dict[str, Any]:
-    """Epochs, seconds and the best validation average precision of `history.csv`; empty without one."""
-    if not path.is_file():
+def training_history(model: Model) -> dict[str, Any]:
+    """Epochs, seconds and the best validation figures of the training; empty for an ensemble."""
+    if not model.history:
         return {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle))
-    facts: dict[str, Any] = {"epochs_run": len(rows)}
+    facts: dict[str, Any] = {"epochs_run": len(model.history)}
     for name, column, take in (
         ("seconds_of_training", "seconds", sum),
         ("best_validation_average_precision", "val_average_precision", max),
         ("best_validation_roc_auc", "val_roc_auc", max),
     ):
-        values = [float(row[column]) for row in rows if row.get(column)]
-        if values and all(math.isfinite(value) for value in values):
+        values = model.history_column(column)
+        if values:
             facts[name] = take(values)
     return facts
 

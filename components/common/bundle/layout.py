@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from components.common.artifacts.folder import read_json
-from components.common.runtime.errors import ArtifactError
-
 SAVED_MODEL = "saved_model"
 POLICY = "decision_policy.json"
 PREPROCESSING = "preprocessing.json"
@@ -18,7 +12,6 @@ FORMATS = "formats.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
 
-MODEL_SCHEMA = "lesionflow.model/1"
 PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
 LABELS_SCHEMA = "lesionflow.labels/1"
 PARITY_SCHEMA = "lesionflow.parity/1"
@@ -39,16 +32,3 @@ NO_LOGIT = 0.0
 
 SIGNATURES = ("serving_default", "predict_pixels")
 OUTPUTS = ("probability", "decision", "logit", "policy_id", "status")
-
-
-def model_facts(model: Path) -> dict[str, Any]:
-    """Reads `model.json` of a model artifact and checks the fields that serving needs.
-
-    Raises:
-        ArtifactError: the file is missing or `image_size` is not two positive whole numbers.
-    """
-    facts = read_json(model / "model.json", MODEL_SCHEMA)
-    size = facts.get("image_size")
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
-        raise ArtifactError(f"{model / 'model.json'}: image_size is {size!r}, expected [height, width] in pixels")
-    return facts

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact, write_json
+from components.common.artifacts.class_weight import write_class_weight
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.statistics.numeric import sigmoid
 
@@ -42,8 +44,10 @@ def model_of(tmp_path):
         with new_artifact(path, "model", {"records": "0" * 64}) as folder:
             save_scores(folder / "val_probs.npz", scores)
             (folder / "model.keras").write_bytes(b"keras archive of " + json.dumps(name).encode())
-            weights = {"schema": "lesionflow.class_weight/1", "weights": {"0": 1.0, "1": float(np.exp(offset))}}
-            write_json(folder / "class_weight.json", {**weights, "counts": {"0": 1, "1": 1}, "logit_offset": offset})
+            ModelFacts(architecture="opaque", image_size=(32, 32)).save(folder)
+            write_record(folder, TRAINING_CONFIG, {})
+            write_record(folder, ENVIRONMENT, {})
+            write_class_weight(folder, {"0": 1.0, "1": float(np.exp(offset))}, offset)
         return path
 
     return make

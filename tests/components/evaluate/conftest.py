@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import KIND, SplitRecord, write_split
@@ -158,7 +159,9 @@ class Shipped:
             (folder / "history.csv").write_text(
                 "epoch,lr,loss,val_average_precision,val_roc_auc\n1,0.001,0.6,0.5,0.7\n2,0.0005,0.4,0.6,0.8\n"
             )
-            write_json(folder / "model.json", {"schema": "lesionflow.model/1", "architecture": "brightness"})
+            ModelFacts(architecture="brightness", image_size=(32, 32)).save(folder)
+            write_record(folder, TRAINING_CONFIG, {})
+            write_record(folder, ENVIRONMENT, {})
         self.policy = policy_for(self.model / "val_probs.npz", sha256_file(self.model / "model.keras"), 0.1)
         self.bundle = root / "bundle"
         with new_artifact(self.bundle, "bundle", {"model": "2" * 64, "policy": "3" * 64}) as folder:

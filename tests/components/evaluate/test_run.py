@@ -60,11 +60,10 @@ def test_a_changed_bundle_is_refused(shipped, tmp_path):
         run(EvaluateConfig.parse(FAST), copy, shipped.split, None, None, tmp_path / "out")
 
 
-def another_model(shipped, path, *, keras=None, scores=None):
-    """A model artifact that is not the bundle's."""
+def another_model(shipped, path, keras=b"", scores=None):
+    """The shipped model with another network or other validation scores."""
     with new_artifact(path, "model", {}) as folder:
-        for name in ("val_probs.npz", "model.keras", "history.csv"):
-            shutil.copy(shipped.model / name, folder / name)
+        shutil.copytree(shipped.model, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
         if keras:
             (folder / "model.keras").write_bytes(keras)
         if scores:
@@ -74,14 +73,14 @@ def another_model(shipped, path, *, keras=None, scores=None):
 
 def test_a_policy_of_another_model_is_refused(shipped, tmp_path):
     model = another_model(shipped, tmp_path / "model", keras=b"another network")
-    with pytest.raises(ArtifactError, match=r"model.keras: its sha256 begins \w+, policy \w+ was made for \w+"):
+    with pytest.raises(ArtifactError, match=r"policy \w+ belongs to a model\.keras with sha256 \w+, .* holds \w+"):
         run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_policy_chosen_on_other_validation_scores_is_refused(shipped, sim, tmp_path):
     model = another_model(shipped, tmp_path / "model", scores=sim(40, 0))
-    with pytest.raises(ArtifactError, match=r"model/val_probs.npz: its sha256 begins \w+, policy \w+ was made for"):
+    with pytest.raises(ArtifactError, match=r"policy \w+ belongs to a val_probs\.npz with sha256 \w+"):
         run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
 
 

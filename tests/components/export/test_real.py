@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact, read_json, sha256_file, write_json
+from components.common.artifacts.folder import new_artifact, read_json, sha256_file
+from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import SplitRecord, write_split
@@ -66,15 +67,11 @@ def parts(tmp_path_factory, kit):
     seen = np.stack([inspect.decode_rgb(pixels.encode_jpeg(rgb, 95)) for rgb in stored]).astype(np.float32)
     network = fitted_network(seen, label)
     logit = network.predict(seen, batch_size=50, verbose=0)[:, 0].astype(np.float64)
-    facts = {
-        "schema": "lesionflow.model/1",
-        "architecture": "mobilenet_v2",
-        "image_size": list(SIZE),
-        "record_size": SHORT,
-    }
     with new_artifact(root / "model", "model", {}) as folder:
         network.save(folder / "model.keras")
-        write_json(folder / "model.json", facts)
+        ModelFacts(architecture="mobilenet_v2", image_size=SIZE, record_size=SHORT).save(folder)
+        write_record(folder, TRAINING_CONFIG, {})
+        write_record(folder, ENVIRONMENT, {})
         save_scores(folder / "val_probs.npz", Scores(ids, ids, ids, label, logit, sigmoid(logit)))
     threshold = float(np.quantile(logit[label == 1], 0.1))
     with new_artifact(root / "policy", "policy", {}) as folder:

@@ -92,7 +92,7 @@ def test_flips_average_the_four_mirrored_views(export_inputs, kit, tmp_path, bun
     measured = done.parity["augmentation"]
     assert measured["images"] == len(export_inputs.files)
     assert {"average_precision", "roc_auc", "log_loss", "sensitivity", "specificity"} <= set(measured)
-    assert "| average precision | " in (done.path / "model_card.md").read_text()
+    assert "| Average precision | " in (done.path / "model_card.md").read_text()
 
 
 def test_a_fresh_process_gives_the_same_numbers(exported, bundle, kit, tmp_path):

@@ -1,11 +1,13 @@
 """The card: numbers from artifacts, nothing for what they lack."""
 
+import csv
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
-from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.metrics import (
     CountedEstimate,
     Estimate,
@@ -14,6 +16,7 @@ from components.common.artifacts.metrics import (
     SliceRow,
     SourceEstimate,
 )
+from components.common.artifacts.model import Model, ModelFacts
 from components.common.bundle.card import bundle_card, render
 from components.common.bundle.card_text import estimate, plain, training_history
 from components.common.runtime.errors import ArtifactError
@@ -184,8 +187,12 @@ def test_estimates_read_as_value_and_interval():
 
 
 def test_training_history_gives_time_and_best_validation_figures(tmp_path):
-    path = tmp_path / "history.csv"
-    assert training_history(path) == {}
-    path.write_text("epoch,seconds,val_average_precision,val_roc_auc\n1,10.5,0.5,0.8\n2,9.5,0.6,nan\n")
-    facts = training_history(path)
-    assert facts == {"epochs_run": 2, "seconds_of_training": 20.0, "best_validation_average_precision": 0.6}
+    rows = list(csv.DictReader(["epoch,seconds,val_average_precision,val_roc_auc", "1,10.5,0.5,0.8", "2,9.5,0.6,nan"]))
+    facts = ModelFacts(architecture="small_cnn", image_size=(72, 96))
+    model = Model(Artifact(tmp_path, "model", "", {}, {}), facts, {}, {}, {}, [])
+    assert training_history(model) == {}
+    assert training_history(replace(model, history=rows)) == {
+        "epochs_run": 2,
+        "seconds_of_training": 20.0,
+        "best_validation_average_precision": 0.6,
+    }

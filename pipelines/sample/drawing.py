@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from pipelines.sample.fields import Field, Noise, crest, mix, ramp
 from pipelines.sample.looks import Looks
-from pipelines.sample.marks import draw_dots, draw_hairs, draw_vessels
 
 WIDTH, HEIGHT = 200, 150
 _SIDE = 232  # the patch is larger than a picture: turning and shifting it shows little of its edge
@@ -19,15 +18,12 @@ _RED = np.array([188, 96, 96], np.float32)
 _FURTHER = np.array(
     [[78, 48, 38], [48, 36, 38], [116, 112, 126], [186, 104, 96], [206, 180, 166]], np.float32
 )  # dark brown, black, blue-grey, red, white
-_VEIL, _FLAKE, _SCAR = (
-    np.array(tone, np.float32) for tone in ((104, 108, 134), (232, 218, 204), (224, 196, 188))
-)  # fmt: skip
+_VEIL = np.array([104, 108, 134], np.float32)
 _CAMERAS = {  # gain of red, green and blue, vignette, share of pictures with a dark frame
-    "vidir_molemax": ((1.06, 0.93, 0.94), 0.10, 0.0),
-    "vidir_modern": ((0.98, 0.98, 1.06), 0.22, 0.08),
-    "rosendahl": ((0.98, 0.97, 1.08), 0.30, 0.2),
-    "vienna_dias": ((1.06, 0.99, 0.90), 0.40, 0.3),
+    "sample_camera_a": ((1.04, 0.95, 0.97), 0.15, 0.05),
+    "sample_camera_b": ((0.98, 0.98, 1.06), 0.35, 0.2),
 }
+_SHIFT = 4  # OpenCV draws with this many binary places below the pixel
 _GRID = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None], np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
 _DISTANCE = _GRID[1] ** 2 + (_GRID[0] * np.float32(0.75)) ** 2
 _FALLOFF = _DISTANCE ** np.float32(1.5) / np.float32(1.4)
@@ -64,7 +60,7 @@ def take_picture(patch: Field, source: str, random: np.random.Generator) -> npt.
     matrix = cv2.getRotationMatrix2D((_SIDE / 2, _SIDE / 2), random.uniform(0, 360), random.uniform(0.85, 1.2))
     matrix[:, 2] += np.array([WIDTH, HEIGHT]) / 2 - _SIDE / 2 + random.normal(0, 5, 2)
     picture = cv2.warpAffine(patch, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT_101)
-    draw_hairs(picture, random)
+    _hairs(picture, random)
     slope = random.normal(0, 0.04, 2).astype(np.float32)
     light = np.float32(random.uniform(0.92, 1.08)) * (1 + slope[0] * _GRID[1] + slope[1] * _GRID[0])
     light *= 1 - np.float32(vignette) * _FALLOFF
@@ -89,9 +85,6 @@ def _skin(random: np.random.Generator) -> Field:
     tone = coarse * 2 + noise(13) * 3 + fine * 2.5 - crest(noise(5), 0.5) * np.float32(random.uniform(1, 7))
     flush = coarse + noise(9) * np.float32(random.uniform(0.3, 1.5))
     skin = np.stack([base[0] + tone, base[1] + tone - 2.2 * flush, base[2] + tone - 1.8 * flush])
-    if random.random() < 0.35:  # freckled, sun-damaged skin
-        spots = ramp((noise(8) + noise(30) * np.float32(0.7) - np.float32(1.5)) * np.float32(1.2)) * np.float32(0.35)
-        mix(skin, spots, _BROWNS[1])
     return np.asarray(skin, np.float32)
 
 
@@ -109,7 +102,7 @@ def _shape(looks: Looks, noise: Noise) -> tuple[Field, Field]:
         for k in range(2, 9)
     )
     outline = (1 + (0.03 + 0.3 * looks.irregularity) * np.asarray(wave)).astype(np.float32)
-    # one cosine a degree, looked up by angle: a hundredth of the work of one a pixel
+    # one cosine per degree, looked up by angle: a hundredth of the work of one per pixel
     where = cv2.phase(np.broadcast_to(along, across.shape).copy(), across, angleInDegrees=True)
     radius = np.maximum(outline[where.astype(np.int16)], np.float32(0.25))
     depth = 1 - np.sqrt(along * along + across * across) / radius
@@ -141,23 +134,41 @@ def _colours(looks: Looks, noise: Noise) -> Field:
 
 
 def _structures(looks: Looks, colour: Field, depth: Field, noise: Noise) -> None:
-    """Network, veil, scar, scale, dots and vessels, in place."""
-    if looks.network:
-        grain = 5 + 4 * looks.coarseness
-        lines = np.maximum(crest(noise(grain), 0.55), crest(noise(grain), 0.55))
-        patchy = np.clip(np.float32(0.9) + noise(25) * np.float32(0.9 * looks.coarseness), 0, 1.2)
-        rim = np.clip(np.float32(1.2) - depth * np.float32(0.8), 0.2, 1.0)
-        colour *= 1 - np.float32(0.36 * looks.network) * lines * patchy * rim
+    """Blue-grey veil and pigment network, in place."""
     if looks.veil:
-        mix(
-            colour, ramp(noise(30) + noise(8) * np.float32(0.3) - np.float32(0.4)) * np.float32(0.6 * looks.veil), _VEIL
+        area = ramp(noise(30) + noise(8) * np.float32(0.3) - np.float32(0.2))
+        mix(colour, area * np.float32(0.75 * looks.veil), _VEIL)
+    if not looks.network:
+        return
+    grain = 5 + 4 * looks.coarseness
+    lines = np.maximum(crest(noise(grain), 0.55), crest(noise(grain), 0.55))
+    patchy = np.clip(np.float32(0.9) + noise(25) * np.float32(0.9 * looks.coarseness), 0, 1.2)
+    rim = np.clip(np.float32(1.2) - depth * np.float32(0.8), 0.2, 1.0)
+    colour *= 1 - np.float32(0.36 * looks.network) * lines * patchy * rim
+
+
+def _hairs(picture: Field, random: np.random.Generator) -> None:
+    """Draws no, few or many hairs that lie about the same way on `picture` [h, w, 3], in place."""
+    count = int(random.choice((0, 0, 0, 2, 5, 12)))
+    if not count:
+        return
+    height, width = picture.shape[:2]
+    layer = np.zeros((height, width), np.float32)
+    way = random.uniform(0, math.pi)
+    for _ in range(count):
+        x, y = random.uniform(0, width), random.uniform(0, height)
+        turn, length, bend = way + random.normal(0, 0.35), random.uniform(30, 130), random.normal(0, 0.004)
+        along = np.linspace(-length / 2, length / 2, 14)
+        across = bend * along**2
+        line = np.stack(
+            [
+                x + along * math.cos(turn) - across * math.sin(turn),
+                y + along * math.sin(turn) + across * math.cos(turn),
+            ],
+            1,
         )
-    if looks.scar:
-        centre = ramp((depth - np.float32(0.6) + noise(16) * np.float32(0.15)) * 4)
-        mix(colour, centre * np.float32(0.65 * looks.scar), _SCAR)
-    if looks.scale:
-        flakes = ramp((noise(4) + noise(12) * np.float32(0.8) - np.float32(1.5)) * 2)
-        mix(colour, flakes * np.float32(0.6 * looks.scale), _FLAKE)
-    reach = looks.radius * HEIGHT
-    draw_dots(colour, looks, reach, noise.random)
-    draw_vessels(colour, looks.vessels, reach, noise.random)
+        points = np.rint(line * 2**_SHIFT).astype(np.int32)
+        cv2.polylines(layer, [points], False, random.uniform(0.35, 0.9), 1, cv2.LINE_AA, _SHIFT)
+    tone = np.array([58, 42, 36], np.float32) + np.float32(random.uniform(0, 50))
+    weight = cv2.GaussianBlur(layer, (3, 3), 0.5)[:, :, None]
+    picture += weight * (tone - picture)

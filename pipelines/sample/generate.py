@@ -47,7 +47,7 @@ class SampleResult:
 
 
 def make_sample(out: Path, lesions: int, seed: int, faults: bool = False, workers: int | None = None) -> SampleResult:
-    """Draws `lesions` lesions, one to four pictures of each, and writes them with a HAM10000-like table.
+    """Draws `lesions` lesions, one to four pictures of each, and writes them with a table like HAM10000's.
 
     Args:
         out: folder to make; an earlier sample there is replaced.
@@ -86,8 +86,8 @@ def _check_replaceable(out: Path) -> None:
         return
     try:
         read_json(out / MARKER, SCHEMA)
-    except (ArtifactError, NotADirectoryError):
-        raise ArtifactError(f"{out}: already there and not a sample; choose another --out or remove it") from None
+    except (ArtifactError, NotADirectoryError) as error:
+        raise ArtifactError(f"{out}: already there and not a sample; choose another --out or remove it") from error
 
 
 def _first_images(people: list[Lesion]) -> list[int]:

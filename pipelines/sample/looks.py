@@ -25,13 +25,7 @@ class Looks:
         colours: further colours beside the main one, 0 to 4.
         network: strength of the pigment network.
         coarseness: of the network: 0 fine and even, 1 wide and broken.
-        globules: number of brown dots.
-        cysts: number of small white dots.
         veil: strength of a blue-grey area.
-        vessels: number of branching vessels.
-        lacunae: number of red to purple lakes.
-        scale: strength of whitish flakes.
-        scar: strength of a white centre.
     """
 
     radius: float
@@ -44,18 +38,19 @@ class Looks:
     colours: int
     network: float
     coarseness: float
-    globules: int
-    cysts: int
     veil: float
-    vessels: int
-    lacunae: int
-    scale: float
-    scar: float
 
 
-# Atypia is one latent number a lesion; the traits of the ABCD rule follow it. (a, b) of a beta distribution.
-_ATYPIA = {"nv": (1.7, 4.6), "bkl": (2.1, 3.8), "mel": (4.0, 2.4), "bcc": (2.9, 2.8), "akiec": (2.9, 2.8),
-           "vasc": (1.6, 4.0), "df": (1.6, 4.5)}  # fmt: skip
+# Atypia is one latent number per lesion; the traits of the ABCD rule follow it. (a, b) of a beta distribution.
+_ATYPIA = {
+    "nv": (1.7, 4.6),
+    "bkl": (2.1, 3.8),
+    "mel": (5.5, 1.9),
+    "bcc": (5.0, 2.0),
+    "akiec": (5.0, 2.0),
+    "vasc": (1.6, 4.0),
+    "df": (1.6, 4.5),
+}
 _DARKNESS = {"nv": 0.50, "bkl": 0.47, "mel": 0.62, "bcc": 0.28, "akiec": 0.24, "vasc": 0.45, "df": 0.34}
 _REDNESS = {"nv": 0.22, "bkl": 0.22, "mel": 0.22, "bcc": 0.58, "akiec": 0.66, "vasc": 0.90, "df": 0.38}
 
@@ -71,23 +66,16 @@ def draw_looks(dx: str, random: np.random.Generator) -> Looks:
         return value if random.random() < chance else 0.0
 
     strong = float(random.uniform(0.5, 1.0))
-    pigmented = dx in ("nv", "mel")
     return Looks(
-        radius=float(np.clip(random.normal(0.24 + 0.09 * atypia, 0.05), 0.13, 0.42)),
+        radius=float(np.clip(random.normal(0.20 + 0.15 * atypia, 0.045), 0.13, 0.42)),
         stretch=float(1 + abs(random.normal(0.12 + 0.2 * atypia, 0.12))),
         irregularity=trait(0.05, 0.85, 0.12),
         softness=float(np.clip(random.normal(0.3 if dx in ("nv", "df") else 0.2, 0.12), 0.04, 0.7)),
         asymmetry=trait(0.05, 0.85, 0.15),
-        darkness=float(np.clip(random.normal(_DARKNESS[dx] + 0.12 * (atypia - 0.4), 0.15), 0.05, 0.95)),
+        darkness=float(np.clip(random.normal(_DARKNESS[dx] + 0.25 * (atypia - 0.4), 0.13), 0.05, 0.95)),
         redness=float(np.clip(random.normal(_REDNESS[dx], 0.16), 0, 1)),
         colours=int(np.clip(round(random.normal(0.2 + 3.2 * atypia, 0.6)), 0, 4)),
         network=sometimes({"nv": 0.6, "mel": 0.55, "df": 0.55, "bkl": 0.2}.get(dx, 0.06), strong),
         coarseness=trait(0.1, 0.9, 0.15),
-        globules=int(sometimes(0.45 if pigmented else 0.15, float(random.integers(4, 26)))),
-        cysts=int(sometimes(0.6 if dx == "bkl" else 0.06, float(random.integers(4, 18)))),
-        veil=sometimes({"mel": 0.45, "bcc": 0.45}.get(dx, 0.08), strong),
-        vessels=int(sometimes({"bcc": 0.6, "mel": 0.12, "akiec": 0.25}.get(dx, 0.05), float(random.integers(2, 6)))),
-        lacunae=int(sometimes(0.9 if dx == "vasc" else 0.01, float(random.integers(5, 16)))),
-        scale=sometimes({"akiec": 0.65, "bkl": 0.25, "bcc": 0.25}.get(dx, 0.04), strong),
-        scar=sometimes({"df": 0.75, "mel": 0.2}.get(dx, 0.04), strong),
+        veil=sometimes({"mel": 0.6, "bcc": 0.5, "akiec": 0.35}.get(dx, 0.05), strong),
     )

@@ -18,26 +18,22 @@ _ONE_OF_EACH_FROM = 20  # below this many lesions the rarest diagnoses may be ab
 _TWO_OR_MORE = {"nv": 0.19, "bkl": 0.42, "mel": 0.55, "bcc": 0.45, "akiec": 0.36, "vasc": 0.37, "df": 0.45}
 _THREE, _FOUR = 0.26, 0.06  # of those with one more
 
-_AGE = {"nv": (46, 15), "bkl": (64, 14), "mel": (61, 15), "bcc": (67, 13), "akiec": (66, 11), "vasc": (51, 21),
-        "df": (53, 13)}  # fmt: skip
-_MALE = {"nv": 0.51, "bkl": 0.57, "mel": 0.62, "bcc": 0.62, "akiec": 0.68, "vasc": 0.49, "df": 0.55}
+_AGE = {"nv": 46, "bkl": 64, "mel": 61, "bcc": 67, "akiec": 66, "vasc": 51, "df": 53}  # mean, in years
+_AGE_DEVIATION = 14
 _TYPES = ("histo", "follow_up", "consensus", "confocal")
-_TYPE = {"nv": (0.37, 0.55, 0.08, 0.0), "bkl": (0.70, 0.0, 0.24, 0.06), "vasc": (0.47, 0.0, 0.53, 0.0),
-         "df": (0.48, 0.0, 0.52, 0.0)}  # fmt: skip
-_SOURCES = ("vidir_molemax", "vidir_modern", "rosendahl", "vienna_dias")
-_SOURCE = {"nv": (0.56, 0.27, 0.12, 0.05), "bkl": (0.11, 0.43, 0.45, 0.01), "mel": (0.02, 0.61, 0.31, 0.06),
-           "bcc": (0.01, 0.41, 0.57, 0.01), "akiec": (0.0, 0.10, 0.90, 0.0), "vasc": (0.38, 0.58, 0.02, 0.02),
-           "df": (0.26, 0.44, 0.26, 0.04)}  # fmt: skip
-_SITES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face", "chest", "foot", "neck", "scalp",
-          "hand", "ear", "genital", "acral")  # fmt: skip
+_TYPE = {"nv": (0.37, 0.55, 0.08, 0.0), "bkl": (0.70, 0.0, 0.24, 0.06)}
+_OTHER_TYPE = (0.48, 0.0, 0.52, 0.0)
+_SOURCES = ("sample_camera_a", "sample_camera_b")  # the names say that the pictures are generated
+_SECOND_SOURCE = {"nv": 0.25, "bkl": 0.55, "mel": 0.6, "bcc": 0.6, "akiec": 0.8, "vasc": 0.3, "df": 0.4}
+_SITES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face")
 _SITE = {
-    "nv": (21, 22, 19, 10, 13, 2, 6, 4, 1, 0.7, 0.4, 0.3, 0.7, 0.1),
-    "bkl": (18, 16, 7, 10, 4, 29, 7, 0.3, 3, 3, 0.2, 0.5, 0.2, 0),
-    "mel": (29, 17, 4, 19, 6, 9, 6, 2, 3, 1, 0.2, 1.5, 0.1, 0),
-    "bcc": (36, 11, 2, 10, 4, 20, 9, 1, 3, 4, 0.4, 0.3, 0, 0),
-    "akiec": (9, 20, 0.4, 19, 1.5, 35, 4, 0.2, 3, 4, 4, 1, 0, 0),
-    "vasc": (16, 19, 22, 8, 19, 6, 4, 0.5, 2, 1.5, 3.5, 0, 0, 0),
-    "df": (2, 71, 0.3, 21, 3.5, 0, 0, 1.7, 0, 0, 0.4, 0, 0.9, 0),
+    "nv": (24, 25, 22, 12, 15, 2),
+    "bkl": (22, 19, 9, 12, 4, 34),
+    "mel": (35, 20, 5, 23, 7, 10),
+    "bcc": (43, 13, 2, 12, 5, 25),
+    "akiec": (11, 24, 1, 22, 2, 40),
+    "vasc": (18, 21, 24, 9, 21, 7),
+    "df": (2, 72, 1, 22, 3, 0),
 }
 _GAP = {"age": 0.008, "sex": 0.008, "site": 0.028}  # of the benign; a tenth of it among the malignant
 _MALIGNANT = ("mel", "bcc", "akiec")
@@ -91,19 +87,18 @@ def diagnosis_counts(lesions: int) -> dict[str, int]:
 def _lesion(number: int, dx: str, random: np.random.Generator) -> Lesion:
     gap = 0.1 if dx in _MALIGNANT else 1.0
     unknown = {name: bool(random.random() < share * gap) for name, share in _GAP.items()}
-    mean, deviation = _AGE[dx]
-    age = float(np.clip(5 * round(random.normal(mean, deviation) / 5), 5, 85))
-    sex = "male" if random.random() < _MALE[dx] else "female"
+    age = float(np.clip(5 * round(random.normal(_AGE[dx], _AGE_DEVIATION) / 5), 5, 85))
+    sex = "male" if random.random() < 0.55 else "female"
     site = _draw(random, _SITES, _SITE[dx])
     return Lesion(
         number=number,
         dx=dx,
         images=_images(dx, random),
-        dx_type="histo" if dx in _MALIGNANT else _draw(random, _TYPES, _TYPE[dx]),
+        dx_type="histo" if dx in _MALIGNANT else _draw(random, _TYPES, _TYPE.get(dx, _OTHER_TYPE)),
         age=float("nan") if unknown["age"] else age,
         sex="unknown" if unknown["sex"] else sex,
         site="unknown" if unknown["site"] else site,
-        source=_draw(random, _SOURCES, _SOURCE[dx]),
+        source=_SOURCES[int(random.random() < _SECOND_SOURCE[dx])],
     )
 
 

@@ -128,17 +128,18 @@ def test_the_population_has_the_real_tables_traits():
     assert 0 < 4000 - len(ages) < 80
     assert all(age % 5 == 0 and 5 <= age <= 85 for age in ages)
     assert {lesion.sex for lesion in people} == {"male", "female", "unknown"}
-    molemax = [lesion.dx in MALIGNANT for lesion in people if lesion.source == "vidir_molemax"]
-    rosendahl = [lesion.dx in MALIGNANT for lesion in people if lesion.source == "rosendahl"]
-    assert np.mean(molemax) < 0.05
-    assert np.mean(rosendahl) > 0.25
+    share = {
+        source: np.mean([lesion.dx in MALIGNANT for lesion in people if lesion.source == source])
+        for source in ("sample_camera_a", "sample_camera_b")
+    }
+    assert share["sample_camera_b"] > 2 * share["sample_camera_a"]
 
 
 def test_pictures_of_a_lesion_are_alike_and_of_others_not():
     def colour(dx, lesion, picture):
         random = np.random.default_rng([lesion, 1])
         patch = draw_patch(draw_looks(dx, random), random)
-        rgb = take_picture(patch, "vidir_molemax", np.random.default_rng([lesion, picture]))
+        rgb = take_picture(patch, "sample_camera_a", np.random.default_rng([lesion, picture]))
         return rgb[60:90, 80:120].reshape(-1, 3).mean(0)
 
     same = [np.abs(colour("nv", i, 2) - colour("nv", i, 3)).mean() for i in range(12)]
@@ -152,6 +153,6 @@ def test_every_diagnosis_draws_and_stays_in_range():
         looks = draw_looks(dx, random)
         assert 0 <= looks.asymmetry <= 1 and 0.1 < looks.radius < 0.45
         patch = draw_patch(looks, random)
-        picture = take_picture(patch, "rosendahl", random)
+        picture = take_picture(patch, "sample_camera_b", random)
         assert picture.shape == (150, 200, 3) and picture.dtype == np.uint8
         assert np.isfinite(patch).all() and picture.std() > 8

@@ -272,6 +272,8 @@ def current_name(name: str) -> str:
     if steps == [f"train.{name}"]:  # training options had no prefix once
         warn_old_name(name, steps[0])
         return steps[0]
+    if steps == [f"ingest.{name}"]:  # how a table is read is said beside where it is: `columns: {image_id: filename}`
+        return steps[0]
     if steps:
         raise ConfigError(f"unknown parameter {name!r}: did you mean {' or '.join(repr(one) for one in steps)}?")
     raise ConfigError(_unknown(name))

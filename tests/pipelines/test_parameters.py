@@ -124,6 +124,12 @@ def test_an_option_with_a_flat_name_is_that_parameter():
     assert merge({"train.epochs": 3, "options": {"evaluate.gate": []}}) == {"epochs": 3, "gate_conditions": []}
 
 
+def test_how_the_table_is_read_has_no_step_in_front():
+    asked = merge(DATA, {"columns": {"image_id": "filename"}}, parse_assignments(["licences=[CC-0]"]))
+    ingest = validate(asked).steps["ingest"]
+    assert (ingest.columns, ingest.licences) == ({"image_id": "filename"}, ["CC-0"])
+
+
 def test_a_shared_parameter_can_be_set_for_one_step_alone():
     run = validate(merge(DATA, {"seed": 1, "train.seed": 2}))
     assert (run.steps["split"].seed, run.steps["train"].seed) == (1, 2)

@@ -8,6 +8,7 @@ parameter `columns`, which says for each meaning the column that holds it.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,9 @@ USUAL = {
     "lesion_id": ("lesion_id",),
     "patient_id": ("patient_id",),
     "diagnosis": ("dx", "diagnosis"),
-    "label": ("label", "target", "benign_malignant"),
+    "label": ("label", "target", "benign_malignant", "malignant"),
     "dx_type": ("dx_type", "diagnosis_confirm_type"),
-    "age": ("age", "age_approx"),
+    "age": ("age", "age_approx", "age_approximate"),
     "sex": ("sex", "gender"),
     "localization": ("localization", "anatom_site_general", "anatom_site_general_challenge", "site"),
     "dataset": ("dataset",),
@@ -142,7 +143,7 @@ def reading_of(header: Sequence[str], chosen: Mapping[str, str], source: str) ->
     Raises:
         ConfigError: `chosen` names a meaning or a column that is not there.
     """
-    own = {name.lower(): name for name in header}
+    own = {_key(name): name for name in header} | {name.lower(): name for name in header}
     picked = {meaning: [_column(meaning, name, own, source)] for meaning, name in chosen.items()}
     fitting = {name: layout for name, layout in layouts().items() if _names(layout) and _names(layout) <= own.keys()}
     if not fitting:
@@ -180,6 +181,11 @@ def no_label_column(header: Sequence[str], source: str) -> DataError:
     )
 
 
+def _key(name: str) -> str:
+    """A column's name as it is compared: `Image ID` is image_id."""
+    return re.sub(r"[\s-]+", "_", name.lower())
+
+
 def _names(layout: Layout) -> set[str]:
     return {name.lower() for name in layout.recognised_by or layout.without_header}
 
@@ -212,13 +218,13 @@ def _column(meaning: str, name: str, own: Mapping[str, str], source: str) -> str
         near = difflib.get_close_matches(meaning, MEANINGS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"columns: received the meaning {meaning!r}; {hint}allowed are {', '.join(MEANINGS)}")
-    if name.strip().lower() not in own:
-        near_names = difflib.get_close_matches(name.lower(), own, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(own[one] for one in near_names)}? " if near_names else ""
-        raise ConfigError(
-            f"columns.{meaning}: {source} has no column {name!r}; {hint}it has {_some(list(own.values()))}"
-        )
-    return own[name.strip().lower()]
+    wanted = name.strip().lower()
+    if wanted not in own:
+        near_names = dict.fromkeys(own[one] for one in difflib.get_close_matches(wanted, own, n=3, cutoff=0.5))
+        hint = f"did you mean {' or '.join(near_names)}? " if near_names else ""
+        have = _some(list(dict.fromkeys(own.values())))
+        raise ConfigError(f"columns.{meaning}: {source} has no column {name!r}; {hint}it has {have}")
+    return own[wanted]
 
 
 def _nearest(header: Sequence[str], wanted: Sequence[str]) -> str:

@@ -225,11 +225,9 @@ def _check_loss(account: dict[str, Any], max_lost_pct: float) -> None:
     shown = "; ".join(f"{one['image_id']}: {one['verdict']}, {one['reason']}" for one in lost[:_SHOWN])
     if account["lost_pct"] > max_lost_pct:
         by_row = {one["verdict"] for one in lost} <= set(WITHOUT_LABEL)
-        advice = (
-            "see label_policy and columns for how labels are read, or correct the table"
-            if by_row and not account["ok"]
-            else "fix them, or raise max_lost_pct"
-        )
+        advice = "fix them, or raise max_lost_pct"
+        if by_row:
+            advice = "choose a label_policy that knows or excludes them, or say in columns where the label is"
         raise DataError(
             f"{account['lost']} of {account['rows']} images ({account['lost_pct']:.2f} %) are unusable, at most "
             f"{max_lost_pct:g} % may be: {shown}; {advice}"

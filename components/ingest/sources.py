@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -130,12 +131,20 @@ def root_problem(uri: str, *, exists: bool) -> str:
     """Why a root, which may exist, has no images: the end of a sentence that says what to do."""
     if exists:
         return "holds no image"
-    if store.is_local(uri) and store.local_path(uri).is_file():
-        if uri.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")):
+    path = store.local_path(uri) if store.is_local(uri) else None
+    if path is not None and path.is_file():
+        if path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")):
             return "is an archive, not a folder: unpack it and give the folder"
         return "is a file, not a folder: give the folder that holds it"
-    parts = [part.strip() for part in uri.split(",")]
-    if len(parts) > 1 and any(store.exists(part) for part in parts if part):
+    if path is not None and path.is_symlink():
+        return "is a link that leads nowhere"
+    return _misread(uri)
+
+
+def _misread(uri: str) -> str:
+    """What a text that names no folder was probably meant to be."""
+    parts = [part for part in re.split(r"[,;\s]+", uri) if part]
+    if len(parts) > 1 and any(store.exists(part) for part in parts):
         return "names several folders in one value: give each as a value of its own (--images A B)"
     if any(mark in uri for mark in "*?["):
         return "is a pattern, not a folder: give the folder itself, it is searched with everything below"

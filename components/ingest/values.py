@@ -12,15 +12,16 @@ MAX_AGE = 120
 AGES = f"a number of years from 0 to {MAX_AGE}, or nothing"
 # What people, spreadsheets and data frames write where there is no value; compared in lower case.
 _NOTHING = """
-    - -- --- . ? na n/a #n/a #na <na> nan -nan nat none null nil missing unknown unk unspecified
-    #null! #value! #ref! #div/0! #name? #num!
+    - -- --- \N{EN DASH} \N{EM DASH} . .. ... ? ?? na n/a n.a. n.a #n/a #na <na> nan -nan nat
+    none null (null) (blank) nil missing undefined unknown unk unspecified
+    #n/d #nv #null! #value! #ref! #div/0! #name? #num! 1.#ind -1.#ind 1.#qnan -1.#qnan
 """
-_NOT = ("available", "known", "specified", "reported", "applicable", "recorded")
+_NOT = ("available", "known", "specified", "reported", "applicable", "recorded", "provided", "given", "stated")
 BLANK = frozenset({"", "#n/a n/a", *_NOTHING.split(), *(f"not {word}" for word in _NOT)})
 # Words that say benign or malignant themselves.
 WORDS = {
     **dict.fromkeys(("malignant", "1", "1.0", "true", "yes", "y", "positive", "pos"), 1),
-    **dict.fromkeys(("benign", "0", "0.0", "false", "no", "n", "negative", "neg"), 0),
+    **dict.fromkeys(("benign", "0", "0.0", "false", "no", "n", "negative", "neg", "non-malignant", "not malignant"), 0),
 }
 UNDERSTOOD = "benign/malignant, 0/1, yes/no, true/false, positive/negative"
 NO_LABEL = frozenset({"-1", "-1.0"})
@@ -29,8 +30,9 @@ _SEX = {
     **dict.fromkeys(("f", "female", "woman", "w", "feminine"), "female"),
 }
 _SKIN_TYPES = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6"}
-_DECIMAL_COMMA = re.compile(r"\d{1,3},\d{1,2}")
-_AND_OLDER = re.compile(r"(\d{1,3})\s*(\+|and older|or older|and over)")
+_YEARS = re.compile(
+    r"[>\u2265]?=?\s*(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:\+|and older|or older|and over|years?|yrs?|y|y\.?o\.?)?"
+)
 _FORBIDDEN = frozenset('\\/:*?"<>|')  # no file system, or no store, has them in names
 
 
@@ -75,18 +77,16 @@ def group_id(text: str) -> str:
 
 
 def age(text: str) -> float:
-    """Years; NaN where there is no value. `90+` is 90, and `45,5` is 45.5.
+    """Years; NaN where there is no value. `90+` and `>90` are 90, `45 years` is 45, and `45,5` is 45.5.
 
     Raises:
         OddValueError: not a number, or out of range.
     """
     if is_blank(text):
         return math.nan
-    older = _AND_OLDER.fullmatch(text.lower())
-    if older:
-        text = older[1]
-    elif _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
+    written = _YEARS.fullmatch(text.lower())
+    if written:
+        text = written[1].replace(",", ".")
     try:
         years = float(text.replace("_", "?"))  # Python reads 1_0 as 10
     except ValueError as error:

@@ -51,6 +51,10 @@ _FOREIGN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
     (b"\x1f\x8b", "a gzip archive; unpack it"),
     (b"PK\3\4", "a zip archive; unpack it"),
+    (b"BZh", "a bzip2 archive; unpack it"),
+    (b"\xfd7zXZ\0", "an xz archive; unpack it"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it"),
+    (b"Rar!", "a RAR archive; unpack it"),
     (b"%PDF", "a PDF document; export its images"),
     (b"<!doctype html", "a web page; download the file itself"),
     (b"<html", "a web page; download the file itself"),
@@ -83,7 +87,16 @@ def foreign_content(data: bytes) -> str:
         return "a video (MP4 or QuickTime)"
     text = data[:512].lstrip(_MARKUP).lower()
     found = (phrase for start, phrase in _FOREIGN if data.startswith(start) or text.startswith(start))
-    return next(found, "")
+    return next(found, "") or _text(data)
+
+
+def _text(data: bytes) -> str:
+    """The beginning of a short text, which is what servers and stores answer instead of a file."""
+    try:
+        text = " ".join(data[:80].decode("utf-8", "ignore" if len(data) > 80 else "strict").split())
+    except UnicodeDecodeError:
+        return ""
+    return f"text that begins with {text[:40]!r}, not an image" if len(text) >= 4 and text.isprintable() else ""
 
 
 def _box_format(data: bytes) -> str:

@@ -385,11 +385,15 @@ def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, t
         ("{0}/images/im0.jpg", "im0.jpg is a file, not a folder: give the folder that holds it"),
         ("{0}/images/*.jpg", r"\*.jpg is a pattern, not a folder: give the folder itself"),
         ("{0}/images,{0}/more", "names several folders in one value: give each as a value of its own"),
+        ("{0}/more; {0}/images", "names several folders in one value: give each as a value of its own"),
+        ("{0}/images {0}/more", "names several folders in one value: give each as a value of its own"),
+        ("{0}/link", "link is a link that leads nowhere"),
         ("{0}/nowhere", "nowhere does not exist"),
     ],
 )
 def test_a_root_that_is_not_a_folder_is_told_what_it_is(collection, tmp_path, root, message):
     shutil.make_archive(str(collection.folder / "images"), "zip", collection.root)
+    (collection.folder / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(DataError, match=message):
         run(IngestConfig(), collection.table, [root.format(collection.folder)], tmp_path / "out")
 
@@ -399,7 +403,9 @@ def test_raising_the_limit_is_not_advised_where_every_row_fails_for_its_label(co
     with pytest.raises(DataError) as caught:
         run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
     assert "raise max_lost_pct" not in str(caught.value)
-    assert "see label_policy and columns for how labels are read" in str(caught.value)
+    assert "choose a label_policy that knows or excludes them, or say in columns where the label is" in str(
+        caught.value
+    )
 
 
 @pytest.mark.real

@@ -125,7 +125,20 @@ def test_an_id_that_is_not_the_name_of_a_file_is_refused(read, bad):
 
 @pytest.mark.parametrize(
     ("text", "years"),
-    [("45", 45), ("45.5", 45.5), ("90+", 90), ("85 +", 85), ("80 and older", 80), ("0", 0), ("120", 120)],
+    [
+        ("45", 45),
+        ("45.5", 45.5),
+        ("90+", 90),
+        ("85 +", 85),
+        ("80 and older", 80),
+        (">85", 85),
+        (">= 85", 85),
+        ("0", 0),
+        ("45 years", 45),
+        ("45y", 45),
+        ("60 yrs", 60),
+        ("120", 120),
+    ],
 )
 def test_ages_are_read_as_people_write_them(read, text, years):
     assert column(read(f"image_id,dx,age\na,nv,{text}\n"), "age") == [years]
@@ -138,7 +151,8 @@ def test_a_decimal_comma_is_a_decimal_point(read):
 
 NOTHING = [
     "", "NA", "N/A", "#N/A", "<NA>", "NaN", "NaT", "null", "None", "nil", "-", "--", "?", ".", "unknown", "missing",
-    "not available", "#VALUE!", "#NULL!", "n/a", "not reported",
+    "not available", "#VALUE!", "#NULL!", "n/a", "not reported", "n.a.", "#NV", "#N/D", "1.#QNAN",
+    "\N{EN DASH}", "(blank)",
 ]  # fmt: skip
 
 
@@ -161,6 +175,7 @@ def test_words_for_nothing_are_nothing_in_every_column(read, word):
         (HAM + "L,a,nv,histo,121,male,back,x\n", "age: received '121'; expected a number of years from 0 to 120"),
         (HAM + "L,a,nv,histo,-1,male,back,x\n", "row 2, column age: received '-1'"),
         (HAM + "L,a,nv,histo,old,male,back,x\n", "row 2, column age: received 'old'"),
+        (HAM + "L,a,nv,histo,40-45,male,back,x\n", "row 2, column age: received '40-45'"),
         (HAM + "L,a,nv,histo,inf,male,back,x\n", "row 2, column age: received 'inf'"),
         ('image_id,dx,age\na,nv,"1,000"\n', "row 2, column age: received '1,000'"),
         ("image_id,dx,age\na,nv,1_0\n", "row 2, column age: received '1_0'"),
@@ -224,6 +239,11 @@ def test_any_table_is_read_by_a_mapping_of_its_columns(read):
     assert column(table, "stated_label") == [1, 0]
     assert column(table, "patient_id") == ["P1", "P1"]
     assert (column(table, "note"), column(table, "nr")) == (["x", "y"], ["1", "2"])
+
+
+def test_names_of_columns_are_compared_without_case_spaces_and_hyphens(read):
+    table = read("Image ID,Lesion-ID,Diagnosis,Age\na,L,nv,4\n")
+    assert [column(table, name) for name in ("image_id", "lesion_id", "dx", "age")] == [["a"], ["L"], ["nv"], [4.0]]
 
 
 def test_a_mapping_comes_before_a_layout(read):

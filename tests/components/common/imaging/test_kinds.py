@@ -57,7 +57,10 @@ def test_other_image_formats_are_named(data, kind):
         (b"%PDF-1.7", "a PDF document"),
         (ftyp(b"mp42", b"isom"), "a video"),
         (bytes(500), "only zeros"),
-        (b"anything else", "no known image format"),
+        (b"Not Found", "text that begins with 'Not Found', not an image"),
+        (b"upstream connect error or disconnect/reset before headers\n" * 3, "text that begins with 'upstream connect"),
+        (b"BZh91AY&SY" + bytes(range(128, 200)), "a bzip2 archive; unpack it"),
+        (bytes(range(128, 250)), "no known image format"),
     ],
 )
 def test_what_is_not_an_image_is_named_with_what_to_do(data, phrase):

@@ -15,6 +15,7 @@ def evaluate(
     config: dict,
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
+    model_card: dsl.Output[dsl.Markdown],
     roc: dsl.Output[dsl.ClassificationMetrics],
     metrics: dsl.Output[dsl.Metrics],
 ):
@@ -30,6 +31,7 @@ def evaluate(
     Returns:
         evaluation: Scores, metrics.json, gate.json, summary.md and report.html.
         report: The HTML report.
+        model_card: The model card with the test metrics, as Markdown.
         roc: ROC curve and confusion matrix.
         metrics: The figures with their 95 percent intervals.
     """
@@ -42,7 +44,7 @@ def evaluate(
 
     with step_session("evaluate"):
         paths = [Path(artifact.path) for artifact in (bundle, split_data, model, records, evaluation)]
-        publish(run(EvaluateConfig.parse(config), *paths), report, roc, metrics)
+        publish(run(EvaluateConfig.parse(config), *paths), paths[0], report, model_card, roc, metrics)
 
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

@@ -6,15 +6,28 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.folder import write_atomic
+from components.common.bundle.card import bundle_card
 from components.evaluate.kfp_values import confusion_matrix, kfp_metrics, roc_points
 from components.evaluate.run import EvaluateResult
 
 
-def publish(result: EvaluateResult, report: Any, roc: Any, metrics: Any) -> None:
-    """Fills HTML, ClassificationMetrics and Metrics with finite Python numbers."""
-    target = Path(report.path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(result.path / "report.html", target)
+def publish(result: EvaluateResult, bundle: Path, report: Any, model_card: Any, roc: Any, metrics: Any) -> None:
+    """Fills HTML, Markdown, ClassificationMetrics and Metrics, the latter two with finite Python numbers.
+
+    Args:
+        result: the evaluation.
+        bundle: the bundle it is of, whose card is written here with the test metrics.
+        report: KFP's HTML output.
+        model_card: KFP's Markdown output.
+        roc: KFP's output for ROC curve and confusion matrix.
+        metrics: KFP's output for figures.
+    """
+    pages, card = Path(report.path), Path(model_card.path)
+    for target in (pages, card):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(result.path / "report.html", pages)
+    write_atomic(card, bundle_card(bundle, result.path))
     fpr, tpr, thresholds = roc_points(result.scores)
     roc.log_roc_curve(fpr, tpr, thresholds)
     roc.log_confusion_matrix(*confusion_matrix(result.metrics.confusion))

@@ -9,6 +9,7 @@ def split(
     config: dict,
     calibrate: dict,
     split_data: dsl.Output[dsl.Dataset],
+    near_duplicates: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ):
     """Divides the images into train, val and test, whole groups at a time, and audits the division.
@@ -20,8 +21,10 @@ def split(
 
     Returns:
         split_data: split.csv, split.json, class_weight.json and index.parquet with final groups.
+        near_duplicates: Pairs of images that show the same lesion or picture, side by side for review, as HTML.
         metrics: Images per split, class weight and near-duplicates.
     """
+    import shutil
     from pathlib import Path
 
     from components.common.runtime.session import step_session
@@ -31,5 +34,7 @@ def split(
 
     with step_session("split"):
         result = run(SplitConfig.parse(config), Path(index.path), Path(split_data.path), Demands.of(calibrate))
+        Path(near_duplicates.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(result.path / "near_duplicates.html", near_duplicates.path)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)

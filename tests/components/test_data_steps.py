@@ -64,7 +64,14 @@ def index(collection):
 def run_on(index, folder, recipe):
     parts, made = artifact(dsl.Dataset, folder / "split"), artifact(dsl.Dataset, folder / "records")
     asked = CalibrateConfig(operating_point="youden", folds=2).model_dump(mode="json")
-    split.python_func(index, {"recipe": recipe, "seed": 1}, asked, parts, artifact(dsl.Metrics, folder / "m1"))
+    split.python_func(
+        index,
+        {"recipe": recipe, "seed": 1},
+        asked,
+        parts,
+        artifact(dsl.HTML, folder / "sheet"),
+        artifact(dsl.Metrics, folder / "m1"),
+    )
     metrics = artifact(dsl.Metrics, folder / "m2")
     records.python_func(parts, {"record_size": 30, "max_lost_pct": 0.0}, made, metrics)
     return json.loads((folder / "split" / "split.json").read_text()), metrics.metadata

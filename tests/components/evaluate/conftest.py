@@ -9,6 +9,7 @@ from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, Mode
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import KIND, SplitRecord, write_split
+from components.common.bundle.card import FACTS_SCHEMA, write_card
 from components.common.statistics.numeric import sigmoid
 
 SITES = ("back", "face", "trunk")
@@ -140,6 +141,29 @@ def write_saved_model(folder, policy):
     )
 
 
+def card_facts(preprocessing, folder):
+    """What the card of this bundle can tell: it was not trained, and nobody compared it with a Keras model."""
+    absent = ("training", "environment", "history", "ensemble", "class_weight", "calibration", "split", "formats")
+    return {
+        "schema": FACTS_SCHEMA,
+        "model": {"schema": "lesionflow.model/1", "architecture": "brightness", "image_size": [60, 80]},
+        "policy": json.loads((folder / "decision_policy.json").read_text()),
+        "labels": {"classes": ["benign", "malignant"], "statuses": ["ok"], "diagnoses": {}},
+        "preprocessing": {
+            **preprocessing, "augmentation": "none", "image_size": [60, 80], "max_pixels": 10**8, "min_side": 16,
+            "precision": "float32", "record_size": 80, "steps": [],
+        },
+        "parity": {
+            "images_from": "validation",
+            "parity": {"images": 8, "changed_decisions": 0, "max_probability_difference": 0.0, "tolerance": 1e-5},
+            "preparation": {
+                "images": 8, "changed_decisions": 0, "max_absolute_logit_shift": 0.0, "mean_absolute_logit_shift": 0.0,
+            },
+        },
+        **{name: {} for name in absent},
+    }  # fmt: skip
+
+
 class Shipped:
     """Everything evaluate reads, made once: split, model, bundle."""
 
@@ -173,6 +197,7 @@ class Shipped:
             }
             write_json(folder / "preprocessing.json", facts)
             write_saved_model(folder / "saved_model", self.policy)
+            write_card(folder, card_facts(facts, folder))
         self.records = root / "records"
         part = {"expected": 54, "found": 53, "lost": 1, "label_counts": {"0": 35, "1": 18}, "shards": []}
         manifest = {"schema": "lesionflow.records/1", "splits": {"train": part, "val": part, "test": part}}

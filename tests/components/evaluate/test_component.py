@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
+from components.common.bundle.card import bundle_card
 from components.common.runtime.errors import GateError
 from components.evaluate.component import evaluate, gate
 
@@ -21,6 +22,7 @@ def outputs(shipped, tmp_path_factory):
     made = {
         "evaluation": dsl.Artifact(uri=str(root / "evaluation")),
         "report": dsl.HTML(uri=str(root / "report")),
+        "model_card": dsl.Markdown(uri=str(root / "model_card")),
         "roc": dsl.ClassificationMetrics(uri=str(root / "roc")),
         "metrics": dsl.Metrics(uri=str(root / "metrics")),
     }
@@ -41,6 +43,12 @@ def test_no_value_that_reaches_kfp_is_numpy_or_non_finite(outputs):
 def test_the_html_output_is_the_report(outputs):
     kept = Path(outputs["evaluation"].path) / "report.html"
     assert Path(outputs["report"].path).read_bytes() == kept.read_bytes()
+
+
+def test_the_model_card_output_has_the_test_metrics(outputs, shipped):
+    card = Path(outputs["model_card"].path).read_text()
+    assert card == bundle_card(shipped.bundle, Path(outputs["evaluation"].path))
+    assert card != bundle_card(shipped.bundle), "the bundle's own card has no test metrics"
 
 
 def test_the_evaluation_task_succeeds_and_the_gate_task_fails_with_the_numbers(outputs):

@@ -2,6 +2,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -157,8 +158,10 @@ def test_the_component_logs_plain_numbers(rows, index, tmp_path):
     out, metrics = dsl.Dataset(uri=str(tmp_path / "out")), dsl.Metrics(uri=str(tmp_path / "metrics"))
     asked = CalibrateConfig(operating_point="youden").model_dump(mode="json")
     config = {"recipe": "stratified", "seed": 3}
-    split.python_func(index=source, config=config, calibrate=asked, split_data=out, metrics=metrics)
+    sheet = dsl.HTML(uri=str(tmp_path / "deep" / "near_duplicates"))
+    split.python_func(source, config, asked, split_data=out, near_duplicates=sheet, metrics=metrics)
     assert (tmp_path / "out" / "split.csv").is_file()
+    assert Path(sheet.path).read_bytes() == (tmp_path / "out" / "near_duplicates.html").read_bytes()
     assert all(type(value) in (int, float) for value in metrics.metadata.values())
 
 

@@ -44,6 +44,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "found": {name: manifest.splits[name].found for name in SPLITS},
             "malignant": {name: manifest.splits[name].label_counts["1"] for name in SPLITS},
             "class_weight": manifest.class_weight["1"],
+            "groups": split.groups.unit,
         },
         "model": {"architecture": model.architecture, "image_size": list(model.image_size)},
         "test": {
@@ -97,7 +98,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     return [
         "",
         *(f"{name:<21}{text}" for name, text in rows),
-        "(in brackets: 95 % intervals that resample lesions)",
+        f"(in brackets: 95 % intervals that resample {split['groups']})",
         "",
     ]
 

@@ -49,6 +49,12 @@ class Groups:
     largest: int = 0
     patients_across_splits: int | None = None
 
+    @property
+    def unit(self) -> str:
+        """What a group is, in the plural, for a reader: lesions, patients, or groups of another kind."""
+        further = set(self.joined_by) - {"lesion", "near-duplicate"}
+        return "lesions" if not further else "patients" if further == {"patient"} else "groups"
+
 
 @dataclass(frozen=True)
 class SplitRecord:

@@ -10,6 +10,7 @@ from components.common.artifacts.index import COLUMNS as INDEX
 from components.common.artifacts.split import (
     COLUMNS,
     SPLITS,
+    Groups,
     SplitRecord,
     read_record,
     read_split,
@@ -114,3 +115,15 @@ def test_a_record_without_a_field_is_named(make, tmp_path):
     (tmp_path / "split.json").write_text(json.dumps(record))
     with pytest.raises(ArtifactError, match=r"split.json: no field audit; split again"):
         read_split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("joined_by", "unit"),
+    [
+        (["lesion", "near-duplicate"], "lesions"),
+        (["lesion", "patient", "near-duplicate"], "patients"),
+        (["lesion", "patient", "family"], "groups"),
+    ],
+)
+def test_a_reader_is_told_what_a_group_is(joined_by, unit):
+    assert Groups(joined_by=joined_by).unit == unit

@@ -12,7 +12,7 @@ from typing import Any
 
 from kfp import compiler
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 from pipelines.cluster_file import Cluster
 from pipelines.dag import build_pipeline
 from pipelines.parameter_texts import signature

@@ -16,7 +16,8 @@ from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
 from components.calibrate.ranking_check import check_ranking
 from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
-from components.common.artifacts.folder import new_artifact, write_atomic, write_json
+from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.json_file import write_atomic, write_json
 from components.common.artifacts.model import NETWORK, VAL_SCORES, Model, open_model
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import read_json
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.metrics import FIGURES, Estimate, Metrics
 from components.common.runtime.errors import GateError
 

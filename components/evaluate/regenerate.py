@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import read_json, sha256_file, write_atomic, write_json
+from components.common.artifacts.folder import sha256_file
+from components.common.artifacts.json_file import read_json, write_atomic, write_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import load_policy

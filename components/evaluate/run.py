@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.common.artifacts.folder import (
-    new_artifact,
-    open_artifact,
-    write_atomic,
-    write_json,
-)
+from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.json_file import write_atomic, write_json
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.model import VAL_SCORES, open_model
 from components.common.artifacts.scores import Scores, load_scores, save_scores

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import sha256_file, write_json
+from components.common.artifacts.folder import sha256_file
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle

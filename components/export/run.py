@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_json
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import Model, ModelFacts, open_model
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.artifacts.scores import Scores

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts.folder import dump_json, new_artifact
+from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.index import (
     COLUMNS,
     KIND,
@@ -20,6 +20,7 @@ from components.common.artifacts.index import (
     write_account,
     write_index,
 )
+from components.common.artifacts.json_file import dump_json
 from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.runtime.errors import DataError
 from components.common.runtime.resources import usable_cores

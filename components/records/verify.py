@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.artifacts.folder import MANIFEST as ARTIFACT
-from components.common.artifacts.folder import open_artifact, sha256_file
+from components.common.artifacts.folder import listed_artifact, sha256_file
 from components.common.artifacts.record import decode_record
 from components.common.artifacts.records_manifest import KIND, MANIFEST, Shard, read_manifest
 from components.common.artifacts.tfrecord import scan_tfrecord
@@ -64,7 +64,7 @@ def damages(path: Path) -> tuple[list[Damage], int]:
     Raises:
         ArtifactError: the artifact's own list of files cannot be read.
     """
-    listed = open_artifact(path, KIND, verify=False).files
+    listed = listed_artifact(path, KIND).files
     manifest = path / MANIFEST
     if manifest.is_file() and sha256_file(manifest) != listed.get(manifest.name):
         return [Damage(manifest.name, None, 0, manifest.stat().st_size, "its sha256 is not the artifact's")], 0
@@ -74,6 +74,8 @@ def damages(path: Path) -> tuple[list[Damage], int]:
         file = path / name
         if not file.is_file():
             out.append(Damage(name, None, 0, shards[name].bytes if name in shards else 0, "the file is missing"))
+        elif file.is_symlink():
+            out.append(Damage(name, None, 0, file.stat().st_size, "a link, expected a file"))
         elif expected != (shards[name].sha256 if name in shards else sha256_file(file)):
             out.append(Damage(name, None, 0, file.stat().st_size, f"its sha256 is not {expected}"))
     present = {p.name for p in path.iterdir()} - {ARTIFACT}

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from components.common.artifacts.class_weight import ClassWeight
-from components.common.artifacts.folder import new_artifact, open_artifact, write_atomic
+from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.index import KIND as INDEX
 from components.common.artifacts.index import WITHOUT_LABEL, Verdict, read_account, read_index
+from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
 from components.common.runtime.errors import DataError
 from components.common.statistics.feasibility import Demands, ValGroups, feasibility

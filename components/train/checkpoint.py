@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import sha256_bytes, write_atomic
+from components.common.artifacts.folder import sha256_bytes
+from components.common.artifacts.json_file import write_atomic
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
 from components.train.config import TrainConfig

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import Artifact, new_artifact, open_artifact, write_atomic
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
+from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.model import ENVIRONMENT, HISTORY, KIND, TRAINING_CONFIG, write_record
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.runtime.errors import DataError, TrainingError

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
 from components.common.bundle.load import Bundle, load_bundle

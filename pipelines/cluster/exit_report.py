@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 from components.common.runtime.secrets import without_secrets
 from components.common.runtime.session import setup_logging
 from pipelines.cluster.errors import ClusterError

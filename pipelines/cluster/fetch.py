@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.common.artifacts.atomic import replacing
-from components.common.artifacts.folder import MANIFEST, SCHEMA, open_artifact, read_json
+from components.common.artifacts.folder import MANIFEST, SCHEMA, open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.secrets import without_secrets

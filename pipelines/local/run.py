@@ -19,7 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
-from components.common.artifacts.folder import MANIFEST, write_json
+from components.common.artifacts.folder import MANIFEST
+from components.common.artifacts.json_file import write_json
 from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.events import EVENTS_VARIABLE
 from pipelines.cluster_file import Cluster

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 from components.common.bundle.card import bundle_card
 from components.common.bundle.stage import stage_bundle
 from components.common.storage import store

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, FigureName, Metrics, load_metrics
 from components.common.artifacts.policy import load_policy

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from components.common.artifacts.folder import read_json, write_atomic, write_json
+from components.common.artifacts.json_file import read_json, write_atomic, write_json
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.runtime.events import progress
 from components.common.runtime.resources import usable_cores

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import read_json, write_json
-from components.common.runtime.errors import ArtifactError, DataError
+from components.common.artifacts.json_file import read_record, write_json
+from components.common.runtime.errors import DataError
 
 SCHEMA = "lesionflow.class_weight/1"
 CLASS_WEIGHT = "class_weight.json"
@@ -81,7 +81,9 @@ def read_logit_offset(folder: Path) -> float:
     Raises:
         ArtifactError: the file is missing, of another schema, or its offset is not a finite number.
     """
-    offset = read_json(folder / CLASS_WEIGHT, SCHEMA).get("logit_offset")
-    if not isinstance(offset, int | float) or isinstance(offset, bool) or not math.isfinite(offset):
-        raise ArtifactError(f"{folder / CLASS_WEIGHT}: logit_offset is {offset!r}, expected a number; train again")
-    return float(offset)
+    return read_record(folder / CLASS_WEIGHT, SCHEMA, _Offset, "train again").logit_offset
+
+
+@dataclass(frozen=True)
+class _Offset:
+    logit_offset: float

@@ -1,26 +1,55 @@
 """Artifacts: folders that say what they are, what they were made from, and what each file hashes to.
 
-A step writes into a scratch folder beside the target and the finished folder is moved into place, so
-a reader never sees half an artifact. `artifact.json` holds no time and no path: equal work gives
-equal bytes, and the digest of an artifact can stand for all of its content.
+A step writes into a scratch directory, and the finished folder is moved into place, so a reader never sees half an
+artifact. `artifact.json` holds no time and no path: equal work gives equal bytes, and the digest of an artifact stands
+for all of its content.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from components.common.artifacts.atomic import replacing
-from components.common.runtime.errors import ArtifactError
+from pydantic import StringConstraints
+
+from components.common.artifacts.atomic import is_scratch, recover, replacing, resolved
+from components.common.artifacts.json_file import (
+    MOST_BYTES,
+    dump_json,
+    read_json,
+    read_record,
+    shown,
+    write_atomic,
+    write_json,
+)
+from components.common.runtime.errors import ArtifactError, ConfigError
+
+__all__ = [
+    "MANIFEST",
+    "Artifact",
+    "dump_json",
+    "listed_artifact",
+    "new_artifact",
+    "open_artifact",
+    "read_json",
+    "sha256_bytes",
+    "sha256_file",
+    "write_atomic",
+    "write_json",
+]
 
 MANIFEST = "artifact.json"
 SCHEMA = "lesionflow.artifact/1"
+_EMPTY = "assets"  # a folder that TensorFlow makes in every SavedModel, and that object stores do not keep
+
+_Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -53,46 +82,6 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def dump_json(value: Any) -> str:
-    """JSON with sorted keys; refuses NaN and infinity, which other readers would choke on.
-
-    Raises:
-        ValueError: a non-finite number.
-        TypeError: a value that JSON does not know (a NumPy scalar, for example).
-    """
-    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Writes a file under a scratch name beside it, then renames it into place."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    scratch.write_bytes(data.encode() if isinstance(data, str) else data)
-    scratch.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `dump_json(value)` atomically."""
-    write_atomic(path, dump_json(value))
-
-
-def read_json(path: Path, schema: str) -> dict[str, Any]:
-    """Reads a JSON object whose `schema` field must be `schema`.
-
-    Raises:
-        ArtifactError: the file is missing, is no JSON object, or has another schema.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file; expected a {schema} file there") from None
-    except (ValueError, OSError) as error:
-        raise ArtifactError(f"{path}: not readable as JSON ({error})") from None
-    received = value.get("schema") if isinstance(value, dict) else type(value).__name__
-    if received != schema:
-        raise ArtifactError(f"{path}: expected schema {schema!r}, received {received!r}")
-    return dict(value)
-
-
 @contextmanager
 def new_artifact(out: Path, kind: str, made_from: Mapping[str, str]) -> Iterator[Path]:
     """Yields a scratch folder to fill; on success it becomes `out`, on any error it is removed.
@@ -103,56 +92,138 @@ def new_artifact(out: Path, kind: str, made_from: Mapping[str, str]) -> Iterator
         made_from: digest of every input, by name.
 
     Raises:
-        ArtifactError: `out` holds something that is not such an artifact; it is left alone.
+        ConfigError: `out` cannot be made or written.
+        ArtifactError: `out` holds something that is not such an artifact; it is left alone. Or its file system became
+            full.
     """
-    _check_replaceable(out, kind)
+    try:
+        _check_replaceable(out, kind)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     with replacing(out) as folder:
         yield folder
         files = {name: sha256_file(folder / name) for name in _files(folder)}
-        write_json(folder / MANIFEST, {"schema": SCHEMA, "kind": kind, "made_from": dict(made_from), "files": files})
+        record = dump_json({"schema": SCHEMA, "kind": kind, "made_from": dict(made_from), "files": files})
+        if len(record.encode()) > MOST_BYTES:
+            raise ArtifactError(f"{out}: {len(files)} files are too many for one artifact; make larger and fewer ones")
+        write_atomic(folder / MANIFEST, record)
 
 
 def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
     """Opens the artifact at `path` and, with `verify`, hashes every file in it.
 
     Raises:
-        ArtifactError: not an artifact of this kind, a file is missing, added or changed.
+        ArtifactError: not an artifact of this kind, a file is missing, added, changed or a link.
     """
+    artifact = listed_artifact(path, kind)
+    _check_present(path, artifact.files)
+    if verify:
+        for name, expected in artifact.files.items():
+            received = sha256_file(path / name)
+            if received != expected:
+                raise ArtifactError(f"{path / name}: sha256 is {received}, {MANIFEST} says {expected}; make it again")
+    return artifact
+
+
+def listed_artifact(path: Path, kind: str) -> Artifact:
+    """The artifact at `path` as its `artifact.json` describes it; whether its files are there is not looked at.
+
+    Raises:
+        ArtifactError: not an artifact of this kind.
+    """
+    _settle(path)
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such folder; expected {_a(kind)} artifact made by lesionflow")
-    record = read_json(path / MANIFEST, SCHEMA)
-    if record["kind"] != kind:
-        raise ArtifactError(f"{path}: this is {_a(record['kind'])} artifact, expected {_a(kind)} artifact")
-    files: dict[str, str] = record["files"]
-    if verify:
-        _check_files(path, files)
-    return Artifact(path, kind, sha256_file(path / MANIFEST), dict(record["made_from"]), files)
+    record = read_record(path / MANIFEST, SCHEMA, _Manifest, "make the artifact again")
+    if record.kind != kind:
+        raise ArtifactError(f"{path}: this is {_a(record.kind)} artifact, expected {_a(kind)} artifact")
+    return Artifact(path, kind, sha256_file(path / MANIFEST), record.made_from, record.files)
 
 
-def _check_files(path: Path, files: Mapping[str, str]) -> None:
-    present = set(_files(path))
-    for name, expected in files.items():
-        if name not in present:
-            raise ArtifactError(f"{path / name}: missing; the artifact is incomplete, make it again")
-        received = sha256_file(path / name)
-        if received != expected:
-            raise ArtifactError(f"{path / name}: sha256 is {received}, {MANIFEST} says {expected}; make it again")
+@dataclass(frozen=True)
+class _Manifest:
+    """The content of `artifact.json`."""
+
+    kind: _Kind
+    made_from: dict[str, str]
+    files: dict[str, _Sha256]
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            path = PurePosixPath(name)
+            if (
+                not name.isprintable()
+                or path.is_absolute()
+                or path.as_posix() != name
+                or {"", "..", MANIFEST} & {name, *path.parts}
+            ):
+                raise ArtifactError(
+                    f"files: {shown(name)} is not the name of a file inside the artifact; make it again"
+                )
+
+
+def _settle(path: Path) -> None:
+    """Finishes the replacement of an artifact that was killed while it was put in place."""
+    with suppress(OSError, ConfigError):  # no right to write there: the artifact is judged as it is
+        if not path.is_dir() or any(is_scratch(entry.name) for entry in path.iterdir()):
+            recover(resolved(path))
+
+
+def _check_present(path: Path, files: Mapping[str, str]) -> None:
+    """Refuses missing and additional files and folders, links, and what is neither file nor folder."""
+    present, folders = _content(path)
+    absent = [name for name in files if name not in present]
+    if absent:
+        raise ArtifactError(f"{path / absent[0]}: missing; the artifact is incomplete, make it again")
     extra = sorted(present - set(files))
     if extra:
-        raise ArtifactError(f"{path / extra[0]}: not part of the artifact ({len(extra)} such files); remove it")
+        name = extra[0] if extra[0].isprintable() else shown(extra[0])
+        raise ArtifactError(f"{path}: {name} is not part of the artifact ({len(extra)} such files); remove it")
+    needed = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents}
+    unknown = sorted(name for name in folders - needed if PurePosixPath(name).name != _EMPTY)
+    if unknown:
+        name = unknown[0] if unknown[0].isprintable() else shown(unknown[0])
+        raise ArtifactError(f"{path}: folder {name} is not part of the artifact; remove it")
 
 
 def _files(folder: Path) -> list[str]:
-    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return sorted(name for name in names if name != MANIFEST)
+    return sorted(_content(folder)[0])
+
+
+def _content(folder: Path) -> tuple[set[str], set[str]]:
+    """Names of the files and of the folders below `folder`, without `artifact.json`.
+
+    Raises:
+        ArtifactError: there is a link, which would lead out of what the artifact's hashes protect, or a device or pipe.
+    """
+    files: set[str] = set()
+    folders: set[str] = set()
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        for entry in os.scandir(folder / below):
+            name = f"{below}/{entry.name}" if below else entry.name
+            kind = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(kind) and not (not below and is_scratch(entry.name)):
+                folders.add(name)
+                waiting.append(name)
+            elif stat.S_ISREG(kind):
+                files.add(name)
+            elif not stat.S_ISDIR(kind):
+                what = "a link" if stat.S_ISLNK(kind) else "neither a file nor a folder"
+                raise ArtifactError(f"{folder}: {shown(name)} is {what}, expected files only; put a copy in its place")
+    return files - {MANIFEST}, folders
 
 
 def _check_replaceable(out: Path, kind: str) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    _settle(out)
+    if not out.exists() or (out.is_dir() and all(is_scratch(entry.name) for entry in out.iterdir())):
         return
     if not out.is_dir() or not (out / MANIFEST).is_file():
         raise ArtifactError(f"{out}: already there and not made by lesionflow; choose another --out or remove it")
-    open_artifact(out, kind, verify=False)
+    made = read_record(out / MANIFEST, SCHEMA, _Manifest, "choose another --out or remove it").kind
+    if made != kind:
+        raise ArtifactError(f"{out}: this is {_a(made)} artifact, expected {_a(kind)} artifact; choose another --out")
 
 
 def _a(kind: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.common.artifacts.folder import read_json, write_json
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_json
 from components.common.runtime.errors import ArtifactError
 
 KIND = "index"
@@ -136,4 +136,4 @@ def read_account(folder: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: it is missing or not such a file.
     """
-    return read_json(folder / _ACCOUNT, SCHEMA)
+    return read_json(folder / _ACCOUNT, SCHEMA, most=LARGE_BYTES)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from components.common.artifacts.folder import read_json, write_json
+from components.common.artifacts.json_file import read_json, write_json
 from components.common.runtime.errors import ArtifactError
 
 SCHEMA = "lesionflow.metrics/1"

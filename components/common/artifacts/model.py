@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from components.common.artifacts.class_weight import read_logit_offset
-from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
+from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.json_file import read_json, write_json
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores
 from components.common.runtime.errors import ArtifactError

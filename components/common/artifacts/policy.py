@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import dump_json, read_json, sha256_bytes, write_json
+from components.common.artifacts.folder import sha256_bytes
+from components.common.artifacts.json_file import dump_json, read_json, write_json
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import Floats, sigmoid
 

@@ -1,20 +1,17 @@
-"""The records: what `manifest.json` says of the shards, of the images in each split, and of every lost one."""
+"""`manifest.json` of a records artifact: its shards, the images of each split, and every image that was lost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
-from components.common.artifacts.folder import read_json, write_json
+from components.common.artifacts.json_file import LARGE_BYTES, read_record, write_json
 from components.common.runtime.errors import ArtifactError
 
 KIND = "records"
 SCHEMA = "lesionflow.records/1"
 MANIFEST = "manifest.json"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -120,21 +117,4 @@ def read_manifest(folder: Path) -> RecordsManifest:
     Raises:
         ArtifactError: it is missing, not such a file, lacks a field, or names a shard outside of the artifact.
     """
-    path = folder / MANIFEST
-    value = read_json(path, SCHEMA)
-    try:
-        splits = {}
-        for name, part in value["splits"].items():
-            shards = [_made(Shard, one) for one in part["shards"]]
-            splits[name] = _made(SplitRecords, {**part, "shards": shards})
-        lost = [_made(Lost, one) for one in value["lost"]]
-        return _made(RecordsManifest, {**value, "splits": splits, "lost": lost})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path}: not a complete manifest ({error}); build the records again") from error
-    except ArtifactError as error:
-        raise ArtifactError(f"{path}: {error}") from error
-
-
-def _made(kind: type[T], value: Mapping[str, Any]) -> T:
-    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: value[name] for name in names})
+    return read_record(folder / MANIFEST, SCHEMA, RecordsManifest, "build the records again", most=LARGE_BYTES)

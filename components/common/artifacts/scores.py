@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 from components.common.runtime.errors import ArtifactError
 
 _TEXT = ("image_id", "lesion_id", "group_id")

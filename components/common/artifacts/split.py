@@ -13,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts.folder import read_json, sha256_bytes, write_json
+from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.index import THUMBNAIL, Verdict, read_index, write_index
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_json
 from components.common.runtime.errors import ArtifactError
 
 KIND = "split"
@@ -166,7 +167,7 @@ def read_record(folder: Path) -> SplitRecord:
     Raises:
         ArtifactError: it is missing, not such a file, or a field is missing.
     """
-    value = read_json(folder / _RECORD, SCHEMA)
+    value = read_json(folder / _RECORD, SCHEMA, most=LARGE_BYTES)
     absent = [one.name for one in fields(SplitRecord) if one.name not in value]
     if absent:
         raise ArtifactError(f"{folder / _RECORD}: no field {absent[0]}; split again")

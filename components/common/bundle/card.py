@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.class_weight import CLASS_WEIGHT
-from components.common.artifacts.folder import Artifact, open_artifact, read_json, write_json
+from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.json_file import read_json, write_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
 from components.common.artifacts.model import Model

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import Artifact, open_artifact, read_json
+from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_operations

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.folder import read_json, write_atomic, write_json
+from components.common.artifacts.json_file import read_json, write_atomic, write_json
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle
 from components.common.bundle.predictions import Predictions

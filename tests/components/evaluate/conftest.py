@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.folder import new_artifact, sha256_file
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores

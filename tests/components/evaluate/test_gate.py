@@ -1,6 +1,6 @@
 import pytest
 
-from components.common.artifacts.folder import write_json
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
 from components.common.runtime.errors import ArtifactError, ConfigError, GateError
 from components.evaluate.config import EvaluateConfig

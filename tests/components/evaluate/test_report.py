@@ -142,7 +142,7 @@ def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):
 
 def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved, tmp_path):
     """Every part that grows with the data is cut: slices, lists, curves; the rest is fixed."""
-    from components.common.artifacts.folder import write_json
+    from components.common.artifacts.json_file import write_json
     from components.common.artifacts.scores import load_extra, load_scores, save_scores
     from components.evaluate.context import SCHEMA, data_quality
 

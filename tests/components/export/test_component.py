@@ -4,7 +4,8 @@ import math
 
 from kfp import dsl
 
-from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.bundle import layout
 from components.export.component import export
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import read_json
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.load import load_bundle
 from components.common.bundle.verify import verify_bundle

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact, read_json, sha256_file
+from components.common.artifacts.folder import new_artifact, sha256_file
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact, open_artifact, read_json
+from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.scores import load_scores, save_scores
 from components.common.bundle.load import load_bundle
 from components.common.runtime.errors import ArtifactError

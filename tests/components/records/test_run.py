@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.common.artifacts.folder import open_artifact, read_json, sha256_bytes
+from components.common.artifacts.folder import open_artifact, sha256_bytes
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.record import decode_record
 from components.common.artifacts.records_manifest import SCHEMA
 from components.common.artifacts.tfrecord import read_tfrecord

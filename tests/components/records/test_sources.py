@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.artifacts.folder import write_json
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.split import SCHEMA, SplitRecord
 from components.records.sources import read_sources
 

@@ -10,8 +10,9 @@ import pytest
 from kfp import dsl
 
 from components.calibrate.config import CalibrateConfig
-from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.index import read_index
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.split import SCHEMA, read_record, read_split
 from components.common.imaging.thumbnail import make_thumbnail
 from components.common.runtime.errors import DataError

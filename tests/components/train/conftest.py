@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact, sha256_file, write_json
+from components.common.artifacts.folder import new_artifact, sha256_file
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.record import Record, encode_record
 from components.common.artifacts.records_manifest import SCHEMA
 from components.common.artifacts.tfrecord import frame

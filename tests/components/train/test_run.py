@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import open_artifact, read_json
+from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.scores import load_scores
 from components.common.runtime.errors import ArtifactError, DataError, TrainingError
 from components.common.statistics.numeric import sigmoid

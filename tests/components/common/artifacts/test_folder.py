@@ -1,11 +1,19 @@
 """An artifact is whole or absent, says what it was made from, and any change to it is found."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
-from components.common.artifacts.folder import MANIFEST, dump_json, new_artifact, open_artifact, read_json, sha256_file
-from components.common.runtime.errors import ArtifactError
+from components.common.artifacts.folder import MANIFEST, SCHEMA, new_artifact, open_artifact, sha256_file
+from components.common.runtime.errors import ArtifactError, ConfigError
+
+
+def link(folder, target):
+    (folder.parent / "outside").write_text("hello")
+    (folder / "deep" / "a.txt").unlink()
+    (folder / "deep" / "a.txt").symlink_to(target)
 
 
 def make(out, text="hello", kind="split"):
@@ -77,6 +85,12 @@ def test_an_empty_folder_is_taken(tmp_path):
         (lambda p: (p / MANIFEST).write_text("{"), "not readable as JSON"),
         (lambda p: (p / MANIFEST).unlink(), "no such file"),
         (lambda p: (p / MANIFEST).write_text('{"schema": "other/9"}'), "expected schema"),
+        (lambda p: (p / "deep" / "more").mkdir(), "folder deep/more is not part of the artifact"),
+        (lambda p: (p / "ex\x1b[31mtra").write_text("x"), r"'ex\\x1b\[31mtra' is not part of the artifact"),
+        (lambda p: link(p, Path("/etc/passwd")), "'deep/a.txt' is a link, expected files only"),
+        (lambda p: link(p, p.parent / "outside"), "'deep/a.txt' is a link, expected files only"),
+        (lambda p: (p / "folder").symlink_to("/etc"), "'folder' is a link"),
+        (lambda p: os.mkfifo(p / "pipe"), "'pipe' is neither a file nor a folder"),
     ],
 )
 def test_damage_is_named(tmp_path, damage, message):
@@ -94,12 +108,71 @@ def test_another_kind_and_no_folder_are_named(tmp_path):
         open_artifact(tmp_path / "nowhere", "model")
 
 
-def test_json_with_a_non_finite_number_is_refused():
-    with pytest.raises(ValueError, match="Out of range"):
-        dump_json({"auc": float("nan")})
+def test_a_folder_that_tensorflow_leaves_empty_is_no_addition(tmp_path):
+    make(tmp_path / "x")
+    (tmp_path / "x" / "deep" / "assets").mkdir()
+    open_artifact(tmp_path / "x", "split")
 
 
-def test_json_of_another_schema_is_refused(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps([1]))
-    with pytest.raises(ArtifactError, match="received 'list'"):
-        read_json(tmp_path / "a.json", "lesionflow.split/1")
+GOOD = {"schema": SCHEMA, "kind": "split", "made_from": {}, "files": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": ["split"]}, "kind: Input should be a valid string"),
+        ({"kind": ""}, "kind: String should match pattern"),
+        ({"made_from": None}, "made_from: Input should be a valid dictionary"),
+        ({"made_from": {"index": 5}}, "made_from.index: Input should be a valid string, received 5"),
+        ({"files": []}, "files: Input should be a valid dictionary"),
+        ({"files": {"a.txt": "abc"}}, "files.a.txt: String should match pattern"),
+        ({"files": {"/etc/passwd": "0" * 64}}, "files: '/etc/passwd' is not the name of a file inside the artifact"),
+        ({"files": {"../a": "0" * 64}}, "files: '../a' is not the name of a file inside"),
+        ({"files": {"a/../../b": "0" * 64}}, "files: 'a/../../b' is not the name of a file inside"),
+        ({"files": {"a//b": "0" * 64}}, "files: 'a//b' is not the name of a file inside"),
+        ({"files": {"": "0" * 64}}, "files: '' is not the name of a file inside"),
+        ({"files": {"a\nb": "0" * 64}}, "files: 'a\\\\nb' is not the name of a file inside"),
+    ],
+)
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_damaged_artifact_json_is_refused_with_file_and_field(tmp_path, change, words, verify):
+    make(tmp_path / "x")
+    (tmp_path / "x" / MANIFEST).write_text(json.dumps(GOOD | change))
+    for call in (lambda: open_artifact(tmp_path / "x", "split", verify=verify), lambda: make(tmp_path / "x")):
+        with pytest.raises(ArtifactError, match=f"artifact.json: {words}") as caught:
+            call()
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_missing_fields_are_named(tmp_path):
+    make(tmp_path / "x")
+    (tmp_path / "x" / MANIFEST).write_text(json.dumps({"schema": SCHEMA, "kind": "split"}))
+    with pytest.raises(ArtifactError, match=r"artifact.json: made_from: missing; make the artifact again"):
+        open_artifact(tmp_path / "x", "split")
+
+
+def test_a_link_is_not_taken_into_a_new_artifact(tmp_path):
+    with pytest.raises(ArtifactError, match="'a' is a link"), new_artifact(tmp_path / "x", "split", {}) as folder:
+        (folder / "a").symlink_to("/etc/passwd")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_the_current_folder_can_be_the_artifact(tmp_path, monkeypatch, name):
+    make(tmp_path / "x", "old")
+    monkeypatch.chdir(tmp_path / "x")
+    make(Path(name), "new")
+    assert (tmp_path / "x" / "deep" / "a.txt").read_text() == "new"
+
+
+def test_an_artifact_can_be_read_while_another_is_being_made_inside_its_folder(tmp_path, monkeypatch):
+    make(tmp_path / "x", "old")
+    monkeypatch.chdir(tmp_path / "x")
+    with new_artifact(tmp_path / "x", "split", {}) as folder:
+        (folder / "a").write_text("half")
+        assert set(open_artifact(tmp_path / "x", "split").files) == {"deep/a.txt"}
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="File name too long"):
+        make(tmp_path / ("x" * 300))

@@ -1,0 +1,172 @@
+"""JSON documents: read within limits and held against their schema, written whole.
+
+A document may come from anybody who can write to the store, so it is refused where it is larger or deeper than any of
+ours, says a key twice, or holds a number that is not finite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+import secrets
+from pathlib import Path
+from typing import Any, Never, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from components.common.runtime.errors import ArtifactError
+
+MOST_BYTES = 4 * 2**20
+LARGE_BYTES = 256 * 2**20  # of documents with an entry per image
+_MOST_CONTAINERS = 50_000  # in one of at most MOST_BYTES: a hundred bytes of memory for two of text
+_MOST_DEPTH = 64
+
+T = TypeVar("T")
+
+
+def dump_json(value: Any) -> str:
+    """JSON with sorted keys; refuses NaN and infinity, which other readers would choke on.
+
+    Raises:
+        ValueError: a non-finite number.
+        TypeError: a value that JSON does not know (a NumPy scalar, for example).
+    """
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Writes a file under a scratch name beside it, then renames it into place."""
+    scratch = path.with_name(f".{secrets.token_hex(6)}.partial")
+    try:
+        scratch.write_bytes(data.encode() if isinstance(data, str) else data)
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `dump_json(value)` atomically."""
+    write_atomic(path, dump_json(value))
+
+
+def read_json(path: Path, schema: str, *, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Reads a JSON object whose `schema` field must be `schema`.
+
+    Args:
+        path: of the file.
+        schema: what it must say.
+        most: bytes it may have; above MOST_BYTES the number of its lists and objects is not limited either.
+
+    Raises:
+        ArtifactError: the file is missing, too large, not a JSON object, or has another schema.
+    """
+    try:
+        value = _parsed(_content(path, most), most)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such file; expected a {schema} file there") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not readable as JSON ({_one_line(error)})") from error
+    received = value.get("schema") if isinstance(value, dict) else type(value).__name__
+    if received != schema:
+        raise ArtifactError(f"{path}: expected schema {schema!r}, received {shown(received)}")
+    return dict(value)
+
+
+def read_record(path: Path, schema: str, kind: type[T], way_out: str, *, most: int = MOST_BYTES) -> T:
+    """Reads a JSON object of a schema into a dataclass or pydantic model.
+
+    Args:
+        path: of the file.
+        schema: what it must say.
+        kind: the class; fields that it does not know are ignored where it allows that.
+        way_out: what to do where the file does not fit, for the error.
+        most: bytes it may have.
+
+    Raises:
+        ArtifactError: one line with the file and the field that is missing or of another type.
+    """
+    value = read_json(path, schema, most=most)
+    del value["schema"]
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(_printable(str(part)) for part in first["loc"]) or kind.__name__
+        what = "missing" if first["type"] == "missing" else f"{first['msg']}, received {shown(first['input'])}"
+        raise ArtifactError(f"{path}: {where}: {what}; {way_out}") from error
+    except ArtifactError as error:  # of a check of its own
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def shown(value: Any) -> str:
+    """A value from outside as an error shows it: short, on one line, without control characters."""
+    return _SHORT.repr(value)
+
+
+def _content(path: Path, most: int) -> bytes:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise ValueError("it is not a file")
+    with path.open("rb") as handle:
+        data = handle.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it has more than {most} bytes, expected {most} at most")
+    return data
+
+
+def _parsed(data: bytes, most: int) -> Any:
+    containers = data.count(b"[") + data.count(b"{")
+    if most <= MOST_BYTES and containers > _MOST_CONTAINERS:
+        raise ValueError(f"it has {containers} lists and objects, expected {_MOST_CONTAINERS} at most")
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite)
+    if b"\\u" in data:  # half of a surrogate pair cannot be written anywhere
+        json.dumps(value, ensure_ascii=False).encode()
+    _check_depth(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return value
+
+
+def _not_finite(text: str) -> Never:
+    raise ValueError(f"{text} is not a finite number")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MOST_DEPTH):
+        level = [part for one in level for part in _parts(one) if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"it is more than {_MOST_DEPTH} levels deep")
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() and len(text) <= 80 else shown(text)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 2, 4, 4, 80, 80

@@ -13,7 +13,7 @@ class CalibrateConfig(StepConfig):
     """How probabilities are calibrated and where the threshold is put, both on validation scores only."""
 
     calibration: Literal["auto", "none", "offset", "temperature", "platt", "beta", "isotonic"] = Field(
-        "auto", description="calibrator; auto takes the one with the lowest cross-fitted log loss"
+        "auto", description="calibrator; auto chooses the one with the lowest cross-fitted log loss"
     )
     folds: int = Field(5, description="group-disjoint folds of the cross-fit", ge=2, le=50)
     operating_point: Literal["lower_bound", "point", "cost", "youden"] = Field(
@@ -22,9 +22,9 @@ class CalibrateConfig(StepConfig):
         "cost weighs errors by cost_ratio, youden maximises sensitivity + specificity",
     )
     target_sensitivity: float = Field(0.90, description="sensitivity to reach (lower_bound, point)", gt=0, lt=1)
-    delta: float = Field(0.05, description="accepted risk that lower_bound's promise fails", gt=0, lt=0.5)
+    delta: float = Field(0.05, description="accepted risk that the guarantee of lower_bound fails", gt=0, lt=0.5)
     cost_ratio: float = Field(
-        9.0, description="cost of a missed cancer over the cost of a false alarm (operating_point cost)", gt=0
+        9.0, description="cost of a missed malignant image over the cost of a false alarm (operating_point cost)", gt=0
     )
     abstain_alpha: float = Field(
         0.0,

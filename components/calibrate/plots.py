@@ -1,4 +1,4 @@
-"""Pictures of a calibration: reliability before and after, and the threshold on the sweep."""
+"""Plots of a calibration: reliability before and after, and the threshold among all others."""
 
 from __future__ import annotations
 

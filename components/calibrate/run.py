@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CalibrateResult:
-    """What calibrate made.
+    """The outcome of calibration.
 
     Attributes:
         path: the policy artifact.
         policy: the decision policy in it.
-        why: why this calibrator was taken.
+        why: why this calibrator was chosen.
         point: the operating point on validation.
     """
 

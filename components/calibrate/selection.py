@@ -69,9 +69,7 @@ def cross_fit(scores: Scores, offset: float, folds: int, seed: int) -> list[Cand
             found[name] = Candidate(name, None, note=str(error))
             continue
         losses[name] = log_losses(y, p)
-        found[name] = Candidate(
-            name, float(losses[name].mean()), ece=calibration_error(y, p), brier=brier(y, p)
-        )  # fmt: skip
+        found[name] = Candidate(name, float(losses[name].mean()), ece=calibration_error(y, p), brier=brier(y, p))
     best = min(losses, key=lambda name: losses[name].mean())  # the first of equals, and CALIBRATORS is by simplicity
     out = [_with_excess(found[name], losses[name] - losses[best], codes, groups) for name in losses]
     out.sort(key=lambda c: c.log_loss if c.log_loss is not None else np.inf)

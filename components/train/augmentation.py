@@ -116,9 +116,13 @@ class Augmenter:
             # with a fourth channel the same pixels take half the time: OpenCV's kernel reads whole words
             cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=self._source)
             cv2.warpAffine(
-                self._source, matrices[i], self.size[::-1], dst=self._warped, flags=cv2.INTER_LINEAR,
+                self._source,
+                matrices[i],
+                self.size[::-1],
+                dst=self._warped,
+                flags=cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REFLECT_101,
-            )  # fmt: skip
+            )
             view = out[i]
             cv2.cvtColor(self._warped, cv2.COLOR_RGBA2RGB, dst=view)
             if tables is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
-from components.train.lite0 import efficientnet_lite0, load_lite0_weights
+from components.train.efficientnet_lite import efficientnet_lite0, load_lite0_weights
 from components.train.registry import BACKBONES, Backbone
 from components.train.small_cnn import small_cnn
 
@@ -82,7 +82,7 @@ def _application(line: Backbone, size: tuple[int, int], weights: str | None) -> 
     build = getattr(keras.applications, line.factory)
     try:
         with warnings.catch_warnings():
-            # MobileNetV2 says that it takes the weights for 224x224, which is what is wanted
+            # MobileNetV2 warns that it takes the weights for 224x224, which is what is wanted
             warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
             return build(include_top=False, weights=weights, input_shape=(*size, 3), **line.options)
     except Exception as error:  # Keras raises a bare one when a download fails
@@ -90,7 +90,7 @@ def _application(line: Backbone, size: tuple[int, int], weights: str | None) -> 
             raise
         raise ArtifactError(
             f"weights: imagenet could not be downloaded ({error}); give the path or URI of a file instead"
-        ) from None
+        ) from error
 
 
 def _as_for_imagenet(model: keras.Model) -> keras.Model:
@@ -113,14 +113,15 @@ def _load(model: keras.Model, architecture: str, weights: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             path = store.fetch(weights, Path(scratch))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             raise ConfigError(
-                f"weights: received {weights!r}; allowed: imagenet, none, or a file or URI that exists"
-            ) from None
+                f"weights: received {weights!r}, and there is no such file; allowed: none (train from scratch), "
+                "imagenet (downloaded by Keras, not for every architecture), or the path or URI of a file that exists"
+            ) from error
         try:
             _read(model, path)
         except ArtifactError as error:
-            raise ArtifactError(f"{weights}: these are no weights of {architecture} without top: {error}") from None
+            raise ArtifactError(f"{weights}: not weights of {architecture} without its top layers: {error}") from error
     log.info("weights of %s from %s", architecture, weights)
 
 
@@ -129,7 +130,7 @@ def _read(model: keras.Model, path: Path) -> None:
         load_lite0_weights(model, path)
         return
     floats = [variable for variable in model.variables if variable.dtype == "float32"]
-    for variable in floats:  # what the file lacks would keep its random weights, and Keras would only warn
+    for variable in floats:  # arrays that the file lacks would keep their random weights; Keras only warns
         variable.assign(np.full(variable.shape, np.nan, np.float32))
     try:
         with warnings.catch_warnings():
@@ -138,7 +139,7 @@ def _read(model: keras.Model, path: Path) -> None:
     except (ValueError, OSError, KeyError) as error:
         # Keras goes on to print whole arrays and every layer's name
         reason = re.split(r" Target variable:| List of objects", " ".join(str(error).split()))[0]
-        raise ArtifactError(reason) from None
+        raise ArtifactError(reason) from error
     absent = [variable.path for variable in floats if np.isnan(variable.numpy()).any()]
     if absent:
         raise ArtifactError(f"{len(absent)} of {len(floats)} arrays are missing or not finite, first {absent[0]}")

@@ -1,4 +1,4 @@
-"""What Keras runs on: TensorFlow, or JAX where KERAS_BACKEND=jax says so."""
+"""The backend Keras runs on: TensorFlow, or JAX where KERAS_BACKEND=jax is set."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def prepare_backend(*, deterministic: bool) -> str:
             raise
         other = "jax" if error.name == "tensorflow" else "tensorflow"
         raise ConfigError(
-            f"Keras is to run on {error.name}, which is not installed here; install it, or set KERAS_BACKEND={other}"
-        ) from None
+            f"Keras is configured to run on {error.name}, which is not installed; install it, or set "
+            f"KERAS_BACKEND={other}"
+        ) from error
     name = str(keras.backend.backend())
-    _check(name)  # keras.json may name one as well
+    _check(name)  # keras.json may name another one
     return name
 
 

@@ -31,7 +31,7 @@ SCHEMA = "lesionflow.checkpoint/3"
 NAME = "resume.ckpt"
 Arrays = dict[str, list[npt.NDArray[np.generic]]]
 
-# these change where and how fast a run computes, not what
+# these change where and how fast a run computes, not its result
 _NOT_IDENTITY = frozenset({"checkpoint_dir", "checkpoint_minutes", "feed_threads", "cache"})
 
 
@@ -40,7 +40,7 @@ class Checkpoint:
     """What a resume file holds.
 
     Attributes:
-        identity: sha256 of records and configuration.
+        identity: sha256 of the facts that decide the result.
         state: counters and history.
         arrays: lists of arrays by group: weights, optimizer, average, best.
     """
@@ -53,7 +53,7 @@ class Checkpoint:
 def run_facts(config: TrainConfig, records_digest: str, policy: str, backend: str) -> dict[str, Any]:
     """Everything that decides the result: the records, the parameters, and what computes with them.
 
-    Precision `auto` is another policy on another GPU, with other optimizer state: a run does not go on there.
+    Precision `auto` is another policy on another GPU, with other optimizer state: a run does not resume there.
     """
     parameters = {k: v for k, v in config.model_dump(mode="json").items() if k not in _NOT_IDENTITY}
     return {**parameters, "records": records_digest, "precision": policy, "backend": backend}
@@ -71,9 +71,9 @@ class CheckpointStore:
         """Prepares a store.
 
         Args:
-            place: folder or URI; empty keeps nothing.
+            place: folder or URI; empty: nothing is saved.
             facts: what decides this run's result, see `run_facts`.
-            minutes: after how long a save is due again; 0: never, whoever saves knows when.
+            minutes: after how long a save within an epoch is due again; 0: never.
         """
         self._seconds, self._saved = 60 * minutes, time.monotonic()
         self.place, self.facts, self.identity = place, dict(facts), identity_of(facts)
@@ -97,9 +97,9 @@ class CheckpointStore:
             self._write(data)
         except OSError as error:
             raise ConfigError(
-                f"checkpoint_dir: received {self.place!r}; allowed: a folder or a URI below an existing bucket that "
+                f"checkpoint_dir: received {self.place!r}; allowed: a folder, or a URI below an existing bucket, that "
                 f"this process may write to ({error})"
-            ) from None
+            ) from error
         self._saved = time.monotonic()
 
     def _write(self, data: bytes) -> None:
@@ -140,9 +140,12 @@ def _pack(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     sizes = {group: len(items) for group, items in checkpoint.arrays.items()}
     header = {
-        "schema": SCHEMA, "identity": checkpoint.identity, "facts": facts, "state": asdict(checkpoint.state),
+        "schema": SCHEMA,
+        "identity": checkpoint.identity,
+        "facts": facts,
+        "state": asdict(checkpoint.state),
         "sizes": sizes,
-    }  # fmt: skip
+    }
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("header.json", json.dumps(header))
         for group, items in checkpoint.arrays.items():
@@ -164,13 +167,13 @@ def _unpack(data: bytes, uri: str) -> tuple[Checkpoint, dict[str, Any]]:
             arrays = {group: _group(archive, group, n) for group, n in _sizes(header).items()}
         return Checkpoint(header["identity"], RunState(**header["state"]), arrays), dict(header["facts"])
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
-        raise ArtifactError(f"{uri}: damaged resume file ({error}); remove it to start afresh") from None
+        raise ArtifactError(f"{uri}: damaged resume file ({error}); remove it to start anew") from error
 
 
 def _sizes(header: Mapping[str, object]) -> dict[str, int]:
     sizes = header["sizes"]
     if not isinstance(sizes, dict):
-        raise ValueError("sizes is no object")
+        raise ValueError("sizes is not an object")
     return sizes
 
 

@@ -25,7 +25,7 @@ class TrainConfig(StepConfig):
         "224x224", description="HEIGHTxWIDTH in pixels that the network sees", examples=["224x224", "144x192"]
     )
     target: Literal["binary", "diagnosis"] = Field(
-        "binary", description="one malignant logit, or all diagnoses with the malignant mass summed"
+        "binary", description="one malignant logit, or all diagnoses with the malignant probability summed"
     )
     epochs: int = Field(
         20, ge=1, le=1000, description="maximum number of epochs; early stopping may end training before"
@@ -39,16 +39,20 @@ class TrainConfig(StepConfig):
         None, gt=0, lt=1, description="plateau schedule: multiplies the rate after plateau_patience epochs (0.5)"
     )
     plateau_patience: int | None = Field(None, ge=1, description="plateau schedule: epochs without a better AP (2)")
-    early_stopping_patience: int = Field(5, ge=0, description="epochs without a better AP before the end; 0: never")
+    early_stopping_patience: int = Field(
+        5, ge=0, description="epochs without a better AP after which training stops; 0: never"
+    )
     class_balance: Literal["class_weight", "sample_weight", "none"] = Field(
-        "class_weight", description="how the rarer class is weighted"
+        "class_weight", description="how the rarer class is weighted in the loss"
     )
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = Field(
         "auto", description="auto: bfloat16 from compute capability 8.0, float16 on 7.x, else float32"
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the head")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of each label spread over all classes")
-    freeze_until: str = Field("", description="name of the first layer of the backbone that is trained; empty: all are")
+    freeze_until: str = Field(
+        "", description="name of the first layer of the backbone that is trained; empty: all layers"
+    )
     augment_rotation: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees")
     augment_zoom: float = Field(0.15, ge=0, lt=1, description="largest zoom in or out, share")
     augment_shift: float = Field(0.05, ge=0, lt=0.5, description="largest shift, share of the side")
@@ -60,7 +64,7 @@ class TrainConfig(StepConfig):
         0, ge=0, le=50, description="member of an ensemble: training images are cut into this many folds; 0: not cut"
     )
     fold: int = Field(0, ge=0, description="member of an ensemble: the fold, from 0, that it leaves out and stops by")
-    deterministic: bool = Field(False, description="ops with reproducible results, slower")
+    deterministic: bool = Field(False, description="reproducible operations, slower")
     checkpoint_dir: str = Field(
         "", description="folder or URI that survives the pod: training resumes from there; empty: the cluster's, or off"
     )
@@ -71,12 +75,12 @@ class TrainConfig(StepConfig):
         0.0, ge=0, lt=1, description="decay of a moving average of the weights, taken every 4 steps; 0: off"
     )
     head_epochs: int = Field(
-        0, ge=0, le=1000, description="epochs of the head alone before all else, on features computed once"
+        0, ge=0, le=1000, description="epochs of the head alone before training, on features computed once"
     )
     cache: Literal["auto", "memory", "stream"] = Field(
-        "auto", description="decoded images: kept in memory, decoded when needed, or in memory if they fit"
+        "auto", description="decoded images: memory keeps them, stream decodes when needed, auto keeps them if they fit"
     )
-    feed_threads: int = Field(0, ge=0, le=256, description="threads that make batches; 0: one less than the cores")
+    feed_threads: int = Field(0, ge=0, le=256, description="threads that prepare batches; 0: one less than the cores")
 
     @field_validator("architecture")
     @classmethod

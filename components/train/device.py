@@ -1,4 +1,4 @@
-"""What the run computes on, and in which precision."""
+"""The device a run computes on, and the precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Device:
     Attributes:
         kind: gpu or cpu.
         name: as the driver calls it.
-        count: GPUs; on a CPU the logical devices TensorFlow was told to make of it, 1 unless it was.
+        count: GPUs; on a CPU the logical devices that TensorFlow was configured to make of it, else 1.
         compute_capability: of the first GPU, (0, 0) on a CPU.
         memory_bytes: of the first GPU; 0 on a CPU.
         cores: CPU cores this process may use.
@@ -42,13 +42,13 @@ class Device:
 
 
 def find_device(backend: str = "tensorflow") -> Device:
-    """Looks at the GPUs that Keras's backend sees."""
+    """The GPUs that Keras's backend sees, else the CPU."""
     cores = usable_cores()
     if backend == "jax":
         return _jax_device(cores)
     import tensorflow as tf
 
-    # where there is no driver, TensorFlow reports its absence as an error; where there is one, its words are needed
+    # without a driver TensorFlow reports that as an error; with one, its messages are needed
     with nullcontext() if _DRIVER.exists() else native_stderr_hidden():
         gpus = tf.config.list_physical_devices("GPU")
         cpus = len(tf.config.list_logical_devices("CPU"))
@@ -57,9 +57,13 @@ def find_device(backend: str = "tensorflow") -> Device:
     details = tf.config.experimental.get_device_details(gpus[0])
     capability = details.get("compute_capability", (0, 0))
     return Device(
-        "gpu", str(details.get("device_name", "gpu")), len(gpus), (int(capability[0]), int(capability[1])),
-        _gpu_memory(), cores,
-    )  # fmt: skip
+        "gpu",
+        str(details.get("device_name", "gpu")),
+        len(gpus),
+        (int(capability[0]), int(capability[1])),
+        _gpu_memory(),
+        cores,
+    )
 
 
 def _jax_device(cores: int) -> Device:
@@ -93,14 +97,18 @@ def log_device(device: Device, policy: str) -> None:
     if device.kind == "gpu":
         log.info(
             "device: %d x %s, compute capability %d.%d, %.1f GiB each, policy %s",
-            device.count, device.name, *device.compute_capability, device.memory_bytes / 2**30, policy,
-        )  # fmt: skip
+            device.count,
+            device.name,
+            *device.compute_capability,
+            device.memory_bytes / 2**30,
+            policy,
+        )
     else:
         log.info("device: CPU, %d cores, no GPU seen, policy %s", device.cores, policy)
 
 
 def device_peak_bytes() -> int:
-    """Most memory this process has taken on its first GPU so far; 0 without one."""
+    """Peak memory of this process on its first GPU so far; 0 without one."""
     import keras
 
     if keras.backend.backend() == "jax":

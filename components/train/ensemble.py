@@ -1,4 +1,4 @@
-"""An ensemble: several models as one, whose logit is the mean of theirs; a model artifact like any other.
+"""An ensemble: several models averaged into one, whose logit is the mean of theirs; a model artifact like any other.
 
 Calibrate, export and evaluate take it as they take a single model: one graph, one policy chosen on the
 ensemble's own validation scores. Members must have been validated on the same images. Those are the only
@@ -64,7 +64,7 @@ class _Member:
 
 
 def run(models: Sequence[Path], out: Path, against: Path | None = None) -> EnsembleResult:
-    """Puts models together and measures on validation what that gains.
+    """Averages models into one ensemble and measures the gain on validation.
 
     Args:
         models: two or more model artifacts.
@@ -72,7 +72,7 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
         against: a single model to compare with as well, such as one trained on all folds.
 
     Raises:
-        ArtifactError: no model artifact, models for other image sizes, or validated on other images.
+        ArtifactError: not a model artifact, models for other image sizes, or validated on other images.
         ConfigError: fewer than two models, or one twice.
     """
     if len(models) < 2:
@@ -80,7 +80,7 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
     members = [_open(path) for path in models]
     digests = [member.model.artifact.digest for member in members]
     if len(set(digests)) < len(digests):
-        raise ConfigError("ensemble: received the same model twice; allowed: models trained apart")
+        raise ConfigError("ensemble: received the same model twice; allowed: models trained separately")
     for member in members[1:]:
         _check_alike(members[0], member)
     logits = [_aligned(members[0], member) for member in members]
@@ -175,7 +175,7 @@ def _write_records(
 
 
 def _shared(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all records say alike; in what members differ, `ensemble.json` lists by member."""
+    """The entries in which all records agree; `ensemble.json` lists by member those in which they differ."""
     first, *others = records
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
 

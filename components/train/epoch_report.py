@@ -43,7 +43,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What an epoch took.
+    """Time and memory of an epoch.
 
     Attributes:
         images: trained on.

@@ -1,4 +1,4 @@
-"""The training feed: batches prepared ahead by threads, in an order and with content that only the seed decides."""
+"""The training feed: batches prepared ahead by threads; the seed alone decides their order and content."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class TrainFeed:
 
         Args:
             data: the split.
-            batch_size: images a batch; more than there are means one batch of all.
+            batch_size: images per batch; more than there are means one batch of all.
             seed: decides order and augmentation.
             how: augmentation.
-            weight: (2,) loss weight by label, put beside each image; None for none.
-            threads: how many make batches; 0 for one less than the container's cores, at least one.
+            weight: (2,) loss weight by label, given with each image; None for none.
+            threads: how many prepare batches; 0: one less than the container's cores, at least one.
         """
         self.data, self.seed, self.how, self.weight = data, seed, how, weight
         self.batch_size = min(batch_size, len(data.rows))

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from components.train.balance import image_weights
+from components.train.class_balance import image_weights
 from components.train.config import TrainConfig
 from components.train.feed import Batch
 

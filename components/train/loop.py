@@ -17,28 +17,32 @@ import numpy.typing as npt
 from components.common.runtime.errors import TrainingError
 from components.common.runtime.events import Progress, progress
 from components.common.runtime.resources import peak_bytes
-from components.train.average import WeightAverage
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
 from components.train.device import device_peak_bytes
 from components.train.epoch_report import Cost, history_row, log_epoch, loss_text
 from components.train.feed import TrainFeed, plain_batches
-from components.train.interruption import DivergenceError, StopAskedError, StoppedError, StopRequest
 from components.train.metrics import ValidationMetrics, validation_metrics
 from components.train.network import Network
 from components.train.records import SplitData
 from components.train.schedule import RunState, learning_rate
+from components.train.sigterm import StopAskedError, StoppedError, StopRequest
 from components.train.steps import Step, example_loss, make_forward, mean_loss, set_learning_rate
+from components.train.weight_average import WeightAverage
 
 log = logging.getLogger(__name__)
-_AHEAD = 2  # steps the host may be ahead of the device before it looks at a loss
+_AHEAD = 2  # steps the host may be ahead of the device before it reads a loss
 _VAL_BATCH = 64
 Watcher = Callable[[dict[str, Any]], None]
 
 
+class DivergenceError(Exception):
+    """A loss or a validation logit is NaN or infinite; the loop goes back to the last good state."""
+
+
 @dataclass(frozen=True)
 class Scored:
-    """What the network says of a split.
+    """Predictions for a split.
 
     Attributes:
         logit: (n,) malignant logits.
@@ -51,7 +55,7 @@ class Scored:
 
 @dataclass
 class Loop:
-    """A run of training; `run` takes it from wherever it is to its end.
+    """A training run; `run` takes it from its current state to its end.
 
     Attributes:
         config: parameters.
@@ -86,8 +90,8 @@ class Loop:
         """Trains to the end and puts the best weights into the network.
 
         Args:
-            start: resume file to go on from; None starts afresh (the network may be warmed up).
-            stop: asked for by SIGTERM.
+            start: resume file to resume from; None starts from the beginning (the network may be warmed up).
+            stop: set by SIGTERM.
 
         Returns:
             The scores of the best weights on what the run is judged by.
@@ -104,7 +108,7 @@ class Loop:
         elif self.config.head_epochs:
             self._judge(self.score().metrics, math.nan, 0.0, Cost())
         good, stop.saves = self.snapshot(), True
-        if start is None:  # a place that cannot be written to is known now, not after the first epoch
+        if start is None:  # a folder that cannot be written to is known now, not after the first epoch
             self.store.save(good.state, good.arrays)
         while self.state.epoch < self.config.epochs and not self.state.stops_early(self.config):
             try:
@@ -140,7 +144,7 @@ class Loop:
         return Scored(out[:, -1], validation_metrics(data.rows.label, out[:, -1], loss))
 
     def snapshot(self) -> Checkpoint:
-        """A copy of everything that decides how the run goes on."""
+        """A copy of everything that decides how the run continues."""
         arrays: Arrays = {
             "weights": [v.numpy() for v in self.network.classifier.variables],
             "optimizer": [v.numpy() for v in self.optimizer.variables],
@@ -217,9 +221,9 @@ class Loop:
         raise StoppedError(
             f"stopped by SIGTERM in epoch {self.state.epoch + 1} after step {self.state.step}; "
             + (
-                f"run the same command to go on from {self.store.uri}"
+                f"run the same command to resume from {self.store.uri}"
                 if self.store.uri
-                else "no checkpoint_dir was given"
+                else "nothing is saved, because no checkpoint_dir was given"
             )
         )
 
@@ -229,7 +233,7 @@ class Loop:
             with self.average.applied():
                 self._best = [v.numpy() for v in self.network.classifier.variables]
         row = history_row(state.epoch, lr, loss, metrics, cost)
-        if not math.isnan(loss):  # the head's warm-up is judged, but it is no epoch
+        if not math.isnan(loss):  # the head's warm-up is judged, but it is not an epoch
             state.history.append(row)
             self.watch(row)
             log_epoch(row, self.config, state)

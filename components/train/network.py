@@ -1,4 +1,4 @@
-"""The network: preprocessing, backbone, pooling, head; and the one malignant logit everything downstream reads."""
+"""The network: preprocessing, backbone, pooling, head; and the one malignant logit that everything downstream reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import keras
 from components.common.runtime.errors import DataError
 from components.train.backbones import build_backbone, freeze_before
 from components.train.config import TrainConfig
-from components.train.inputs import preprocess
+from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
 
 log = logging.getLogger(__name__)

@@ -127,8 +127,12 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
     memory = cache == "memory" or (cache == "auto" and needed <= _CACHE_SHARE * free)
     log.info(
         "%s: %d images, %.0f MB decoded, %s (%.0f MB are free)",
-        split, count, needed / 2**20, "in memory" if memory else "streamed", free / 2**20,
-    )  # fmt: skip
+        split,
+        count,
+        needed / 2**20,
+        "in memory" if memory else "streamed",
+        free / 2**20,
+    )
     pixels = np.empty((count, *size, 3), np.uint8) if memory else None
     rows: list[Record] = []
     places: list[Location] = []
@@ -146,9 +150,13 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
 
 
 def _read_shard(
-    path: Path, record_size: int | None, size: tuple[int, int], pixels: Pixels | None, rows: list[Record],
+    path: Path,
+    record_size: int | None,
+    size: tuple[int, int],
+    pixels: Pixels | None,
+    rows: list[Record],
     places: list[Location],
-) -> None:  # fmt: skip
+) -> None:
     offset = 0
     for data in read_tfrecord(path):
         record = decode_record(data)
@@ -161,9 +169,16 @@ def _read_shard(
 
 def _without_image(record: Record) -> Record:
     return Record(
-        b"", record.image_id, record.lesion_id, record.group_id, record.dx, record.label, record.width,
-        record.height, record.weight,
-    )  # fmt: skip
+        b"",
+        record.image_id,
+        record.lesion_id,
+        record.group_id,
+        record.dx,
+        record.label,
+        record.width,
+        record.height,
+        record.weight,
+    )
 
 
 def _columns(rows: list[Record], classes: list[str]) -> Rows:

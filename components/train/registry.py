@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# What a backbone's first weights expect of RGB 0..255; `components.train.inputs` builds it.
+# What a backbone's first weights expect of RGB 0..255; `components.train.preprocessing` builds it.
 Contract = Literal["raw", "minus_one_to_one", "caffe", "lite"]
 
 

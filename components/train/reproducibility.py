@@ -14,8 +14,16 @@ from components.train.device import Device
 COMMIT_VARIABLE = "LESIONFLOW_COMMIT"
 IMAGE_VARIABLE = "LESIONFLOW_IMAGE"
 _PACKAGES = (
-    "lesionflow", "tensorflow", "jax", "jaxlib", "keras", "numpy", "opencv-python-headless", "simplejpeg", "kfp",
-)  # fmt: skip
+    "lesionflow",
+    "tensorflow",
+    "jax",
+    "jaxlib",
+    "keras",
+    "numpy",
+    "opencv-python-headless",
+    "simplejpeg",
+    "kfp",
+)
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:

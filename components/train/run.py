@@ -1,4 +1,4 @@
-"""Train: from records to the best model, its validation scores, and all that is needed to make it again."""
+"""Train: from records to the best model, its validation scores, and everything needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from components.common.artifacts.records_manifest import read_manifest
 from components.common.runtime.errors import DataError, TrainingError
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
-from components.train.balance import loss_weights, write_balance
 from components.train.checkpoint import CheckpointStore, run_facts
+from components.train.class_balance import loss_weights, write_balance
 from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
 from components.train.epoch_report import history_csv
 from components.train.feed import TrainFeed
 from components.train.folds import leave_out
-from components.train.interruption import StopRequest
 from components.train.metrics import ValidationMetrics
 from components.train.records import SplitData, dx_classes, load_split
 from components.train.reproducibility import environment_record, seed_everything
+from components.train.sigterm import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _ONE_SCORE = 1e-6  # range of logits that rounding alone makes
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What training made.
+    """The outcome of training.
 
     Attributes:
         out: the model artifact.
@@ -60,8 +60,8 @@ class TrainResult:
 def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
     """Trains a network and writes the model artifact.
 
-    The same command goes on where a stopped or killed run was, from the resume file in
-    `config.checkpoint_dir`; on a cluster that is the run's own place, see `checkpoint_place`.
+    The same command resumes a stopped or killed run from the resume file in `config.checkpoint_dir`; on a cluster
+    that is a folder of the run's own, see `checkpoint_place`.
 
     Args:
         config: parameters.
@@ -81,7 +81,7 @@ def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
     policy = dtype_policy(config.precision, device.compute_capability)
     log_device(device, policy)
     with new_artifact(out, KIND, {"records": artifact.digest}) as folder, StopRequest() as stop:
-        from components.train.outputs import training_log
+        from components.train.model_files import training_log
 
         with training_log(folder / "train.log"):
             return _train(config, artifact, folder, out, device, policy, stop)
@@ -92,8 +92,8 @@ def _train(
 ) -> TrainResult:
     import keras
 
+    from components.train.model_files import model_facts, save_model, save_validation
     from components.train.network import build_network
-    from components.train.outputs import model_facts, save_model, save_validation
     from components.train.replicas import make_strategy, scope, share_batch_statistics
     from components.train.tensorboard import scalar_writer
 
@@ -121,7 +121,7 @@ def _train(
             watch = scalar_writer(folder / "tensorboard")
             loop = _loop(config, network, train, stop_by, store, policy, device, watch, strategy)
         if start is None and config.head_epochs:
-            from components.train.head import warm_up_head
+            from components.train.head_warmup import warm_up_head
 
             warm_up_head(config, network, train, loss_weights(config.class_balance, train.rows.label))
         scored = loop.run(start, stop)
@@ -142,18 +142,25 @@ def _train(
 
 
 def checkpoint_place(config: TrainConfig) -> str:
-    """Where the resume file is: the parameter, else the place the cluster gives each run, else nowhere."""
+    """Where the resume file is: the parameter, else the folder the cluster gives each run, else nowhere."""
     root, run_id = os.environ.get(ROOT_VARIABLE), os.environ.get(RUN_VARIABLE)
     return config.checkpoint_dir or (f"{root.rstrip('/')}/{run_id}" if root and run_id else "")
 
 
 def _loop(
-    config: TrainConfig, network: Any, train: SplitData, val: SplitData, store: CheckpointStore, policy: str,
-    device: Device, watch: Any, strategy: Any,
-) -> Any:  # fmt: skip
-    from components.train.average import WeightAverage
+    config: TrainConfig,
+    network: Any,
+    train: SplitData,
+    val: SplitData,
+    store: CheckpointStore,
+    policy: str,
+    device: Device,
+    watch: Any,
+    strategy: Any,
+) -> Any:
     from components.train.loop import Loop
     from components.train.steps import make_optimizer, make_train_step
+    from components.train.weight_average import WeightAverage
 
     weights = loss_weights(config.class_balance, train.rows.label)
     how = Augmentation(
@@ -167,11 +174,15 @@ def _loop(
     per_image = weights if config.class_balance == "sample_weight" else None
     feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_threads)
     log.info(
-        "%s: %s parameters, %d images a step, %d steps an epoch, loss weights %.3f benign, %.3f malignant",
-        config.architecture, f"{network.scorer.count_params():,}", feed.batch_size, feed.steps, *weights,
-    )  # fmt: skip
+        "%s: %s parameters, %d images per step, %d steps per epoch, loss weights %.3f benign, %.3f malignant",
+        config.architecture,
+        f"{network.scorer.count_params():,}",
+        feed.batch_size,
+        feed.steps,
+        *weights,
+    )
     optimizer = make_optimizer(config, network, policy)
-    # XLA pays on a GPU; on a CPU it is many times slower, it has no deterministic mode, and does not add up replicas
+    # XLA helps on a GPU; on a CPU it is many times slower, it has no deterministic mode, and does not sum over replicas
     xla = device.kind == "gpu" and not config.deterministic and strategy is None
     step = make_train_step(config, network, optimizer, weights, compile_xla=xla, strategy=strategy)
     average = WeightAverage(network.classifier.variables, config.average)

@@ -13,7 +13,7 @@ _NAN_FACTOR = 0.1  # after a divergence the same rate would diverge again
 
 @dataclass
 class RunState:
-    """Everything but arrays that decides how a run goes on; survives a lost node.
+    """Everything but arrays that decides how a run continues; survives a lost node.
 
     Attributes:
         epoch: epochs finished.
@@ -25,7 +25,7 @@ class RunState:
         plateau_wait: epochs without a better value since the rate was last lowered.
         rate_factor: what plateaus and divergences have multiplied the learning rate by.
         recoveries: returns to the last good checkpoint after a NaN.
-        history: one row an epoch.
+        history: one row per epoch.
     """
 
     epoch: int = 0
@@ -68,7 +68,7 @@ def learning_rate(config: TrainConfig, state: RunState, step: int, steps: int) -
         config: peak, schedule, warm-up.
         state: supplies the epoch and the factor.
         step: step within the epoch, from 0.
-        steps: steps an epoch.
+        steps: steps per epoch.
 
     Returns:
         plateau: peak times factor. cosine: linear warm-up, then half a cosine to zero over all epochs

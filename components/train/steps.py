@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from components.train.balance import image_weights
+from components.train.class_balance import image_weights
 from components.train.config import TrainConfig
 from components.train.feed import Batch
 from components.train.network import Network

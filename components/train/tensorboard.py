@@ -1,4 +1,4 @@
-"""TensorBoard scalars: the numbers of `history.csv`, one point an epoch.
+"""TensorBoard scalars: the numbers of `history.csv`, one point per epoch.
 
 TensorFlow 2.21 writes summaries only where the tensorboard package is installed, and a run on JAX has no
 TensorFlow at all; an event file is a TFRecord of `Event` messages, so it is written here, without the wall clock.

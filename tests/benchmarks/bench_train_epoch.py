@@ -20,7 +20,7 @@ import numpy as np
 
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
-from components.train.balance import loss_weights
+from components.train.class_balance import loss_weights
 from components.train.config import TrainConfig
 from components.train.epoch_report import Cost, history_csv, history_row, log_epoch
 from components.train.feed import TrainFeed, plain_batches
@@ -91,7 +91,7 @@ def metrics_share() -> None:
 
 def probe_passes() -> None:
     """Prints what a linear probe takes, in passes of the backbone."""
-    from components.train.head import warm_up_head
+    from components.train.head_warmup import warm_up_head
     from components.train.network import build_network
     from components.train.steps import make_forward
 

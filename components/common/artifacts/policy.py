@@ -150,7 +150,7 @@ def load_policy(path: Path) -> DecisionPolicy:
         policy = DecisionPolicy(**{**values, "calibrator": Calibrator(**values["calibrator"])})
         received, expected = record["policy_id"], policy.policy_id
     except (KeyError, TypeError, ValueError) as error:  # ValueError: a number that is not finite
-        raise ArtifactError(f"{path}: not a complete decision policy ({error})") from None
+        raise ArtifactError(f"{path}: not a complete decision policy ({error})") from error
     if received != expected:
         raise ArtifactError(
             f"{path}: policy_id is {received}, its content gives {expected}; the file was edited after "

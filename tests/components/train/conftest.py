@@ -64,13 +64,29 @@ def write_split(folder, name, codes, rng, size, kind):
     for part, chunk in enumerate((codes[:half], codes[half:])):
         path = folder / f"{name}-{part:05d}-of-00002.tfrecord"
         records = [
-            Record(encoded(picture(rng, dx, size), kind), f"{name}{part}_{i:04d}", f"L{name}{part}_{i // 2}",
-                   f"G{name}{part}_{i // 2}", dx, DX[dx], size[1], size[0], 1.0)
+            Record(
+                encoded(picture(rng, dx, size), kind),
+                f"{name}{part}_{i:04d}",
+                f"L{name}{part}_{i // 2}",
+                f"G{name}{part}_{i // 2}",
+                dx,
+                DX[dx],
+                size[1],
+                size[0],
+                1.0,
+            )
             for i, dx in enumerate(chunk)
-        ]  # fmt: skip
+        ]
         path.write_bytes(b"".join(frame(encode_record(record)) for record in records))
-        shards.append({"name": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size,
-                       "records": len(chunk), "label_counts": counts(chunk)})  # fmt: skip
+        shards.append(
+            {
+                "name": path.name,
+                "sha256": sha256_file(path),
+                "bytes": path.stat().st_size,
+                "records": len(chunk),
+                "label_counts": counts(chunk),
+            }
+        )
     return {"expected": len(codes), "found": len(codes), "lost": 0, "label_counts": counts(codes), "shards": shards}
 
 
@@ -102,8 +118,15 @@ def tiny():
     """A configuration that trains in about a second."""
 
     def make(**values):
-        plain = {"architecture": "small_cnn", "image_size": "32x40", "epochs": 2, "batch_size": 16,
-                 "learning_rate": 3e-3, "warmup_epochs": 0.5, "seed": 5}  # fmt: skip
+        plain = {
+            "architecture": "small_cnn",
+            "image_size": "32x40",
+            "epochs": 2,
+            "batch_size": 16,
+            "learning_rate": 3e-3,
+            "warmup_epochs": 0.5,
+            "seed": 5,
+        }
         return TrainConfig.parse({**plain, **values})
 
     return make

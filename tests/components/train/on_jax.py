@@ -15,7 +15,7 @@ import numpy as np
 from components.train import loop
 from components.train.__main__ import main
 from components.train.augmentation import Augmentation
-from components.train.balance import loss_weights
+from components.train.class_balance import loss_weights
 from components.train.config import TrainConfig
 from components.train.feed import TrainFeed
 from components.train.network import build_network
@@ -23,8 +23,16 @@ from components.train.records import load_split
 from components.train.steps import make_optimizer, make_train_step
 
 CLASSES = {"bkl": 0, "mel": 1, "nv": 0}
-PLAIN = {"architecture": "small_cnn", "image_size": "32x40", "epochs": "2", "batch_size": "16", "seed": "5",
-         "learning_rate": "0.003", "average": "0.9", "deterministic": "true"}  # fmt: skip
+PLAIN = {
+    "architecture": "small_cnn",
+    "image_size": "32x40",
+    "epochs": "2",
+    "batch_size": "16",
+    "seed": "5",
+    "learning_rate": "0.003",
+    "average": "0.9",
+    "deterministic": "true",
+}
 
 
 def losses(records, start, policy, **values):

@@ -19,9 +19,8 @@ import tensorflow as tf
 
 from components.train.__main__ import main as train_command
 from components.train.augmentation import Augmentation
-from components.train.average import WeightAverage
-from components.train.balance import loss_weights
 from components.train.checkpoint import NAME
+from components.train.class_balance import loss_weights
 from components.train.config import TrainConfig
 from components.train.device import find_device
 from components.train.feed import TrainFeed
@@ -30,11 +29,18 @@ from components.train.network import build_network
 from components.train.records import load_split
 from components.train.replicas import make_strategy, scope, share_batch_statistics
 from components.train.steps import make_optimizer, make_train_step
+from components.train.weight_average import WeightAverage
 
 STEPS = 4
 CLASSES = {"bkl": 0, "mel": 1, "nv": 0}
-PLAIN = {"architecture": "small_cnn", "image_size": "32x40", "epochs": 2, "learning_rate": 3e-3, "seed": 5,
-         "dropout": 0.0}  # fmt: skip
+PLAIN = {
+    "architecture": "small_cnn",
+    "image_size": "32x40",
+    "epochs": 2,
+    "learning_rate": 3e-3,
+    "seed": 5,
+    "dropout": 0.0,
+}
 
 
 def train(records: Path, strategy, policy="float32", overflow=-1, shared=True, **values):
@@ -61,9 +67,14 @@ def train(records: Path, strategy, policy="float32", overflow=-1, shared=True, *
     keras.config.set_dtype_policy("float32")
     average = WeightAverage(network.classifier.variables, 0.0)
     loop = Loop(config, network, optimizer, step, feed, data, average, None, None)
-    return {"losses": losses, "weights": [v.numpy() for v in network.classifier.variables],
-            "optimizer": [np.asarray(v.numpy()) for v in optimizer.variables], "scores": loop.score().logit,
-            "scale": scale_of(optimizer), "copies": copies(strategy, network)}  # fmt: skip
+    return {
+        "losses": losses,
+        "weights": [v.numpy() for v in network.classifier.variables],
+        "optimizer": [np.asarray(v.numpy()) for v in optimizer.variables],
+        "scores": loop.score().logit,
+        "scale": scale_of(optimizer),
+        "copies": copies(strategy, network),
+    }
 
 
 def scale_of(optimizer) -> float:
@@ -89,8 +100,17 @@ def gap(left, right, key) -> float:
 def resumed(records: Path, folder: Path) -> dict[str, object]:
     """The command itself on both devices: undisturbed, and stopped by SIGTERM in its second epoch and run again."""
     state = folder / "state"
-    plain = {"architecture": "small_cnn", "image_size": "32x40", "batch_size": "6", "epochs": "3", "seed": "5",
-             "learning_rate": "3e-3", "average": "0.5", "deterministic": "true", "head_epochs": "2"}  # fmt: skip
+    plain = {
+        "architecture": "small_cnn",
+        "image_size": "32x40",
+        "batch_size": "6",
+        "epochs": "3",
+        "seed": "5",
+        "learning_rate": "3e-3",
+        "average": "0.5",
+        "deterministic": "true",
+        "head_epochs": "2",
+    }
     calm = command(records, folder / "calm", plain)
     stop = threading.Thread(target=terminate_after_first_epoch, args=(state / NAME,), daemon=True)
     stop.start()
@@ -129,13 +149,21 @@ def main() -> None:
     found: dict[str, object] = {"count": device.count}
     for name, values in {"plain": {}, "uneven": {"batch_size": 17, "target": "diagnosis"}}.items():
         one, two = train(records, None, **values), train(records, strategy, **values)
-        found[name] = {"one": one["losses"], "two": two["losses"], "copies": two["copies"],
-                       **{key: gap(one, two, key) for key in ("weights", "optimizer", "scores")}}  # fmt: skip
+        found[name] = {
+            "one": one["losses"],
+            "two": two["losses"],
+            "copies": two["copies"],
+            **{key: gap(one, two, key) for key in ("weights", "optimizer", "scores")},
+        }
     found["sample_weight"] = train(records, strategy, class_balance="sample_weight")["losses"]
     # batch statistics that are shared would carry the overflow to the first device
     half = train(records, strategy, "mixed_float16", overflow=1, shared=False, class_balance="sample_weight")
-    found["overflow"] = {"finite": all(np.isfinite(v).all() for v in half["weights"]), "copies": half["copies"],
-                         "scale": half["scale"], "losses": half["losses"]}  # fmt: skip
+    found["overflow"] = {
+        "finite": all(np.isfinite(v).all() for v in half["weights"]),
+        "copies": half["copies"],
+        "scale": half["scale"],
+        "losses": half["losses"],
+    }
     found["resumed"] = resumed(records, folder)
     json.dump(found, sys.stdout)
 

@@ -6,8 +6,8 @@ import pytest
 
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train.backbones import build_backbone, freeze_before
-from components.train.inputs import preprocess
-from components.train.lite0 import efficientnet_lite0
+from components.train.efficientnet_lite import efficientnet_lite0
+from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
 
 SIZE = (32, 32)
@@ -24,10 +24,14 @@ def prepared(architecture, value):
 @pytest.mark.parametrize(
     ("architecture", "module"),
     [
-        ("resnet50", "resnet50"), ("mobilenet_v2", "mobilenet_v2"), ("efficientnet_b0", "efficientnet"),
-        ("efficientnetv2_b0", "efficientnet_v2"), ("convnext_tiny", "convnext"), ("mobilenet_v3_small", "mobilenet_v3"),
+        ("resnet50", "resnet50"),
+        ("mobilenet_v2", "mobilenet_v2"),
+        ("efficientnet_b0", "efficientnet"),
+        ("efficientnetv2_b0", "efficientnet_v2"),
+        ("convnext_tiny", "convnext"),
+        ("mobilenet_v3_small", "mobilenet_v3"),
     ],
-)  # fmt: skip
+)
 def test_a_constant_image_is_prepared_as_keras_prepares_it(architecture, module):
     image = np.tile(np.array([10.0, 100.0, 250.0], np.float32), (1, 4, 4, 1))
     expected = getattr(keras.applications, module).preprocess_input(image.copy())[0, 0, 0]
@@ -103,7 +107,7 @@ def test_an_unfit_weights_file_is_named_with_what_does_not_fit(tmp_path):
         with pytest.raises(ArtifactError) as caught:
             build_backbone(architecture, SIZE, str(path))
         message = str(caught.value)
-        for part in (path.name, f"these are no weights of {architecture} without top", *parts):
+        for part in (path.name, f"not weights of {architecture} without its top layers", *parts):
             assert part in message
         assert len(message) < 500
         assert "\n" not in message

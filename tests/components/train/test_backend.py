@@ -15,7 +15,7 @@ from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.scores import load_scores
 from components.train.augmentation import Augmentation
-from components.train.balance import loss_weights
+from components.train.class_balance import loss_weights
 from components.train.epoch_report import MACHINE_COLUMNS
 from components.train.feed import TrainFeed, plain_batches
 from components.train.network import build_network

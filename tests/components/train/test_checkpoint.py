@@ -11,8 +11,18 @@ FACTS = {"records": "1111aaaa", "epochs": 3}
 
 
 def test_everything_comes_back(tmp_path):
-    state = RunState(epoch=3, step=2, loss_sum=1.25, best=0.7, best_epoch=2, wait=1, plateau_wait=1, rate_factor=0.5,
-                     recoveries=1, history=[{"epoch": 1, "loss": 0.1}])  # fmt: skip
+    state = RunState(
+        epoch=3,
+        step=2,
+        loss_sum=1.25,
+        best=0.7,
+        best_epoch=2,
+        wait=1,
+        plateau_wait=1,
+        rate_factor=0.5,
+        recoveries=1,
+        history=[{"epoch": 1, "loss": 0.1}],
+    )
     store = CheckpointStore(str(tmp_path / "a" / "b"), FACTS)
     assert store.load() is None
     store.save(state, ARRAYS)
@@ -62,7 +72,7 @@ def test_without_a_place_nothing_is_kept(tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match=r"checkpoint_dir: received '.*file/state'; allowed: a folder or a URI"):
+    with pytest.raises(ConfigError, match=r"checkpoint_dir: received '.*file/state'; allowed: a folder, or a URI"):
         CheckpointStore(str(tmp_path / "file" / "state"), FACTS).save(RunState(), ARRAYS)
 
 

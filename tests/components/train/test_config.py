@@ -67,6 +67,16 @@ def test_a_backbone_written_another_way_is_recognised_in_the_error(word):
 
 
 def test_the_registry_holds_what_the_documentation_promises():
-    for name in ("resnet50", "efficientnet_b0", "efficientnet_b3", "efficientnetv2_b0", "efficientnetv2_s",
-                 "convnext_tiny", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_lite0", "small_cnn"):  # fmt: skip
+    for name in (
+        "resnet50",
+        "efficientnet_b0",
+        "efficientnet_b3",
+        "efficientnetv2_b0",
+        "efficientnetv2_s",
+        "convnext_tiny",
+        "mobilenet_v2",
+        "mobilenet_v3_small",
+        "efficientnet_lite0",
+        "small_cnn",
+    ):
         assert name in BACKBONES

@@ -6,11 +6,16 @@ from components.train.device import Device, dtype_policy, find_device, log_devic
 @pytest.mark.parametrize(
     ("precision", "capability", "policy"),
     [
-        ("auto", (0, 0), "float32"), ("auto", (6, 1), "float32"), ("auto", (7, 0), "mixed_float16"),
-        ("auto", (7, 5), "mixed_float16"), ("auto", (8, 0), "mixed_bfloat16"), ("auto", (9, 0), "mixed_bfloat16"),
-        ("float32", (9, 0), "float32"), ("mixed_bfloat16", (0, 0), "mixed_bfloat16"),
+        ("auto", (0, 0), "float32"),
+        ("auto", (6, 1), "float32"),
+        ("auto", (7, 0), "mixed_float16"),
+        ("auto", (7, 5), "mixed_float16"),
+        ("auto", (8, 0), "mixed_bfloat16"),
+        ("auto", (9, 0), "mixed_bfloat16"),
+        ("float32", (9, 0), "float32"),
+        ("mixed_bfloat16", (0, 0), "mixed_bfloat16"),
     ],
-)  # fmt: skip
+)
 def test_precision_follows_the_compute_capability(precision, capability, policy):
     assert dtype_policy(precision, capability) == policy
 

@@ -85,11 +85,21 @@ def test_a_healthy_epoch_warns_of_nothing_and_says_how_long_none_was_better(capl
 
 @pytest.mark.parametrize(
     ("logits", "waited", "warning"),
-    [([-1.0, -4.0, -3.0, -2.0], 0.0, "predicts benign for (almost) every validation image (predicted positive rate 0"),
-     ([4.0, 1.0, 2.0, 3.0], 0.0, "predicts malignant for (almost) every validation image (predicted positive rate 100"),
-     ([-2.5, 1.0, -3.0, 2.0], 0.0, "hardly better than chance (ROC-AUC 0.333)"),
-     ([1.0, -3.0, -2.0, -1.0], 2.0, "waited for data 20 % of the time")],
-)  # fmt: skip
+    [
+        (
+            [-1.0, -4.0, -3.0, -2.0],
+            0.0,
+            "predicts benign for (almost) every validation image (predicted positive rate 0",
+        ),
+        (
+            [4.0, 1.0, 2.0, 3.0],
+            0.0,
+            "predicts malignant for (almost) every validation image (predicted positive rate 100",
+        ),
+        ([-2.5, 1.0, -3.0, 2.0], 0.0, "hardly better than chance (ROC-AUC 0.333)"),
+        ([1.0, -3.0, -2.0, -1.0], 2.0, "waited for data 20 % of the time"),
+    ],
+)
 def test_each_trouble_has_its_warning_and_no_other(caplog, logits, waited, warning):
     metrics = validation_metrics(np.array([1, 0, 0, 0], np.int8), np.array(logits), 0.5)
     row = history_row(1, 1e-3, 0.5, metrics, Cost(images=10, seconds=10.0, waited=waited))

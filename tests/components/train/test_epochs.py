@@ -16,8 +16,8 @@ from components.common.artifacts.scores import load_scores
 from components.common.runtime.errors import TrainingError
 from components.train import loop
 from components.train import run as train_run
-from components.train.interruption import StoppedError
 from components.train.run import run
+from components.train.sigterm import StoppedError
 
 
 def rows(path):

@@ -17,7 +17,7 @@ from keras.src.applications.efficientnet import IMAGENET_STDDEV_RGB
 from keras.src.legacy.saving import legacy_h5_format
 
 from components.train.backbones import build_backbone
-from components.train.inputs import preprocess
+from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
 
 SIZE = (64, 96)
@@ -34,9 +34,13 @@ CASES = [
     ("convnext_tiny", "convnext", "convnext_tiny_notop.h5", "convnext_tiny"),
     ("mobilenet_v2", "mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", None),
     ("mobilenet_v2_035", "mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5", None),
-    ("mobilenet_v3_small", "mobilenet_v3", "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
-     "small_224_1.0_float"),
-]  # fmt: skip
+    (
+        "mobilenet_v3_small",
+        "mobilenet_v3",
+        "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
+        "small_224_1.0_float",
+    ),
+]
 
 # mean and standard deviation of what Keras's own model makes of Keras's own preprocessing (TensorFlow 2.21, Keras 3.15)
 GOLDEN = {

@@ -16,9 +16,9 @@ from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train import loop
 from components.train import run as run_module
 from components.train.checkpoint import NAME, CheckpointStore, run_facts
-from components.train.interruption import StoppedError
 from components.train.run import run
 from components.train.schedule import RunState
+from components.train.sigterm import StoppedError
 
 RESUMABLE = {"epochs": 2, "deterministic": True, "average": 0.9, "target": "diagnosis", "early_stopping_patience": 0}
 CALLS = 7  # of learning_rate in an epoch: one for its row, one for each of its six steps
@@ -72,7 +72,7 @@ def checkpoint_of(config, records):
 def test_sigterm_at_any_batch(n, undisturbed, records, tiny, tmp_path, at, same_result, monkeypatch):
     config = tiny(**RESUMABLE, checkpoint_dir=str(tmp_path / "state"))
     at(n, terminate)
-    with pytest.raises(StoppedError, match=r"stopped by SIGTERM in epoch .* go on from") as caught:
+    with pytest.raises(StoppedError, match=r"stopped by SIGTERM in epoch .* resume from") as caught:
         run(config, records, tmp_path / "model")
     assert caught.value.exit_code == 75
     assert not (tmp_path / "model").exists()
@@ -126,8 +126,14 @@ def test_sigterm_before_the_first_step_ends_the_run_at_once(records, tiny, tmp_p
 
 def test_best_value_waiting_counters_and_learning_rate_go_on(records, tiny, tmp_path, kit):
     """Keras's BackupAndRestore forgets them, and a worse model overwrites a better one (keras#17012)."""
-    values = {"schedule": "plateau", "plateau_patience": 2, "plateau_factor": 0.5, "warmup_epochs": 0,
-              "early_stopping_patience": 3, "checkpoint_dir": str(tmp_path / "state")}  # fmt: skip
+    values = {
+        "schedule": "plateau",
+        "plateau_patience": 2,
+        "plateau_factor": 0.5,
+        "warmup_epochs": 0,
+        "early_stopping_patience": 3,
+        "checkpoint_dir": str(tmp_path / "state"),
+    }
     first, config = tiny(epochs=1, **values), tiny(epochs=8, **values)
     run(first, records, tmp_path / "short")
     early, store = checkpoint_of(first, records).load(), checkpoint_of(config, records)
@@ -148,8 +154,9 @@ def test_the_loss_scale_goes_on(records, tiny, tmp_path):
     digest = open_artifact(records, "records").digest
 
     def store(epochs):
-        return CheckpointStore(values["checkpoint_dir"], run_facts(tiny(epochs=epochs, **values), digest,
-                                                                   "mixed_float16", "tensorflow"))  # fmt: skip
+        return CheckpointStore(
+            values["checkpoint_dir"], run_facts(tiny(epochs=epochs, **values), digest, "mixed_float16", "tensorflow")
+        )
 
     run(tiny(epochs=1, **values), records, tmp_path / "short")
     early = store(1).load()
@@ -163,8 +170,11 @@ def test_the_loss_scale_goes_on(records, tiny, tmp_path):
 
 def test_a_resume_file_of_another_configuration_is_refused(records, tiny, tmp_path):
     checkpoint_of(tiny(checkpoint_dir=str(tmp_path / "state")), records).save(RunState(), {})
-    with pytest.raises(ArtifactError, match=r"belongs to records and configuration [0-9a-f]{64}, this run's are "
-                       r"[0-9a-f]{64} \(seed there 5, here 6\)"):  # fmt: skip
+    with pytest.raises(
+        ArtifactError,
+        match=r"belongs to records and configuration [0-9a-f]{64}, this run's are "
+        r"[0-9a-f]{64} \(seed there 5, here 6\)",
+    ):
         run(tiny(seed=6, checkpoint_dir=str(tmp_path / "state")), records, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -198,7 +208,7 @@ def test_a_process_is_terminated_then_killed_then_finishes(undisturbed, records,
     process.send_signal(signal.SIGTERM)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 75, errors
-    assert "run the same command to go on from" in errors.strip().splitlines()[-1]
+    assert "run the same command to resume from" in errors.strip().splitlines()[-1]
     saved = state.stat().st_mtime_ns
     process = start(command)
     wait_for(process, lambda: state.stat().st_mtime_ns > saved)
@@ -256,7 +266,7 @@ def test_killed_while_the_resume_file_is_uploaded(undisturbed, records, tiny, tm
 def test_a_run_goes_on_from_s3(undisturbed, records, tiny, tmp_path, s3, at, same_result):
     config = tiny(**RESUMABLE, checkpoint_dir=s3.uri("runs/7"))
     at(CALLS + 3, terminate)
-    with pytest.raises(StoppedError, match=r"go on from s3://"):
+    with pytest.raises(StoppedError, match=r"resume from s3://"):
         run(config, records, tmp_path / "model")
     run(config, records, tmp_path / "model")
     same_result(undisturbed, tmp_path / "model")

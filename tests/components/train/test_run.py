@@ -34,8 +34,17 @@ def test_the_artifact_is_complete(trained, records):
     artifact = open_artifact(out, "model")
     assert artifact.made_from == {"records": open_artifact(records, "records").digest}
     names = {name.split("/")[0] for name in artifact.files}
-    assert names == {"model.keras", "model.json", "training_config.json", "class_weight.json", "history.csv",
-                     "val_probs.npz", "environment.json", "tensorboard", "train.log"}  # fmt: skip
+    assert names == {
+        "model.keras",
+        "model.json",
+        "training_config.json",
+        "class_weight.json",
+        "history.csv",
+        "val_probs.npz",
+        "environment.json",
+        "tensorboard",
+        "train.log",
+    }
     model = read_json(out / "model.json", "lesionflow.model/1")
     assert model["image_size"] == [32, 40]
     assert (model["architecture"], model["record_size"], model["target"]) == ("small_cnn", 32, "diagnosis")
@@ -120,7 +129,7 @@ def test_changed_records_are_refused_before_training(kit, tiny, tmp_path):
 def test_head_warm_up_computes_features_once_and_is_judged(kit, records, tiny, tmp_path, caplog):
     caplog.set_level("INFO")
     run(tiny(epochs=1, warmup_epochs=0, head_epochs=3), records, tmp_path / "model")
-    assert "head: 3 epochs on features of 96 images" in caplog.text
+    assert "head warm-up: 3 epochs on features of 96 images" in caplog.text
     assert "after head warm-up: val loss 0." in caplog.text
     assert len(kit.history(tmp_path / "model")) == 1
 

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from components.train.augmentation import Augmentation
-from components.train.average import WeightAverage
-from components.train.balance import loss_weights
+from components.train.class_balance import loss_weights
 from components.train.feed import TrainFeed
 from components.train.network import build_network
 from components.train.records import load_split
@@ -16,6 +15,7 @@ from components.train.steps import (
     mean_loss,
     set_learning_rate,
 )
+from components.train.weight_average import WeightAverage
 
 CLASSES = {"bkl": 0, "mel": 1, "nv": 0}
 

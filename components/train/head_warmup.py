@@ -42,14 +42,21 @@ def warm_up_head(config: TrainConfig, network: Network, data: SplitData, by_clas
         jit_compile=keras.backend.backend() == "jax",
     )
     fitted = model.fit(
-        (features - mean) / spread, truth, sample_weight=by_class[data.rows.label],
-        epochs=config.head_epochs, batch_size=_BATCH, verbose=0,
-    )  # fmt: skip
+        (features - mean) / spread,
+        truth,
+        sample_weight=by_class[data.rows.label],
+        epochs=config.head_epochs,
+        batch_size=_BATCH,
+        verbose=0,
+    )
     kernel, bias = probe.get_weights()
     kernel = kernel / spread[:, None]
     network.head.set_weights([kernel, bias - mean @ kernel])
     losses = fitted.history["loss"]
     log.info(
-        "head: %d epochs on features of %d images, loss %.4f to %.4f",
-        config.head_epochs, len(features), losses[0], losses[-1],
-    )  # fmt: skip
+        "head warm-up: %d epochs on features of %d images, loss %.4f to %.4f",
+        config.head_epochs,
+        len(features),
+        losses[0],
+        losses[-1],
+    )

@@ -34,7 +34,7 @@ def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float
 def image_weights(
     mode: str, by_class: npt.NDArray[np.float32], label: npt.NDArray[np.int32], own: npt.NDArray[np.float32] | None
 ) -> npt.NDArray[np.float32]:
-    """Loss weight of each image of a batch, (b,) float32; by one way or the other, never by both.
+    """Loss weight of each image of a batch, (b,) float32; weighted by class or by the batch, never by both.
 
     Args:
         mode: class_weight, sample_weight or none.

@@ -1,4 +1,7 @@
-"""SIGTERM, as Kubernetes sends it before it takes a node away: finish the step, save, leave with a code of its own."""
+"""SIGTERM, as Kubernetes sends it before it takes a node away.
+
+Training finishes the step, saves a checkpoint and exits with code 75.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,21 @@ log = logging.getLogger(__name__)
 
 
 class StoppedError(LesionflowError):
-    """Training was told to stop and has saved its state; the same command goes on from there."""
+    """Training was told to stop and has saved its state; the same command resumes from there."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
-class DivergenceError(Exception):
-    """A loss or a validation logit is NaN or infinite; caught by the loop, which goes back to the last good state."""
-
-
 class StopAskedError(Exception):
-    """SIGTERM came where nothing needs to be finished; caught by the loop, which saves and leaves."""
+    """SIGTERM came where nothing needs to be finished; caught by the loop, which saves and exits."""
 
 
 class StopRequest:
-    """Answers SIGTERM while it is active; outside the main thread, where signals cannot be caught, it never asks.
+    """Handles SIGTERM while it is active; outside the main thread signals cannot be caught and nothing is handled.
 
     Attributes:
         asked: SIGTERM came.
-        saves: there is a state worth saving: SIGTERM is noted and the loop looks at `asked`. Before that,
+        saves: there is a state worth saving: SIGTERM is recorded and the loop checks `asked`. Before that,
             while records are read and the network is built, SIGTERM ends the run at once.
     """
 

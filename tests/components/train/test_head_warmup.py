@@ -4,8 +4,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from components.train import head
-from components.train.balance import loss_weights
+from components.train import head_warmup
+from components.train.class_balance import loss_weights
 from components.train.network import build_network
 from components.train.records import load_split
 from components.train.steps import make_forward
@@ -20,18 +20,18 @@ def data(records):
 
 def probed(config, data, monkeypatch):
     """The network after its warm-up, and how many images its backbone was shown."""
-    shown, batches = [], head.plain_batches
+    shown, batches = [], head_warmup.plain_batches
 
     def counted(*arguments):
         for batch in batches(*arguments):
             shown.append(len(batch))
             yield batch
 
-    monkeypatch.setattr(head, "plain_batches", counted)
+    monkeypatch.setattr(head_warmup, "plain_batches", counted)
     keras.utils.set_random_seed(1)
     network = build_network(config, CLASSES)
     before = [v.numpy() for v in network.features.variables]
-    head.warm_up_head(config, network, data, loss_weights(config.class_balance, data.rows.label))
+    head_warmup.warm_up_head(config, network, data, loss_weights(config.class_balance, data.rows.label))
     for old, new in zip(before, network.features.variables, strict=True):
         np.testing.assert_array_equal(old, new.numpy())
     return network, sum(shown)

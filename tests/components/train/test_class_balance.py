@@ -6,7 +6,7 @@ import pytest
 
 from components.common.artifacts.class_weight import CLASS_WEIGHT, read_logit_offset
 from components.common.runtime.errors import ConfigError, DataError
-from components.train.balance import image_weights, loss_weights, write_balance
+from components.train.class_balance import image_weights, loss_weights, write_balance
 from components.train.config import TrainConfig
 
 LABEL = np.array([0] * 30 + [1] * 10, np.int8)

@@ -69,7 +69,7 @@ def load_lite0_weights(model: keras.Model, path: Path) -> None:
         try:
             layer.set_weights([arrays.pop(name) for name in names])
         except ValueError as error:
-            raise ArtifactError(f"arrays of layer {layer.name!r} do not fit ({error})") from None
+            raise ArtifactError(f"arrays of layer {layer.name!r} do not fit ({error})") from error
     if arrays:
         raise ArtifactError(f"array {sorted(arrays)[0]!r} belongs to no layer")
 

@@ -15,7 +15,7 @@ EVERY = 4  # steps: a copy of all weights at each step would cost a CPU several 
 
 
 class WeightAverage:
-    """Follows `variables` once in `EVERY` steps with the given decay; 0 follows nothing."""
+    """Averages `variables` every `EVERY` steps with the given decay; 0: no average."""
 
     def __init__(self, variables: Sequence[Any], decay: float) -> None:
         self.decay = decay

@@ -35,8 +35,7 @@ def audit(rows: pd.DataFrame, pairs: Pairs, columns: Sequence[str] = ("lesion_id
     Raises:
         DataError: a group is in two splits, or a class is absent from a split.
     """
-    refuse_leak(rows, "group_id")
-    for column in columns:
+    for column in (*columns, "group_id"):  # the cause by its own name first
         refuse_leak(rows, column)
     refuse_absent_class(rows)
     crossing = differ(rows["split"], pairs)
@@ -70,7 +69,7 @@ def refuse_leak(rows: pd.DataFrame, column: str) -> None:
         raise DataError(
             f"{name} {leaked[0]} is in {', '.join(one for one in SPLITS if one in where)} at once ({len(leaked)} such "
             f"{name}s): images of one lesion or patient, or near-duplicates, would be trained on and tested on; bring "
-            "a split that keeps groups whole, or narrow the groups (split.group_by, split.near_duplicates)"
+            "a split that keeps groups whole, or narrow the groups (split.group_by=[], split.near_duplicates=report)"
         )
 
 

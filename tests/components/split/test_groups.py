@@ -21,8 +21,13 @@ def groups_of(table, *edges):
 
 def by_hand(table, edges):
     lesion = table["lesion_id"]
-    joined = [(a, b) for values in table.values() for b, one in enumerate(values) for a in range(b)
-              if one and one == values[a]] + edges  # fmt: skip
+    joined = [
+        (a, b)
+        for values in table.values()
+        for b, one in enumerate(values)
+        for a in range(b)
+        if one and one == values[a]
+    ] + edges
     group = list(lesion)
     for _ in lesion:
         for a, b in joined:

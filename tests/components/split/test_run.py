@@ -97,6 +97,17 @@ def test_a_brought_split_that_tears_a_group_stops_naming_it(rows, index, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_brought_split_that_tears_a_patient_stops_naming_the_patient_and_a_way_out(rows, index, tmp_path):
+    table = patients(rows)
+    place = pd.Series(["train", "val", "test"])[table["lesion_id"].str[1:].astype(int) % 3].to_numpy()
+    source = index(table.assign(mine=place))
+    said = r"^patient P0000 is in train, val, test at once \(150 such patients\): .*split.group_by=\[\]"
+    with pytest.raises(DataError, match=said):
+        run(SplitConfig(recipe="column:mine"), source, tmp_path / "out")
+    run(SplitConfig(recipe="column:mine", group_by=[]), source, tmp_path / "out")
+    assert read_record(tmp_path / "out").groups.patients_across_splits == 150
+
+
 def test_reported_duplicates_are_listed_on_the_sheet(rows, index, tmp_path):
     table, same = duplicated(rows)
     table = brought(table, same).assign(thumbnail=b"")

@@ -30,7 +30,6 @@ STEPS = ("check", "ingest", "split", "records", "train", "calibrate", "export", 
 REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
 EXIT_TASK = "report-end"  # after all others, however they ended
 TASKS = (*STEPS, REGISTER_TASK, EXIT_TASK)
-RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

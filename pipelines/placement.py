@@ -6,11 +6,11 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, RUN_ID_VARIABLE, S3_KEYS, STORAGE_STEPS, Cluster
+from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
+from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, S3_KEYS, STORAGE_STEPS, Cluster
 from pipelines.registry.client import TOKEN_VARIABLE
 
 STEP_LABEL = "lesionflow/step"
-CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
 _TOKEN_MOUNT = "/var/run/secrets/model-registry"
 
 

@@ -16,6 +16,7 @@ from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.model import ENVIRONMENT, HISTORY, KIND, TRAINING_CONFIG, write_record
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.runtime.errors import DataError, TrainingError
+from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
 from components.train.checkpoint import CheckpointStore, run_facts
@@ -32,8 +33,6 @@ from components.train.sigterm import StopRequest
 
 log = logging.getLogger(__name__)
 
-ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
-RUN_VARIABLE = "LESIONFLOW_RUN_ID"  # equal for all attempts of a run
 _NO_RANKING = 0.6  # ROC-AUC; a model that predicts one class for everything and ranks no better than this is useless
 _ONE_SCORE = 1e-6  # range of logits that rounding alone makes
 
@@ -143,7 +142,7 @@ def _train(
 
 def checkpoint_place(config: TrainConfig) -> str:
     """Where the resume file is: the parameter, else the folder the cluster gives each run, else nowhere."""
-    root, run_id = os.environ.get(ROOT_VARIABLE), os.environ.get(RUN_VARIABLE)
+    root, run_id = os.environ.get(CHECKPOINT_ROOT_VARIABLE), os.environ.get(RUN_ID_VARIABLE)
     return config.checkpoint_dir or (f"{root.rstrip('/')}/{run_id}" if root and run_id else "")
 
 

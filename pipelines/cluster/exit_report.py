@@ -8,11 +8,10 @@ from pathlib import Path
 
 from components.common.artifacts.json_file import write_atomic
 from components.common.runtime.secrets import without_secrets
-from components.common.runtime.session import setup_logging
+from components.common.runtime.session import RUN_ID_VARIABLE, setup_logging
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.in_pod import InPodApi
-from pipelines.cluster_file import RUN_ID_VARIABLE
 
 log = logging.getLogger("lesionflow")
 # Kubeflow says COMPLETE, its local runner SUCCEEDED

@@ -14,6 +14,9 @@ from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import emit
 
 DEBUG_VARIABLE = "LESIONFLOW_DEBUG"
+# What the compiled pipeline tells the training pod: where checkpoints live, and the run, equal for all its attempts.
+CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
+RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
 
 log = logging.getLogger("lesionflow")
 

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+from components.common.runtime.session import RUN_ID_VARIABLE
 from pipelines.cluster import exit_report
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.exit_report import write_exit_report
 from pipelines.cluster.exit_task import report_end
 from pipelines.cluster.in_pod import InPodApi
-from pipelines.cluster_file import RUN_ID_VARIABLE
 
 PODS = "/api/v1/namespaces/derm/pods"
 

@@ -323,7 +323,7 @@ def load_cluster(name_or_path: Path | str | None, images: Path | None = None) ->
         images: the file that `make images` wrote; its references replace those of the cluster file.
 
     Raises:
-        ConfigError: not readable, no mapping, or a bad entry, named by its dotted name.
+        ConfigError: not readable, not a mapping, or a bad entry, named by its dotted name.
     """
     known = {path.stem: path for path in CLUSTERS.glob("*.yaml")}
     path = None if name_or_path is None else known.get(str(name_or_path), Path(name_or_path))
@@ -341,7 +341,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML mapping; tags that would build Python objects are refused by the safe loader.
 
     Raises:
-        ConfigError: missing file, bad YAML, or no mapping.
+        ConfigError: missing file, bad YAML, or not a mapping.
     """
     try:
         value = yaml_text.load(path.read_text(encoding="utf-8"))

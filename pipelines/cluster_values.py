@@ -47,7 +47,7 @@ def _cpu(value: object) -> str:
 
 
 def _memory(value: object) -> str:
-    """Bytes as kfp takes them: a whole number with the largest binary suffix that fits, rounded up to a byte."""
+    """Bytes as kfp takes them: an integer with the largest binary suffix that fits, rounded up to a byte."""
     amount = int(_quantity(value, _BYTES, _BYTE_WORDS).to_integral_value(rounding="ROUND_CEILING"))
     for suffix, power in (("Ti", 4), ("Gi", 3), ("Mi", 2), ("Ki", 1)):
         if amount % 1024**power == 0:

@@ -117,4 +117,4 @@ def _claim(connection: Connection, name: str) -> Check:
         )
     if phase == "Pending":
         return warning(what, "not bound yet", "fine if its storage class waits for the first pod; else see its events")
-    return failed(what, f"is {phase}", "its volume is lost: delete the claim and make it anew")
+    return failed(what, f"is {phase}", "its volume is lost: delete the claim and create it again")

@@ -90,7 +90,7 @@ class Connection:
         return read("Kubeflow Pipelines", connect)
 
     def renew(self) -> None:
-        """Signs in anew with the next request: token files are often renewed by another program."""
+        """Signs in again with the next request: token files are often renewed by another program."""
         self.__dict__.pop("kfp", None)
 
     @cached_property

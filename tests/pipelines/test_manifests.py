@@ -157,9 +157,7 @@ def selects(selector, labels):
 def rules_for(items, labels, direction):
     """The rules of all policies that select a pod, added up; None where no policy does, and all is open."""
     policies = [item["spec"] for item in items if item["kind"] == "NetworkPolicy"]
-    chosen = [
-        spec for spec in policies if direction in spec["policyTypes"] and selects(spec["podSelector"], labels)
-    ]  # fmt: skip
+    chosen = [spec for spec in policies if direction in spec["policyTypes"] and selects(spec["podSelector"], labels)]
     return [rule for spec in chosen for rule in spec.get(direction.lower()) or []] if chosen else None
 
 

@@ -119,12 +119,14 @@ def test_a_step_that_failed_in_kubeflows_driver_is_told_by_the_drivers_log(clust
 def test_of_a_pod_that_is_gone_argo_still_knows_why(cluster, connection, run_id, packed):
     nodes = {
         "wf-1": {
-            "type": "Pod", "phase": "Failed", "displayName": "executor(0)",
+            "type": "Pod",
+            "phase": "Failed",
+            "displayName": "executor(0)",
             "name": "wf(0).root(0).steps(0).train(0).executor(0)",
             "message": "Unschedulable: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
         },
         "wf-2": {"type": "DAG", "phase": "Failed", "displayName": "steps", "message": "child failed"},
-    }  # fmt: skip
+    }
     status = {"nodes": nodes}
     if packed:
         status = {"compressedNodes": base64.b64encode(zlib.compress(json.dumps(nodes).encode())).decode()}

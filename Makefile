@@ -14,7 +14,7 @@ TESTS ?= $(addprefix tests/components/,train/test_run.py train/test_network.py t
 	export/test_run.py common/bundle/test_operations.py evaluate/test_run.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ham10000 test test-oldest images containers check lint types contracts locks lock-check reference reference-check environments compile \
+.PHONY: help setup run ham10000 test test-oldest images containers check lint types contracts locks lock-check reference reference-check operations environments compile \
 	bench clean
 
 ##@ Start here
@@ -68,6 +68,9 @@ reference: setup ## write docs/reference/parameters.md and table-layouts.md anew
 
 reference-check: setup ## docs/reference/parameters.md says what the configurations of the steps say
 	@$(BIN)/python docs/write_parameters.py --check
+
+operations: setup ## list anew which operations a bundle's graph may hold, from every backbone and option we have
+	@$(BIN)/python tests/components/export/served_operations.py
 
 locks: setup ## compile requirements/ anew from pyproject.toml
 	@$(BIN)/python requirements/lock.py

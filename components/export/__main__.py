@@ -19,7 +19,7 @@ _INPUTS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step from a command line."""
-    description = "Build the serving bundle and check that it answers as the trained model does."
+    description = "Build the serving bundle and check that its predictions are those of the trained model."
     return run_step_command("export", description, _INPUTS, ExportConfig, _body, argv)
 
 

@@ -23,9 +23,12 @@ class ExportConfig(StepConfig):
         description="further files for runtimes without TensorFlow, onnx and litert; needs the extra `formats`",
     )
     # the two defaults are ingest's own limits: what it accepts, the bundle reads
-    min_side: int = Field(16, description="images with a shorter side, in pixels, are not read", ge=1)
+    min_side: int = Field(16, description="shortest side in pixels that is read", ge=1)
     max_megapixels: float = Field(
-        100.0, description="images with more pixels are refused before decoding", gt=0, le=500
+        100.0,
+        description="largest image that is read, in megapixels; larger ones are refused before decoding",
+        gt=0,
+        le=500,
     )
     parity_images: int = Field(500, description="validation images the bundle is compared on", ge=1)
     parity_tolerance: float = Field(

@@ -1,8 +1,8 @@
 """The bundle's decision for runtimes without TensorFlow: ONNX (onnxruntime) and LiteRT, from prepared pixels.
 
 Both take uint8 [n, height, width, 3], prepared as `preprocessing.json` says, since neither reads JPEG; network,
-calibrator, threshold and abstain band are inside. Each file is asked about the same images as the bundle, in
-its own runtime, before it is put in place.
+calibrator, threshold and abstain band are inside. Each file predicts the images of the parity check in its own runtime
+before it is put in place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from components.export.parity import Compared
 
 log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
-Ask = Callable[[Pixels], Mapping[str, npt.NDArray[Any]]]
+Predict = Callable[[Pixels], Mapping[str, npt.NDArray[Any]]]
 
 OUTPUTS = ("probability", "logit", "decision")
 FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
@@ -59,7 +59,7 @@ def write_formats(bundle: Bundle, network: Any, config: ExportConfig, compared: 
         bundle: the bundle.
         network: the Keras model.
         config: which formats, and how far they may differ.
-        compared: the images and the bundle's answers of the parity check.
+        compared: the images of the parity check and the bundle's predictions for them.
 
     Raises:
         ArtifactError: a file's runtime and the bundle disagree.
@@ -105,12 +105,12 @@ def write_format(name: str, network: Any, policy: DecisionPolicy, augmentation: 
     return path
 
 
-def open_format(name: str, path: Path) -> Ask:
+def open_format(name: str, path: Path) -> Predict:
     """A file in its own runtime, on one CPU core: pixels uint8 [n, h, w, 3] to the arrays named in `OUTPUTS`."""
     return _open_onnx(path) if name == "onnx" else _open_litert(path)
 
 
-def _open_onnx(path: Path) -> Ask:
+def _open_onnx(path: Path) -> Predict:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -121,7 +121,7 @@ def _open_onnx(path: Path) -> Ask:
     return lambda pixels: dict(zip(names, session.run(names, {entry: pixels}), strict=True))
 
 
-def _open_litert(path: Path) -> Ask:
+def _open_litert(path: Path) -> Predict:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=1)
@@ -129,9 +129,15 @@ def _open_litert(path: Path) -> Ask:
     return lambda pixels: dict(signature(pixels=pixels))
 
 
-def check_format(name: str, path: Path, pixels: Pixels, policy: DecisionPolicy, expected: Mapping[str, Any],
-                 tolerance: float) -> dict[str, Any]:  # fmt: skip
-    """Asks the file's own runtime and compares with the bundle.
+def check_format(
+    name: str,
+    path: Path,
+    pixels: Pixels,
+    policy: DecisionPolicy,
+    expected: Mapping[str, Any],
+    tolerance: float,
+) -> dict[str, Any]:
+    """Predicts in the file's own runtime and compares with the bundle.
 
     Args:
         name: onnx or litert.
@@ -147,9 +153,9 @@ def check_format(name: str, path: Path, pixels: Pixels, policy: DecisionPolicy, 
     Raises:
         ArtifactError: a probability differs by more than `tolerance`, or a decision differs.
     """
-    ask = open_format(name, path)
-    replies = [ask(pixels[start : start + 25]) for start in range(0, len(pixels), 25)]
-    probability, decision = (np.concatenate([reply[key] for reply in replies]) for key in ("probability", "decision"))
+    predict = open_format(name, path)
+    parts = [predict(pixels[start : start + 25]) for start in range(0, len(pixels), 25)]
+    probability, decision = (np.concatenate([part[key] for part in parts]) for key in ("probability", "decision"))
     difference = np.abs(probability.astype(np.float64) - expected["probability"])
     flips = int((decision != expected["decision"]).sum())
     worst = float(difference.max())
@@ -161,13 +167,22 @@ def check_format(name: str, path: Path, pixels: Pixels, policy: DecisionPolicy, 
     times = []
     for i in range(_TIMED):
         started = time.perf_counter()
-        ask(pixels[i % len(pixels)][None])
+        predict(pixels[i % len(pixels)][None])
         times.append((time.perf_counter() - started) * 1e3)
     p50, p95 = np.quantile(times, [0.5, 0.95])
     log.info("%s: max |dp| %.2g on %d images, p50 %.1f ms", path.name, worst, len(pixels), p50)
     return {
-        "file": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size, "images": len(pixels),
-        "max_probability_difference": worst, "changed_decisions": flips, "tolerance": tolerance,
-        "latency_p50_ms": float(p50), "latency_p95_ms": float(p95), "input": "uint8 [n, height, width, 3]",
-        "policy_id": policy.policy_id, "outputs": list(OUTPUTS), "unreadable": layout.UNREADABLE,
-    }  # fmt: skip
+        "file": path.name,
+        "sha256": sha256_file(path),
+        "bytes": path.stat().st_size,
+        "images": len(pixels),
+        "max_probability_difference": worst,
+        "changed_decisions": flips,
+        "tolerance": tolerance,
+        "latency_p50_ms": float(p50),
+        "latency_p95_ms": float(p95),
+        "input": "uint8 [n, height, width, 3]",
+        "policy_id": policy.policy_id,
+        "outputs": list(OUTPUTS),
+        "unreadable": layout.UNREADABLE,
+    }

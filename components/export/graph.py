@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle import layout
+from components.common.runtime.plain_path import plain_path
 from components.export import rule
 from components.export.decoding import decode
 from components.export.resizing import resize
+from components.export.saver import strip_saver
 
 _DECODERS = 8
 _CONSTANTS = 2**30  # bytes of weights
@@ -126,12 +128,17 @@ def signatures(network: Any, policy: DecisionPolicy, how: Preparation) -> Mappin
     }
 
 
-def write_saved_model(network: Any, policy: DecisionPolicy, how: Preparation, out: Path) -> None:
-    """Writes the SavedModel folder `out`; built-in operations only."""
+def write_saved_model(
+    network: Any, policy: DecisionPolicy, how: Preparation, out: Path, most_bytes: int = _CONSTANTS
+) -> None:
+    """Writes the SavedModel folder `out`; weights of more than `most_bytes` stay variables."""
     module = tf.Module()
-    served = with_constants(network)
+    served = with_constants(network, most_bytes)
     if served is network:
-        module.network_variables = list(network.variables)
+        module.network_variables = [variable.value for variable in network.variables]  # else TensorFlow saves copies
     functions = signatures(served, policy, how)
     concrete = {name: function.get_concrete_function() for name, function in functions.items()}
-    tf.saved_model.save(module, str(out), signatures=concrete)
+    out.mkdir()
+    with plain_path(out) as folder:
+        tf.saved_model.save(module, str(folder), signatures=concrete)
+    strip_saver(out)

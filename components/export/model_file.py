@@ -1,4 +1,4 @@
-"""Opens a `.keras` file that nobody vouches for: looked at first, loaded in safe mode only then."""
+"""Opens a `.keras` file from an untrusted source: inspected first, then loaded in Keras's safe mode."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def check_model_file(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             extra = sorted(set(archive.namelist()) - set(_MEMBERS))
             config = json.loads(archive.read("config.json"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file; expected a .keras model") from None
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such file; expected a .keras model") from error
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise ArtifactError(f"{path}: not a .keras model ({error}); train it again") from None
+        raise ArtifactError(f"{path}: not a .keras model ({error}); train it again") from error
     if extra:
         raise ArtifactError(f"{path}: holds {extra[0]!r}, a .keras model has only {', '.join(_MEMBERS)}")
     for item in _objects(config):
@@ -65,7 +65,7 @@ def load_network(path: Path, precision: str = "as_trained") -> Any:
         network = keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ArtifactError(f"{path}: Keras cannot load it ({reason})") from None
+        raise ArtifactError(f"{path}: Keras cannot load it ({reason})") from error
     if precision == "float32" and any(layer.compute_dtype != "float32" for layer in network._flatten_layers()):
         network = _in_float32(network)
     if len(network.inputs) != 1 or len(network.outputs) != 1:

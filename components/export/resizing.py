@@ -1,11 +1,11 @@
 """Resizing as the training records saw it, inside a TensorFlow graph and as a reference in NumPy.
 
 First an antialiased (area) shrink to the records' short side, then, where that is not yet the
-network's input, a bilinear stretch, each rounded to whole grey levels: `common.preparation.network_view`
+network's input, a bilinear stretch, each rounded to whole grey levels: `imaging.prepare.network_view`
 without OpenCV. Without the rounding, the logits of a network trained on HAM10000 moved by 0.05 on average.
 
-Weights are whole numbers: the shares of `before` pixels in `after` pixels are multiples of 1/after. Sums
-of bytes with such weights are whole numbers too, and floats hold them exactly as long as they stay below
+Weights are integers: the shares of `before` pixels in `after` pixels are multiples of 1/after. Sums of
+bytes with such weights are integers too, and floats hold them exactly as long as they stay below
 2**24 or 2**53. So the order of summation does not matter, and graph and reference agree to the last bit.
 """
 
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 _BLOCK = 8  # outputs that are weighed together: their sources are neighbours
 _DIVISORS = 64  # common factors of two lengths are looked for up to here
 _LARGE = 12_000_000  # values: 4 megapixels in colour
-_EXACT = 2**24  # whole numbers that float32 holds
+_EXACT = 2**24  # integers below it are exact in float32
 
 
 def resize_reference(rgb: Pixels, short_side: int, size: tuple[int, int]) -> Pixels:
@@ -97,7 +97,7 @@ def _separable(image: Any, size: Any, weights: Callable[[Any, Any], tuple[Any, A
     def weigh(first: Any, second: Any, product: Callable[[Any, Any, Any], Any]) -> Any:
         lines = product(tf.reshape(image, [number, before[1], width * 3]), row_index, tf.cast(row_weight, first))
         rows = tf.cast(tf.reshape(lines[:, : size[0]], [number, size[0], width, 3]), second)
-        # columns are weighed as rows of the turned image: whole lines are contiguous, pixels are not
+        # columns are weighed as rows of the transposed image: whole lines are contiguous, pixels are not
         turned = tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [number, width, size[0] * 3])
         lines = product(turned, column_index, tf.cast(column_weight, second))
         total = tf.floor((2 * lines[:, : size[1]] + tf.cast(whole, second)) / tf.cast(2 * whole, second))

@@ -21,6 +21,7 @@ from components.common.artifacts.split import read_split
 from components.common.bundle import layout
 from components.common.bundle.card import collect_facts, write_card
 from components.common.bundle.load import Bundle, load_parts
+from components.common.bundle.operations import record_operations
 from components.common.bundle.selftest import generated_image, write_selftest
 from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
@@ -93,6 +94,7 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     log.info("writing the serving graph: %s", trained.network)
     with new_artifact(out, "bundle", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
         _write_graph(network, rule, preparation, folder)
+        record_operations(folder)
         write_json(folder / layout.PREPROCESSING, preparation)
         write_json(folder / layout.LABELS, labels(split))
         rule.save(folder / layout.POLICY)
@@ -123,7 +125,7 @@ def preparation_of(facts: ModelFacts, policy: DecisionPolicy, config: ExportConf
         "model_sha256": policy.model_sha256,
         "formats": ["JPEG", "PNG"],
         "steps": [
-            "decode to RGB, 8 bits a channel (JPEG: accurate integer transform)",
+            "decode to RGB, 8 bits per channel (JPEG: accurate integer transform)",
             "apply EXIF orientation of JPEG files",
             "shrink by area averaging until the short side is record_size, never enlarge; round to whole grey levels",
             "resize bilinearly to image_size (height, width) where that differs, whatever the aspect; round again",
@@ -207,9 +209,11 @@ def _check(
         report["augmentation"] = _gain(compared, recorded, loaded.policy)
     log.info(
         "parity on %d images: max |dp| %.2g; preparation: mean |dlogit| %.3g, %d changed decisions",
-        report["parity"]["images"], report["parity"]["max_probability_difference"],
-        report["preparation"]["mean_absolute_logit_shift"], report["preparation"]["changed_decisions"],
-    )  # fmt: skip
+        report["parity"]["images"],
+        report["parity"]["max_probability_difference"],
+        report["preparation"]["mean_absolute_logit_shift"],
+        report["preparation"]["changed_decisions"],
+    )
     return report, compared
 
 

@@ -1,14 +1,12 @@
-"""What a person does with a bundle: verify it, read its card, and ask it about images."""
+"""What a person does with a bundle: verify it, read its card, and predict images with it."""
 
 from __future__ import annotations
 
 import glob
-import json
+import logging
+import os
 import stat
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.common.artifacts.json_file import write_atomic
@@ -19,47 +17,26 @@ from components.common.bundle.predictions import Predictions
 from components.common.bundle.verify import Verified, verify_bundle
 from components.common.imaging import inspect
 from components.common.runtime.errors import ConfigError
+from components.common.runtime.events import progress
+from components.common.storage.store import IMAGE_SUFFIXES
+from pipelines.cli.predictions import Prediction, visible
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+log = logging.getLogger(__name__)
+
 _BATCH = 16
 # Verdicts of ingest about the pixels themselves; a PNG under a .jpg name, for one, is served all the same.
 _UNFIT = ("corrupt", "unsupported")
 _REASONS = {
     "not_an_image": "not a JPEG or PNG file",
     "corrupt": "the image data is damaged",
-    "unsupported": "more than three colour channels (CMYK)",
+    "unsupported": "a kind of JPEG or PNG that has no one conversion to RGB",
     "too_small": "shorter side below the bundle's min_side",
     "too_large": "more pixels than the bundle's max_pixels",
 }
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One image and what the bundle says about it.
-
-    Attributes:
-        image: the path as it was found.
-        status: `ok`, `refer`, `missing`, or why the image was not read.
-        decision: malignant, benign, refer or not readable.
-        probability: calibrated P(malignant); None where not readable.
-        threshold: probability from which the decision is malignant.
-        logit: raw logit; None where not readable.
-        policy_id: the decision policy.
-        reason: why the image was not read; empty otherwise.
-    """
-
-    image: str
-    status: str
-    decision: str
-    probability: float | None
-    threshold: float
-    logit: float | None
-    policy_id: str
-    reason: str
-
-
 def verify(bundle: Path, digest: str | None = None) -> Verified:
-    """Checks hashes, documents and operations of a bundle, loads it and asks it about its test image.
+    """Checks hashes, documents and operations of a bundle, loads it and predicts its test image.
 
     Raises:
         ArtifactError: the first thing that is wrong.
@@ -84,24 +61,25 @@ def card(bundle: Path, evaluation: Path | None, out: Path | None) -> str:
 
 
 def predict(bundle: Path, images: Sequence[str]) -> list[Prediction]:
-    """Asks a bundle about images; a broken or missing image is a row with its reason.
+    """Predictions for images; a broken or missing image is a row with its reason.
 
     Args:
         bundle: the bundle's folder; it is verified before it is loaded.
-        images: files, folders (searched for .jpg, .jpeg and .png) or globs.
+        images: files, folders (searched for names of image files) or globs.
 
     Raises:
         ArtifactError: the bundle is not fit to be loaded.
         ConfigError: a folder or a glob holds no image.
     """
     paths = find_images(images)
+    log.info("%d images; checking and loading the bundle, which takes a while", len(paths))
     loaded = load_bundle(bundle)
     rows: list[Prediction] = []
-    with _progress(len(paths)) as advance:
+    with progress("images", len(paths)) as bar:
         for start in range(0, len(paths), _BATCH):
             batch = paths[start : start + _BATCH]
-            rows.extend(_answer(loaded, batch))
-            advance(len(batch))
+            rows.extend(_predicted(loaded, batch))
+            bar.advance(len(batch))
     return rows
 
 
@@ -113,36 +91,26 @@ def find_images(images: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for name in images:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
-        elif not path.exists() and any(mark in name for mark in "*?["):
-            # pathlib's glob cannot start from an absolute pattern
-            matches = glob.glob(name, recursive=True)  # noqa: PTH207
-            inside = sorted(p for p in map(Path, matches) if p.is_file())
-        else:
-            inside = [path]
+        inside = _inside(name)
         if not inside:
-            expected = ", ".join(_SUFFIXES)
-            raise ConfigError(f"{name}: no image there; expected a file, a folder or a glob of {expected} files")
+            expected = "a file, a folder or a glob of image files such as .jpg and .png"
+            raise ConfigError(f"{visible(name)}: no image there; expected {expected}")
         found.update(dict.fromkeys(inside))
     return list(found)
 
 
-def print_predictions(rows: Sequence[Prediction], as_json: bool = False) -> None:
-    """Prints predictions as a table, or as one JSON array."""
-    if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=2, allow_nan=False))
-        return
-    width = max(len(row.image) for row in rows)
-    print(f"{'image':{width}}  probability  decision      threshold  policy        reason")
-    for row in rows:
-        shown = "-" if row.probability is None else f"{row.probability:.4f}"
-        line = f"{row.image:{width}}  {shown:>11}  {row.decision:12}  {row.threshold:9.4f}  {row.policy_id:12}  "
-        print((line + row.reason).rstrip())
+def _inside(name: str) -> list[Path]:
+    path = Path(name)
+    if os.path.isdir(name):  # noqa: PTH112 - pathlib raises for a name that is too long
+        return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not os.path.lexists(name) and any(mark in name for mark in "*?["):
+        # pathlib's glob cannot start from an absolute pattern
+        matches = glob.glob(name, recursive=True)  # noqa: PTH207
+        return sorted(p for p in map(Path, matches) if p.is_file())
+    return [path]
 
 
-def _answer(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
+def _predicted(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
     problems: dict[Path, tuple[str, str]] = {}
     data: dict[Path, bytes] = {}
     for path in batch:
@@ -160,10 +128,10 @@ def _answer(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
             problems[path] = (seen.verdict, seen.reason)
         else:
             data[path] = content
-    reply = bundle.predict(list(data.values()))
-    answered = {path: _row(bundle, path, reply, i) for i, path in enumerate(data)}
-    answered |= {path: _unread(bundle, path, *problem) for path, problem in problems.items()}
-    return [answered[path] for path in batch]
+    found = bundle.predict(list(data.values()))
+    rows = {path: _row(bundle, path, found, i) for i, path in enumerate(data)}
+    rows |= {path: _unread(bundle, path, *problem) for path, problem in problems.items()}
+    return [rows[path] for path in batch]
 
 
 def _too_much(path: Path) -> tuple[str, str] | None:
@@ -176,18 +144,18 @@ def _too_much(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def _row(bundle: Bundle, path: Path, reply: Predictions, i: int) -> Prediction:
-    code, status = int(reply.decision[i]), str(reply.status[i])
+def _row(bundle: Bundle, path: Path, found: Predictions, i: int) -> Prediction:
+    code, status = int(found.decision[i]), str(found.status[i])
     if code == layout.UNREADABLE:
         return _unread(bundle, path, status, _REASONS[status])
     return Prediction(
         image=str(path),
         status=status,
         decision=layout.DECISIONS[code],
-        probability=float(reply.probability[i]),
+        probability=float(found.probability[i]),
         threshold=bundle.policy.threshold_probability,
-        logit=float(reply.logit[i]),
-        policy_id=str(reply.policy_id[i]),
+        logit=float(found.logit[i]),
+        policy_id=str(found.policy_id[i]),
         reason="",
     )
 
@@ -196,15 +164,3 @@ def _unread(bundle: Bundle, path: Path, status: str, reason: str) -> Prediction:
     policy = bundle.policy
     decision = layout.DECISIONS[layout.UNREADABLE]
     return Prediction(str(path), status, decision, None, policy.threshold_probability, None, policy.policy_id, reason)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a counter behind a bar on stderr, shown when a person watches and there is something to wait for."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    hidden = not sys.stderr.isatty() or total <= _BATCH
-    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        task = bar.add_task("asking the bundle", total=total)
-        yield lambda n: bar.advance(task, n)

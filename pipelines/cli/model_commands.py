@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.cli import CommandParser, add_command
-from components.common.runtime.errors import ConfigError
+from components.common.runtime.errors import ConfigError, DataError
+
+BUNDLE_OK = "bundle OK: complete, unmodified, self-test passed"
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -30,7 +32,9 @@ def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
-    command.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    form.add_argument("--csv", action="store_true", help="a table for spreadsheets (CSV) instead")
     command.set_defaults(run=_predict)
 
 
@@ -46,7 +50,7 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     verify = add_command(
         actions,
         "verify",
-        "check hashes and policy, and that the model loads and passes its self-test",
+        "check hashes, policy and graph, and that the model loads and passes its self-test",
         example="lesionflow bundle verify results/export",
     )
     verify.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle")
@@ -114,7 +118,9 @@ def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_digest(command: CommandParser) -> None:
-    command.add_argument("--digest", metavar="SHA256", help="what the bundle's digest must be, as told another way")
+    command.add_argument(
+        "--digest", metavar="SHA256", help="the digest the bundle must have, received separately from it"
+    )
 
 
 def _add_evaluation(command: CommandParser) -> None:
@@ -122,18 +128,26 @@ def _add_evaluation(command: CommandParser) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from pipelines.cli.bundle_commands import predict, print_predictions
+    from components.common.runtime.session import setup_logging
+    from pipelines.cli import predictions
+    from pipelines.cli.bundle_commands import predict
 
-    print_predictions(predict(arguments.bundle, arguments.images), as_json=arguments.json)
+    setup_logging()
+    rows = predict(arguments.bundle, arguments.images)
+    form = predictions.as_json if arguments.json else predictions.as_csv if arguments.csv else predictions.table
+    predictions.write_out(form(rows))
+    lost = sum(row.probability is None for row in rows)
+    if lost:
+        raise DataError(f"no prediction for {lost} of {len(rows)} images; their rows say why")
 
 
 def _verify(arguments: argparse.Namespace) -> None:
     from pipelines.cli.bundle_commands import verify
 
     known = verify(arguments.bundle, _digest(arguments))
-    print(f"{arguments.bundle}: the bundle is complete, unchanged, and answers")
     print(f"digest {known.digest}")
     print(f"policy {known.policy_id}, model {known.model_sha256[:12]}, {known.files} files")
+    print(BUNDLE_OK)  # last: whoever scripts this can look for it, since a process may also end early with code 0
 
 
 def _card(arguments: argparse.Namespace) -> None:
@@ -147,8 +161,8 @@ def _stage(arguments: argparse.Namespace) -> None:
     from components.common.bundle.stage import stage_bundle
 
     digest, evaluation = _digest(arguments), arguments.evaluation
-    place = stage_bundle(arguments.bundle, arguments.out, arguments.version, digest=digest, evaluation=evaluation)
-    print(f"staged {arguments.bundle} as {place}")
+    staged = stage_bundle(arguments.bundle, arguments.out, arguments.version, digest=digest, evaluation=evaluation)
+    print(f"{'staged' if staged.new else 'already staged'}: {arguments.bundle} as {staged.uri}")
     if arguments.evaluation is None:
         print("its card has no test metrics; give --evaluation to put them in")
 
@@ -158,11 +172,12 @@ def _ensemble(arguments: argparse.Namespace) -> None:
     from components.train.backend import prepare_backend
 
     setup_logging()
-    prepare_backend(deterministic=False)  # so that TensorFlow's greetings are not in front of what is said
+    prepare_backend(deterministic=False)  # so that TensorFlow's startup messages do not precede ours
     from components.train.ensemble import run
 
     result = run(arguments.models, arguments.out, arguments.against)
-    print(f"{result.out}: {len(result.record['members'])} models as one; calibrate and export it like any model")
+    count = len(result.record["members"])
+    print(f"{result.out}: {count} models averaged into one ensemble; calibrate and export it like any model")
 
 
 def _register(arguments: argparse.Namespace) -> None:

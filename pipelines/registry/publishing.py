@@ -41,9 +41,7 @@ def publish(
     if models:
         served = store.join(models, what.version)
         what = replace(what, uri=served)
-        # the index file is staged last, so where it is, all of that version is; its name holds the bundle's digest
-        if not store.exists(store.join(served, f"{_ONLY}/saved_model.pb")):
-            stage_bundle(bundle, served, _ONLY, evaluation=evaluation)
+        stage_bundle(bundle, served, _ONLY, evaluation=evaluation)
     card.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(card, bundle_card(bundle, evaluation))
     outcome = register(where, what)

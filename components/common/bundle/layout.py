@@ -9,6 +9,7 @@ LABELS = "labels.json"
 CARD = "model_card.md"
 PARITY = "parity.json"
 FORMATS = "formats.json"
+OPERATIONS = "operations.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
 
@@ -16,6 +17,7 @@ PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
 LABELS_SCHEMA = "lesionflow.labels/1"
 PARITY_SCHEMA = "lesionflow.parity/1"
 FORMATS_SCHEMA = "lesionflow.formats/1"
+OPERATIONS_SCHEMA = "lesionflow.operations/1"
 SELFTEST_SCHEMA = "lesionflow.selftest/1"
 
 MALIGNANT, BENIGN, REFER, UNREADABLE = 1, 0, 2, -1

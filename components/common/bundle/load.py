@@ -16,9 +16,10 @@ from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
-from components.common.bundle.operations import check_operations
+from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.predictions import Predictions
 from components.common.runtime.errors import ArtifactError
+from components.common.runtime.plain_path import plain_path
 from components.common.runtime.session import native_stderr_hidden
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,8 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
     """Checks a bundle and loads its SavedModel: what export, evaluate, `predict` and `verify` use.
 
     Raises:
-        ArtifactError: files are missing, added or changed; the policy is another one than the graph's; the
-            graph holds operations that reach outside of it or that this TensorFlow does not have.
+        ArtifactError: files are missing, added or changed; the graph was built with another policy; the graph holds
+            operations that are not allowed or that this TensorFlow does not have.
     """
     artifact = open_artifact(path, "bundle", verify=verify)
     return load_parts(artifact)
@@ -78,13 +79,14 @@ def load_parts(artifact: Artifact) -> Bundle:
     """Loads a bundle whose files need no more checking, such as one that is just being made."""
     path = artifact.path
     policy, preprocessing = check_parts(path)
-    check_operations(path / layout.SAVED_MODEL)
+    check_recorded_operations(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with native_stderr_hidden():
         import tensorflow as tf
 
     try:
-        model = tf.saved_model.load(str(path / layout.SAVED_MODEL))
+        with plain_path(path / layout.SAVED_MODEL) as folder:
+            model = tf.saved_model.load(str(folder))
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:  # RuntimeError: unknown operation
         reason = str(error).strip().split("\n")[0]
         raise ArtifactError(

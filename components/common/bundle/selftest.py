@@ -1,7 +1,6 @@
-"""A generated image that travels with the bundle, and what the bundle said about it when it was made.
+"""The self-test: a generated image that travels with the bundle, and the bundle's prediction when it was made.
 
-It tells whoever receives a bundle, without any patient's image, whether their runtime computes what
-ours did.
+It tells whoever receives a bundle, without any patient's image, whether their runtime computes what ours did.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ import numpy.typing as npt
 from components.common.artifacts.json_file import read_json, write_atomic, write_json
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle
-from components.common.bundle.predictions import Predictions
 from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 
-# Other processors round float32 sums in another order.
+# Other processors add float32 numbers in another order.
 _TOLERANCE = 1e-3
 
 
@@ -36,17 +34,22 @@ def generated_image(seed: int, height: int = 450, width: int = 600) -> npt.NDArr
 
 
 def write_selftest(bundle: Bundle, folder: Path) -> None:
-    """Asks the bundle about the generated image and writes image and answer into `folder`."""
+    """Predicts the generated image and writes image and prediction into `folder`."""
     data = pixels.encode_jpeg(generated_image(0), 90)
-    reply = bundle.predict([data])
+    found = bundle.predict([data])
     write_atomic(folder / layout.SELFTEST_IMAGE, data)
-    record = {"schema": layout.SELFTEST_SCHEMA, "logit": float(reply.logit[0]), "status": str(reply.status[0]),
-              "probability": float(reply.probability[0]), "decision": int(reply.decision[0])}  # fmt: skip
+    record = {
+        "schema": layout.SELFTEST_SCHEMA,
+        "logit": float(found.logit[0]),
+        "status": str(found.status[0]),
+        "probability": float(found.probability[0]),
+        "decision": int(found.decision[0]),
+    }
     write_json(folder / layout.SELFTEST, record)
 
 
 def run_selftest(bundle: Bundle) -> dict[str, Any]:
-    """Asks a loaded bundle about its own test image again.
+    """Predicts the test image again with a loaded bundle.
 
     Returns:
         The recorded and the received logit.
@@ -56,11 +59,11 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
     """
     folder = bundle.artifact.path
     record = read_json(folder / layout.SELFTEST, layout.SELFTEST_SCHEMA)
-    reply: Predictions = bundle.predict([(folder / layout.SELFTEST_IMAGE).read_bytes()])
-    received = float(reply.logit[0])
-    if str(reply.status[0]) != record["status"] or not abs(received - record["logit"]) <= _TOLERANCE:
+    found = bundle.predict([(folder / layout.SELFTEST_IMAGE).read_bytes()])
+    received = float(found.logit[0])
+    if str(found.status[0]) != record["status"] or not abs(received - record["logit"]) <= _TOLERANCE:
         raise ArtifactError(
-            f"{folder}: the test image gives logit {received:.6g} ({reply.status[0]}) here and gave "
+            f"{folder}: the test image gives logit {received:.6g} ({found.status[0]}) here and gave "
             f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve it"
         )
     return {"recorded_logit": record["logit"], "received_logit": received}

@@ -2,56 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.common.artifacts.atomic import replacing
+from components.common.artifacts.folder import MANIFEST
 from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
 
-_BESIDE = (layout.POLICY, layout.PREPROCESSING, layout.LABELS, "artifact.json")
+_LARGEST_VERSION = 2**63 - 1  # model servers hold it in a signed 64-bit number
+_INDEX = "saved_model.pb"
+_BESIDE = (layout.POLICY, layout.PREPROCESSING, layout.LABELS, MANIFEST)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A version that a model server can read.
+
+    Attributes:
+        uri: its folder or URI.
+        new: whether it was copied now; False where the same was there already.
+    """
+
+    uri: str
+    new: bool
 
 
 def stage_bundle(
     bundle: Path, target: str, version: int, *, digest: str | None = None, evaluation: Path | None = None
-) -> str:
+) -> Staged:
     """Verifies a bundle and copies it to where a model server reads it.
 
-    The server takes the highest version it finds, so the SavedModel's index file is copied last: a
-    version is never seen half-copied.
+    The server takes the highest version it finds, so a version appears as a whole: a local folder by a rename, in an
+    object store by its index file, which is copied last. What a killed staging left behind is no version, and the next
+    one puts its own in its place. To stage the same again changes nothing.
 
     Args:
         bundle: the bundle.
         target: folder or gs:// or s3:// URI of the served model; versions are its subfolders.
-        version: whole number of the new version.
+        version: number of the new version, 1 to 2^63 - 1.
         digest: what the bundle's digest must be.
         evaluation: evaluation of this bundle; the staged card then has its metrics.
 
-    Returns:
-        Folder or URI of the new version.
-
     Raises:
-        ArtifactError: the bundle is not fit to be served, or the version is already there.
-        ConfigError: the version is no positive number.
+        ArtifactError: the bundle is not fit to be served, or the version is there and holds something else.
+        ConfigError: the version is not such a number.
     """
-    if version < 1:
-        raise ConfigError(f"version: received {version}; allowed: a whole number >= 1")
+    if not 1 <= version <= _LARGEST_VERSION:
+        raise ConfigError(f"version: received {version}; allowed: an integer from 1 to {_LARGEST_VERSION}")
     verify_bundle(bundle, digest=digest, load=False)
-    card = bundle_card(bundle, evaluation)
     place = store.join(target, str(version))
-    if store.exists(place):
-        raise ArtifactError(f"{place}: already there; a served version never changes, choose another number")
-    model = bundle / layout.SAVED_MODEL
-    files = sorted(path for path in model.rglob("*") if path.is_file() and path.name != "saved_model.pb")
-    for path in files:
-        store.upload(path, store.join(place, path.relative_to(model).as_posix()))
-    for name in _BESIDE:
-        store.upload(bundle / name, store.join(place, f"assets.extra/{name}"))
     with TemporaryDirectory() as scratch:
-        text = Path(scratch) / layout.CARD
-        text.write_text(card, encoding="utf-8")
-        store.upload(text, store.join(place, f"assets.extra/{layout.CARD}"))
-    store.upload(model / "saved_model.pb", store.join(place, "saved_model.pb"))
-    return place
+        card = Path(scratch) / layout.CARD
+        card.write_text(bundle_card(bundle, evaluation), encoding="utf-8")
+        files = _files(bundle, card)
+        if store.exists(store.join(place, _INDEX)):
+            _check_same(place, files)
+            return Staged(place, new=False)
+        if store.is_local(place):
+            _copy_whole(store.local_path(place), files)
+        else:
+            for name, path in files.items():
+                store.upload(path, store.join(place, name))
+    return Staged(place, new=True)
+
+
+def _files(bundle: Path, card: Path) -> dict[str, Path]:
+    """What a version holds, by its name there; the index file last."""
+    model = bundle / layout.SAVED_MODEL
+    served = sorted(path for path in model.rglob("*") if path.is_file() and path.name != _INDEX)
+    files = {path.relative_to(model).as_posix(): path for path in served}
+    files |= {f"assets.extra/{name}": bundle / name for name in _BESIDE}
+    return files | {f"assets.extra/{layout.CARD}": card, _INDEX: model / _INDEX}
+
+
+def _check_same(place: str, files: Mapping[str, Path]) -> None:
+    """Refuses a whole version that is of another bundle or has another card: servers may have loaded it."""
+    for name, what in ((f"assets.extra/{MANIFEST}", "another bundle"), (f"assets.extra/{layout.CARD}", "another card")):
+        try:
+            there = store.read_bytes(store.join(place, name))
+        except FileNotFoundError:
+            there = b""
+        if there != files[name].read_bytes():
+            raise ArtifactError(f"{place}: already there with {what}; a served version never changes, choose another")
+
+
+def _copy_whole(place: Path, files: Mapping[str, Path]) -> None:
+    foreign = sorted(set(_names(place)) - set(files))
+    if foreign:
+        raise ArtifactError(f"{place / foreign[0]}: not put there by a staging; remove it or choose another version")
+    with replacing(place) as folder:
+        for name, path in files.items():
+            store.upload(path, str(folder / name))
+
+
+def _names(folder: Path) -> list[str]:
+    """Files below a folder, without those that a killed copy left half-written."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    return [name.as_posix() for name in found if not (name.name.startswith(".") and name.suffix == ".partial")]

@@ -1,4 +1,4 @@
-"""Checks a bundle from the outside in: hashes, documents, operations, and then one question to it."""
+"""Checks a bundle from the outside in: hashes, documents, operations, and then its self-test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from components.common.artifacts.folder import open_artifact
 from components.common.bundle import layout
 from components.common.bundle.load import check_parts, load_parts
-from components.common.bundle.operations import check_operations
+from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.selftest import run_selftest
 from components.common.runtime.errors import ArtifactError
 
@@ -22,7 +22,7 @@ class Verified:
         policy_id: the decision policy inside.
         model_sha256: the `model.keras` it was made from.
         files: how many files were hashed.
-        operations: distinct operations in the graph, none of which reaches outside of it.
+        operations: distinct operations in the graph, all of them allowed.
         logit_difference: of the test image, between here and where the bundle was made; None when not loaded.
     """
 
@@ -41,7 +41,7 @@ def verify_bundle(path: Path, *, digest: str | None = None, load: bool = True) -
         path: the bundle's folder.
         digest: what the bundle's digest must be, from the evaluation or from whoever sent it. The hashes
             inside find damage and edits; only a digest that came another way finds a replaced bundle.
-        load: also load it and ask about its test image, which needs TensorFlow.
+        load: also load it and run its self-test, which needs TensorFlow.
 
     Raises:
         ArtifactError: the first thing that is wrong.
@@ -53,7 +53,7 @@ def verify_bundle(path: Path, *, digest: str | None = None, load: bool = True) -
     for part in (layout.LABELS, layout.CARD, layout.SELFTEST, layout.SELFTEST_IMAGE):
         if part not in artifact.files:
             raise ArtifactError(f"{path / part}: missing; export the bundle again")
-    operations = check_operations(path / layout.SAVED_MODEL)
+    operations = check_recorded_operations(path)
     difference = None
     if load:
         figures = run_selftest(load_parts(artifact))

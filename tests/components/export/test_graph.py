@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
-from components.common.bundle.operations import operations
+from components.common.bundle.operations import check_operations
 from components.export.graph import Preparation, with_constants, write_saved_model
 
 POLICY = DecisionPolicy(Calibrator("platt", 1.4, {"a": 0.9, "b": 0.1}), 0.0, 0.3, {}, {}, 0.2, "m", "v")
@@ -33,7 +33,7 @@ def test_a_network_too_large_for_a_graph_file_keeps_its_variables(kit):
 
 def test_a_saved_graph_has_no_variables_left(kit, tmp_path):
     write_saved_model(kit.build_network("float32"), POLICY, Preparation(kit.size, min(kit.size)), tmp_path / "m")
-    assert "ReadVariableOp" not in operations(tmp_path / "m")
+    assert "ReadVariableOp" not in check_operations(tmp_path / "m")
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])

@@ -1,12 +1,18 @@
 """`lesionflow bundle verify` and `lesionflow predict`, as functions."""
 
+import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from components.common.runtime.errors import ArtifactError, ConfigError
-from pipelines.cli.bundle_commands import find_images, predict, print_predictions, verify
+from pipelines.cli import predictions
+from pipelines.cli.bundle_commands import find_images, predict, verify
+from pipelines.cli.predictions import Prediction
 
 
 @pytest.fixture
@@ -65,17 +71,67 @@ def test_a_folder_or_glob_without_images_is_one_clear_line(tmp_path):
             find_images([name])
 
 
-def test_table_and_json_say_the_same(exported, folder, capsys):
+def test_table_json_and_csv_say_the_same(exported, folder):
     rows = predict(exported.path, [str(folder / "deeper"), str(folder / "empty.png")])
-    print_predictions(rows)
-    table = capsys.readouterr().out.splitlines()
+    table = predictions.table(rows).splitlines()
     assert table[0].split() == ["image", "probability", "decision", "threshold", "policy", "reason"]
-    print_predictions(rows, as_json=True)
-    records = json.loads(capsys.readouterr().out)
-    assert len(records) == len(table) - 1 == 4
-    for record, line in zip(records, table[1:], strict=True):
+    records = json.loads(predictions.as_json(rows))
+    cells = list(csv.DictReader(predictions.as_csv(rows).splitlines()))
+    assert len(records) == len(table) - 1 == len(cells) == 4
+    for record, line, cell in zip(records, table[1:], cells, strict=True):
         shown = "-" if record["probability"] is None else f"{record['probability']:.4f}"
         assert line.split()[:3] == [record["image"], shown, record["decision"].split()[0]]
+        assert cell == {name: "" if value is None else str(value) for name, value in record.items()}
+
+
+NAMES = [
+    b"a.jpg\nb.jpg  0.0001  benign.jpg",
+    b"\x1b[2J\x1b[1;1Hclean.jpg",
+    "\u202egpj.exe\u2028.jpg".encode(),
+    b"caf\xe9.jpg",
+    "café.jpg".encode(),
+    b"=cmd|' C calc'!A0.jpg",
+    b"+1.jpg",
+    "\uff1d1+1.jpg".encode(),
+    b'a,b";c\r.jpg',
+    b"-v.jpg",
+]
+
+
+def test_a_name_of_any_kind_is_one_harmless_row_in_every_form(exported, kit, tmp_path):
+    for name in NAMES:
+        (tmp_path / os.fsdecode(name)).write_bytes(kit.jpeg(0))
+    for form, encoding in (("", "ascii"), ("--json", "ascii"), ("--csv", "ascii"), ("--csv", "utf-8"), ("", "utf-8")):
+        command = [sys.executable, "-m", "pipelines.cli.main", "predict", str(exported.path), "."]
+        environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "PYTHONPATH": os.getcwd()}  # noqa: PTH109
+        done = subprocess.run(
+            [*command, *form.split()], cwd=tmp_path, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        out = done.stdout.decode(encoding)
+        assert all(mark == "\n" or mark.isprintable() for mark in out)
+        if form == "--json":
+            assert len(json.loads(out)) == len(NAMES)
+            continue
+        assert len(out.splitlines()) == len(NAMES) + 1
+        shown = "caf\\xe9.jpg", ("café" if encoding == "utf-8" else "caf\\xe9") + ".jpg", "a.jpg\\nb.jpg", "\\u202egpj"
+        assert all(text in out for text in shown)
+        for row in csv.reader(out.splitlines()) if form else ():
+            assert not any(cell.startswith(("=", "+", "@", "\uff1d")) for cell in row)
+
+
+def test_a_spreadsheet_sees_no_formula():
+    rows = [Prediction(name, "ok", "benign", 0.25, 0.5, -1.5, "@p", "") for name in ("=1", "-2.jpg", "\uff20x", "a=1")]
+    cells = list(csv.reader(predictions.as_csv(rows).splitlines()))[1:]
+    assert [row[0] for row in cells] == ["'=1", "'-2.jpg", "'\uff20x", "a=1"]
+    assert {tuple(row[1:]) for row in cells} == {("ok", "benign", "0.25", "0.5", "-1.5", "'@p", "")}
+
+
+def test_a_name_that_is_too_long_is_a_row(exported, kit, tmp_path):
+    (tmp_path / "good.jpg").write_bytes(kit.jpeg(0))
+    rows = predict(exported.path, [str(tmp_path / ("a" * 300 + ".jpg")), str(tmp_path / "good.jpg")])
+    assert [row.status for row in rows] == ["missing", "ok"]
+    assert rows[0].reason == "File name too long"
 
 
 def test_verify_describes_a_good_bundle_and_refuses_an_edited_one(exported, tmp_path):

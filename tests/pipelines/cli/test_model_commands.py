@@ -15,11 +15,28 @@ def evaluation(exported, evaluation_of, tmp_path_factory):
 def test_verify_prints_the_digest_and_holds_the_bundle_against_it(exported, capsys):
     digest = open_artifact(exported.path, "bundle").digest
     assert main(["bundle", "verify", str(exported.path), "--digest", digest.upper()]) == 0
-    assert f"digest {digest}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"digest {digest}" in out
+    assert out.splitlines()[-1] == "bundle OK: complete, unmodified, self-test passed"
     assert main(["bundle", "verify", str(exported.path), "--digest", "0" * 64]) == 1
     assert f"digest is {digest}, expected {'0' * 64}; this is another bundle" in capsys.readouterr().err
     assert main(["bundle", "verify", str(exported.path), "--digest", "abc"]) == 2
     assert "--digest: received 'abc'; allowed: 64 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_predict_says_what_it_waits_for_and_fails_where_an_image_has_no_prediction(
+    exported, kit, tmp_path, capsys, caplog
+):
+    (tmp_path / "good.jpg").write_bytes(kit.jpeg(0))
+    caplog.set_level("INFO")
+    assert main(["predict", str(exported.path), str(tmp_path)]) == 0
+    assert "1 images; checking and loading the bundle" in caplog.text
+    capsys.readouterr()
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    assert main(["predict", str(exported.path), str(tmp_path), "--csv"]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert err.splitlines()[-1] == "error: no prediction for 1 of 2 images; their rows say why"
 
 
 def test_card_is_printed_or_written_with_the_metrics_of_an_evaluation(exported, evaluation, metrics, tmp_path, capsys):
@@ -37,8 +54,10 @@ def test_stage_copies_the_bundle_to_a_version_once(exported, evaluation, tmp_pat
     assert main([*command, "--evaluation", str(evaluation)]) == 0
     assert f"as {tmp_path / 'lesionflow' / '4'}\n" in capsys.readouterr().out
     assert (tmp_path / "lesionflow" / "4" / "saved_model.pb").is_file()
+    assert main([*command, "--evaluation", str(evaluation)]) == 0
+    assert capsys.readouterr().out.startswith("already staged: ")
     assert main(command) == 1
-    assert "already there; a served version never changes" in capsys.readouterr().err
+    assert "already there with another card; a served version never changes" in capsys.readouterr().err
     command[-1] = "5"
     assert main(command) == 0
     assert "its card has no test metrics; give --evaluation" in capsys.readouterr().out

@@ -53,7 +53,7 @@ def test_unsigned_edited_and_incomplete_bundles_are_refused(copy):
 
 
 def test_a_file_that_was_added_is_refused(copy):
-    (copy / "saved_model" / "assets" / "run.sh").write_text("#!/bin/sh\n")
+    (copy / "saved_model" / "run.sh").write_text("#!/bin/sh\n")
     with pytest.raises(ArtifactError, match=r"run\.sh: not part of the artifact"):
         verify_bundle(copy)
 
@@ -85,8 +85,7 @@ def test_another_runtime_that_computes_something_else_is_found(copy, tmp_path):
 def test_a_graph_that_reads_files_is_never_loaded(copy, tmp_path, monkeypatch):
     function = tf.function(lambda name: {"content": tf.io.read_file(name)}, [tf.TensorSpec([], tf.string, "name")])
     tf.saved_model.save(tf.Module(), str(tmp_path / "evil"), function.get_concrete_function())
-    shutil.rmtree(copy / "saved_model")
-    shutil.copytree(tmp_path / "evil", copy / "saved_model")
+    (copy / "saved_model" / "saved_model.pb").write_bytes((tmp_path / "evil" / "saved_model.pb").read_bytes())
     path = signed_again(copy, tmp_path / "signed")
     monkeypatch.setattr(tf.saved_model, "load", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(ArtifactError, match="ReadFile"):
@@ -98,5 +97,5 @@ def test_a_custom_operation_is_a_clear_error(copy, tmp_path):
     assert pb.count(b"IgnoreErrorsDataset") > 0
     (copy / "saved_model" / "saved_model.pb").write_bytes(pb.replace(b"IgnoreErrorsDataset", b"IgnoreErrorsDatazet"))
     path = signed_again(copy, tmp_path / "custom")
-    with pytest.raises(ArtifactError, match=r"cannot load it .*IgnoreErrorsDatazet"):
+    with pytest.raises(ArtifactError, match=r"holds IgnoreErrorsDatazet, which bundles are not made of"):
         load_bundle(path)

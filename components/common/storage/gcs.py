@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from components.common.runtime.errors import ConfigError
 from components.common.storage import retry
 from components.common.storage.retry import MismatchError, StorageError, StoredObject
 
@@ -15,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _PAGE = 1000
 _FIELDS = "items(name,size,generation,crc32c),nextPageToken"
+_XML = re.compile(r"<(?:Details|Message)>([^<]+)")
 
 T = TypeVar("T")
 
@@ -30,19 +34,34 @@ class GcsStore:
         import requests.adapters  # type: ignore[import-untyped]
         import urllib3
         from google.api_core import exceptions
-        from google.auth.exceptions import DefaultCredentialsError, TransportError
+        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
         from google.cloud import storage
 
         try:
             emulated = bool(os.environ.get("STORAGE_EMULATOR_HOST"))
             self.client = storage.Client.create_anonymous_client() if emulated else storage.Client(project="-")
-        except DefaultCredentialsError:
-            log.info("no Google credentials found: reading gs:// anonymously")
+        except DefaultCredentialsError as error:
+            log.info("reading gs:// anonymously: %s", retry.one_line(str(error)))
             self.client = storage.Client.create_anonymous_client()
+        if self.client.project is None:  # anonymous: after a 401 there is nothing to refresh
+            self.client._http._refresh_status_codes = ()
         adapter = requests.adapters.HTTPAdapter(pool_connections=retry.POOL, pool_maxsize=retry.POOL)
         for scheme in ("http://", "https://"):
             self.client._http.mount(scheme, adapter)
-        self._missing, self._refused = exceptions.NotFound, (exceptions.Unauthorized, exceptions.Forbidden)
+        self._missing, self._answers, self._credentials = (
+            exceptions.NotFound,
+            exceptions.GoogleAPICallError,
+            GoogleAuthError,
+        )
+        self._requests, self._unusual = requests.exceptions.RequestException, storage.exceptions.InvalidResponse
+        wrong = requests.exceptions
+        self._lasting = (
+            wrong.TooManyRedirects,
+            wrong.InvalidURL,
+            wrong.InvalidSchema,
+            wrong.MissingSchema,
+            wrong.InvalidHeader,
+        )
         self._transient = (
             exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, TransportError,
             requests.exceptions.RequestException, urllib3.exceptions.HTTPError,
@@ -84,7 +103,7 @@ class GcsStore:
 
     def read(self, uri: str, version: str, size: int) -> bytes:
         """All bytes of generation `version`, or of the newest if it is empty."""
-        bucket, key = retry.bucket_and_key(uri)
+        bucket, key = retry.bucket_and_object(uri)
         blob = self.client.bucket(bucket).blob(key, generation=int(version) if version else None)
 
         def download() -> bytes:
@@ -94,11 +113,12 @@ class GcsStore:
                 raise MismatchError(f"{len(data)} bytes of {blob.size}")
             return data
 
-        return self._call(uri, download)
+        data = self._call(uri, download)
+        return retry.decoded(uri, data, blob.content_encoding or "")
 
     def write(self, uri: str, source: Path) -> None:
         """Uploads a file; it appears under its name when it is whole."""
-        bucket, key = retry.bucket_and_key(uri)
+        bucket, key = retry.bucket_and_object(uri)
         blob = self.client.bucket(bucket).blob(key)
         self._call(uri, lambda: blob.upload_from_filename(str(source), checksum="crc32c", retry=None))
 
@@ -120,11 +140,46 @@ class GcsStore:
 
     def _call(self, what: str, body: Callable[[], T]) -> T:
         try:
-            return retry.attempt(what, body, lambda error: isinstance(error, self._transient))
-        except self._missing:
-            raise FileNotFoundError(f"{what}: no such bucket or object") from None
-        except self._refused as error:
-            raise StorageError(f"{what}: access refused ({error.code}); check this process's credentials") from None
+            return retry.attempt(what, body, self._may_pass)
+        except self._missing as error:
+            raise FileNotFoundError(f"{what}: no such bucket or object") from error
+        except (self._answers, self._unusual) as error:
+            raise StorageError(f"{what}: {_in_words(error)}") from error
+        except self._credentials as error:
+            said = retry.one_line(str(error))
+            raise StorageError(f"{what}: no usable Google credentials ({said}); sign in again, or check the service "
+                               "account of this process") from error  # fmt: skip
+        except (self._requests, ValueError) as error:
+            raise ConfigError(f"{what}: {retry.one_line(str(error))}; expected gs://bucket/prefix and "
+                              "STORAGE_EMULATOR_HOST, if set, as http://host:port") from error  # fmt: skip
+
+    def _may_pass(self, error: Exception) -> bool:
+        status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)
+        if isinstance(error, self._unusual) and status is not None:
+            return int(status) in (408, 429) or int(status) >= 500
+        return isinstance(error, self._transient) and not isinstance(error, self._lasting)
+
+
+def _in_words(error: Exception) -> str:
+    """What the store answered, with its own sentence and a way out."""
+    status = int(getattr(error, "code", 0) or getattr(getattr(error, "response", None), "status_code", 0))
+    said = retry.one_line(_sentence(error))
+    if status in (401, 403):
+        return f"access refused ({status}: {said}); check the credentials of this process and its rights on the bucket"
+    if status == 412:
+        return f"it is no longer the object that was listed (412: {said}); start again"
+    if "requester pays" in said.lower():
+        return f"the store answered {status}: {said} Copy the data to a bucket of your own"
+    return f"the store answered {status}: {said}; check the names of bucket and object"
+
+
+def _sentence(error: Exception) -> str:
+    """The store's own sentence: of JSON, of XML, else the text of the answer."""
+    text = str(getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or error)
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return " ".join(_XML.findall(text)) or text
 
 
 def _timeout() -> tuple[float, float]:

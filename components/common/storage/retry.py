@@ -1,10 +1,11 @@
-"""What the object stores share: objects as listed, bucket and key of a URI, retrying with backoff."""
+"""What the object stores share: objects as listed, bucket and key of a URI, content encoding, retries with backoff."""
 
 from __future__ import annotations
 
 import logging
 import random
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,6 +20,9 @@ CONNECT_S, SILENCE_S = 10.0, 60.0  # to connect; between two bytes
 POOL = 64  # connections kept open
 THREADS = 32  # that read at a time where waiting for a store is most of the work
 _LONGEST_WAIT_S = 8.0
+_GZIP = b"\x1f\x8b"
+_NO_ENCODING = frozenset({"", "identity", "aws-chunked", "utf-8"})  # the last two are common mistakes of uploaders
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"  # in the text of every client's error; another attempt ends the same way
 
 T = TypeVar("T")
 
@@ -68,11 +72,11 @@ def attempt(what: str, body: Callable[[], T], transient: Callable[[Exception], b
         try:
             return body()
         except Exception as error:
-            if not transient(error):
+            if not transient(error) or _CERTIFICATE in str(error):
                 raise
             if not left:
-                text = " ".join(str(error).split())[:200] or type(error).__name__
-                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with {text}; try again later") from None
+                text = one_line(str(error)) or type(error).__name__
+                raise StorageError(f"{what}: failed {ATTEMPTS} times, last with {text}; try again later") from error
             log.info("%s: %s; %d attempts left", what, type(error).__name__, left)
         time.sleep(wait * random.uniform(0.5, 1.0))
         wait = min(wait * 2, _LONGEST_WAIT_S)
@@ -90,6 +94,54 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
     if not bucket:
         raise ConfigError(f"received {uri!r}; expected {scheme}://bucket/prefix")
     return bucket, key
+
+
+def bucket_and_object(uri: str) -> tuple[str, str]:
+    """`bucket` and `key` of an object.
+
+    Raises:
+        ConfigError: there is no bucket, or it is a bucket or a folder.
+    """
+    bucket, key = bucket_and_key(uri)
+    if not key or key.endswith("/"):
+        what = "folder" if key.strip("/") else "bucket"
+        raise ConfigError(f"received {uri!r}, which is a {what}; expected a file in it: {uri.rstrip('/')}/NAME")
+    return bucket, key
+
+
+def decoded(uri: str, data: bytes, encoding: str) -> bytes:
+    """The content of an object from the bytes that are stored, as its content encoding says.
+
+    `gsutil cp -z` stores a file compressed, and every browser shows it as it was. Bytes that are not compressed in
+    spite of what the object says are left as they are.
+
+    Raises:
+        StorageError: another encoding, damaged, or larger than a file of that size can be.
+    """
+    names = {name.strip().lower() for name in (encoding or "").split(",")} - _NO_ENCODING
+    if not names or (names <= {"gzip", "x-gzip"} and not data.startswith(_GZIP)):
+        return data
+    if not names <= {"gzip", "x-gzip"}:
+        raise StorageError(
+            f"{uri}: stored with Content-Encoding {one_line(encoding)}; expected gzip or none: upload it again"
+        )
+    most = min(2**30, max(2**26, 64 * len(data)))
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(data, most)
+    except zlib.error as error:
+        raise StorageError(
+            f"{uri}: stored with Content-Encoding gzip, and damaged ({error}); upload it again"
+        ) from error
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        fault = f"more than {most} bytes when unpacked" if unpacker.unconsumed_tail else "cut off"
+        raise StorageError(f"{uri}: stored with Content-Encoding gzip, and {fault}; upload it again")
+    return plain
+
+
+def one_line(text: str) -> str:
+    """A text of a store as an error shows it: one line, not long, without control characters."""
+    return "".join(mark for mark in " ".join(text.split())[:200] if mark.isprintable())
 
 
 def folder_prefix(key: str) -> str:

@@ -21,6 +21,14 @@ _PAGE = 1000
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _MAY_PASS = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
 _REFUSED = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"})
+_REGION = "set AWS_REGION to the region of the bucket"
+_WAYS_OUT = {
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "InvalidObjectState": "restore the object from the archive first",
+    "RequestTimeTooSkewed": "set the clock of this machine",
+}
 _MD5 = re.compile(r'"[0-9a-f]{32}"')
 _ANONYMOUS = "AWS_NO_SIGN_REQUEST"
 
@@ -37,8 +45,8 @@ class S3Store:
     def __init__(self) -> None:
         try:
             import s3fs
-        except ModuleNotFoundError:
-            raise ConfigError("s3:// needs the optional package s3fs; do: pip install 'lesionflow[s3]'") from None
+        except ModuleNotFoundError as error:
+            raise ConfigError("s3:// needs the optional package s3fs; do: pip install 'lesionflow[s3]'") from error
         import aiohttp
         from botocore import exceptions, parsers
 
@@ -80,25 +88,27 @@ class S3Store:
 
     def read(self, uri: str, version: str, size: int) -> bytes:
         """All bytes of the object whose ETag is `version`, or of the newest if it is empty."""
-        bucket, key = retry.bucket_and_key(uri)
+        bucket, key = retry.bucket_and_object(uri)
         condition = {"IfMatch": version} if version else {}
 
-        async def download() -> bytes:
+        async def download() -> tuple[bytes, str]:
             answer = await (await self._files.set_session()).get_object(Bucket=bucket, Key=key, **condition)
             async with answer["Body"] as body:
                 data: bytes = await body.read()
             _check_body(data, size if size >= 0 else answer["ContentLength"], answer, bucket)
-            return data
+            return data, str(answer.get("ContentEncoding", ""))
 
-        return self._call(uri, lambda: self._wait(download))
+        return retry.decoded(uri, *self._call(uri, lambda: self._wait(download)))
 
     def write(self, uri: str, source: Path) -> None:
         """Uploads a file, large ones in parts; it appears under its name when it is whole."""
+        retry.bucket_and_object(uri)
         self._call(uri, lambda: self._files.put_file(str(source), uri))
 
     def exists(self, uri: str) -> bool:
         """Whether there is such an object, or any below it."""
         bucket, key = retry.bucket_and_key(uri)
+        refused: StorageError | None = None
         try:
             if key and not key.endswith("/"):
                 try:
@@ -106,10 +116,14 @@ class S3Store:
                     return True
                 except FileNotFoundError:
                     pass
+                except StorageError as error:  # an answer to HEAD has no sentence, the one to a listing has
+                    refused = error
             below = self._ask(uri, "list_objects_v2", Bucket=bucket, Prefix=retry.folder_prefix(key), MaxKeys=1)
-            return not key or bool(below.get("Contents"))
         except FileNotFoundError:
             return False
+        if refused and not below.get("Contents"):
+            raise refused
+        return not key or bool(below.get("Contents"))
 
     def _ask(self, what: str, method: str, **arguments: Any) -> Answer:
         async def request() -> Answer:
@@ -127,44 +141,44 @@ class S3Store:
     def _call(self, what: str, body: Callable[[], T]) -> T:
         try:
             return retry.attempt(what, body, self._may_pass)
-        except (
-            ValueError,
-            self._errors.ParamValidationError,
-            self._errors.EndpointProviderError,
-        ) as error:  # of the endpoint, of the bucket's name
-            raise ConfigError(f"{what}: {' '.join(str(error).split())[:120]}; expected s3://bucket/prefix and "
-                              "AWS_ENDPOINT_URL, if set, as http://host:port") from None  # fmt: skip
+        except (ValueError, self._errors.ParamValidationError, self._errors.EndpointProviderError) as error:
+            raise ConfigError(f"{what}: {retry.one_line(str(error))[:120]}; expected s3://bucket/prefix and "
+                              "AWS_ENDPOINT_URL, if set, as http://host:port") from error  # fmt: skip
         except (self._errors.BotoCoreError, self._errors.ClientError, OSError) as error:
-            raise self._in_words(what, error) from None
+            raise self._in_words(what, error) from error
+        except RecursionError as error:  # the client asks for the region, is redirected, and asks for the region
+            raise StorageError(f"{what}: the store redirects without naming a region; {_REGION}") from error
 
     def _may_pass(self, error: Exception) -> bool:
-        code, status = _code(error)
+        code, status, _ = _answer(error)
         return isinstance(error, self._transient) or code in _MAY_PASS or status == 429 or status >= 500
 
     def _in_words(self, what: str, error: Exception) -> Exception:
-        code, status = _code(error)
+        code, status, said = _answer(error)
         if code in _MISSING or isinstance(error, FileNotFoundError):
             return FileNotFoundError(f"{what}: no such bucket or object")
-        if status == 412:
-            return StorageError(f"{what}: it is no longer the object that was listed; start again")
         if isinstance(error, (self._errors.NoCredentialsError, self._errors.PartialCredentialsError)):
             return StorageError(
                 f"{what}: no AWS credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or "
                 f"{_ANONYMOUS}=1 for a public bucket"
             )
-        text = " ".join(str(error).split())[:200]
+        told = retry.one_line(f"{code}: {said}" if code and said and code != said else code or said or str(error))
+        if status == 412:
+            return StorageError(f"{what}: it is no longer the object that was listed ({told}); start again")
+        if code in _WAYS_OUT or status in (301, 307):
+            return StorageError(f"{what}: {told}; {_WAYS_OUT.get(code, _REGION)}")
         if code in _REFUSED or status in (401, 403) or isinstance(error, PermissionError):
-            return StorageError(f"{what}: access refused ({code or text}); check the credentials of this process")
-        return StorageError(f"{what}: {text}")
+            return StorageError(f"{what}: access refused ({told}); check the credentials of this process")
+        return StorageError(f"{what}: {told}; check the names of bucket and object" if status else f"{what}: {told}")
 
 
-def _code(error: BaseException) -> tuple[str, int]:
-    """S3's error code and HTTP status, also where s3fs made a Python error of them."""
+def _answer(error: BaseException) -> tuple[str, int, str]:
+    """S3's error code, HTTP status and the store's sentence, also where s3fs made a Python error of them."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     if not isinstance(response, dict):
-        return "", 0
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return str(response.get("Error", {}).get("Code", "")), int(status)
+        return "", 0, ""
+    status, said = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), response.get("Error", {})
+    return str(said.get("Code", "")), int(status), str(said.get("Message", ""))
 
 
 def _check_body(data: bytes, size: int, answer: Answer, bucket: str) -> None:

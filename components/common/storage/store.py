@@ -1,13 +1,14 @@
 """Where bytes live: local folders, `gs://`, `s3://`. The only way to object storage.
 
 Paths without a scheme and `file://` are local. Clients are imported when a remote URI is first used,
-so a local run never pays for them; `storage_gcs` and `storage_s3` hold one client each.
+so a local run never pays for them; `gcs` and `s3` hold one client each.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from components.common.runtime.errors import ConfigError
-from components.common.storage.retry import StorageError, StoredObject
+from components.common.storage.retry import StorageError, StoredObject, bucket_and_object
 
 __all__ = [
     "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "holds_image", "is_local", "join",
@@ -131,10 +132,11 @@ def fetch(uri: str, folder: Path) -> Path:
         if not path.is_file():
             raise FileNotFoundError(f"{uri}: no such file")
         return path
+    target = folder / PurePosixPath(bucket_and_object(uri)[1]).name
+    data = read_bytes(uri)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / PurePosixPath(urlsplit(uri).path).name
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    scratch.write_bytes(read_bytes(uri))
+    scratch = folder / f".{secrets.token_hex(6)}.partial"
+    scratch.write_bytes(data)
     scratch.replace(target)
     return target
 
@@ -201,7 +203,7 @@ class _Local:
     def write(self, uri: str, source: Path) -> None:
         target = local_path(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        scratch = target.with_name(f".{secrets.token_hex(6)}.partial")
         shutil.copyfile(source, scratch)
         scratch.replace(target)
 

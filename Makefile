@@ -39,7 +39,7 @@ ham10000: $(RUN_READY) ## run the reference data set: DATA=folder WEIGHTS=folder
 
 ##@ Cluster
 compile: $(RUN_READY) ## write the pipeline YAML for upload in the Kubeflow UI
-	@$(BIN)/lesionflow compile --out $(OUT)/lesionflow.yaml
+	@$(BIN)/lesionflow compile --image-refs $(or $(wildcard $(OUT)/images.yaml),placeholder) --out $(OUT)/lesionflow.yaml
 
 images: ## build and push the three images: REGISTRY=host/path; writes out/images.yaml for compile --image-refs
 	@images/build.sh "$(REGISTRY)" $(OUT)/images.yaml

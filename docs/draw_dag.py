@@ -21,12 +21,13 @@ BOXES = {
     "check": (0, 0, "parameters and inputs", "config of every step", "CPU"),
     "ingest": (1, 0, "checks every image", "index.parquet", "CPU"),
     "split": (2, 0, "by lesion, audited", "split.csv", "CPU"),
-    "records": (3, 0, "TFRecords, integrity", "manifest.json", "CPU"),
-    "train": (4, 0, "picks by exact AP", "model.keras", "GPU"),
-    "calibrate": (4, 1, "probability, threshold", "decision_policy.json", "CPU"),
-    "export": (3, 1, "JPEG bytes to decision", "SavedModel bundle", "CPU"),
-    "evaluate": (2, 1, "test set, opened once", "report.html", "CPU"),
-    "gate": (1, 1, "release conditions", "pass or fail", "CPU"),
+    "feasibility": (3, 0, "enough for calibration?", "go on, or ways out", "CPU"),
+    "records": (4, 0, "TFRecords, integrity", "manifest.json", "CPU"),
+    "train": (4, 1, "picks by exact AP", "model.keras", "GPU"),
+    "calibrate": (3, 1, "probability, threshold", "decision_policy.json", "CPU"),
+    "export": (2, 1, "JPEG bytes to decision", "SavedModel bundle", "CPU"),
+    "evaluate": (1, 1, "test set, opened once", "report.html", "CPU"),
+    "gate": (0, 1, "release conditions", "pass or fail", "CPU"),
 }
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 190, 92, 50, 74, 24
 MAIN = [*zip(BOXES, list(BOXES)[1:], strict=False)]
@@ -35,7 +36,8 @@ MAIN = [*zip(BOXES, list(BOXES)[1:], strict=False)]
 def edges(text: str) -> list[tuple[str, str]]:
     """Pairs (producer, consumer) of tasks in a compiled pipeline, sorted.
 
-    Every step reads its configuration from the first task; of these only the line to the next step is drawn.
+    Every step reads its configuration from the first task; of these only the line to the next step is drawn. What
+    only waits for another task has a line as well.
     """
     tasks = steps(text)
     found = {
@@ -43,7 +45,7 @@ def edges(text: str) -> list[tuple[str, str]]:
         for name, task in tasks.items()
         for source in task.get("inputs", {}).get("artifacts", {}).values()
     }
-    return sorted(found | {MAIN[0]})
+    return sorted(found | {("check", "ingest"), ("feasibility", "records")})
 
 
 def steps(text: str) -> dict[str, Any]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.folder import sha256_bytes, sha256_file
+from components.common.artifacts.json_file import dump_json
 from components.common.artifacts.scores import load_scores
+from components.common.runtime.config import READS
 from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.session import step_session
 from components.common.storage import store
+from components.common.storage.store import StoredObject
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
-from pipelines.parameters import RunParameters, validate
+from pipelines.parameters import STEP_CONFIGS, RunParameters, validate
 
 log = logging.getLogger(__name__)
 
@@ -28,72 +32,89 @@ def check_run(values: Mapping[str, Any], cluster_options: Mapping[str, Any]) -> 
         cluster_options: options that the cluster file sets.
 
     Returns:
-        The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`.
+        The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`. Where a step reads from
+        outside, the entry `reads` has digests of what is there: changed data under the same name is then another
+        input to the step, and no cache answers with the result of the old.
 
     Raises:
         ConfigError: a line for each bad parameter, or for each thing that cannot be read.
     """
     with step_session("check"):
         run = validate(values, cluster_options)
-        check_inputs(run)
-        return tuple(run.step_values().values())
+        reads = check_inputs(run)
+        made = run.step_values()
+        return tuple({**made[step], READS: reads[step]} if reads.get(step) else made[step] for step in STEP_CONFIGS)
 
 
-def check_inputs(run: RunParameters) -> None:
-    """Asks whether table, image folders, label policy, weights and champion can be read.
+def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
+    """Reads table, label policy, weights and champion, and lists the image folders.
+
+    Returns:
+        For each step that reads from outside, sha256 (hex) of each thing it reads, by the parameter's name.
 
     Raises:
-        ConfigError: a line for each that cannot.
+        ConfigError: a line for each that cannot be read.
     """
-    faults = [str(fault) for ask in _questions(run.values) if (fault := _fault_of(ask)) is not None]
+    values = run.values
+    asked: dict[tuple[str, str], Callable[[], str]] = {
+        ("ingest", "metadata"): lambda: _tables(values["metadata"]),
+        ("ingest", "images"): lambda: _listing(values["images"]),
+    }
+    if values["label_policy"] != AUTO:
+        asked["ingest", "label_policy"] = lambda: _label_policy(values["label_policy"])
+    if values["weights"] not in ("none", "imagenet"):
+        asked["train", "weights"] = lambda: _file("weights", values["weights"])
+    if values["champion"]:
+        asked["evaluate", "champion"] = lambda: _file("champion", values["champion"], load_scores)
+    found: dict[str, dict[str, str]] = {}
+    faults = []
+    for (step, name), ask in asked.items():
+        try:
+            found.setdefault(step, {})[name] = ask()
+        except (LesionflowError, OSError) as error:
+            faults.append(str(error))
     if faults:
         raise ConfigError("\n".join(faults))
     log.info("parameters are valid; table, image folders and label policy can be read")
+    return found
 
 
-def _questions(values: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
-    table = values["metadata"]
-    for uri in [table] if store.exists(table) else table.split(","):
-        yield partial(_there, "metadata", uri.strip())
-    yield lambda: _listed(values["images"])
-    if values["label_policy"] != AUTO:
-        yield lambda: load_label_policy(values["label_policy"])
-    if values["weights"] not in ("none", "imagenet"):
-        yield lambda: _there("weights", values["weights"])
-    if values["champion"]:
-        yield lambda: _readable_scores("champion", values["champion"])
+def _tables(given: str) -> str:
+    uris = [given] if store.exists(given) else [uri.strip() for uri in given.split(",")]
+    return "+".join(_file("metadata", uri) for uri in uris)
 
 
-def _fault_of(ask: Callable[[], object]) -> Exception | None:
-    try:
-        ask()
-    except (LesionflowError, OSError) as error:
-        return error
-    return None
-
-
-def _there(name: str, uri: str) -> None:
-    if not store.exists(uri):
-        raise ConfigError(f"{name}: received {uri!r}; there is no such file, or it may not be read from here")
-
-
-def _listed(roots: list[str]) -> None:
-    """Lists each folder up to its first image: that it may be listed is what counts, ingest lists them whole."""
-    filled = False
+def _listing(roots: list[str]) -> str:
+    """Of names, sizes and versions of all images; ingest compares the bytes."""
+    items: dict[str, StoredObject] = {}
     for root in roots:
         try:
-            filled |= store.holds_image(root)
+            items |= {item.uri: item for item in store.list_images(root.strip())}
         except FileNotFoundError as error:
             raise ConfigError(f"images: {root} {root_problem(root, exists=False)}") from error
         except OSError as error:
             raise ConfigError(f"images: {error}; allowed: folders that exist and may be listed") from error
-    if not filled:
+    if not items:
         raise ConfigError(f"images: no image in {', '.join(roots)}; allowed: folders of .jpg or .png files")
+    listed = hashlib.sha256()
+    for uri in sorted(items):
+        item = items[uri]
+        # the store's own version of a local file is empty while the file is new, and would be another one later
+        version = str(Path(uri).stat().st_mtime_ns) if store.is_local(uri) else item.version
+        listed.update(f"{uri}\0{item.size}\0{version}\n".encode("utf-8", "backslashreplace"))
+    return listed.hexdigest()
 
 
-def _readable_scores(name: str, uri: str) -> None:
+def _label_policy(given: str) -> str:
+    return sha256_bytes(dump_json(load_label_policy(given).record()).encode())
+
+
+def _file(name: str, uri: str, load: Callable[[Path], object] | None = None) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            load_scores(store.fetch(uri, Path(scratch)))
+            path = store.fetch(uri, Path(scratch))
         except FileNotFoundError as error:
             raise ConfigError(f"{name}: received {uri!r}; there is no such file") from error
+        if load is not None:
+            load(path)
+        return sha256_file(path)

@@ -22,11 +22,22 @@ from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from components.common.runtime import yaml_text
 from components.common.runtime.config import StepConfig
 from components.common.runtime.errors import ConfigError
-from pipelines.cluster_values import Cpu, LabelKey, LabelValue, Memory, ObjectName, ObjectUri, ServerUrl
+from pipelines.cluster_values import (
+    Cpu,
+    FileName,
+    LabelKey,
+    LabelValue,
+    Memory,
+    MountPath,
+    ObjectName,
+    ObjectUri,
+    Region,
+    ServerUrl,
+)
 
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
-STEPS = ("check", "ingest", "split", "records", "train", "calibrate", "export", "evaluate", "gate")
+STEPS = ("check", "ingest", "split", "feasibility", "records", "train", "calibrate", "export", "evaluate", "gate")
 REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
 EXIT_TASK = "report-end"  # after all others, however they ended
 TASKS = (*STEPS, REGISTER_TASK, EXIT_TASK)
@@ -128,7 +139,7 @@ class Checkpoints(StepConfig):
     """Where training keeps what it resumes from after a lost node; neither: in the pod, lost with it."""
 
     pvc: ObjectName = Field("", description="name of a persistent volume claim, mounted into the training pod")
-    mount_path: str = Field("/checkpoints", pattern=r"^/[^\s]+$", description="where the claim is mounted")
+    mount_path: MountPath = Field("/checkpoints", description="where the claim is mounted")
     uri: ObjectUri = Field("", description="gs:// or s3:// folder, instead of a claim")
 
     @model_validator(mode="after")
@@ -151,7 +162,7 @@ class DataVolume(StepConfig):
     """
 
     pvc: ObjectName = Field(min_length=1, description="name of the claim")
-    mount_path: str = Field("/data", pattern=r"^/[^\s]+$", description="where the steps find it")
+    mount_path: MountPath = Field("/data", description="where the steps find it")
 
 
 def _as_list(value: object) -> object:
@@ -162,8 +173,8 @@ class Credentials(StepConfig):
     """How the pods sign in to Google Cloud Storage; no secret: workload identity of the service account."""
 
     secret: ObjectName = Field("", description="name of a secret with a service account key; empty: workload identity")
-    key: str = Field("key.json", pattern=r"^[-._a-zA-Z0-9]+$", description="name of the file inside the secret")
-    mount_path: str = Field("/var/run/secrets/gcs", pattern=r"^/[^\s]+$", description="where the secret is mounted")
+    key: FileName = Field("key.json", description="name of the file inside the secret")
+    mount_path: MountPath = Field("/var/run/secrets/gcs", description="where the secret is mounted")
 
 
 class Registry(StepConfig):
@@ -195,7 +206,7 @@ class S3(StepConfig):
 
     secret: ObjectName = Field("", description="name of a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     endpoint: ServerUrl = Field("", description="a server of one's own; empty: AWS")
-    region: str = Field("", pattern=r"^[-a-z0-9]*$", description="region, where the server asks for one")
+    region: Region = Field("", description="region, where the server asks for one")
 
 
 class Cluster(StepConfig):
@@ -282,8 +293,12 @@ class Cluster(StepConfig):
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = dict.fromkeys(("check", "gate", EXIT_TASK), small) | {"ingest": reading, "records": reading}
-        defaults |= {"train": training, REGISTER_TASK: Size(cpu="1", memory="2Gi")}
+        defaults = dict.fromkeys(("feasibility", "gate", EXIT_TASK), small) | {"ingest": reading, "records": reading}
+        defaults |= {
+            "check": Size(cpu="500m", memory="1Gi"),
+            "train": training,
+            REGISTER_TASK: Size(cpu="1", memory="2Gi"),
+        }
         return self.sizes.get(step, defaults.get(step, Size()))
 
     def image_of(self, step: str) -> str:

@@ -96,3 +96,10 @@ ServerUrl = Annotated[
 ObjectUri = Annotated[
     str, AfterValidator(_matching(r"((gs|s3)://[^\s]+)?", "a gs:// or s3:// folder (empty for none)"))
 ]
+MountPath = Annotated[str, AfterValidator(_matching(r"/\S+", "an absolute path without spaces, such as /data"))]
+FileName = Annotated[
+    str, AfterValidator(_matching(r"[-._a-zA-Z0-9]+", "a file name of letters, digits, -, _ and ., such as key.json"))
+]
+Region = Annotated[
+    str, AfterValidator(_matching(r"[-a-z0-9]*", "small letters, digits and -, such as eu-west-1 (empty for none)"))
+]

@@ -7,7 +7,7 @@ from components.evaluate.component import evaluate, gate
 from components.export.component import export
 from components.ingest.component import ingest
 from components.records.component import records
-from components.split.component import split
+from components.split.component import feasibility, split
 from components.train.component import train
 from pipelines.check_task import check_component
 from pipelines.cluster.exit_task import report_end
@@ -37,8 +37,9 @@ def build_pipeline(cluster: Cluster):
         checked = check(**given, cluster_options=cluster_options(cluster))
         config = checked.outputs
         index = ingest(config=config["ingest"])
-        parts = split(index=index.outputs["index"], config=config["split"], calibrate=config["calibrate"])
-        shards = records(split_data=parts.outputs["split_data"], config=config["records"])
+        parts = split(index=index.outputs["index"], config=config["split"])
+        feasible = feasibility(split_data=parts.outputs["split_data"], config=config["calibrate"])
+        shards = records(split_data=parts.outputs["split_data"], config=config["records"]).after(feasible)
         trained = train(records=shards.outputs["records"], config=config["train"])
         model = trained.outputs["model"]
         policy = calibrate(model=model, config=config["calibrate"])
@@ -56,7 +57,7 @@ def build_pipeline(cluster: Cluster):
             config=config["evaluate"],
         )
         verdict = gate(evaluation=evaluation.outputs["evaluation"])
-        tasks = (checked, index, parts, shards, trained, policy, bundle, evaluation, verdict)
+        tasks = (checked, index, parts, feasible, shards, trained, policy, bundle, evaluation, verdict)
         for step, task in zip(STEPS, tasks, strict=True):
             place(task, step, **placed)
         if cluster.registry.server:

@@ -22,6 +22,7 @@ from components.common.runtime.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
 from components.export.config import ExportConfig
 from components.ingest.config import IngestSources
+from components.ingest.sources import root_problem
 from components.records.config import RecordsConfig
 from components.split.config import SplitConfig
 from components.train.config import TrainConfig
@@ -208,8 +209,10 @@ def resolve_paths(run: RunParameters) -> RunParameters:
         if "://" in text:
             return text
         path = Path(text).expanduser().resolve()
-        if not (path.is_dir() if folder else path.is_file()):
-            raise ConfigError(f"{name}: received {text!r}, no such {'folder' if folder else 'file'}")
+        if folder and not path.is_dir():
+            raise ConfigError(f"{name}: received {text!r}, which {root_problem(text, exists=False)}")
+        if not folder and not path.is_file():
+            raise ConfigError(f"{name}: received {text!r}, no such file")
         return str(path)
 
     values = dict(run.values)

@@ -1,4 +1,7 @@
-"""KFP interface of the split step."""
+"""Split and its feasibility check as KFP components.
+
+Two tasks, because the check reads parameters of calibration: a changed one asks again, and splits nothing anew.
+"""
 
 from kfp import dsl
 
@@ -7,7 +10,6 @@ from kfp import dsl
 def split(
     index: dsl.Input[dsl.Dataset],
     config: dict,
-    calibrate: dict,
     split_data: dsl.Output[dsl.Dataset],
     near_duplicates: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
@@ -17,7 +19,6 @@ def split(
     Args:
         index: Index artifact of ingest.
         config: Parameters of the step, as the task check made them.
-        calibrate: Parameters of calibrate: what it will ask of val is checked here, before anything is trained.
 
     Returns:
         split_data: split.csv, split.json, class_weight.json and index.parquet with final groups.
@@ -28,13 +29,30 @@ def split(
     from pathlib import Path
 
     from components.common.runtime.session import step_session
-    from components.common.statistics.feasibility import Demands
     from components.split.config import SplitConfig
     from components.split.run import run
 
     with step_session("split"):
-        result = run(SplitConfig.parse(config), Path(index.path), Path(split_data.path), Demands.of(calibrate))
+        result = run(SplitConfig.parse(config), Path(index.path), Path(split_data.path))
         Path(near_duplicates.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(result.path / "near_duplicates.html", near_duplicates.path)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+def feasibility(split_data: dsl.Input[dsl.Dataset], config: dict):
+    """Stops the run where calibration would stop it, before anything is trained.
+
+    Args:
+        split_data: Split artifact; its group counts are what is asked for.
+        config: Parameters of the step calibrate, as the task check made them.
+    """
+    from pathlib import Path
+
+    from components.common.runtime.session import step_session
+    from components.common.statistics.feasibility import Demands
+    from components.split.run import refuse_infeasible
+
+    with step_session("feasibility"):
+        refuse_infeasible(Path(split_data.path), Demands.of(config))

@@ -14,7 +14,7 @@ from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.index import KIND as INDEX
 from components.common.artifacts.index import WITHOUT_LABEL, Verdict, read_account, read_index
 from components.common.artifacts.json_file import write_atomic
-from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
+from components.common.artifacts.split import KIND, SPLITS, SplitRecord, read_record, split_digest, write_split
 from components.common.runtime.errors import DataError
 from components.common.statistics.feasibility import Demands, ValGroups, feasibility
 from components.split import reference
@@ -63,18 +63,17 @@ class SplitResult:
         }
 
 
-def run(config: SplitConfig, index: Path, out: Path, demands: Demands | None = None) -> SplitResult:
+def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     """Divides the images of the index artifact at `index` and writes the split artifact `out`.
 
     Args:
         config: parameters.
         index: index artifact of ingest.
         out: folder for the split artifact.
-        demands: what calibration will ask of val, where that is known already.
 
     Raises:
-        DataError: a group would cross splits, a class would be absent, near-duplicates have different labels, the
-            index cannot be divided, or the split cannot carry what calibration will ask of it.
+        DataError: a group would cross splits, a class would be absent, near-duplicates have different labels, or
+            the index cannot be divided.
     """
     source = open_artifact(index, INDEX)
     table = read_index(index)
@@ -86,8 +85,6 @@ def run(config: SplitConfig, index: Path, out: Path, demands: Demands | None = N
     weight = ClassWeight(int((train == 0).sum()), int((train == 1).sum()))
     record = describe(config, rows, report, columns, doubtful, weight, read_account(index)["roots"])
     _log(record)
-    if demands is not None:
-        refuse_infeasible(config, record.counts, demands)
     with new_artifact(out, KIND, {"index": source.digest}) as folder:
         write_split(folder, table, split, record)
         write_pairs(folder / "near_duplicates.csv", rows, pairs)
@@ -181,12 +178,18 @@ def describe(
     )
 
 
-def refuse_infeasible(config: SplitConfig, counts: dict[str, dict[str, int]], demands: Demands) -> None:
+def refuse_infeasible(split: Path, demands: Demands) -> None:
     """Stops where calibration would stop, before anything is trained.
+
+    Args:
+        split: split artifact.
+        demands: what calibration will ask of val.
 
     Raises:
         DataError: one line for each demand that val cannot meet, with numbers and ways out.
     """
+    record = read_record(split)
+    config, counts = SplitConfig.parse(record.parameters), record.counts
     val, shares = counts["val"], config.recipe == "stratified"
     known = ValGroups(
         groups=val["malignant_groups"] + val["benign_groups"] - val["mixed_groups"],

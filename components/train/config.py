@@ -89,6 +89,11 @@ class TrainConfig(StepConfig):
             raise ValueError(one_of(value, BACKBONES))
         return value
 
+    @field_validator("weights")
+    @classmethod
+    def _none_when_empty(cls, value: str) -> str:
+        return value or "none"
+
     @field_validator("image_size", mode="before")
     @classmethod
     def _square(cls, value: Any) -> Any:

@@ -84,6 +84,9 @@ def _add_run(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.add_argument("--weights", metavar="FILE", help="pretrained weights of the architecture")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results")
+    command.add_argument(
+        "--fresh", action="store_true", help="run every step; without it those an earlier run finished are reused"
+    )
     add_parameter_flags(command)
     command.add_old_name("--config", "--preset")
     command.set_defaults(run=_run)
@@ -147,13 +150,14 @@ def _sample(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from pipelines.local.run import check_out, run_locally
+    from pipelines.local.run import run_locally
+    from pipelines.local.workspace import check_out
     from pipelines.parameters import resolve_paths, validate
 
     given = {"metadata": arguments.metadata, "images": arguments.images, "weights": arguments.weights}
     parameters = resolve_paths(validate(_given(arguments, given)))
     check_out(arguments.out)
-    run_locally(parameters, arguments.out.resolve(), Console())
+    run_locally(parameters, arguments.out.resolve(), Console(), fresh=arguments.fresh)
 
 
 def _given(arguments: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -166,15 +170,18 @@ def _given(arguments: argparse.Namespace, flags: dict[str, Any] | None = None) -
 
 
 def _compile(arguments: argparse.Namespace) -> None:
-    from pipelines.cluster.compiled import cluster_of
+    from pipelines.cluster.compiled import PLACEHOLDER_REFS, cluster_of
     from pipelines.compile import write_pipeline
     from pipelines.parameters import validate
 
-    cluster = cluster_of(arguments)
+    cluster = cluster_of(arguments, to_look_at=True)
     defaults = _given(arguments)
     typed = validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults}).values
     write_pipeline(arguments.out, cluster, {name: typed[name] for name in defaults})
-    print(f"wrote {arguments.out}; upload it in the Kubeflow UI under Pipelines")
+    if arguments.image_refs == PLACEHOLDER_REFS:
+        print(f"wrote {arguments.out}, to look at: it names images that nobody has pushed")
+    else:
+        print(f"wrote {arguments.out}; upload it in the Kubeflow UI under Pipelines")
 
 
 def _parameters(arguments: argparse.Namespace) -> None:

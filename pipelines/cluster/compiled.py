@@ -15,6 +15,7 @@ from components.common.runtime.errors import ConfigError
 from pipelines.cluster_file import Cluster, load_cluster
 from pipelines.ir import load_documents
 
+PLACEHOLDER_REFS = Path("placeholder")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "STRING": ((str,), "text"),
     "NUMBER_INTEGER": ((int,), "an integer"),
@@ -42,13 +43,28 @@ def add_pipeline_flags(command: CommandParser) -> None:
     add_cluster_flags(command)
 
 
-def cluster_of(arguments: argparse.Namespace) -> Cluster:
+def cluster_of(arguments: argparse.Namespace, *, to_look_at: bool = False) -> Cluster:
     """The cluster that the flags of `add_cluster_flags` name.
 
+    Args:
+        arguments: the parsed flags.
+        to_look_at: the pipeline may name images that nobody has pushed, where the user says so.
+
     Raises:
-        ConfigError: not readable, a bad entry, or an image that can change under its name.
+        ConfigError: not readable, a bad entry, no images, or an image that can change under its name.
     """
-    cluster = load_cluster(arguments.cluster, arguments.image_refs)
+    placeholder = arguments.image_refs == PLACEHOLDER_REFS
+    cluster = load_cluster(arguments.cluster, None if placeholder else arguments.image_refs)
+    if placeholder and not to_look_at:
+        raise ConfigError(f"--image-refs: received {PLACEHOLDER_REFS}; allowed: the file that `make images` wrote")
+    kinds = ("data", "cpu", "gpu") if cluster.gpu.count else ("data", "cpu")
+    missing = [kind for kind in kinds if not getattr(cluster.images, kind)]
+    if missing and not placeholder:
+        only = f", or --image-refs {PLACEHOLDER_REFS} for a pipeline to look at" if to_look_at else ""
+        raise ConfigError(
+            f"images.{missing[0]}: missing; give --image-refs FILE, which `make images` writes (out/images.yaml), or "
+            f"an entry `images:` in the cluster file{only}"
+        )
     cluster.check_images(allow_mutable_tags=arguments.allow_mutable_tags)
     return cluster
 

@@ -6,6 +6,7 @@ stable layout of the output, a summary, and an exit code that tells the truth.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,17 +20,18 @@ from typing import Any
 
 from rich.console import Console
 
-from components.common.artifacts.folder import MANIFEST
 from components.common.artifacts.json_file import write_json
-from components.common.runtime.errors import ConfigError, LesionflowError
+from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import EVENTS_VARIABLE
 from pipelines.cluster_file import Cluster
 from pipelines.compile import write_pipeline
+from pipelines.local.step_cache import code_identity
 from pipelines.local.summary import summarize, summary_lines
 from pipelines.local.watch import RunState, Watcher
+from pipelines.local.workspace import MARK, check_out, held, keep_failure, link_tree, publish
 from pipelines.parameters import RunParameters
 
-MARK = "run.json"
+SCHEMA = "lesionflow.run/1"
 _MAIN_OUTPUT = {
     "ingest": "index",
     "split": "split_data",
@@ -41,7 +43,7 @@ _MAIN_OUTPUT = {
 }
 _LOG_TAIL = 30
 _GRACE_S = 10
-_WORK = ".work-"
+_SECONDS = "seconds.json"
 
 
 class RunFailedError(LesionflowError):
@@ -57,93 +59,73 @@ class LocalRun:
 
 
 def this_machine() -> Cluster:
-    """The cluster file of a local run: KFP's local runner would repeat a failed training after minutes of waiting."""
-    return Cluster.parse({"training": {"retries": 0}})
+    """The cluster file of a local run.
+
+    No retries: KFP's local runner would repeat a failed training after minutes of waiting. Nothing runs in the
+    images; their names are part of the key of a finished step, and stand for the code.
+    """
+    image = f"lesionflow-local:{code_identity()}"
+    return Cluster.parse({"training": {"retries": 0}, "images": {"data": image, "cpu": image, "gpu": image}})
 
 
-def run_locally(parameters: RunParameters, out: Path, console: Console) -> LocalRun:
+def run_locally(parameters: RunParameters, out: Path, console: Console, *, fresh: bool = False) -> LocalRun:
     """Runs the pipeline and lays its results out in `out`.
 
     Args:
         parameters: validated parameters.
-        out: absent, empty, or the folder of an earlier run, whose results stay until this run is complete.
+        out: absent, empty, or the folder of an earlier run, whose results stay until this run is complete and
+            whose finished steps are reused where inputs, parameters and code are the same.
         console: where progress and summary are shown.
+        fresh: run every step, also those that an earlier run has finished.
 
     Returns:
-        The run; `out` then holds `summary.json`, `report.html`, `run.json`, `run.log`, one folder a step.
+        The run; `out` then holds `summary.json`, `report.html`, `run.json`, `run.log`, one folder per step.
 
     Raises:
-        ConfigError: `out` holds something else; nothing is written.
+        ConfigError: `out` holds something else, or another run is using it; nothing is written.
         RunFailedError: a step failed; finished steps and the log are in `out/failed`.
     """
     check_out(out)
-    with _terminable(), _workspace(out) as work:
-        state, code = _execute(parameters, work, console)
-        _gather(work)
-        if code != 0 or any(step.state != "done" for step in state.steps.values()):
-            _keep_failure(work, out)
-            raise _failure(state, out / "failed" / "run.log", console)
-        console.print("checking that the bundle loads", highlight=False)
+    with _stoppable(), held(out, fresh=fresh) as steps:
         try:
-            _check_bundle(work / "export")
-        except RunFailedError:
-            _keep_failure(work, out)
+            state, code = _execute(parameters, steps, console)
+        except KeyboardInterrupt:
+            console.print("stopped; the same command goes on after the steps that are finished", highlight=False)
             raise
-        summary = summarize(work, {step.name: step.seconds for step in state.steps.values()})
-        write_json(work / "summary.json", summary)
-        shutil.copyfile(work / "evaluate" / "report.html", work / "report.html")
-        write_json(work / MARK, {"schema": "lesionflow.run/1", "parameters": parameters.values})
-        _publish(work, out)
+        results = _results(state, steps)
+        if code != 0 or any(step.state not in ("done", "reused") for step in state.steps.values()):
+            _fail(_failure(state, results / "run.log"), results, out, console)
+        console.print("checking that the bundle loads", highlight=False)
+        if said := _bundle_fault(results / "export"):
+            _fail(RunFailedError(f"export: the bundle does not load: {said}"), results, out, console)
+        summary = summarize(results, _seconds(state, steps))
+        write_json(results / "summary.json", summary)
+        shutil.copyfile(results / "evaluate" / "report.html", results / "report.html")
+        write_json(results / MARK, {"schema": SCHEMA, "parameters": parameters.values})
+        publish(results, out, steps)
+        _prune(state, out, steps.name)
     for line in summary_lines(summary):
         console.print(line, highlight=False, markup=False)
     console.print(f"report: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
     return LocalRun(out, summary)
 
 
-def check_out(out: Path) -> None:
-    """Refuses a folder with foreign content.
-
-    Raises:
-        ConfigError: `out` is a file, or a folder that no earlier run has made.
-    """
-    known = (out / MARK).is_file() or (out / "failed" / MARK).is_file()
-    if out.is_dir() and not known and any(not path.name.startswith(_WORK) for path in out.iterdir()):
-        raise ConfigError(f"--out: {out} holds files that are no earlier run's; allowed: a new or an empty folder")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out: {out} is a file; allowed: a folder")
-
-
-@contextmanager
-def _workspace(out: Path) -> Iterator[Path]:
-    for left in out.glob(f"{_WORK}*"):  # a run that was killed could not clean up after itself
-        if not Path("/proc", left.name.removeprefix(_WORK)).exists():
-            shutil.rmtree(left, ignore_errors=True)
-    work = out / f"{_WORK}{os.getpid()}"
-    made = [path for path in (out, *out.parents) if not path.exists()]
-    work.mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        for path in made:  # interrupted before anything was kept: leave no empty folder behind
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
-
-
-def _execute(parameters: RunParameters, work: Path, console: Console) -> tuple[RunState, int]:
+def _execute(parameters: RunParameters, steps: Path, console: Console) -> tuple[RunState, int]:
+    work = steps / "run"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
     write_pipeline(work / "lesionflow.yaml", this_machine())
     write_json(work / "arguments.json", parameters.values)
     events = work / "events.jsonl"
-    places = [str(work / name) for name in ("lesionflow.yaml", "arguments.json", "kfp")]
-    command = [sys.executable, "-m", "pipelines.local.worker", *places]
-    environment = {**os.environ, EVENTS_VARIABLE: str(events), "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+    places = [work / "lesionflow.yaml", work / "arguments.json", steps / "kfp", steps / "cache"]
+    command = [sys.executable, "-m", "pipelines.local.worker", *map(str, places)]
     with (work / "run.log").open("wb") as log:
         process = subprocess.Popen(
             command,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
+            env={**_environment(), EVENTS_VARIABLE: str(events), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,  # nothing is sent: the worker ends when the kernel closes this end
             start_new_session=True,
         )
         watcher = Watcher(events, console)
@@ -153,69 +135,102 @@ def _execute(parameters: RunParameters, work: Path, console: Console) -> tuple[R
             _stop(process)
 
 
-def _check_bundle(bundle: Path) -> None:
-    """Verifies the bundle in a fresh process, as its user would: nothing of this run is in memory there."""
+def _environment() -> dict[str, str]:
+    """The environment of child processes: quiet, and without the current folder among the places to import from."""
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONSAFEPATH": "1"}
+
+
+def _bundle_fault(bundle: Path) -> str:
+    """What is wrong with the bundle in a fresh process, as its user starts one; empty where it is fine."""
     command = [sys.executable, "-m", "pipelines.cli.main", "bundle", "verify", str(bundle)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode != 0:
-        raise RunFailedError(f"export: the bundle does not load: {done.stderr.strip().rpartition('error: ')[2]}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    said = done.stderr.strip().rpartition("error: ")[2]
+    return "" if done.returncode == 0 else said or f"exit code {done.returncode}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGTERM)  # the steps are the worker's children: end the whole group
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=_GRACE_S)
-    with suppress(ProcessLookupError):  # a step may still be saving; what it writes is removed anyway
+    """Ends the worker and its steps, which are one process group, also when the worker itself is gone already."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_GRACE_S)
+    with suppress(ProcessLookupError, PermissionError):  # a step may still be saving; what it writes is removed anyway
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: the steps are stopped and unfinished output is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the run as Ctrl-C does; under nohup a closed terminal changes nothing."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    for one, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(one, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def _gather(work: Path) -> None:
-    """Moves each step's artifact from KFP's time-stamped tree to a folder of the step's name."""
+def _results(state: RunState, steps: Path) -> Path:
+    """A folder with the artifact of each finished step, the pipeline and the log."""
+    results = steps / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir()
     for step, output in _MAIN_OUTPUT.items():
-        for found in (work / "kfp").glob(f"*/{step}/{output}"):
-            if (found / MANIFEST).is_file():
-                found.rename(work / step)
-    for name in ("kfp", "events.jsonl", "arguments.json"):
-        path = work / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        found = state.steps[step].outputs.get(output)
+        if found is not None:
+            link_tree(found, results / step)
+    for name in ("lesionflow.yaml", "run.log"):
+        shutil.copyfile(steps / "run" / name, results / name)
+    return results
 
 
-def _publish(work: Path, out: Path) -> None:
-    shutil.rmtree(out / "failed", ignore_errors=True)
-    for path in sorted(work.iterdir()):
-        target = out / path.name
-        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-        path.rename(target)
+def _seconds(state: RunState, steps: Path) -> dict[str, float]:
+    """Seconds of each step; of a reused one those it took when it ran."""
+    path = steps / _SECONDS
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known |= {step.name: step.seconds for step in state.steps.values() if step.state == "done"}
+    write_json(path, known)
+    return {name: known.get(name, 0.0) for name in state.steps}
 
 
-def _keep_failure(work: Path, out: Path) -> None:
-    write_json(work / MARK, {"schema": "lesionflow.run/1", "state": "failed"})
-    shutil.rmtree(out / "failed", ignore_errors=True)
-    work.rename(out / "failed")
+def _prune(state: RunState, out: Path, steps_name: str) -> None:
+    """Removes outputs that only earlier runs used, so that a folder of results does not grow for ever."""
+    steps = out / steps_name
+    used = {path.parent for step in state.steps.values() for path in step.outputs.values()}
+    for folder in (steps / "kfp").glob("*/*"):
+        if folder not in used:
+            shutil.rmtree(folder, ignore_errors=True)
+    for run in (steps / "kfp").iterdir():
+        with suppress(OSError):
+            run.rmdir()
+    for entry in (steps / "cache").glob("*.json"):
+        outputs = json.loads(entry.read_text(encoding="utf-8")).values()
+        if any(isinstance(value, dict) and not Path(value.get("uri", "/")).exists() for value in outputs):
+            entry.unlink()
 
 
-def _failure(state: RunState, log: Path, console: Console) -> RunFailedError:
+def _fail(error: RunFailedError, results: Path, out: Path, console: Console) -> None:
+    write_json(results / MARK, {"schema": SCHEMA, "state": "failed"})
+    keep_failure(results, out)
+    for line in (
+        f"finished steps and log: {out / 'failed'}",
+        "run the same command again, with other parameters where they were the reason: finished steps are reused",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    raise error
+
+
+def _failure(state: RunState, log: Path) -> RunFailedError:
     step = state.failed
     name = step.name if step else "the runner"
     text = step.error if step and step.error else ""
     if not text:  # the step died without a word (killed, out of memory) or never started
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         text = "ended without an error of its own; last lines of the log:\n" + "\n".join(lines[-_LOG_TAIL:])
-    console.print(f"finished steps and log: {log.parent}", highlight=False, markup=False, soft_wrap=True)
     error = RunFailedError(f"{name}: {text}")
     error.exit_code = step.exit_code if step else 1
     return error

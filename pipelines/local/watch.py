@@ -1,4 +1,4 @@
-"""What a person sees while a local run goes on: a line a step, and a bar inside the long ones."""
+"""What a person sees while a local run goes on: one line per step, and a bar inside the long ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ _PLAIN_EVERY_S = 10.0
 
 @dataclass
 class StepState:
-    """One step of the run: waiting, running, done or failed, with its seconds and its error."""
+    """One step of the run: waiting, running, done, reused or failed, with its seconds, error and artifacts."""
 
     name: str
     state: str = "waiting"
     seconds: float = 0.0
     error: str = ""
     exit_code: int = 1
+    outputs: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -95,7 +96,12 @@ class Watcher:
             self._draw(event)
             return
         step = self.state.steps.setdefault(event["step"], StepState(event["step"]))
-        if kind == "start":
+        if kind in ("kept", "reused"):
+            step.outputs = {name: Path(path) for name, path in event["outputs"].items()}
+            if kind == "reused":
+                step.state = kind
+                self._line(step)
+        elif kind == "start":
             step.state = "running"
             self._started[step.name] = time.monotonic()
             self._plain_at = time.monotonic()
@@ -109,8 +115,8 @@ class Watcher:
             self._line(step)
 
     def _line(self, step: StepState) -> None:
-        colour = {"done": "green", "failed": "red"}.get(step.state, "cyan")
-        seconds = f"{step.seconds:8.1f} s" if step.state != "running" else ""
+        colour = {"done": "green", "reused": "green", "failed": "red"}.get(step.state, "cyan")
+        seconds = f"{step.seconds:8.1f} s" if step.state not in ("running", "reused") else ""
         self._console.print(f"{step.name:<10} [{colour}]{step.state:<8}[/] {seconds}", highlight=False)
 
     def _draw(self, event: dict[str, Any]) -> None:

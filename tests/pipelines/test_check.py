@@ -38,6 +38,27 @@ def test_a_changed_parameter_changes_the_configuration_of_its_own_step_only(data
     assert changed == ["calibrate"]
 
 
+def test_other_data_under_the_same_name_is_another_input_of_the_step_that_reads_it(data, tmp_path):
+    weights = tmp_path / "w.npz"
+    weights.write_bytes(b"first")
+    values = {**data, "weights": str(weights)}
+    made = [dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True))]
+    made.append(dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True)))
+    assert made[0] == made[1]
+    assert set(made[0]["ingest"]["reads"]) == {"metadata", "images"}
+    for change, step in (
+        (lambda: (tmp_path / "table.csv").write_text("image_id,label\na,malignant\n"), "ingest"),
+        (lambda: (tmp_path / "images" / "b.jpg").write_bytes(b"another"), "ingest"),
+        (lambda: (tmp_path / "images" / "a.jpg").write_bytes(b"the same name"), "ingest"),
+        (lambda: weights.write_bytes(b"second"), "train"),
+    ):
+        before = dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True))
+        change()
+        after = dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True))
+        assert [name for name in STEP_CONFIGS if before[name] != after[name]] == [step]
+        assert STEP_CONFIGS[step].parse(before[step]) == STEP_CONFIGS[step].parse(after[step])
+
+
 def test_numbers_may_come_as_kfp_sends_them(data):
     assert check_run(merge(data, {"epochs": 3, "records.record_size": 96}), {}) == check_run(
         merge(data, {"epochs": 3.0, "records.record_size": 96.0}), {}
@@ -87,10 +108,15 @@ def test_a_typo_ends_a_run_in_the_first_task_with_one_line(data, tmp_path):
     pipeline, values, events = (tmp_path / name for name in ("p.yaml", "values.json", "events.jsonl"))
     pipeline.write_text(compile_pipeline(Cluster()))
     values.write_text(json.dumps({**validate(data).values, "calibration": "plat"}))
-    command = [sys.executable, "-m", "pipelines.local.worker", str(pipeline), str(values), str(tmp_path / "kfp")]
+    places = [pipeline, values, tmp_path / "kfp", tmp_path / "cache"]
+    command = [sys.executable, "-m", "pipelines.local.worker", *map(str, places)]
+    ours, theirs = os.pipe()  # the worker lives as long as its parent holds an end
+    environment = {**os.environ, EVENTS_VARIABLE: str(events)}
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, EVENTS_VARIABLE: str(events)}
+        command, capture_output=True, check=False, env=environment, stdin=ours, start_new_session=True
     )
+    os.close(ours)
+    os.close(theirs)
     assert done.returncode == 1
     told = [json.loads(line) for line in events.read_text().splitlines()]
     assert [event["step"] for event in told] == [STEPS[0]] * 2

@@ -1,5 +1,6 @@
 """cluster.yaml: strict, documented by examples, and each key reaches the compiled file."""
 
+import inspect
 from importlib import metadata
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from kfp import dsl
 
 from components.common.runtime.errors import ConfigError
+from pipelines import cluster_file
 from pipelines.cluster_file import CLUSTERS, STEPS, Cluster, load_cluster
 
 DIGEST = "sha256:" + "a" * 64
@@ -171,3 +173,33 @@ def test_every_key_is_documented():
     text = (Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md").read_text()
     missing = [key for key in Cluster.model_fields if f"`{key}" not in text]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"checkpoints": {"mount_path": "data"}}, "an absolute path without spaces"),
+        ({"gcs_credentials": {"key": "a b"}}, "a file name of letters"),
+        ({"s3": {"region": "EU"}}, "small letters, digits and -"),
+        ({"labels": {"team": 7}}, "labels.team: received 7, which is not text; write it in quotes: '7'"),
+        ({"s3": {"endpoint": "minio-service.kubeflow:9000"}}, "http"),
+        ({"service_account": "A_b"}, "the name of a Kubernetes object"),
+    ],
+)
+def test_what_a_text_must_look_like_is_said_in_words(values, words):
+    with pytest.raises(ConfigError) as caught:
+        Cluster.parse(values)
+    assert words in str(caught.value)
+    assert "allowed: text" not in str(caught.value)
+
+
+def test_no_text_of_the_cluster_file_is_checked_by_a_pattern_without_words():
+    source = inspect.getsource(cluster_file)
+    assert "pattern=" not in source
+
+
+def test_a_key_that_is_there_twice_is_refused_with_its_lines(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("gpu:\n  count: 1\nservice_account: a\ngpu:\n  count: 2\n")
+    with pytest.raises(ConfigError, match="'gpu' is there twice, in line 1 and in line 4; keep one"):
+        load_cluster(file)

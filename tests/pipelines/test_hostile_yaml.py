@@ -1,5 +1,7 @@
 """YAML that would run code, or grow without end, is refused by every command that reads YAML: one short line."""
 
+from pathlib import Path
+
 import pytest
 
 from components.ingest.__main__ import main as ingest
@@ -10,12 +12,13 @@ BOMB = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 NOWHERE = ["--host", "http://127.0.0.1:1"]
+IMAGES = ["--image-refs", str(Path(__file__).parent / "cluster" / "image_refs.yaml")]
 COMMANDS = {
     "compile --cluster": ["compile", "--cluster", "FILE", "--out", "OUT"],
     "compile --image-refs": ["compile", "--image-refs", "FILE", "--out", "OUT"],
     "doctor --cluster": ["doctor", "--cluster", "FILE", *NOWHERE],
     "upload --pipeline": ["upload", "--pipeline", "FILE", *NOWHERE],
-    "submit --preset": ["submit", "--cluster", "cpu-only", "--preset", "FILE", *NOWHERE],
+    "submit --preset": ["submit", "--cluster", "cpu-only", *IMAGES, "--preset", "FILE", *NOWHERE],
     "run --preset": ["run", "--preset", "FILE", "--metadata", "t.csv", "--images", "i", "--out", "OUT"],
     "ingest --label_policy": ["--label_policy", "FILE", "--metadata", "t.csv", "--images", "i", "--out", "OUT"],
 }

@@ -35,6 +35,7 @@ _WORDS: dict[Any, str] = {
     Any: "any value",
 }
 
+READS = "reads"
 # a value from a file can be of any size: YAML's aliases make gigabytes of a few lines
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 3, 8, 8, 200, 200
@@ -59,14 +60,15 @@ class StepConfig(BaseModel):
         """Validates `values`.
 
         Args:
-            values: by the names of the fields.
+            values: by the names of the fields. The entry `reads` is left out: it holds digests of what the step will
+                read from outside, which make a difference to a cache and none to the step.
             names: what errors call a field, where its user knows it by another name than its own.
 
         Raises:
             ConfigError: one line for each bad parameter: its name, what was received, what is allowed.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate({name: value for name, value in values.items() if name != READS})
         except ValidationError as error:
             lines = [_line(cls, item, names or {}) for item in error.errors()]
             raise ConfigError("\n".join(lines)) from error
@@ -174,6 +176,8 @@ def _expected(item: ErrorDetails, field: FieldInfo) -> str:
     if item["type"] in ("list_type", "dict_type") and isinstance(given, str):
         form = "[first, second]" if item["type"] == "list_type" else "{name: value}"
         return f", which is one text; allowed: {words}, written as {form}"
+    if item["type"] == "string_type" and isinstance(given, int | float):
+        return f", which is not text; write it in quotes: '{given}'"
     if item["type"] in ("string_too_short", "too_short"):
         return f", which is empty; allowed: {words} that is not empty"
     return f"; allowed: {words}"

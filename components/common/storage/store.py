@@ -22,7 +22,7 @@ from components.common.runtime.errors import ConfigError
 from components.common.storage.retry import StorageError, StoredObject, bucket_and_object
 
 __all__ = [
-    "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "holds_image", "is_local", "join",
+    "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "is_local", "join",
     "list_files", "list_images", "local_path", "read_bytes", "read_object", "scheme_of", "upload",
 ]  # fmt: skip
 
@@ -93,16 +93,6 @@ def list_files(root: str) -> list[StoredObject]:
         StorageError: storage refused or kept failing.
     """
     return sorted(_store(root).list(root), key=lambda item: item.uri)
-
-
-def holds_image(root: str) -> bool:
-    """Whether there is an image below `root`; lists no further than the first one.
-
-    Raises:
-        FileNotFoundError: there is no such folder, bucket or prefix.
-        StorageError: storage refused or kept failing.
-    """
-    return any(suffix_of(item.name) in IMAGE_SUFFIXES for item in _store(root).list(root))
 
 
 def read_bytes(uri: str) -> bytes:

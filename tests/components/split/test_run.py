@@ -18,10 +18,10 @@ from components.common.imaging.thumbnail import make_thumbnail
 from components.common.runtime.errors import DataError
 from components.common.statistics.feasibility import Demands
 from components.split.__main__ import main
-from components.split.component import split
+from components.split.component import feasibility, split
 from components.split.config import SplitConfig
 from components.split.reference import SHA256
-from components.split.run import run
+from components.split.run import refuse_infeasible, run
 
 MALIGNANT = ("akiec", "bcc", "mel")
 
@@ -168,13 +168,15 @@ def test_an_index_that_cannot_be_divided_is_refused(rows, index, tmp_path, chang
 def test_the_component_logs_plain_numbers(rows, index, tmp_path):
     source = dsl.Dataset(uri=str(index(rows(200))))
     out, metrics = dsl.Dataset(uri=str(tmp_path / "out")), dsl.Metrics(uri=str(tmp_path / "metrics"))
-    asked = CalibrateConfig(operating_point="youden").model_dump(mode="json")
-    config = {"recipe": "stratified", "seed": 3}
     sheet = dsl.HTML(uri=str(tmp_path / "deep" / "near_duplicates"))
-    split.python_func(source, config, asked, split_data=out, near_duplicates=sheet, metrics=metrics)
+    config = {"recipe": "stratified", "seed": 3.0}
+    split.python_func(source, config, split_data=out, near_duplicates=sheet, metrics=metrics)
     assert (tmp_path / "out" / "split.csv").is_file()
     assert Path(sheet.path).read_bytes() == (tmp_path / "out" / "near_duplicates.html").read_bytes()
     assert all(type(value) in (int, float) for value in metrics.metadata.values())
+    feasibility.python_func(split_data=out, config=CalibrateConfig(operating_point="youden").model_dump(mode="json"))
+    with pytest.raises(DataError, match="operating_point=lower_bound cannot promise"):
+        feasibility.python_func(split_data=out, config=CalibrateConfig().model_dump(mode="json"))
 
 
 def test_the_command(rows, index, tmp_path, capsys):
@@ -317,17 +319,17 @@ def test_contradicting_pairs_stay_in_one_group_where_that_is_asked(rows, index, 
 def test_what_calibration_cannot_do_with_a_split_is_said_before_training(rows, index, tmp_path):
     demands = Demands.of(CalibrateConfig().model_dump())
     source = index(rows(600))
+    made = run(SplitConfig(), source, tmp_path / "out")
     with pytest.raises(DataError) as caught:
-        run(SplitConfig(), source, tmp_path / "out", demands)
-    have = read_counts(run(SplitConfig(), source, tmp_path / "looked"))
+        refuse_infeasible(made.path, demands)
+    have = read_counts(made)
     line = str(caught.value)
     assert line.startswith("operating_point=lower_bound cannot promise a sensitivity of 0.9 at delta 0.05 with fewer")
     assert f"than 29 malignant groups in val: it has {have['malignant_groups']} of" in line
-    assert not (tmp_path / "out").exists()
     target = re.search(r"target_sensitivity=([\d.]+)", line)[1]
-    run(SplitConfig(), source, tmp_path / "lower", Demands.of(CalibrateConfig(target_sensitivity=target).model_dump()))
+    refuse_infeasible(made.path, Demands.of(CalibrateConfig(target_sensitivity=target).model_dump()))
     share = re.search(r"split.val_share=([\d.]+)", line)[1]
-    run(SplitConfig(val_share=share), source, tmp_path / "larger", demands)
+    refuse_infeasible(run(SplitConfig(val_share=share), source, tmp_path / "larger").path, demands)
 
 
 def read_counts(result):

@@ -55,6 +55,10 @@ def test_size_is_height_then_width():
     assert TrainConfig.parse({"image_size": "144x192"}).height_width == (144, 192)
 
 
+def test_empty_weights_are_none():
+    assert TrainConfig.parse({"weights": ""}).weights == "none"
+
+
 @pytest.mark.parametrize("size", [224, "224"])
 def test_one_number_is_both_sides(size):
     assert TrainConfig.parse({"image_size": size}).height_width == (224, 224)

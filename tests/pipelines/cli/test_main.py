@@ -107,3 +107,20 @@ def test_one_class_parses_every_command_line():
         if re.search(r"argparse\.ArgumentParser\(|\(argparse\.ArgumentParser\)", path.read_text(encoding="utf-8"))
     ]
     assert made == ["components/common/runtime/cli.py"]
+
+
+def test_a_pipeline_without_images_is_refused_unless_it_is_only_looked_at(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "p.yaml")]
+    assert main(["compile", *out]) == 2
+    said = capsys.readouterr().err
+    assert "images.data: missing; give --image-refs FILE" in said
+    assert "--image-refs placeholder" in said
+    assert not (tmp_path / "p.yaml").exists()
+    assert main(["compile", "--image-refs", "placeholder", *out]) == 0
+    assert "to look at" in capsys.readouterr().out
+    assert main(["upload", "--image-refs", "placeholder", "--host", "http://127.0.0.1:1"]) == 2
+    assert "images" in capsys.readouterr().err
+    refs = ROOT / "tests" / "pipelines" / "cluster" / "image_refs.yaml"
+    assert main(["compile", "--image-refs", str(refs), *out]) == 0
+    assert "upload it" in capsys.readouterr().out
+    assert "registry.example/lesionflow-gpu@sha256:" in (tmp_path / "p.yaml").read_text()

@@ -1,5 +1,7 @@
 """Recurring runs: the right request, sent once, without a cache that would make every run the first one's."""
 
+from pathlib import Path
+
 import pytest
 
 from components.common.runtime.errors import ConfigError
@@ -8,7 +10,8 @@ from pipelines.cluster.schedule import cron_of
 
 RECURRING = "/apis/v2beta1/recurringruns"
 EXPERIMENTS = "/apis/v2beta1/experiments"
-DATA = ["--cluster", "cpu-only", "--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
+IMAGES = ["--image-refs", str(Path(__file__).with_name("image_refs.yaml"))]
+DATA = ["--cluster", "cpu-only", *IMAGES, "--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
 WEEKLY = {
     "recurring_run_id": "s1",
     "display_name": "weekly",

@@ -1,6 +1,7 @@
 """Uploading and starting runs: the right requests, each writing one sent once."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ PIPELINES, VERSIONS, UPLOAD = (
     "/apis/v2beta1/pipelines/p1/versions",
     ("/apis/v2beta1/pipelines/upload_version"),
 )
+IMAGES = ["--image-refs", str(Path(__file__).with_name("image_refs.yaml"))]
 RUNS = "/apis/v2beta1/runs"
 EXPERIMENTS = "/apis/v2beta1/experiments"
 TASK = {"componentRef": {"name": "comp-a"}, "cachingOptions": {"enableCache": True}, "taskInfo": {"name": "a"}}
@@ -276,7 +278,7 @@ def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
     from pipelines.cli.main import main
 
     command = [
-        "submit", "--cluster", "cpu-only", "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
+        "submit", "--cluster", "cpu-only", *IMAGES, "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
         "--set", "images=[gs://b/i]", "--set", "epochs=3", "--no-cache", "--wait",
     ]  # fmt: skip
     assert main(command) == 0
@@ -300,5 +302,5 @@ def test_a_failed_run_gives_exit_code_1(kfp, run_id, make_run, make_pod, raw, ca
     kfp.on("GET", f"{pods}/wf-gate-0/log", raw(b"10:00:00 ERROR   gate failed: 1 of 1 conditions missed\n"))
     kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run("FAILED", {"gate": "FAILED"})))
     data = ["--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]"]
-    assert main(["submit", "--cluster", "cpu-only", "--host", kfp.url, *data, "--wait"]) == 1
+    assert main(["submit", "--cluster", "cpu-only", *IMAGES, "--host", kfp.url, *data, "--wait"]) == 1
     assert "gate: 1 of 1 conditions missed" in capsys.readouterr().err

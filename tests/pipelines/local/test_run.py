@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 
 from components.common.artifacts.folder import open_artifact
 from pipelines.cluster_file import STEPS
-from pipelines.local.run import _workspace, check_out
 
 KINDS = {
     "ingest": "index", "split": "split", "records": "records", "train": "model", "calibrate": "policy",
@@ -28,7 +28,7 @@ def test_a_good_run_exits_with_0_and_shows_each_step_once_as_done(finished):
 
 
 def test_the_summary_is_printed_and_written(finished):
-    for line in ("images", "split", "ROC-AUC", "AP", "threshold", "sensitivity", "calibration slope"):
+    for line in ("images", "split", "ROC-AUC", "average precision", "threshold", "sensitivity", "calibration slope"):
         assert re.search(rf"^ *{line}", finished.stdout, re.MULTILINE), line
     assert f"report: {finished.out / 'report.html'}" in finished.stdout
     summary = json.loads((finished.out / "summary.json").read_text())
@@ -48,8 +48,15 @@ def test_each_step_has_its_folder_and_the_chain_of_hashes_holds(finished, step):
 
 def test_nothing_else_is_left_in_the_folder(finished):
     assert {path.name for path in finished.out.iterdir()} == {
-        *KINDS, "summary.json", "report.html", "run.json", "run.log", "lesionflow.yaml",
-    }  # fmt: skip
+        *KINDS,
+        "summary.json",
+        "report.html",
+        "run.json",
+        "run.log",
+        "lesionflow.yaml",
+        ".steps",
+    }
+    assert list(finished.out.parent.iterdir()) == [finished.out]
 
 
 def test_a_failed_step_has_the_last_word_and_the_earlier_run_stays(sample, tmp_path, finished, lesionflow, small):
@@ -71,6 +78,7 @@ def test_a_failed_step_has_the_last_word_and_the_earlier_run_stays(sample, tmp_p
     assert "Traceback" not in done.stdout + done.stderr
     assert (out / "summary.json").read_bytes() == before
     assert (out / "failed" / "run.log").is_file()
+    assert "finished steps are reused" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -96,8 +104,57 @@ def test_a_folder_with_other_files_is_refused(sample, tmp_path, lesionflow):
     (tmp_path / "thesis.tex").write_text("mine")
     done = lesionflow("run", "--metadata", "metadata.csv", "--images", "images", "--out", str(tmp_path), cwd=sample)
     assert done.returncode == 2
-    assert "holds files that are no earlier run's" in done.stderr
+    assert "holds files of something else" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def states(stdout):
+    """The last state of each step that was shown."""
+    return dict(re.findall(r"^([a-z]+) +(done|failed|reused|running)", stdout, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def copied(sample, finished, lesionflow, small, tmp_path_factory):
+    """Runs the same command again, in a copy, with changed parameters or data; the folder and what was printed."""
+
+    def again(*extra, images="images", out=finished.out):
+        return lesionflow(
+            "run", "--metadata", "metadata.csv", "--images", images, "--out", str(out), *small, *extra, cwd=sample
+        )
+
+    return again
+
+
+def test_the_same_command_again_reuses_every_step_and_gives_the_same_results(finished, copied):
+    before = (finished.out / "summary.json").read_bytes()
+    done = copied()
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == {"check": "done", **dict.fromkeys(STEPS[1:], "reused")}
+    assert (finished.out / "summary.json").read_bytes() == before
+
+
+def test_a_changed_parameter_runs_its_step_and_those_after_it(finished, copied):
+    done = copied("--set", "target_sensitivity=0.8")
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout) == {
+        **dict.fromkeys(("ingest", "split", "records", "train"), "reused"),
+        **dict.fromkeys(("check", "feasibility", "calibrate", "export", "evaluate", "gate"), "done"),
+    }
+    policy = json.loads((finished.out / "calibrate" / "decision_policy.json").read_text())
+    assert policy["operating_point"]["target_sensitivity"] == 0.8
+
+
+def test_a_damaged_output_is_made_again(finished, copied):
+    """Results and kept steps are the same files where the file system has links."""
+    shards = next((finished.out / "records").glob("val-*.tfrecord"))
+    data = bytearray(shards.read_bytes())
+    data[100] ^= 1
+    shards.write_bytes(data)
+    done = copied("--set", "target_sensitivity=0.8")
+    assert done.returncode == 0, done.stderr
+    assert states(done.stdout)["split"] == "reused"
+    assert states(done.stdout)["records"] == "done"
+    open_artifact(finished.out / "records", "records")
 
 
 def start(sample, out, small, stop, *, after):
@@ -113,19 +170,64 @@ def start(sample, out, small, stop, *, after):
     return process
 
 
-def test_a_terminated_run_leaves_nothing_behind(sample, tmp_path, small):
-    process = start(sample, tmp_path / "results", small, signal.SIGTERM, after="ingest     done")
-    assert process.returncode == 130
-    assert list(tmp_path.iterdir()) == []
+def left_running(folder):
+    """Command lines of processes that name `folder`."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # ended meanwhile
-            assert str(tmp_path).encode() not in path.read_bytes()
+            line = path.read_bytes()
+            if str(folder).encode() in line:
+                found.append(line)
+    return found
 
 
-def test_a_killed_run_is_no_obstacle_for_the_next(tmp_path):
-    leftover = tmp_path / ".work-999999999"  # no process has this number
-    leftover.mkdir()
-    (leftover / "run.log").write_text("half")
-    check_out(tmp_path)
-    with _workspace(tmp_path) as work:
-        assert {path.name for path in tmp_path.iterdir()} == {work.name}
+def gone(folder, seconds=15):
+    """Whether no process names `folder`, or soon none does: the kernel closes a pipe a moment after a kill."""
+    for _ in range(seconds * 10):
+        if not left_running(folder):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_process_and_the_same_command_goes_on(sample, tmp_path, small, stop, lesionflow):
+    out = tmp_path / "results"
+    process = start(sample, out, small, stop, after="split      running")
+    assert process.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130)
+    assert gone(tmp_path)
+    assert [path.name for path in out.iterdir()] == [".steps"]
+    if stop == signal.SIGKILL:
+        process = start(sample, out, small, signal.SIGTERM, after="ingest     reused")
+        assert process.returncode == 130
+        assert gone(tmp_path)
+
+
+def test_a_run_that_is_stopped_before_any_step_is_done_leaves_nothing(sample, tmp_path, small):
+    process = start(sample, tmp_path / "results", small, signal.SIGTERM, after="check      running")
+    assert process.returncode == 130
+    assert gone(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_packages_of_the_current_folder_are_not_imported(sample, tmp_path, lesionflow):
+    for name in ("pipelines", "components"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    data = ["--metadata", str(sample / "metadata.csv"), "--images", str(sample / "images")]
+    done = lesionflow("run", *data, "--out", "results", "--preset", "sample", "--set", "recipe=column:no", cwd=tmp_path)
+    assert states(done.stdout)["ingest"] == "done", done.stdout + done.stderr
+    assert "the wrong package" not in done.stdout + done.stderr
+
+
+def test_a_split_that_calibration_cannot_use_stops_the_run_before_training(sample, tmp_path, lesionflow):
+    data = ["--metadata", str(sample / "metadata.csv"), "--images", str(sample / "images")]
+    flags = [*data, "--out", "results", "--preset", "sample"]
+    done = lesionflow("run", *flags, cwd=tmp_path)
+    assert done.returncode == 1
+    assert states(done.stdout) == {"check": "done", "ingest": "done", "split": "done", "feasibility": "failed"}
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: feasibility: operating_point=lower_bound cannot promise a sensitivity of 0.9")
+    assert "ways out: " in last
+    done = lesionflow("run", *flags, "--set", "operating_point=point", "--set", "epochs=0", cwd=tmp_path)
+    assert done.returncode == 2

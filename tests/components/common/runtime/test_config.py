@@ -48,7 +48,7 @@ class Example(StepConfig):
             {"names": "a, b"},
             "names: received 'a, b', which is one text; allowed: a list of text, written as [first, second]",
         ),
-        ({"names": [1]}, "names.0: received 1; allowed: a list of text"),
+        ({"names": [1]}, "names.0: received 1, which is not text; write it in quotes: '1'"),
         ({"names": []}, "names: received [], which is empty; allowed: a list of text that is not empty"),
         (
             {"sizes": "a"},

@@ -31,10 +31,11 @@ from pipelines.cluster_file import TASKS
 _TAIL_LINES = 400
 _LONGEST = 2000
 # the launcher's and the driver's log (glog), Argo's emissary, and what they say at the very end
-_WRAPPER = re.compile(r'^([IWEF]\d{4} \d\d:\d\d:\d\d|time="?\d{4}-|\{"time":|Error: exit status \d+|\[KFP Executor )')
+_WRAPPER = re.compile(r'^([IWEF]\d{4} \d\d:\d\d:\d\d|time="?\d{4}-|\{"time":|Error: exit status \d+)')
 _WRAPPER_ERROR = re.compile(r"^[EF]\d{4} \d\d:\d\d:\d\d\S*\s+\S+ \S+?\] (.*)")
-_ERROR = re.compile(r"^\d\d:\d\d:\d\d ERROR\s+(.+)")
-_RECORD = re.compile(r"^\d\d:\d\d:\d\d [A-Z]+\s")
+# our records, as our own logging writes them and as KFP's does, which is set up first in a pod
+_ERROR = re.compile(r"^(?:\d\d:\d\d:\d\d ERROR\s+|\[KFP Executor [^\]]+ ERROR\]: )(.+)")
+_RECORD = re.compile(r"^(?:\d\d:\d\d:\d\d [A-Z]+\s|\[KFP Executor [^\]]+ [A-Z]+\]: )")
 _TRACEBACK = "Traceback (most recent call last):"
 _PLAIN_EXIT = re.compile(r"^Error, exit code \d+$")
 

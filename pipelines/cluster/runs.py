@@ -22,7 +22,7 @@ _ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True)
-class StepState:
+class RunStep:
     """One step of a run.
 
     Attributes:
@@ -84,7 +84,7 @@ def find_run(connection: Connection, id_or_name: str) -> Any:
     return read("the run", lambda: connection.kfp.get_run(listed.runs[0].run_id))
 
 
-def steps_of(run: Any) -> list[StepState]:
+def steps_of(run: Any) -> list[RunStep]:
     """Every step in the order of the DAG, also those whose turn has not come; then the register and the exit task.
 
     KFP lists about four entries per step: `train`, `train(0)`, `train-driver` and `executor`, the latter two
@@ -126,13 +126,13 @@ def _unknown(run: Any) -> str:
     return f"{which}; its pods are gone (ttl_s), and with them the reason"
 
 
-def _state(name: str, task: Any, skipped: set[datetime | None], run_ended: bool) -> StepState:
+def _state(name: str, task: Any, skipped: set[datetime | None], run_ended: bool) -> RunStep:
     started, ended = (_time(task.start_time), _time(task.end_time)) if task else (None, None)
     state = (task.state if task else None) or (NOT_RUN if run_ended else WAITING)
     # KFP marks a cached step as succeeded; that its executor was skipped, in the same moment, tells it
     if state == "SUCCEEDED" and started and started == ended and started in skipped:
         state = CACHED
-    return StepState(name, state, started, ended)
+    return RunStep(name, state, started, ended)
 
 
 def _time(value: datetime | None) -> datetime | None:

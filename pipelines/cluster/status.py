@@ -13,7 +13,7 @@ from components.common.runtime.cli import add_command
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.pods import StepPod, has_ended, pods_of, why_ended, why_waiting
-from pipelines.cluster.runs import StepState, find_run, steps_of, why_failed
+from pipelines.cluster.runs import RunStep, find_run, steps_of, why_failed
 from pipelines.cluster.watch import events_of
 
 _COLOURS = {
@@ -67,7 +67,7 @@ def show_status(connection: Connection, id_or_name: str, console: Console) -> No
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(steps: list[StepState], pods: list[StepPod]) -> Table:
+def _table(steps: list[RunStep], pods: list[StepPod]) -> Table:
     table = Table("step", "state", "time", "node", "GPU", "retries", box=None, padding=(0, 2, 0, 0))
     newest = {pod.step: pod for pod in pods}
     for step in steps:
@@ -96,7 +96,7 @@ def _notes(connection: Connection, pods: list[StepPod], *, final: bool) -> list[
     return notes
 
 
-def _duration(step: StepState) -> str:
+def _duration(step: RunStep) -> str:
     if step.seconds is None:
         return ""
     minutes, seconds = divmod(max(0, round(step.seconds)), 60)

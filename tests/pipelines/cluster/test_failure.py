@@ -27,6 +27,19 @@ HANDLED = "02:18:28 INFO    ok\n02:18:28 ERROR   split failed: no malignant lesi
     ("text", "error"),
     [
         (HANDLED + LAUNCHER, "split failed: no malignant lesion"),
+        # as KFP's executor, which sets up logging first in a pod, writes the same
+        (
+            '[KFP Executor 2026-11-28 02:18:20,001 INFO]: Got executor_input:\n{\n    "inputs": {}\n}\n'
+            "[KFP Executor 2026-11-28 02:18:28,123 ERROR]: split failed: no malignant lesion\n"
+            + TRACE
+            + "components.common.runtime.errors.DataError: no malignant lesion\n"
+            + LAUNCHER,
+            "split failed: no malignant lesion",
+        ),
+        (
+            "[KFP Executor 2026-11-28 02:18:28,123 INFO]: reads\n" + TRACE + "ValueError: bad shape\n" + LAUNCHER,
+            "ValueError: bad shape",
+        ),
         # several parameters, a line each
         (
             "02:18:28 ERROR   check failed: epochs: received 0\nseed: received x\n" + TRACE + "ConfigError: 2\n",

@@ -23,8 +23,8 @@ DONE = {"exitCode": 0, "reason": "Completed"}
 ERROR = {"exitCode": 1, "reason": "Error"}
 # as a real pod's log ends: the step's error, its traceback, the launcher's and Argo's words
 LOG = b"""[KFP Executor 2026-11-28 02:18:27,001 INFO]: Got executor_input
-02:18:28 INFO    45 validation images
-02:18:28 ERROR   calibrate failed: the split has no malignant lesion; add some
+[KFP Executor 2026-11-28 02:18:28,100 INFO]: 45 validation images
+[KFP Executor 2026-11-28 02:18:28,123 ERROR]: calibrate failed: the split has no malignant lesion; add some
 Traceback (most recent call last):
   File "/usr/lib/python3.11/runpy.py", line 88, in _run_code
     exec(code, run_globals)

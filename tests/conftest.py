@@ -44,6 +44,20 @@ class Inputs:
     rule: DecisionPolicy
 
 
+# a complete operating point, as calibrate records it
+POINT = {
+    "policy": "lower_bound",
+    "target_sensitivity": 0.9,
+    "delta": 0.05,
+    "sensitivity": 0.97,
+    "lesion_sensitivity": 0.96,
+    "sensitivity_lower": 0.91,
+    "specificity": 0.6,
+    "chance": 0.98,
+    "guarantee": "simulated",
+}
+
+
 def simulate(lesions, seed, *, prevalence=0.2, prefix="L", spread=0.7, images=None):
     """Scores of clustered lesions, calibrated within sampling error."""
     rng = np.random.default_rng(seed)
@@ -79,8 +93,8 @@ def metrics(sim):
         calibrator=Calibrator("none"),
         threshold_logit=-0.5,
         threshold_probability=float(sigmoid(np.array(-0.5))),
-        operating_point={"policy": "lower_bound", "target_sensitivity": 0.9, "delta": 0.05, "guarantee": "simulated"},
-        counts={"n": 1, "malignant": 1, "groups": 1, "malignant_groups": 1},
+        operating_point=POINT,
+        counts={"n": 5, "malignant": 1, "groups": 5, "malignant_groups": 1},
         prevalence=0.2,
         model_sha256="0" * 64,
         val_probs_sha256="1" * 64,
@@ -171,7 +185,7 @@ def write_policy(out, model, threshold, **changes):
         "calibrator": calibrator,
         "threshold_logit": threshold,
         "threshold_probability": float(calibrator.probability(np.array([threshold]))[0]),
-        "operating_point": {"policy": "lower_bound", "target_sensitivity": 0.9},
+        "operating_point": POINT,
         "counts": {"n": COUNT, "malignant": 8, "groups": COUNT, "malignant_groups": 8},
         "prevalence": 1 / 3,
         "model_sha256": sha256_file(model / "model.keras"),

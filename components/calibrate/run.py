@@ -19,7 +19,7 @@ from components.calibrate.selection import Candidate, cross_fit, cross_fitted, p
 from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.json_file import write_atomic, write_json
 from components.common.artifacts.model import NETWORK, VAL_SCORES, Model, open_model
-from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.artifacts.policy import ASKED, FILE, Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
 from components.common.statistics.reliability import brier, calibration_error, calibration_error_null, log_loss
@@ -88,7 +88,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     with new_artifact(
         out, "policy", {"model": trained.artifact.digest, "val_probs": policy.val_probs_sha256}
     ) as folder:
-        policy.save(folder / "decision_policy.json")
+        policy.save(folder / FILE)
         write_json(folder / "calibration.json", _record(config, scores, offset, candidates, why, policy))
         write_atomic(folder / "reliability.svg", reliability_svg(scores, policy))
         write_atomic(folder / "operating_point.svg", operating_point_svg(scores, policy))
@@ -102,12 +102,13 @@ def _policy(
     threshold = float(calibrator.probability(np.array([point.threshold_logit]))[0])
     band = abstain_band(scores, probability, threshold, config.abstain_alpha) if config.abstain_alpha else None
     measured = {key: value for key, value in asdict(point).items() if key != "threshold_logit"}
+    asked = {name: getattr(config, name) for name in ASKED[config.operating_point]}
     malignant = scores.label == 1
     return DecisionPolicy(
         calibrator=calibrator,
         threshold_logit=point.threshold_logit,
         threshold_probability=threshold,
-        operating_point={"policy": config.operating_point, **_asked(config), **measured},
+        operating_point={"policy": config.operating_point, **asked, **measured},
         counts={
             "n": len(scores),
             "malignant": int(malignant.sum()),
@@ -119,16 +120,6 @@ def _policy(
         val_probs_sha256=model.sha256(VAL_SCORES),
         abstain=band,
     )
-
-
-def _asked(config: CalibrateConfig) -> dict[str, Any]:
-    by_policy: dict[str, dict[str, Any]] = {
-        "lower_bound": {"target_sensitivity": config.target_sensitivity, "delta": config.delta},
-        "point": {"target_sensitivity": config.target_sensitivity},
-        "cost": {"cost_ratio": config.cost_ratio},
-        "youden": {},
-    }
-    return by_policy[config.operating_point]
 
 
 def _record(

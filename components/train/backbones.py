@@ -7,6 +7,8 @@ import math
 import re
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,16 @@ import numpy as np
 
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
-from components.train.efficientnet_lite import efficientnet_lite0, load_lite0_weights
+from components.train.efficientnet_lite import STAGES, efficientnet_lite, load_lite_weights
 from components.train.registry import BACKBONES, Backbone
 from components.train.small_cnn import small_cnn
 
 log = logging.getLogger(__name__)
 
-_OWN = {"efficientnet_lite0": efficientnet_lite0, "small_cnn": small_cnn}
+_OWN: Mapping[str, Callable[[tuple[int, int]], keras.Model]] = {
+    "small_cnn": small_cnn,
+    **{name: partial(efficientnet_lite, name) for name in STAGES},
+}
 # keras.applications divides by sqrt of these once more, only for weights="imagenet", because the variance that
 # the weights file holds is really the standard deviation
 _IMAGENET_STDDEV_RGB = (0.229, 0.224, 0.225)
@@ -127,7 +132,7 @@ def _load(model: keras.Model, architecture: str, weights: str) -> None:
 
 def _read(model: keras.Model, path: Path) -> None:
     if path.suffix == ".npz":
-        load_lite0_weights(model, path)
+        load_lite_weights(model, path)
         return
     floats = [variable for variable in model.variables if variable.dtype == "float32"]
     for variable in floats:  # arrays that the file lacks would keep their random weights; Keras only warns

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 (tensorflow/tpu, 2020): EfficientNet-B0 for integer hardware, as a Keras functional model.
+"""EfficientNet-Lite (tensorflow/tpu, 2020): EfficientNet for integer hardware, as a Keras functional model.
 
-No squeeze-excitation, ReLU6 instead of swish, stem and head not scaled. Layer names are the names in the
-weights file: `conv_stem`, `block3.expand_conv`, `block3.bn0`, ..., `conv_head`, `bn1`.
+No squeeze-excitation, ReLU6 instead of swish; stem, head and the repeats of the first and last stage are not scaled.
+Layer names are the names in the weights file: `conv_stem`, `block3.expand_conv`, `block3.bn0`, ..., `conv_head`, `bn1`.
 """
 
 from __future__ import annotations
@@ -10,29 +10,41 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
+from components.common.artifacts.npz import read_npz
 from components.common.runtime.errors import ArtifactError
 
-# repeats, kernel, stride, expansion, channels: Tan and Le 2019 (arXiv:1905.11946), table 1
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+# repeats, kernel, stride, expansion, channels: Tan and Le 2019 (arXiv:1905.11946), table 1, scaled in width and depth
+STAGES = {
+    "efficientnet_lite0": (
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    ),
+    "efficientnet_lite2": (  # width 1.1, depth 1.2
+        (1, 3, 1, 1, 16),
+        (3, 3, 2, 6, 24),
+        (3, 5, 2, 6, 48),
+        (4, 3, 2, 6, 88),
+        (4, 5, 1, 6, 120),
+        (5, 5, 2, 6, 208),
+        (1, 3, 1, 6, 352),
+    ),
+}
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 _EPSILON = 1e-3
 _WEIGHT_ORDER = {"bn": ("gamma", "beta", "moving_mean", "moving_variance"), "conv": ("kernel",)}
 
 
-def efficientnet_lite0(image_size: tuple[int, int]) -> keras.Model:
+def efficientnet_lite(name: str, image_size: tuple[int, int]) -> keras.Model:
     """The convolutional part, without pooling and classifier; random weights.
 
     Args:
+        name: a variant of `STAGES`.
         image_size: height and width in pixels.
 
     Returns:
@@ -42,23 +54,25 @@ def efficientnet_lite0(image_size: tuple[int, int]) -> keras.Model:
     x = _conv(images, STEM_CHANNELS, 3, 2, "conv_stem")
     x = _relu6(_norm(x, "bn0"), "relu0")
     index, channels = 0, STEM_CHANNELS
-    for repeats, kernel, stride, expansion, out in STAGES:
+    for repeats, kernel, stride, expansion, out in STAGES[name]:
         for repeat in range(repeats):
             x = _block(x, f"block{index}", kernel, stride if repeat == 0 else 1, expansion, channels, out)
             index, channels = index + 1, out
     x = _conv(x, HEAD_CHANNELS, 1, 1, "conv_head")
     x = _relu6(_norm(x, "bn1"), "relu1")
-    return keras.Model(images, x, name="efficientnet_lite0")
+    return keras.Model(images, x, name=name)
 
 
-def load_lite0_weights(model: keras.Model, path: Path) -> None:
+def load_lite_weights(model: keras.Model, path: Path) -> None:
     """Fills `model` from an .npz of arrays named `layer/weight`.
 
     Raises:
-        ArtifactError: an array is missing, has another shape, or belongs to no layer.
+        ArtifactError: not such a file, or an array is missing, has another shape, or belongs to no layer.
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    try:
+        arrays = read_npz(path)
+    except ValueError as error:
+        raise ArtifactError(f"not readable as arrays ({error})") from error
     for layer in model.layers:
         if not layer.weights:
             continue

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from components.common.artifacts.class_weight import read_logit_offset
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_json, write_json
+from components.common.artifacts.json_file import read_json, read_record, write_json
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores
 from components.common.runtime.errors import ArtifactError
@@ -166,14 +166,7 @@ def read_facts(folder: Path) -> ModelFacts:
     Raises:
         ArtifactError: missing, not such a file, or a field has a value it cannot have; names the first.
     """
-    record = read_json(folder / FACTS, SCHEMA)
-    record.pop("schema")
-    try:
-        return ModelFacts.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ArtifactError(f"{folder / FACTS}: {where}: {first['msg']}; train again") from error
+    return read_record(folder / FACTS, SCHEMA, ModelFacts, "train again")
 
 
 def write_record(folder: Path, name: str, content: Mapping[str, Any]) -> None:

@@ -7,22 +7,40 @@ only relabels: every calibrator here is monotone, so both scales give the same d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from components.common.artifacts.folder import sha256_bytes
-from components.common.artifacts.json_file import dump_json, read_json, write_json
+from components.common.artifacts.json_file import dump_json, read_json, read_record, shown, write_json
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import Floats, sigmoid
 
 SCHEMA = "lesionflow.decision_policy/1"
 CALIBRATORS = ("none", "offset", "temperature", "platt", "beta", "isotonic")
+FILE = "decision_policy.json"
+_AGAIN = "make it again with `python -m components.calibrate`"
+_ROUNDING = 1e-9  # between the mathematical libraries of two machines
+# parameters that each rule for the operating point is asked with
+ASKED: Mapping[str, tuple[str, ...]] = {
+    "lower_bound": ("target_sensitivity", "delta"),
+    "point": ("target_sensitivity",),
+    "cost": ("cost_ratio",),
+    "youden": (),
+}
 _NEEDED = {"temperature": ("t",), "platt": ("a", "b"), "beta": ("a", "b", "c"), "isotonic": ("x", "y")}
+
+
+Number = Annotated[float, Strict()]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+Inside = Annotated[float, Strict(), Field(gt=0, lt=1)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -49,16 +67,16 @@ class Calibrator:
 
     def __post_init__(self) -> None:
         if self.name not in CALIBRATORS:
-            raise ArtifactError(f"calibrator {self.name!r} is unknown; known are {', '.join(CALIBRATORS)}")
+            raise ArtifactError(f"calibrator {shown(self.name)} is unknown; known are {', '.join(CALIBRATORS)}")
         needed = _NEEDED.get(self.name, ())
         if sorted(self.parameters) != sorted(needed):
             raise ArtifactError(
-                f"calibrator {self.name} has parameters {sorted(self.parameters)}, expected {sorted(needed)}"
+                f"calibrator {self.name} has parameters {shown(sorted(self.parameters))}, expected {sorted(needed)}"
             )
         if not self._monotone():
             raise ArtifactError(
-                f"calibrator {self.name} with {dict(self.parameters)} and offset {self.offset} is no monotone map from "
-                "logit to probability: calibrate the model again"
+                f"calibrator {self.name} with {shown(dict(self.parameters))} and offset {self.offset} is not a "
+                "monotone map from logit to probability: calibrate the model again"
             )
 
     def _monotone(self) -> bool:
@@ -139,21 +157,106 @@ class DecisionPolicy:
 
 
 def load_policy(path: Path) -> DecisionPolicy:
-    """Reads a decision policy.
+    """Reads a decision policy and checks that it can be one.
 
     Raises:
-        ArtifactError: wrong schema, a missing field, or an id that does not match the content (edited by hand).
+        ArtifactError: one line with the file and the field: wrong schema, a field that is missing, of another type or
+            out of its bounds, fields that contradict each other, or an id that does not match the content.
     """
-    record = read_json(path, SCHEMA)
+    document = read_record(path, SCHEMA, _Document, _AGAIN)
+    record = read_json(path, SCHEMA)  # numbers as they are written, which is what the id was made of
+    values = {key: record[key] for key in record if key not in ("schema", "policy_id")}
     try:
-        values = {key: record[key] for key in record if key not in ("schema", "policy_id")}
         policy = DecisionPolicy(**{**values, "calibrator": Calibrator(**values["calibrator"])})
-        received, expected = record["policy_id"], policy.policy_id
-    except (KeyError, TypeError, ValueError) as error:  # ValueError: a number that is not finite
-        raise ArtifactError(f"{path}: not a complete decision policy ({error})") from error
-    if received != expected:
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    if document.policy_id != policy.policy_id:
         raise ArtifactError(
-            f"{path}: policy_id is {received}, its content gives {expected}; the file was edited after "
-            "calibration: make it again with `python -m components.calibrate`"
+            f"{path}: policy_id is {document.policy_id}, its content gives {policy.policy_id}; the file was edited "
+            f"after calibration: {_AGAIN}"
         )
+    for wrong in _contradictions(policy, document.operating_point):
+        raise ArtifactError(f"{path}: {wrong}; {_AGAIN}")
     return policy
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Calibrator(_Part):
+    name: str
+    offset: Number
+    parameters: dict[str, Number | list[Number]]
+
+
+class _Counts(_Part):
+    n: Count
+    malignant: Count
+    groups: Count
+    malignant_groups: Count
+
+
+class _Band(_Part):
+    low: Share
+    high: Share
+
+
+class _OperatingPoint(_Part):
+    policy: Literal["lower_bound", "point", "cost", "youden"]
+    target_sensitivity: Inside | None = None
+    delta: Inside | None = None
+    cost_ratio: Annotated[float, Strict(), Field(gt=0)] | None = None
+    sensitivity: Share
+    lesion_sensitivity: Share
+    sensitivity_lower: Share
+    specificity: Share
+    chance: Share | None
+    guarantee: Annotated[str, Strict(), Field(min_length=1, max_length=1000)]
+
+
+class _Document(_Part):
+    policy_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    calibrator: _Calibrator
+    threshold_logit: Number
+    threshold_probability: Share
+    operating_point: _OperatingPoint
+    counts: _Counts
+    prevalence: Inside
+    abstain: _Band | None
+    model_sha256: Sha256
+    val_probs_sha256: Sha256
+
+
+def _contradictions(policy: DecisionPolicy, point: _OperatingPoint) -> Iterator[str]:
+    """What no calibration can have written although each field by itself is possible."""
+    threshold, counts = policy.threshold_probability, policy.counts
+    calibrated = float(policy.probability(np.array(policy.threshold_logit)))
+    if abs(calibrated - threshold) > _ROUNDING:
+        yield f"threshold_probability is {threshold:.6g}, the calibrator gives {calibrated:.6g} at threshold_logit"
+    if not (
+        counts["malignant_groups"] <= min(counts["malignant"], counts["groups"])
+        and counts["malignant"] < counts["n"]
+        and counts["groups"] <= counts["n"]
+    ):
+        yield f"counts are {dict(counts)}, which no validation split has"
+    if abs(policy.prevalence - counts["malignant"] / counts["n"]) > _ROUNDING:
+        yield f"prevalence is {policy.prevalence:.6g}, counts say {counts['malignant']} of {counts['n']}"
+    band = policy.abstain
+    if band and not band["low"] <= threshold <= band["high"]:
+        yield f"abstain is {band['low']:.6g} to {band['high']:.6g}, which does not hold threshold_probability"
+    yield from (f"operating_point: {wrong}" for wrong in _point_contradictions(point))
+
+
+def _point_contradictions(point: _OperatingPoint) -> Iterator[str]:
+    for name in ("target_sensitivity", "delta", "cost_ratio"):
+        if (getattr(point, name) is not None) != (name in ASKED[point.policy]):
+            allowed = ", ".join(ASKED[point.policy]) or "none of its own"
+            yield f"rule {point.policy} with parameter {name} {getattr(point, name)}, expected {allowed}"
+    if point.sensitivity_lower > min(point.sensitivity, point.lesion_sensitivity) + _ROUNDING:
+        yield f"sensitivity_lower {point.sensitivity_lower:.6g} is above the sensitivity it bounds"
+    reached = {"lower_bound": point.sensitivity_lower, "point": point.sensitivity}.get(point.policy)
+    if reached is not None and reached < (point.target_sensitivity or 0.0) - _ROUNDING:
+        yield f"rule {point.policy} reaches {reached:.6g}, target_sensitivity is {point.target_sensitivity}"
+    if (point.chance is None) != (reached is None):
+        yield f"rule {point.policy} with chance {point.chance}"

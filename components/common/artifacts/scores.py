@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.json_file import write_atomic
+from components.common.artifacts.npz import read_npz
 from components.common.runtime.errors import ArtifactError
 
 _TEXT = ("image_id", "lesion_id", "group_id")
@@ -163,15 +163,10 @@ def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     """All columns of an .npz, in its order."""
     try:
-        with zipfile.ZipFile(path) as archive:  # numpy would take text for a pickle and say how to load it unsafely
-            damaged = archive.testzip()
-        if damaged:
-            raise ArtifactError(f"{path}: not readable as scores ({damaged} is damaged); make them again")
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
+        return read_npz(path)
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: no such file; expected scores (.npz)") from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
         raise ArtifactError(f"{path}: not readable as scores ({error}); make them again") from error
 
 

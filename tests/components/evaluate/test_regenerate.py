@@ -156,7 +156,7 @@ def test_a_policy_whose_threshold_is_no_number_is_refused(saved, tmp_path, capsy
     path = saved / "decision_policy.json"
     path.write_text(re.sub(r'"threshold_logit": [-\d.]+', '"threshold_logit": NaN', path.read_text()))
     assert report(saved, tmp_path / "out") == 1
-    assert "not a complete decision policy" in capsys.readouterr().err
+    assert "decision_policy.json: not readable as JSON (NaN is not a finite number)" in capsys.readouterr().err
 
 
 def test_missing_and_unreadable_files_are_named(saved, tmp_path, capsys):

@@ -76,10 +76,20 @@ def parts(tmp_path_factory, kit):
         save_scores(folder / "val_probs.npz", Scores(ids, ids, ids, label, logit, sigmoid(logit)))
     threshold = float(np.quantile(logit[label == 1], 0.1))
     with new_artifact(root / "policy", "policy", {}) as folder:
+        calibrator = Calibrator("platt", 0.0, {"a": 0.9, "b": -1.0})
+        point = {"policy": "youden", "chance": None, "guarantee": "none"}
+        point |= dict.fromkeys(("sensitivity", "lesion_sensitivity", "sensitivity_lower", "specificity"), 0.8)
+        n, malignant = len(label), int(label.sum())
         DecisionPolicy(
-            Calibrator("platt", 0.0, {"a": 0.9, "b": -1.0}), threshold, 0.2, {}, {}, 0.5,
-            sha256_file(root / "model" / "model.keras"), sha256_file(root / "model" / "val_probs.npz"),
-        ).save(folder / "decision_policy.json")  # fmt: skip
+            calibrator,
+            threshold,
+            float(calibrator.probability(np.array(threshold))),
+            point,
+            {"n": n, "malignant": malignant, "groups": n, "malignant_groups": malignant},
+            malignant / n,
+            sha256_file(root / "model" / "model.keras"),
+            sha256_file(root / "model" / "val_probs.npz"),
+        ).save(folder / "decision_policy.json")
     with new_artifact(root / "split", "split", {}) as folder:
         rows = pd.DataFrame(images, columns=["image_id", "uri", "label"]).astype({"uri": "str"})
         rows = kit.whole_index(rows.assign(lesion_id=rows["image_id"], group_id=rows["image_id"], verdict="ok"))

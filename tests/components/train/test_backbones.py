@@ -6,7 +6,7 @@ import pytest
 
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train.backbones import build_backbone, freeze_before
-from components.train.efficientnet_lite import efficientnet_lite0
+from components.train.efficientnet_lite import STAGES, efficientnet_lite
 from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
 
@@ -42,19 +42,25 @@ def test_lite0_takes_x_minus_127_over_128():
     np.testing.assert_allclose(prepared("efficientnet_lite0", [127, 255, -1]), [0, 1, -1], atol=1e-6)
 
 
-def test_lite0_has_its_known_size():
-    model = efficientnet_lite0(SIZE)
+@pytest.mark.parametrize(("name", "parameters"), [("efficientnet_lite0", 3_413_024), ("efficientnet_lite2", 4_869_168)])
+def test_lite_has_its_known_size(name, parameters):
+    model = efficientnet_lite(name, SIZE)
     assert model.output_shape == (None, 1, 1, 1280)
-    assert model.count_params() == 3_413_024
+    assert model.count_params() == parameters
 
 
 @pytest.mark.real
-def test_lite0_golden_activation(weights_folder):
-    model = build_backbone("efficientnet_lite0", (224, 224), str(weights_folder / "efficientnet_lite0_notop.npz"))
-    image = np.full((1, 224, 224, 3), 100, np.float32)
+@pytest.mark.parametrize(
+    ("name", "mean", "deviation"),
+    [("efficientnet_lite0", 0.02305, 0.18284), ("efficientnet_lite2", 0.08524, 0.43080)],
+)
+def test_lite_golden_activation(name, mean, deviation, weights_folder):
+    side = BACKBONES[name].size
+    model = build_backbone(name, (side, side), str(weights_folder / f"{name}_notop.npz"))
+    image = np.full((1, side, side, 3), 100, np.float32)
     out = np.asarray(model(preprocess(keras.ops.convert_to_tensor(image), "lite"), training=False))
-    assert out.mean() == pytest.approx(0.02305, abs=5e-6)
-    assert out.std() == pytest.approx(0.18284, abs=5e-6)
+    assert out.mean() == pytest.approx(mean, abs=5e-6)
+    assert out.std() == pytest.approx(deviation, abs=5e-6)
 
 
 @pytest.mark.real
@@ -70,14 +76,15 @@ def arrays_of(model):
     return {f"{layer.name}/{w.name}": np.asarray(w) for layer in model.layers for w in layer.weights}
 
 
-def test_lite0_weights_are_read_by_name_and_refused_when_they_do_not_fit(tmp_path):
-    source = efficientnet_lite0(SIZE)
+@pytest.mark.parametrize("name", STAGES)
+def test_lite_weights_are_read_by_name_and_refused_when_they_do_not_fit(name, tmp_path):
+    source = efficientnet_lite(name, SIZE)
     arrays = arrays_of(source)
-    path = tmp_path / "lite0.npz"
+    path = tmp_path / "lite.npz"
     np.savez(path, **arrays)
     image = np.random.default_rng(0).normal(size=(1, *SIZE, 3)).astype(np.float32)
     expected = np.asarray(source(image, training=False))
-    read = build_backbone("efficientnet_lite0", SIZE, str(path))
+    read = build_backbone(name, SIZE, str(path))
     np.testing.assert_array_equal(np.asarray(read(image, training=False)), expected)
     cases = {
         "missing": {k: v for k, v in arrays.items() if k != "block3.bn1/gamma"},
@@ -87,7 +94,11 @@ def test_lite0_weights_are_read_by_name_and_refused_when_they_do_not_fit(tmp_pat
     for message, content in cases.items():
         np.savez(path, **content)
         with pytest.raises(ArtifactError, match=message):
-            build_backbone("efficientnet_lite0", SIZE, str(path))
+            build_backbone(name, SIZE, str(path))
+    path.write_text("patient name, date of birth")
+    with pytest.raises(ArtifactError, match=f"not weights of {name} without its top layers: not readable") as caught:
+        build_backbone(name, SIZE, str(path))
+    assert "patient" not in str(caught.value)
 
 
 def test_an_unfit_weights_file_is_named_with_what_does_not_fit(tmp_path):

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.common.artifacts.folder import sha256_bytes
+from components.common.artifacts.json_file import dump_json
 from components.common.artifacts.policy import CALIBRATORS, Calibrator, DecisionPolicy, load_policy
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import logit_of, sigmoid
@@ -19,12 +21,27 @@ PARAMETERS = {
 }
 
 
+POINT = {
+    "policy": "lower_bound",
+    "target_sensitivity": 0.9,
+    "delta": 0.05,
+    "sensitivity": 0.97,
+    "lesion_sensitivity": 0.96,
+    "sensitivity_lower": 0.91,
+    "specificity": 0.6,
+    "chance": 0.98,
+    "guarantee": "sensitivity >= 0.9",
+}
+
+
 def policy(**changes):
+    calibrator = changes.get("calibrator", Calibrator("platt", 1.4, PARAMETERS["platt"]))
+    logit = changes.get("threshold_logit", 0.25)
     values = {
-        "calibrator": Calibrator("platt", 1.4, PARAMETERS["platt"]),
-        "threshold_logit": 0.25,
-        "threshold_probability": 0.3,
-        "operating_point": {"policy": "lower_bound", "target_sensitivity": 0.9, "delta": 0.05},
+        "calibrator": calibrator,
+        "threshold_logit": logit,
+        "threshold_probability": float(calibrator.probability(np.array(logit))),
+        "operating_point": POINT,
         "counts": {"n": 10, "malignant": 3, "groups": 8, "malignant_groups": 3},
         "prevalence": 0.3,
         "model_sha256": "a" * 64,
@@ -80,12 +97,12 @@ def test_an_unknown_calibrator_is_refused():
     [
         ("platt", {"a": 1.0}, r"has parameters \['a'\], expected \['a', 'b'\]"),
         ("none", {"t": 1.0}, r"has parameters \['t'\], expected \[\]"),
-        ("platt", {"a": -1.0, "b": 0.0}, "is no monotone map"),
-        ("temperature", {"t": 0.0}, "is no monotone map"),
-        ("beta", {"a": -0.1, "b": 1.0, "c": 0.0}, "is no monotone map"),
-        ("isotonic", {"x": [0.0, 1.0], "y": [0.9, 0.1]}, "is no monotone map"),
-        ("isotonic", {"x": [0.0, 1.0], "y": [0.1]}, "is no monotone map"),
-        ("platt", {"a": float("nan"), "b": 0.0}, "is no monotone map"),
+        ("platt", {"a": -1.0, "b": 0.0}, "is not a monotone map"),
+        ("temperature", {"t": 0.0}, "is not a monotone map"),
+        ("beta", {"a": -0.1, "b": 1.0, "c": 0.0}, "is not a monotone map"),
+        ("isotonic", {"x": [0.0, 1.0], "y": [0.9, 0.1]}, "is not a monotone map"),
+        ("isotonic", {"x": [0.0, 1.0], "y": [0.1]}, "is not a monotone map"),
+        ("platt", {"a": float("nan"), "b": 0.0}, "is not a monotone map"),
     ],
 )
 def test_a_calibrator_that_would_reorder_is_refused(name, parameters, said):
@@ -97,7 +114,7 @@ def test_the_decision_is_taken_on_the_raw_logit():
     assert policy().decide(np.array([0.2499999, 0.25, 0.3])).tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize("abstain", [None, {"low": 0.2, "high": 0.4}])
+@pytest.mark.parametrize("abstain", [None, {"low": 0.01, "high": 0.99}])
 @pytest.mark.parametrize("name", CALIBRATORS)
 def test_a_policy_comes_back_as_it_was(tmp_path, name, abstain):
     saved = policy(calibrator=Calibrator(name, 0.5, PARAMETERS[name]), abstain=abstain)
@@ -132,7 +149,7 @@ def test_a_missing_field_is_named(tmp_path, missing):
     record = json.loads(path.read_text())
     del record[missing]
     path.write_text(json.dumps(record))
-    with pytest.raises(ArtifactError, match=f"not a complete decision policy.*{missing}"):
+    with pytest.raises(ArtifactError, match=rf"decision_policy\.json: {missing}: missing; make it again"):
         load_policy(path)
 
 
@@ -147,3 +164,69 @@ def test_a_policy_that_cannot_decide_is_refused(tmp_path, change):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ArtifactError):
         load_policy(path)
+
+
+def point(**changes):
+    return {"operating_point": {name: value for name, value in (POINT | changes).items() if value is not ...}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"threshold_probability": 0.3}, "threshold_probability is 0.3, the calibrator gives 0.22"),
+        ({"threshold_probability": 1.2}, "threshold_probability: Input should be less than or equal to 1"),
+        ({"threshold_logit": "0.25"}, "threshold_logit: Input should be a valid number"),
+        ({"prevalence": 0.2}, "prevalence is 0.2, counts say 3 of 10"),
+        ({"prevalence": 0.0}, "prevalence: Input should be greater than 0"),
+        (
+            {"counts": {"n": 10, "malignant": 3, "groups": 8, "malignant_groups": 4}},
+            "counts are .* no validation",
+        ),
+        ({"counts": {"n": 10, "malignant": 3, "groups": 11, "malignant_groups": 3}}, "counts are"),
+        ({"counts": {"n": 10, "malignant": 3, "groups": 8}}, "counts.malignant_groups: missing"),
+        ({"counts": {"n": 10, "malignant": 3.5, "groups": 8, "malignant_groups": 3}}, "counts.malignant: "),
+        ({"abstain": {"low": 0.3, "high": 0.4}}, "abstain is 0.3 to 0.4, which does not hold threshold_probability"),
+        ({"abstain": {"low": 0.1}}, "abstain.high: missing"),
+        ({"abstain": {"low": -0.1, "high": 0.4}}, "abstain.low: "),
+        ({"model_sha256": "no hash"}, "model_sha256: "),
+        ({"colour": "red"}, "colour: "),
+        ({"policy_id": "0" * 13}, "policy_id: "),
+        ({"calibrator": {"name": "platt", "offset": 0.0}}, "calibrator.parameters: missing"),
+        (point(policy="best"), "operating_point.policy: "),
+        (point(sensitivity=...), "operating_point.sensitivity: missing"),
+        (point(sensitivity=1.5), "operating_point.sensitivity: "),
+        (point(delta=...), "operating_point: rule lower_bound with parameter delta None, expected target_sens"),
+        (point(cost_ratio=9.0), "operating_point: rule lower_bound with parameter cost_ratio 9.0"),
+        (point(sensitivity_lower=0.965), "operating_point: sensitivity_lower 0.965 is above the sensitivity it bounds"),
+        (point(target_sensitivity=0.95), "operating_point: rule lower_bound reaches 0.91, target_sensitivity is 0.95"),
+        (point(chance=None), "operating_point: rule lower_bound with chance None"),
+        (point(policy="youden", target_sensitivity=..., delta=...), "operating_point: rule youden with chance 0.98"),
+    ],
+)
+def test_a_policy_that_no_calibration_can_have_written_is_refused(tmp_path, change, said):
+    """With a right id: only the values themselves are wrong."""
+    path = tmp_path / "decision_policy.json"
+    policy().save(path)
+    record = json.loads(path.read_text()) | change
+    content = {name: value for name, value in record.items() if name not in ("schema", "policy_id")}
+    if "policy_id" not in change:
+        record["policy_id"] = sha256_bytes(dump_json(content).encode())[:12]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ArtifactError, match=rf"decision_policy\.json: {said}") as caught:
+        load_policy(path)
+    assert "\n" not in str(caught.value)
+    assert "make it again with `python -m components.calibrate`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", "[" * 100_000, '{"schema": "lesionflow.decision_policy/1"', '{"schema": 1, "schema": 2}',
+     '{"schema": "lesionflow.decision_policy/1", "prevalence": NaN}', " " * (5 * 2**20), "\x00\xff"],
+)  # fmt: skip
+def test_a_damaged_file_is_one_line_with_its_name(tmp_path, text):
+    path = tmp_path / "decision_policy.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ArtifactError, match=r"decision_policy\.json: ") as caught:
+        load_policy(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600

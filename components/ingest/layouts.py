@@ -63,7 +63,7 @@ class Layout(StepConfig):
         title: the data set and where it is had.
         about: what a user should know.
         recognised_by: columns that are all there in such a table, and together in no other.
-        without_header: the names of the columns of a file whose first row is no header.
+        without_header: the names of the columns of a file whose first row is not a header.
         columns: the column, or columns in order of preference, by meaning.
         one_hot: diagnosis by column, for tables with a column of 0 and 1 per diagnosis.
         one_hot_none: diagnosis of a row of zeros; without it such a row has none.

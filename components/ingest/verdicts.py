@@ -21,7 +21,8 @@ from components.ingest import values
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy, policies_that_know
 from components.ingest.tables import Table
 
-# Rows with the same unknown diagnosis that are no slips of the pen; two are enough where another policy knows it.
+# Rows with the same unknown diagnosis that are more than slips of the pen; two are enough where another policy
+# knows it.
 A_CLASS = 10
 _UNDECIDED = ("indeterminate", "uncertain", "equivocal", "undetermined", "borderline")
 _SHOWN = 5

@@ -7,7 +7,6 @@ can be made again without them.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact
+from components.common.artifacts.json_file import LARGE_BYTES, read_object
 from components.common.artifacts.model import Model
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import SplitRecord
-from components.common.runtime.errors import LesionflowError
+from components.common.runtime.errors import ArtifactError, LesionflowError
 
 SCHEMA = "lesionflow.evaluation_context/1"
 _THUMBNAIL = 132  # pixels on the short side
@@ -149,10 +149,9 @@ def _shortened(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path, most=LARGE_BYTES)
+    except ArtifactError:
         return {}
-    return dict(value) if isinstance(value, dict) else {}
 
 
 def _number(text: str) -> float | None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 from components.common.bundle.card import bundle_card
 from components.evaluate.kfp_values import confusion_matrix, kfp_metrics, roc_points
 from components.evaluate.run import EvaluateResult

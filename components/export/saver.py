@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import write_atomic
+from components.common.artifacts.json_file import write_atomic
 
 
 def strip_saver(folder: Path) -> None:

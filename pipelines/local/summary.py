@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.json_file import LARGE_BYTES, read_object
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, load_metrics, plain
 from components.common.artifacts.model import read_facts
@@ -108,4 +108,4 @@ def _interval(value: Mapping[str, float | None]) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_object(path, most=LARGE_BYTES)

@@ -6,13 +6,12 @@ import csv
 import io
 import math
 import multiprocessing
-import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from components.common.artifacts.json_file import read_json, write_atomic, write_json
+from components.common.artifacts.atomic import is_scratch, recover, replacing, resolved
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_atomic, write_json
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.runtime.events import progress
 from components.common.runtime.resources import usable_cores
@@ -57,16 +56,15 @@ def make_sample(out: Path, lesions: int, seed: int, faults: bool = False, worker
         workers: processes; all cores by default.
 
     Raises:
-        ConfigError: fewer than one lesion, or too few for the faults.
+        ConfigError: fewer than one lesion, too few for the faults, or `out` cannot be written.
         ArtifactError: `out` holds something else.
     """
     if lesions < 1 or seed < 0:
         raise ConfigError(f"lesions, seed: received {lesions} and {seed}; allowed: at least 1 lesion, a seed from 0 on")
+    out = resolved(out)
     _check_replaceable(out)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    (scratch / "images").mkdir(parents=True)
-    try:
+    with replacing(out) as scratch:
+        (scratch / "images").mkdir()
         people = population(lesions, seed)
         _draw_all(people, seed, scratch / "images", workers or usable_cores())
         rows = _rows(people)
@@ -74,19 +72,18 @@ def make_sample(out: Path, lesions: int, seed: int, faults: bool = False, worker
         write_atomic(scratch / "metadata.csv", _table(rows))
         record = {"schema": SCHEMA, "lesions": lesions, "seed": seed, "images": len(rows), "faults": planted}
         write_json(scratch / MARKER, record)
-        shutil.rmtree(out, ignore_errors=True)
-        scratch.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return SampleResult(out, out / "metadata.csv", out / "images", len(rows), lesions, planted)
 
 
 def _check_replaceable(out: Path) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
     try:
-        read_json(out / MARKER, SCHEMA)
-    except (ArtifactError, NotADirectoryError) as error:
+        recover(out)
+        if not out.exists() or (out.is_dir() and all(is_scratch(entry.name) for entry in out.iterdir())):
+            return
+        read_json(out / MARKER, SCHEMA, most=LARGE_BYTES)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    except ArtifactError as error:
         raise ArtifactError(f"{out}: already there and not a sample; choose another --out or remove it") from error
 
 

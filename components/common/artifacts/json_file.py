@@ -62,16 +62,23 @@ def read_json(path: Path, schema: str, *, most: int = MOST_BYTES) -> dict[str, A
     Raises:
         ArtifactError: the file is missing, too large, not a JSON object, or has another schema.
     """
-    try:
-        value = _parsed(_content(path, most), most)
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path}: no such file; expected a {schema} file there") from error
-    except (ValueError, OSError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not readable as JSON ({_one_line(error)})") from error
+    value = _document(path, schema, most)
     received = value.get("schema") if isinstance(value, dict) else type(value).__name__
     if received != schema:
         raise ArtifactError(f"{path}: expected schema {schema!r}, received {shown(received)}")
     return dict(value)
+
+
+def read_object(path: Path, *, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Reads a JSON object of any schema.
+
+    Raises:
+        ArtifactError: the file is missing, too large or not a JSON object.
+    """
+    value = _document(path, "JSON", most)
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}: expected a JSON object, received {type(value).__name__}")
+    return value
 
 
 def read_record(path: Path, schema: str, kind: type[T], way_out: str, *, most: int = MOST_BYTES) -> T:
@@ -103,6 +110,15 @@ def read_record(path: Path, schema: str, kind: type[T], way_out: str, *, most: i
 def shown(value: Any) -> str:
     """A value from outside as an error shows it: short, on one line, without control characters."""
     return _SHORT.repr(value)
+
+
+def _document(path: Path, what: str, most: int) -> Any:
+    try:
+        return _parsed(_content(path, most), most)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such file; expected a {what} file there") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not readable as JSON ({_one_line(error)})") from error
 
 
 def _content(path: Path, most: int) -> bytes:

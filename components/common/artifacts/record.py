@@ -76,7 +76,7 @@ def decode_record(example: bytes) -> Record:
                     pair = dict(_fields(_bytes(entry)))
                     features[_bytes(pair[1]).decode()] = _value(_bytes(pair[2]))
     except (IndexError, KeyError, ValueError, struct.error) as error:
-        raise ArtifactError(f"record of {len(example)} bytes is no tf.train.Example ({error!r})") from None
+        raise ArtifactError(f"record of {len(example)} bytes is not a tf.train.Example ({error!r})") from error
     missing = [name for name in FEATURES if name not in features]
     if missing:
         raise ArtifactError(f"record lacks feature {missing[0]!r}; expected {', '.join(FEATURES)}")
@@ -89,7 +89,7 @@ def decode_record(example: bytes) -> Record:
     try:
         text = {name: values[name].decode() for name in BYTES_FEATURES[1:]}
     except UnicodeDecodeError as error:
-        raise ArtifactError(f"record holds text that is not UTF-8 ({error})") from None
+        raise ArtifactError(f"record holds text that is not UTF-8 ({error})") from error
     numbers = {name: values[name] for name in (*INT_FEATURES, *FLOAT_FEATURES)}
     return Record(image=values["image"], **text, **numbers)
 

@@ -5,7 +5,6 @@ Layout after Mitchell et al. 2019 (Model Cards for Model Reporting), front matte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -14,7 +13,7 @@ from typing import Any
 
 from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_json, write_json
+from components.common.artifacts.json_file import read_json, read_object, write_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
 from components.common.artifacts.model import Model
@@ -139,5 +138,4 @@ def _code(value: Any) -> Any:
 def _optional(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    value = json.loads(path.read_text(encoding="utf-8"))
-    return value if isinstance(value, dict) else {}
+    return read_object(path)

@@ -12,7 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from components.common.artifacts.folder import read_json, write_json
+from components.common.artifacts.json_file import read_json, write_json
 from components.common.bundle import layout
 from components.common.bundle.saved_model import Function, SavedModel, read_saved_model
 from components.common.runtime.errors import ArtifactError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import emit
 
 DEBUG_VARIABLE = "LESIONFLOW_DEBUG"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 # What the compiled pipeline tells the training pod: where checkpoints live, and the run, equal for all its attempts.
 CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
 RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
@@ -58,8 +60,8 @@ def exit_code_of(body: Callable[[], None]) -> int:
     """Runs a command's body: 0, or the error as one line on stderr and its exit code.
 
     With LESIONFLOW_DEBUG set the traceback, with the causes behind the error, is printed before that line.
-    Anything but a `LesionflowError` keeps its traceback: it is a defect, and a person who reports it
-    needs the place.
+    Anything but a `LesionflowError` or a full or read-only file system keeps its traceback: it is a defect, and a
+    person who reports it needs the place.
     """
     try:
         body()
@@ -68,6 +70,14 @@ def exit_code_of(body: Callable[[], None]) -> int:
             traceback.print_exc()
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        where = error.filename or "a file that was being written"
+        sys.stderr.write(f"error: {where}: {error.strerror}; make room or the folder writable, or choose another\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; unfinished output was removed\n")
         return 130

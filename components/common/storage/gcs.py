@@ -63,11 +63,18 @@ class GcsStore:
             wrong.InvalidHeader,
         )
         self._transient = (
-            exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError, TransportError,
-            requests.exceptions.RequestException, urllib3.exceptions.HTTPError,
-            ConnectionError, TimeoutError, MismatchError,
-            storage.exceptions.DataCorruption, storage.exceptions.InvalidResponse,
-        )  # fmt: skip
+            exceptions.ServerError,
+            exceptions.TooManyRequests,
+            exceptions.RetryError,
+            TransportError,
+            requests.exceptions.RequestException,
+            urllib3.exceptions.HTTPError,
+            ConnectionError,
+            TimeoutError,
+            MismatchError,
+            storage.exceptions.DataCorruption,
+            storage.exceptions.InvalidResponse,
+        )
 
     def list(self, uri: str) -> Iterator[StoredObject]:
         """Every object below `uri`, page by page: a page that fails is asked for again, not the whole listing."""
@@ -91,12 +98,15 @@ class GcsStore:
             )
             items = tuple(
                 StoredObject(
-                    f"gs://{bucket}/{blob.name}", PurePosixPath(blob.name).name, int(blob.size or 0),
-                    str(blob.generation or ""), blob.crc32c or "",
+                    f"gs://{bucket}/{blob.name}",
+                    PurePosixPath(blob.name).name,
+                    int(blob.size or 0),
+                    str(blob.generation or ""),
+                    blob.crc32c or "",
                 )
                 for blob in next(listing.pages, ())
                 if not retry.is_hidden(blob.name[len(prefix) :])
-            )  # fmt: skip
+            )
             return items, listing.next_page_token
 
         return self._call(f"listing {uri}", ask)
@@ -147,11 +157,15 @@ class GcsStore:
             raise StorageError(f"{what}: {_in_words(error)}") from error
         except self._credentials as error:
             said = retry.one_line(str(error))
-            raise StorageError(f"{what}: no usable Google credentials ({said}); sign in again, or check the service "
-                               "account of this process") from error  # fmt: skip
+            raise StorageError(
+                f"{what}: no usable Google credentials ({said}); sign in again, or check the service "
+                "account of this process"
+            ) from error
         except (self._requests, ValueError) as error:
-            raise ConfigError(f"{what}: {retry.one_line(str(error))}; expected gs://bucket/prefix and "
-                              "STORAGE_EMULATOR_HOST, if set, as http://host:port") from error  # fmt: skip
+            raise ConfigError(
+                f"{what}: {retry.one_line(str(error))}; expected gs://bucket/prefix and "
+                "STORAGE_EMULATOR_HOST, if set, as http://host:port"
+            ) from error
 
     def _may_pass(self, error: Exception) -> bool:
         status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)

@@ -55,17 +55,24 @@ class S3Store:
             anon=os.environ.get(_ANONYMOUS, "").lower() in ("1", "yes", "true"),
             skip_instance_cache=True,
             config_kwargs={
-                "connect_timeout": retry.CONNECT_S, "read_timeout": retry.SILENCE_S,
+                "connect_timeout": retry.CONNECT_S,
+                "read_timeout": retry.SILENCE_S,
                 "max_pool_connections": retry.POOL,
                 "retries": {"total_max_attempts": 1},  # ours retries, and says so in the log
             },
-        )  # fmt: skip
+        )
         self._files.retries = 1
         self._transient = (
-            exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError,
-            exceptions.FlexibleChecksumError, parsers.ResponseParserError, aiohttp.ClientError,
-            ConnectionError, TimeoutError, MismatchError,
-        )  # fmt: skip
+            exceptions.HTTPClientError,
+            exceptions.ConnectionError,
+            exceptions.IncompleteReadError,
+            exceptions.FlexibleChecksumError,
+            parsers.ResponseParserError,
+            aiohttp.ClientError,
+            ConnectionError,
+            TimeoutError,
+            MismatchError,
+        )
 
     def list(self, uri: str) -> Iterator[StoredObject]:
         """Every object below `uri`, page by page: a page that fails is asked for again, not the whole listing."""
@@ -78,8 +85,9 @@ class S3Store:
                 name = item["Key"]
                 if not retry.is_hidden(name[len(prefix) :]):
                     found = True
-                    yield StoredObject(f"s3://{bucket}/{name}", PurePosixPath(name).name, int(item["Size"]),
-                                       str(item.get("ETag", "")))  # fmt: skip
+                    yield StoredObject(
+                        f"s3://{bucket}/{name}", PurePosixPath(name).name, int(item["Size"]), str(item.get("ETag", ""))
+                    )
             if not page.get("IsTruncated"):
                 break
             request["ContinuationToken"] = page["NextContinuationToken"]
@@ -142,8 +150,10 @@ class S3Store:
         try:
             return retry.attempt(what, body, self._may_pass)
         except (ValueError, self._errors.ParamValidationError, self._errors.EndpointProviderError) as error:
-            raise ConfigError(f"{what}: {retry.one_line(str(error))[:120]}; expected s3://bucket/prefix and "
-                              "AWS_ENDPOINT_URL, if set, as http://host:port") from error  # fmt: skip
+            raise ConfigError(
+                f"{what}: {retry.one_line(str(error))[:120]}; expected s3://bucket/prefix and "
+                "AWS_ENDPOINT_URL, if set, as http://host:port"
+            ) from error
         except (self._errors.BotoCoreError, self._errors.ClientError, OSError) as error:
             raise self._in_words(what, error) from error
         except RecursionError as error:  # the client asks for the region, is redirected, and asks for the region

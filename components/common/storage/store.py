@@ -22,9 +22,21 @@ from components.common.runtime.errors import ConfigError
 from components.common.storage.retry import StorageError, StoredObject, bucket_and_object
 
 __all__ = [
-    "IMAGE_SUFFIXES", "StorageError", "StoredObject", "exists", "fetch", "is_local", "join",
-    "list_files", "list_images", "local_path", "read_bytes", "read_object", "scheme_of", "upload",
-]  # fmt: skip
+    "IMAGE_SUFFIXES",
+    "StorageError",
+    "StoredObject",
+    "exists",
+    "fetch",
+    "is_local",
+    "join",
+    "list_files",
+    "list_images",
+    "local_path",
+    "read_bytes",
+    "read_object",
+    "scheme_of",
+    "upload",
+]
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +176,9 @@ class _Local:
         settled = time.time_ns() - SETTLED_NS
         top = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links and rename the source
         waiting, links, dangling = deque([top]), deque[str](), list[str]()
-        seen = {_folder(parent) for parent in (root.resolve(), *root.resolve().parents)}  # of a link up there is no use
+        seen = {
+            _folder(parent) for parent in (root.resolve(), *root.resolve().parents)
+        }  # a link to a folder above is a loop
         while waiting or links:
             # links last, so that a folder that is also there by itself is listed under its own name
             folder = waiting.pop() if waiting else links.popleft()

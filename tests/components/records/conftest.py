@@ -34,11 +34,17 @@ class Data:
                 "group_id": [f"L{i:04d}" for i in range(n)],
                 "dx": np.where(label, "mel", "nv"),
                 "label": label.astype(np.int8),
-                "size": 1, "uri": [str(self.images / f"im{i:04d}.jpg") for i in range(n)],
-                "width": 80, "height": 60, "verdict": "ok", "reason": "",
-                "format": "jpeg", "channels": 3, "orientation": 1,
+                "size": 1,
+                "uri": [str(self.images / f"im{i:04d}.jpg") for i in range(n)],
+                "width": 80,
+                "height": 60,
+                "verdict": "ok",
+                "reason": "",
+                "format": "jpeg",
+                "channels": 3,
+                "orientation": 1,
             }
-        )  # fmt: skip
+        )
         self.rows = whole_index(rows)
         self.split = np.array(SPLITS)[np.searchsorted([0.6, 0.8], (np.arange(n) * 7 % n) / n, side="right")]
         data = [encode_jpeg(picture(i % 8), 90) for i in range(n)]

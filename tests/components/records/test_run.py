@@ -107,14 +107,21 @@ def test_original_keeps_every_byte_of_every_kind_and_training_sees_it_upright_in
     exif = Image.Exif()
     exif[0x0112] = 6
     for i, (image, kind, options) in {
-        grey: (Image.fromarray(stored[..., 0]), "JPEG", {}), turned: (Image.fromarray(stored), "JPEG", {"exif": exif}),
+        grey: (Image.fromarray(stored[..., 0]), "JPEG", {}),
+        turned: (Image.fromarray(stored), "JPEG", {"exif": exif}),
         png: (Image.fromarray(stored), "PNG", {}),
-    }.items():  # fmt: skip
+    }.items():
         image.save(made.file(i), kind, **options)
         seen = inspect(made.file(i).read_bytes(), f"a.{kind.lower()}")
         assert seen.verdict == "ok"
-        facts = {"sha256": sha256_bytes(made.file(i).read_bytes()), "width": seen.width, "height": seen.height,
-                 "format": seen.format, "channels": seen.channels, "orientation": seen.orientation}  # fmt: skip
+        facts = {
+            "sha256": sha256_bytes(made.file(i).read_bytes()),
+            "width": seen.width,
+            "height": seen.height,
+            "format": seen.format,
+            "channels": seen.channels,
+            "orientation": seen.orientation,
+        }
         for name, value in facts.items():
             made.rows.loc[i, name] = value
     split = made.artifact()

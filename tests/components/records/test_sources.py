@@ -55,9 +55,16 @@ def test_train_is_in_the_order_of_pandas_hash_and_the_rest_in_that_of_the_file(f
 
 def test_every_fact_of_an_image_comes_from_its_own_row(folder):
     made = folder(
-        ["a", "malignant"], ["val", "val"], ["malignant", "c", "a"], width=[1, 2, 3], height=[4, 5, 6], size=[7, 8, 9],
-        dx=["mel", "nv", "bkl"], verdict=["ok", "ok", "missing"], reason=["", "", "gone"],
-    )  # fmt: skip
+        ["a", "malignant"],
+        ["val", "val"],
+        ["malignant", "c", "a"],
+        width=[1, 2, 3],
+        height=[4, 5, 6],
+        size=[7, 8, 9],
+        dx=["mel", "nv", "bkl"],
+        verdict=["ok", "ok", "missing"],
+        reason=["", "", "gone"],
+    )
     a, b = read_sources(made)["val"]
     assert (a.label, a.width, a.height, a.size, a.dx, a.verdict, a.reason) == (0, 3, 6, 9, "bkl", "missing", "gone")
     assert (b.label, b.width, b.height, b.size, b.dx, b.verdict, b.reason) == (1, 1, 4, 7, "mel", "ok", "")
@@ -67,11 +74,17 @@ def test_every_fact_of_an_image_comes_from_its_own_row(folder):
 @pytest.mark.parametrize(
     ("facts", "plain"),
     [
-        ({}, True), ({"format": ["JPG"]}, True), ({"orientation": [0]}, True), ({"orientation": pa.nulls(1)}, True),
-        ({"format": ["png"]}, False), ({"channels": [1]}, False), ({"orientation": [6]}, False),
-        ({"format": pa.nulls(1, pa.string())}, False), ({"channels": pa.nulls(1, pa.int8())}, False),
+        ({}, True),
+        ({"format": ["JPG"]}, True),
+        ({"orientation": [0]}, True),
+        ({"orientation": pa.nulls(1)}, True),
+        ({"format": ["png"]}, False),
+        ({"channels": [1]}, False),
+        ({"orientation": [6]}, False),
+        ({"format": pa.nulls(1, pa.string())}, False),
+        ({"channels": pa.nulls(1, pa.int8())}, False),
     ],
-)  # fmt: skip
+)
 def test_only_an_upright_colour_jpeg_is_plain(folder, facts, plain):
     (one,) = read_sources(folder(["a"], ["test"], **facts))["test"]
     assert one.plain is plain

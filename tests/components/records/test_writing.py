@@ -48,9 +48,21 @@ def sources(folder):
         path.write_bytes(data)
         plain = seen.format == "jpeg" and seen.channels == 3 and seen.orientation == 1
         yield Source(
-            f"im{i}", f"L{i}", f"G{i}", "nv", i % 2, str(path), sha256_bytes(data), seen.width, seen.height, len(data),
-            "ok", "", plain=plain, exact=i == 1,
-        )  # fmt: skip
+            f"im{i}",
+            f"L{i}",
+            f"G{i}",
+            "nv",
+            i % 2,
+            str(path),
+            sha256_bytes(data),
+            seen.width,
+            seen.height,
+            len(data),
+            "ok",
+            "",
+            plain=plain,
+            exact=i == 1,
+        )
 
 
 def test_the_bytes_of_a_shard_are_those_that_were_pinned(tmp_path):

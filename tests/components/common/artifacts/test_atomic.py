@@ -170,8 +170,10 @@ def test_the_longest_name_works_and_a_longer_one_is_refused_before_anything_is_m
     assert names(tmp_path) == ["x" * 255]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-                                   RuntimeError("UNKNOWN: model.keras; No space left on device")])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("UNKNOWN: model.keras; No space left on device")],
+)
 def test_a_full_file_system_is_one_line_with_folder_and_bytes_and_the_old_content_stays(tmp_path, error):
     out = tmp_path / "out"
     make(out, "old")

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.common.artifacts.json_file import MOST_BYTES, dump_json, read_json, read_record, write_atomic
+from components.common.artifacts.json_file import (
+    MOST_BYTES,
+    dump_json,
+    read_json,
+    read_object,
+    read_record,
+    write_atomic,
+)
 from components.common.runtime.errors import ArtifactError
 
 SCHEMA = "lesionflow.example/1"
@@ -71,9 +78,19 @@ def test_a_document_becomes_its_class(tmp_path):
         (json.dumps(GOOD | {"parts": []}), "parts: Input should be a valid dictionary, received []"),
         (json.dumps(GOOD | {"parts": {"a\x1b": {"weight": "x" * 9999}}}), r"parts.'a\x1b'.weight: Input should be a v"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named_in_one_line(tmp_path, text, words):
     assert words in refused(tmp_path, text)
+
+
+def test_an_object_of_any_schema_is_read_within_the_same_limits(tmp_path):
+    path = tmp_path / "a.json"
+    for text, words in (("[1]", "expected a JSON object, received list"), ('{"a": NaN}', "not a finite number")):
+        path.write_text(text)
+        with pytest.raises(ArtifactError, match=words):
+            read_object(path)
+    path.write_text('{"a": 1}')
+    assert read_object(path) == {"a": 1}
 
 
 def test_a_folder_a_pipe_and_nothing_are_named(tmp_path):

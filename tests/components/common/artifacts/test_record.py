@@ -15,9 +15,17 @@ ONE = Record(b"\xff\xd8jpeg", "ISIC_1", "HAM_1", "HAM_1", "mel", 1, 200, 150, 4.
 
 texts = st.text(max_size=40)
 records = st.builds(
-    Record, st.binary(max_size=500), texts, texts, texts, texts, st.integers(-(2**63), 2**63 - 1),
-    st.integers(0, 2**40), st.integers(0, 2**40), st.floats(width=32, allow_nan=False),
-)  # fmt: skip
+    Record,
+    st.binary(max_size=500),
+    texts,
+    texts,
+    texts,
+    texts,
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(0, 2**40),
+    st.integers(0, 2**40),
+    st.floats(width=32, allow_nan=False),
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -37,9 +37,11 @@ def test_cgroup_v1_and_a_container_that_is_full(box):
 
 @pytest.mark.parametrize(
     ("limit", "used", "key"),
-    [("memory.max", "memory.current", "inactive_file"),
-     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file")],
-)  # fmt: skip
+    [
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
 def test_file_pages_the_kernel_would_drop_are_not_used_memory(box, limit, used, key):
     box.put(limit, 5000)
     box.put(used, 4500)

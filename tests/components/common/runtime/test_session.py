@@ -1,5 +1,6 @@
 """A step tells its watcher how it ended, and a command's exit code tells the truth."""
 
+import errno
 import json
 import logging
 import os
@@ -30,8 +31,11 @@ def test_an_expected_failure_reports_its_own_words(events):
     with pytest.raises(DataError), step_session("split"):
         raise DataError("group HAM_1 is in train and test")
     assert events()[-1] == {
-        "event": "failed", "step": "split", "error": "group HAM_1 is in train and test", "exit_code": 1,
-    }  # fmt: skip
+        "event": "failed",
+        "step": "split",
+        "error": "group HAM_1 is in train and test",
+        "exit_code": 1,
+    }
 
 
 def test_a_defect_reports_its_type(events):
@@ -73,6 +77,23 @@ def test_exit_codes(error, code, capsys):
 
     assert exit_code_of(body) == code
     assert capsys.readouterr().err == (f"error: {error}\n" if error else "")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_or_read_only_file_system_is_one_line_that_names_the_file(number, capsys):
+    def body():
+        raise OSError(number, os.strerror(number), "/data/x")
+
+    assert exit_code_of(body) == 1
+    assert capsys.readouterr().err.startswith(f"error: /data/x: {os.strerror(number)}; make room")
+
+
+def test_another_error_of_the_system_keeps_its_traceback():
+    def body():
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/data/x")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        exit_code_of(body)
 
 
 def test_ctrl_c_is_no_traceback(capsys):

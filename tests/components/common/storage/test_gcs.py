@@ -16,8 +16,9 @@ def test_objects_are_listed_read_fetched_written(gcs, tmp_path):
     gcs.put("one-more/d.jpg", b"another prefix")
     found = store.list_images(gcs.uri("one"))
     assert [(item.uri, item.name, item.size) for item in found] == [
-        (gcs.uri("one/a.jpg"), "a.jpg", 5), (gcs.uri("one/deep/b.PNG"), "b.PNG", 7),
-    ]  # fmt: skip
+        (gcs.uri("one/a.jpg"), "a.jpg", 5),
+        (gcs.uri("one/deep/b.PNG"), "b.PNG", 7),
+    ]
     assert all(item.version and item.crc32c for item in found)
     assert store.read_object(found[1]) == b"second!"
     assert store.fetch(uri, tmp_path / "new").read_bytes() == b"first"

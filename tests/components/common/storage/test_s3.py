@@ -29,8 +29,9 @@ def test_objects_are_listed_read_fetched_written(s3, tmp_path):
     s3.put("one-more/d.jpg", b"another prefix")
     found = store.list_images(s3.uri("one"))
     assert [(item.uri, item.name, item.size) for item in found] == [
-        (s3.uri("one/a.jpg"), "a.jpg", 5), (s3.uri("one/deep/b.PNG"), "b.PNG", 7),
-    ]  # fmt: skip
+        (s3.uri("one/a.jpg"), "a.jpg", 5),
+        (s3.uri("one/deep/b.PNG"), "b.PNG", 7),
+    ]
     assert all(item.version for item in found)
     assert store.read_object(found[1]) == b"second!"
     assert store.fetch(uri, tmp_path / "new").read_bytes() == b"first"

@@ -16,9 +16,14 @@ from components.common.artifacts.folder import open_artifact
 from pipelines.cluster_file import STEPS
 
 KINDS = {
-    "ingest": "index", "split": "split", "records": "records", "train": "model", "calibrate": "policy",
-    "export": "bundle", "evaluate": "evaluation",
-}  # fmt: skip
+    "ingest": "index",
+    "split": "split",
+    "records": "records",
+    "train": "model",
+    "calibrate": "policy",
+    "export": "bundle",
+    "evaluate": "evaluation",
+}
 
 
 def test_a_good_run_exits_with_0_and_shows_each_step_once_as_done(finished):
@@ -68,9 +73,16 @@ def test_a_failed_step_has_the_last_word_and_the_earlier_run_stays(sample, tmp_p
         path.unlink()
     before = (out / "summary.json").read_bytes()
     done = lesionflow(
-        "run", "--metadata", str(sample / "metadata.csv"), "--images", str(broken), "--out", str(out), *small,
+        "run",
+        "--metadata",
+        str(sample / "metadata.csv"),
+        "--images",
+        str(broken),
+        "--out",
+        str(out),
+        *small,
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ingest: ")

@@ -13,15 +13,15 @@ from components.common.runtime.errors import DataError
 from components.common.statistics.ranking import roc_auc
 from components.common.statistics.resampling import group_codes
 
-_LOWEST_AUC = 0.55
+_LOWEST_AUC, _ENOUGH = 0.55, 0.60  # from _ENOUGH on the scores are taken however few the groups
 _ERRORS = 2.0
 
 
 def check_ranking(scores: Scores) -> None:
-    """Refuses validation scores without both classes, or whose order chance explains.
+    """Refuses validation scores without both classes, or with a ROC-AUC near or below 1/2.
 
-    The ROC-AUC must be at least 0.55 and two standard errors above 1/2. The standard error is that of the Mann-Whitney
-    statistic of scores that know nothing, with groups as the independent units.
+    The ROC-AUC must be two standard errors above 1/2, at least 0.55 and at most 0.60. The standard error is that of the
+    Mann-Whitney statistic of scores that know nothing, with groups as the independent units.
 
     Raises:
         DataError: one class only, or scores that do not rank; with the likely reason.
@@ -32,7 +32,7 @@ def check_ranking(scores: Scores) -> None:
     n1, n0 = (group_codes(scores.group_id[rows])[1] for rows in (malignant, ~malignant))
     error = _ERRORS * math.sqrt((n1 + n0 + 1) / (12 * n1 * n0))
     auc = roc_auc(scores.label, scores.logit)
-    needed = max(_LOWEST_AUC, 0.5 + error)
+    needed = min(max(_LOWEST_AUC, 0.5 + error), _ENOUGH)
     if auc >= needed:
         return
     if auc < 0.5 - error:

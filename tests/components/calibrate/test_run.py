@@ -133,6 +133,13 @@ def test_scores_that_do_not_rank_are_refused_for_every_calibration(model_of, sim
     assert not (tmp_path / "p").exists()
 
 
+def test_few_lesions_with_scores_that_rank_are_calibrated(model_of, sim, tmp_path):
+    # two standard errors above 1/2 would ask more of so few groups
+    scores = sim(40, 4)
+    config = CalibrateConfig.parse({"operating_point": "point", "folds": 2})
+    assert run(config, model_of(scores), tmp_path / "p").policy.counts["malignant_groups"] < 12
+
+
 def test_one_score_for_every_image_does_not_rank(model_of, sim, tmp_path):
     scores = sim(300, 11)
     with pytest.raises(DataError, match=r"ROC-AUC 0\.500, expected at least 0\.5"):

@@ -125,7 +125,9 @@ def test_an_unfit_weights_file_is_named_with_what_does_not_fit(tmp_path):
 
 
 def test_an_absent_weights_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"weights: received '.*gone\.h5'"):
+    with pytest.raises(
+        ConfigError, match=r"weights: received '.*gone\.h5', and there is no such file; allowed: none \(train"
+    ):
         build_backbone("small_cnn", SIZE, str(tmp_path / "gone.h5"))
 
 

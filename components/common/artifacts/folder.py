@@ -22,27 +22,11 @@ from components.common.artifacts.atomic import is_scratch, recover, replacing, r
 from components.common.artifacts.json_file import (
     MOST_BYTES,
     dump_json,
-    read_json,
     read_record,
     shown,
     write_atomic,
-    write_json,
 )
 from components.common.runtime.errors import ArtifactError, ConfigError
-
-__all__ = [
-    "MANIFEST",
-    "Artifact",
-    "dump_json",
-    "listed_artifact",
-    "new_artifact",
-    "open_artifact",
-    "read_json",
-    "sha256_bytes",
-    "sha256_file",
-    "write_atomic",
-    "write_json",
-]
 
 MANIFEST = "artifact.json"
 SCHEMA = "lesionflow.artifact/1"

@@ -157,8 +157,8 @@ class _Calls:
         except (exceptions.NotFoundException, exceptions.ConflictException):
             raise
         except exceptions.ApiException as error:
-            # not from error: that would print the response's headers
-            raise RegistryError(_refusal(url, error.status, _said(error), bool(self.server.token))) from None
+            said = _refusal(url, error.status, _said(error), bool(self.server.token))
+            raise RegistryError(said) from None  # the cause would print the response's headers
         except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
             raise RegistryError(f"{url}: cannot be reached ({error or type(error).__name__}); {_HINT}") from error
         except (ValidationError, ValueError, aiohttp.ClientError) as error:
@@ -227,7 +227,8 @@ async def _find_or_make(
     except ConflictException as error:
         there = await call.found(find)
         if there is None:
-            raise RegistryError(f"{call.server.url}: {name} is refused as a conflict ({_said(error)})") from None
+            said = f"{call.server.url}: {name} is refused as a conflict ({_said(error)})"
+            raise RegistryError(said) from None  # the cause would print the response's headers
         return there, False
 
 

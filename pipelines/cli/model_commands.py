@@ -12,8 +12,6 @@ from typing import Any
 from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError, DataError
 
-BUNDLE_OK = "bundle OK: complete, unmodified, self-test passed"
-
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the commands to the `lesionflow` command."""
@@ -142,6 +140,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
+    from components.common.bundle.verify import BUNDLE_OK
     from pipelines.cli.bundle_commands import verify
 
     known = verify(arguments.bundle, _digest(arguments))

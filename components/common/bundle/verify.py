@@ -12,6 +12,8 @@ from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.selftest import run_selftest
 from components.common.runtime.errors import ArtifactError
 
+BUNDLE_OK = "bundle OK: complete, unmodified, self-test passed"  # the last line of `lesionflow bundle verify`
+
 
 @dataclass(frozen=True)
 class Verified:

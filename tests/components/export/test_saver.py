@@ -79,6 +79,18 @@ def test_nothing_but_the_graph_and_its_variables_is_left(constants):
     assert sorted(path.name for path in constants.iterdir()) == ["saved_model.pb", "variables"]
 
 
+@pytest.mark.parametrize("name", ["out [1]", "back\\slash"])
+def test_a_model_with_variables_is_written_to_a_path_of_any_kind(name, network, kit, tmp_path):
+    out = tmp_path / name / "saved_model"
+    out.parent.mkdir()
+    write_saved_model(network, POLICY, Preparation(kit.size, min(kit.size)), out, most_bytes=0)
+    assert sorted(path.name for path in out.rglob("variables.*")) == [
+        "variables.data-00000-of-00001",
+        "variables.index",
+    ]
+    assert (out / "variables" / "variables.data-00000-of-00001").stat().st_size > 1000
+
+
 def edited(source, out, edit):
     model = saved_model_pb2.SavedModel()
     model.ParseFromString((source / "saved_model.pb").read_bytes())

@@ -1,9 +1,13 @@
 """The commands about a finished model, as a person types them."""
 
+import shutil
+import sys
+
 import pytest
 
 from components.common.artifacts.folder import open_artifact
 from pipelines.cli.main import main
+from pipelines.local.run import _bundle_fault
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,12 @@ def test_verify_prints_the_digest_and_holds_the_bundle_against_it(exported, caps
     assert f"digest is {digest}, expected {'0' * 64}; this is another bundle" in capsys.readouterr().err
     assert main(["bundle", "verify", str(exported.path), "--digest", "abc"]) == 2
     assert "--digest: received 'abc'; allowed: 64 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_a_verification_that_ends_early_with_code_0_does_not_count(exported, monkeypatch):
+    assert _bundle_fault(exported.path) == ""
+    monkeypatch.setattr(sys, "executable", shutil.which("true"))
+    assert "ended with code 0 before it was through" in _bundle_fault(exported.path)
 
 
 def test_predict_says_what_it_waits_for_and_fails_where_an_image_has_no_prediction(

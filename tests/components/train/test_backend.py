@@ -117,8 +117,8 @@ def test_a_model_trained_on_jax_gives_the_same_on_tensorflow(jax_run, records):
     ("setting", "blocked", "parts"),
     [
         ("torch", "", ["KERAS_BACKEND", "'torch'", "tensorflow, jax"]),
-        ("jax", "jax", ["Keras is to run on jax", "KERAS_BACKEND=tensorflow"]),
-        ("tensorflow", "tensorflow", ["Keras is to run on tensorflow", "KERAS_BACKEND=jax"]),
+        ("jax", "jax", ["Keras is configured to run on jax", "KERAS_BACKEND=tensorflow"]),
+        ("tensorflow", "tensorflow", ["Keras is configured to run on tensorflow", "KERAS_BACKEND=jax"]),
     ],
 )
 def test_a_backend_that_is_not_there_is_one_clear_line(setting, blocked, parts):

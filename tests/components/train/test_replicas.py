@@ -36,7 +36,7 @@ def test_two_devices_compute_what_one_computes_on_the_whole_batch(two, case):
     np.testing.assert_allclose(found["two"], found["one"], rtol=1e-5)
     assert found["weights"] < 1e-4  # a wrong loss scale or unshared batch statistics are a hundred times that
     assert found["optimizer"] < 1e-4
-    assert found["scores"] < 1e-4
+    assert found["scores"] < 5e-4  # logits add up the rounding of all weights
     assert found["copies"] == 0.0
     assert two["count"] == 2
 

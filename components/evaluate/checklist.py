@@ -1,4 +1,8 @@
-"""TRIPOD+AI 2024 and CLAIM 2024, filled in as far as the artifacts know; the rest is the author's."""
+"""TRIPOD+AI 2024 and CLAIM 2024, filled in as far as the artifacts know; the rest is the author's.
+
+Item numbers are those of Collins 2024 (doi:10.1136/bmj-2023-078378, 27 items) and Tejani 2024
+(doi:10.1148/ryai.240300, 44 items); what each item asks is said in a few words of our own.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.artifacts.lineage import Counts, Lineage, total
 from components.common.artifacts.metrics import Metrics
+from components.common.artifacts.presentation import reason_words, value_words
 
 AUTHOR = "author must state"
 
@@ -16,99 +22,198 @@ class Item:
     """One line of the checklist.
 
     Attributes:
-        source: item numbers, TRIPOD+AI and CLAIM.
+        tripod: item of TRIPOD+AI 2024; empty where it has none.
+        claim: item of CLAIM 2024; empty where it has none.
         topic: what has to be reported.
         answer: what the artifacts say, or `author must state`.
     """
 
-    source: str
+    tripod: str
+    claim: str
     topic: str
-    answer: str
+    answer: str = AUTHOR
+
+    @property
+    def source(self) -> str:
+        """Where the line comes from, for people."""
+        named = (("TRIPOD+AI", self.tripod), ("CLAIM", self.claim))
+        return ", ".join(f"{name} {item}" for name, item in named if item)
 
     @property
     def open(self) -> bool:
         """Whether the author has to answer."""
-        return self.answer == AUTHOR
+        return self.answer.endswith(AUTHOR)
 
 
-def checklist(metrics: Metrics, context: Mapping[str, Any]) -> list[Item]:
+def checklist(metrics: Metrics, lineage: Lineage | None, context: Mapping[str, Any]) -> list[Item]:
     """The items in the order of a manuscript."""
-    data, training = context.get("data", {}), context.get("training", {})
-    split, model = data.get("split", {}), training.get("model") or {}
-    config, environment = training.get("training_config") or {}, training.get("environment") or {}
     return [
-        Item("TRIPOD 3, CLAIM 2", "Clinical background and intended use", AUTHOR),
-        Item("TRIPOD 5a, CLAIM 7", "Source of the data, dates, eligibility", AUTHOR),
-        Item("TRIPOD 6, CLAIM 9", "Setting and devices", _sources(metrics)),
-        Item("TRIPOD 8, CLAIM 14", "Reference standard", _reference(metrics)),
-        Item("TRIPOD 9, CLAIM 12", "Predictors and preprocessing", _preprocessing(model)),
-        Item("TRIPOD 10, CLAIM 19", "Sample size", _size(metrics)),
-        Item("TRIPOD 11, CLAIM 13", "Missing data", _missing(data)),
-        Item("TRIPOD 12a, CLAIM 20", "Partition, and at which level it is disjoint", _partition(split)),
-        Item("TRIPOD 12c, CLAIM 22", "Model and training", _model(model, config)),
-        Item("CLAIM 23", "Software, device, code version", _environment(environment)),
-        Item("TRIPOD 12d", "Class imbalance", "class-weight offset undone by calibration"),
-        Item("TRIPOD 12e, CLAIM 28", "Performance measures", "AP, ROC-AUC, rates, calibration, net benefit"),
-        Item("TRIPOD 12f, CLAIM 29", "Uncertainty", _uncertainty(metrics)),
-        Item("TRIPOD 12g", "Threshold and how it was chosen", _threshold(metrics)),
-        Item("TRIPOD 14, CLAIM 30", "Fairness, subgroups", _subgroups(metrics)),
-        Item("TRIPOD 14", "Skin tone", "not in the data: performance by skin tone is unknown"),
-        Item("CLAIM 31", "Explainability", AUTHOR),
-        Item("TRIPOD 18a", "Funding and conflicts of interest", AUTHOR),
-        Item("TRIPOD 18c, CLAIM 4", "Protocol and registration", AUTHOR),
-        Item("TRIPOD 18e, CLAIM 41", "Availability of data and code", AUTHOR),
-        Item("TRIPOD 20, CLAIM 33", "Participants by split", _participants(data, metrics)),
-        Item("TRIPOD 23, CLAIM 37", "Performance with intervals", "this report"),
-        Item("TRIPOD 25, CLAIM 39", "Limitations", "one data set, one split; see the shortcut controls; " + AUTHOR),
-        Item("TRIPOD 26", "Patient and public involvement", AUTHOR),
+        *_introduction(),
+        *_data(metrics, lineage, context),
+        *_model(metrics, context),
+        *_evaluation(metrics),
+        *_openness(context),
+        *_results(metrics, lineage),
     ]
 
 
-def _uncertainty(metrics: Metrics) -> str:
-    return f"{metrics.method.resamples} resamples of lesion groups, 95 % expanded percentile intervals"
+def _introduction() -> list[Item]:
+    return [
+        Item("1", "1", "Title: what is predicted, in whom, by which kind of model"),
+        Item("2", "2", "Structured abstract"),
+        Item("3a", "3", "Clinical background, existing models"),
+        Item("3b", "41", "Intended patients, users and place in care"),
+        Item("3c", "", "Known health inequalities"),
+        Item("4", "4", "Objectives"),
+        Item("", "5", "Prospective or retrospective"),
+        Item("", "6", "Goal of the study"),
+    ]
 
 
-def _threshold(metrics: Metrics) -> str:
-    point = metrics.threshold.operating_point
-    return f"on validation, policy {point.policy}; guarantee: {point.guarantee}"
+def _data(metrics: Metrics, lineage: Lineage | None, context: Mapping[str, Any]) -> list[Item]:
+    split = context.get("data", {}).get("split", {})
+    model = context.get("training", {}).get("model") or {}
+    return [
+        Item("5a", "7", "Sources of the data", _sources(metrics)),
+        Item("5b", "", "Dates of the data"),
+        Item("6a", "", "Setting, number and place of centres"),
+        Item("6b", "8", "Inclusion and exclusion", _eligibility(lineage)),
+        Item("6c", "", "Treatments received"),
+        Item("7", "9", "Data preparation", _preparation(model)),
+        Item("", "10", "Selection of data subsets", _subsets(lineage)),
+        Item("", "11", "De-identification"),
+        Item("11", "12", "Missing data", _missing(lineage)),
+        Item("", "13", "Image acquisition"),
+        Item("8a", "14", "Reference standard", _reference(metrics)),
+        Item("", "15", "Why this reference standard"),
+        Item("8b", "16", "Who set it, and with what training"),
+        Item("8c", "17", "How test images were labelled, and whether blinded"),
+        Item("", "18", "Agreement between labellers"),
+        Item("9a, 9b, 12b", "", "Predictors and how they are handled", "pixels of the image alone; no metadata"),
+        Item("9c", "", "Predictors that need judgement", "none"),
+        Item("10", "21", "Sample size, and how it was determined", f"{_size(metrics)}; how: {AUTHOR}"),
+        Item("12a", "19", "Assignment to partitions", _partition(split)),
+        Item("", "20", "Level at which partitions are disjoint", _level(lineage)),
+    ]
+
+
+def _model(metrics: Metrics, context: Mapping[str, Any]) -> list[Item]:
+    training = context.get("training", {})
+    model, config = training.get("model") or {}, training.get("training_config") or {}
+    members = model.get("members")
+    ensemble = AUTHOR if not model else f"mean logit of {members} members" if members else "none: a single model"
+    return [
+        Item("12c", "22, 25", "Model and training", _architecture(model, config)),
+        Item("", "23", "Software and device", _environment(training.get("environment") or {})),
+        Item("", "24", "Initial weights", _weights(config)),
+        Item("", "26", "Choice of the final model", "epoch with the highest validation average precision"),
+        Item("", "27", "Ensembling", ensemble),
+        Item("13", "", "Class imbalance", "class weights in the loss, whose offset calibration takes off again"),
+        Item("15", "", "Output, and how the threshold was chosen", _threshold(metrics)),
+        Item("12f, 24", "", "Model updating", "none"),
+    ]
+
+
+def _evaluation(metrics: Metrics) -> list[Item]:
+    by_source = any(row.slice == "source" for row in metrics.slices)
+    return [
+        Item("12d, 23b", "", "Differences between centres", "slices by acquisition source" if by_source else AUTHOR),
+        Item("12e", "28", "Performance measures", "AP, ROC-AUC, rates, calibration, net benefit"),
+        Item("12g", "32", "How predictions were made", "the exported bundle on the original files of the test split"),
+        Item("", "29", "Significance and uncertainty", _uncertainty(metrics)),
+        Item("", "30", "Robustness", f"slices and shortcut controls of this report; {AUTHOR}"),
+        Item("14", "", "Fairness", _subgroups(metrics)),
+        Item("16, 20c", "", "Training against evaluation data", "one data set, divided by lesion groups"),
+        Item("", "31", "Explainability"),
+        Item("", "33", "External testing", "none: internal validation only"),
+    ]
+
+
+def _openness(context: Mapping[str, Any]) -> list[Item]:
+    git = (context.get("training", {}).get("environment") or {}).get("git") or {}
+    code = f"commit {git['commit']} of this software; {AUTHOR}" if git.get("commit") else AUTHOR
+    return [
+        Item("17", "", "Ethical approval"),
+        Item("18a", "44", "Funding"),
+        Item("18b", "", "Conflicts of interest"),
+        Item("18c", "42", "Protocol"),
+        Item("18d", "34", "Registration"),
+        Item("18e", "43", "Availability of the data"),
+        Item("18f", "", "Availability of the code", code),
+        Item("19", "", "Patient and public involvement"),
+    ]
+
+
+def _results(metrics: Metrics, lineage: Lineage | None) -> list[Item]:
+    return [
+        Item("20a", "35", "Flow of images", _flow(lineage)),
+        Item("20b", "36", "Characteristics by partition", f"tables of the split's audit; {AUTHOR}"),
+        Item("21", "", "Images and malignant ones in each analysis", _parts(metrics, lineage)),
+        Item("22", "", "The whole model", f"the bundle with policy {metrics.policy_id}"),
+        Item("23a", "37, 38", "Performance with intervals", "this report"),
+        Item("", "39", "Analysis of failures", f"most confident errors are shown in this report; {AUTHOR}"),
+        Item("25", "", "Interpretation"),
+        Item("26", "40", "Limitations", f"one data set; skin tone is not in it; see the shortcut controls; {AUTHOR}"),
+        Item("27a", "", "Input of poor quality", "unreadable files are refused with a status, not classified"),
+        Item("27b, 27c", "", "User interaction, next steps"),
+    ]
 
 
 def _sources(metrics: Metrics) -> str:
     found = [row.value for row in metrics.slices if row.slice == "source"]
-    return f"acquisition sources in the test set: {', '.join(found)}" if found else AUTHOR
+    return f"acquisition sources in the test set: {', '.join(found)}; {AUTHOR}" if found else AUTHOR
+
+
+def _eligibility(lineage: Lineage | None) -> str:
+    if lineage is None:
+        return AUTHOR
+    dropped = [f"{reason_words(left.reason)}: {left.counts.images:,}" for left in lineage.dropped]
+    return f"rows dropped: {'; '.join(dropped) if dropped else 'none'}; {AUTHOR}"
+
+
+def _subsets(lineage: Lineage | None) -> str:
+    if lineage is None:
+        return AUTHOR
+    n = lineage.undivided.images
+    return f"{n:,} labelled images are in no split" if n else "none: every labelled image is in a split"
+
+
+def _missing(lineage: Lineage | None) -> str:
+    if lineage is None:
+        return AUTHOR
+    return f"{lineage.unusable.images:,} image files unusable; unknown metadata is a slice of its own"
 
 
 def _reference(metrics: Metrics) -> str:
     rows = [row for row in metrics.slices if row.slice == "dx_type"]
-    return "; ".join(f"{row.value}: {row.n} images" for row in rows) if rows else AUTHOR
+    return "; ".join(f"{value_words('dx_type', row.value)}: {row.n} images" for row in rows) if rows else AUTHOR
 
 
-def _preprocessing(model: Mapping[str, Any]) -> str:
+def _preparation(model: Mapping[str, Any]) -> str:
     if not model.get("image_size"):
         return AUTHOR
-    return f"the image alone, at {'x'.join(str(v) for v in model['image_size'])} pixels; no metadata"
+    return f"decoded, oriented and resized to {'x'.join(str(v) for v in model['image_size'])} pixels"
 
 
 def _size(metrics: Metrics) -> str:
-    return f"{metrics.n} test images, {metrics.malignant} malignant, {metrics.lesions} lesions"
-
-
-def _missing(data: Mapping[str, Any]) -> str:
-    if not data:
-        return AUTHOR
-    lost = sum(part.get("lost", 0) for part in data.get("splits", {}).values())
-    in_test = data.get("test_lost_count", 0)
-    return f"{lost} images lost in all, {in_test} of them in test; unknown metadata is a slice of its own"
+    return f"{metrics.n} test images, {metrics.malignant} malignant, of {metrics.lesions} lesions"
 
 
 def _partition(split: Mapping[str, Any]) -> str:
     if not split:
         return AUTHOR
-    digest = str(split.get("sha256"))[:12]
-    return f"recipe {split.get('recipe')}, seed {split.get('seed')}, sha256 {digest}; disjoint by lesion group"
+    return f"recipe {split.get('recipe')}, seed {split.get('seed')}, sha256 {str(split.get('sha256'))[:12]}"
 
 
-def _model(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _level(lineage: Lineage | None) -> str:
+    if lineage is None:
+        return AUTHOR
+    if not lineage.groups.known:
+        return f"image; the table names neither lesions nor patients, which may cross; {AUTHOR}"
+    return f"groups of images joined by {', '.join(lineage.groups.joined_by)}"
+
+
+def _architecture(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     if not model.get("architecture"):
         return AUTHOR
     count = model.get("parameters")
@@ -116,21 +221,48 @@ def _model(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     return f"{model['architecture']}{size}" + (f", {config['epochs']} epochs" if config.get("epochs") else "")
 
 
+def _weights(config: Mapping[str, Any]) -> str:
+    given = config.get("weights")
+    return AUTHOR if not given else "random" if given == "none" else str(given)
+
+
 def _environment(environment: Mapping[str, Any]) -> str:
-    packages, git = environment.get("packages") or {}, environment.get("git") or {}
+    packages = environment.get("packages") or {}
     device = environment.get("device") or {}
     shown = [f"Python {environment['python']}"] if environment.get("python") else []
     shown += [f"{name} {packages[name]}" for name in ("tensorflow", "keras", "lesionflow") if packages.get(name)]
     shown += [f"device {device['name']}"] if device.get("name") else []
-    shown += [f"commit {git['commit']}"] if git.get("commit") else []
     return "; ".join(shown) if shown else AUTHOR
+
+
+def _threshold(metrics: Metrics) -> str:
+    point = metrics.threshold.operating_point
+    return f"calibrated probability; threshold by {point.policy} on validation; guarantee: {point.guarantee}"
+
+
+def _uncertainty(metrics: Metrics) -> str:
+    return f"{metrics.method.resamples} resamples of lesion groups, 95 % expanded percentile intervals"
 
 
 def _subgroups(metrics: Metrics) -> str:
     names = list(dict.fromkeys(row.slice for row in metrics.slices))
-    return "by " + ", ".join(names) if names else AUTHOR
+    return f"measured by {', '.join(names)}; skin tone is not in the data" if names else AUTHOR
 
 
-def _participants(data: Mapping[str, Any], metrics: Metrics) -> str:
-    parts = [f"{name}: {part.get('found')} images" for name, part in data.get("splits", {}).items()]
-    return "; ".join(parts) if parts else f"test: {metrics.n} images of {metrics.lesions} lesions"
+def _flow(lineage: Lineage | None) -> str:
+    if lineage is None:
+        return AUTHOR
+    return (
+        f"{lineage.table.images:,} rows, {total(lineage.dropped).images:,} dropped, {lineage.unusable.images:,} "
+        f"unusable, {lineage.usable.images:,} used; {lineage.read.images:,} of test evaluated"
+    )
+
+
+def _parts(metrics: Metrics, lineage: Lineage | None) -> str:
+    if lineage is None:
+        return f"test: {_size(metrics)}"
+    return "; ".join(f"{name}: {_counted(part.usable)}" for name, part in lineage.in_order())
+
+
+def _counted(counts: Counts) -> str:
+    return f"{counts.images:,} images, {counts.malignant:,} malignant"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.common.artifacts.folder import Artifact
 from components.common.artifacts.json_file import LARGE_BYTES, read_object
 from components.common.artifacts.model import Model
 from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.records_manifest import RecordsManifest
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import SplitRecord
 from components.common.runtime.errors import ArtifactError, LesionflowError
@@ -33,10 +35,10 @@ def pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, n
 
     One image per lesion; ties go to the smaller image id.
     """
-    called = policy.decide(scores.logit)
+    predicted = policy.decide(scores.logit)
     wanted = {
-        "missed": ((scores.label == 1) & ~called, scores.logit),
-        "false_alarms": ((scores.label == 0) & called, -scores.logit),
+        "missed": ((scores.label == 1) & ~predicted, scores.logit),
+        "false_alarms": ((scores.label == 0) & predicted, -scores.logit),
         "borderline": (np.ones(len(scores), bool), np.abs(scores.logit - policy.threshold_logit)),
     }
     out = {}
@@ -104,21 +106,13 @@ def training(model: Model | None) -> dict[str, Any]:
 
 
 def data_quality(
-    records: Path | None, lost: list[dict[str, str]], unread: list[dict[str, str]], split: SplitRecord
+    manifest: RecordsManifest | None, lost: list[dict[str, str]], unread: list[dict[str, str]], split: SplitRecord
 ) -> dict[str, Any]:
-    """Lost images per split, what evaluation itself could not use, and the split's leakage audit."""
-    manifest = _json(records / "manifest.json") if records else {}
-    parts = {
-        name: {key: part[key] for key in ("expected", "found", "lost", "label_counts") if key in part}
-        for name, part in manifest.get("splits", {}).items()
-    }
+    """Examples of lost images, and the split's leakage audit; the lineage has the counts."""
     return {
-        "splits": parts,
-        "lost": manifest.get("lost", [])[:_LISTED],
+        "lost": [asdict(one) for one in manifest.lost[:_LISTED]] if manifest is not None else [],
         "test_lost": lost[:_LISTED],
-        "test_lost_count": len(lost),
         "test_unreadable": unread[:_LISTED],
-        "test_unreadable_count": len(unread),
         "split": {
             "recipe": split.recipe,
             "seed": split.seed,

@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.json_file import read_json
-from components.common.artifacts.metrics import FIGURES, Estimate, Metrics
-from components.common.runtime.errors import GateError
+from components.common.artifacts.metrics import FIGURES, Estimate, Metrics, load_metrics
+from components.common.artifacts.metrics import FILE as METRICS
+from components.common.runtime.errors import ArtifactError, GateError
 
 SCHEMA = "lesionflow.gate/1"
+FILE = "gate.json"
 _FIGURES: dict[str, Callable[[Metrics], Estimate | None]] = {
     **{name: partial(Metrics.figure, name=name) for name in FIGURES},
     "calibration.slope": lambda m: m.calibration.slope,
@@ -126,18 +129,44 @@ def describe(verdicts: Iterable[Verdict]) -> str:
 
 
 def enforce(evaluation: Path) -> list[Verdict]:
-    """Reads an evaluation's gate.json and fails where a condition was missed.
+    """Judges an evaluation again: its files by their hashes, each condition of gate.json on metrics.json.
 
     Raises:
+        ArtifactError: a file of the evaluation was changed, or gate.json says otherwise than the figures.
         GateError: lists the missed conditions with their numbers.
     """
-    record = read_json(evaluation / "gate.json", SCHEMA)
-    verdicts = [Verdict(**item) for item in record["conditions"]]
+    open_artifact(evaluation, "evaluation")
+    recorded = read_gate(evaluation / FILE)
+    verdicts = check([one.condition for one in recorded], load_metrics(evaluation / METRICS))
+    other = [one.condition for one, again in zip(recorded, verdicts, strict=True) if one != again]
+    if other:
+        raise ArtifactError(
+            f"{evaluation / FILE}: its verdict on {other[0]!r} is not what {METRICS} gives ({len(other)} such "
+            "conditions); the file was edited: evaluate the bundle again"
+        )
     missed = [v for v in verdicts if not v.passed]
     if missed:
         said = describe([*missed, *(v for v in verdicts if v.passed)])
         raise GateError(f"{len(missed)} of {len(verdicts)} release conditions not met; {said}; see report.html")
     return verdicts
+
+
+def read_gate(path: Path) -> list[Verdict]:
+    """The verdicts of a gate.json.
+
+    Raises:
+        ArtifactError: not such a file, a condition is not readable, or the whole says otherwise than its parts.
+    """
+    record = read_json(path, SCHEMA)
+    try:
+        found = [Verdict(**item) for item in record["conditions"]]
+        for one in found:
+            parse_condition(one.condition)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path}: not a readable gate ({error}); evaluate the bundle again") from error
+    if record.get("passed") != all(one.passed for one in found):
+        raise ArtifactError(f"{path}: passed is {record.get('passed')}, its conditions say otherwise; evaluate again")
+    return found
 
 
 def _figure(name: str, text: str) -> tuple[str, str]:

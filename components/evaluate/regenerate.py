@@ -12,17 +12,26 @@ import numpy.typing as npt
 
 from components.common.artifacts.folder import sha256_file
 from components.common.artifacts.json_file import read_json, write_atomic, write_json
+from components.common.artifacts.lineage import FILE as LINEAGE
+from components.common.artifacts.lineage import Lineage, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import Scores, load_extra, load_scores
+from components.common.artifacts.trust import FILE as TRUST
+from components.common.artifacts.trust import save_trust
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Inputs, Settings, analyse
+from components.evaluate.belongs import same_split
+from components.evaluate.gate import FILE as GATE
 from components.evaluate.gate import Verdict, check, gate_record
-from components.evaluate.report import report_html
+from components.evaluate.predictions import FILE as PREDICTIONS
+from components.evaluate.predictions import predictions_csv
+from components.evaluate.report import Said, report_html
 from components.evaluate.shortcuts import PREFIX
 from components.evaluate.summary import summary_markdown
+from components.evaluate.trust import questions
 
 _PROBABILITY_TOLERANCE = 1e-5
 
@@ -34,17 +43,18 @@ def render(
     policy: Path,
     champion: Scores | None,
     context: Mapping[str, Any],
+    lineage: Lineage | None,
     settings: Settings,
     gate: Sequence[str],
     folder: Path,
 ) -> tuple[Metrics, list[Verdict]]:
-    """Writes metrics.json, gate.json, summary.md and report.html into `folder`.
+    """Writes metrics, gate, answers to the reader's questions, predictions, summary and report into `folder`.
 
     Returns:
         The metrics and the gate's verdicts.
 
     Raises:
-        ArtifactError: scores or policy are unreadable, or do not belong together.
+        ArtifactError: scores, policy or lineage are unreadable, or do not belong together.
         DataError: the test set holds one class only.
     """
     rule, test = load_policy(policy), load_scores(probs)
@@ -70,12 +80,28 @@ def render(
     _check_numbers(probs, columns)
     inputs = Inputs(test, columns, rule, val, champion, sha256_file(probs))
     metrics = analyse(inputs, settings)
+    _check_lineage(metrics, lineage)
     verdicts = check(gate, metrics)
+    trust = questions(metrics, lineage, same_split(context.get("provenance", {})))
     metrics.save(folder / METRICS)
-    write_json(folder / "gate.json", gate_record(verdicts))
+    save_trust(folder / TRUST, trust)
+    write_json(folder / GATE, gate_record(verdicts))
+    write_atomic(folder / PREDICTIONS, predictions_csv(test, rule))
     write_atomic(folder / "summary.md", summary_markdown(metrics, verdicts))
-    write_atomic(folder / "report.html", report_html(inputs, settings, metrics, verdicts, context))
+    said = Said(metrics, verdicts, trust, lineage, context)
+    write_atomic(folder / "report.html", report_html(inputs, settings, said))
     return metrics, verdicts
+
+
+def _check_lineage(metrics: Metrics, lineage: Lineage | None) -> None:
+    if lineage is None:
+        return
+    counted, read = (metrics.n, metrics.malignant), (lineage.read.images, lineage.read.malignant)
+    if counted != read:
+        raise ArtifactError(
+            f"{LINEAGE} says that {read[0]} test images were read, {read[1]} of them malignant, the scores hold "
+            f"{counted[0]} and {counted[1]}: they belong to different evaluations"
+        )
 
 
 def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
@@ -92,6 +118,11 @@ def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
         if name != "age" and not np.isfinite(values).all():  # an unknown age is NaN
             raise ArtifactError(f"{probs}: column {name} holds values that are not finite; evaluate again")
         columns[name] = values
+
+
+def lineage_beside(path: Path | None, probs: Path) -> Lineage | None:
+    """The lineage beside the context or the scores; None where there is none."""
+    return load_lineage((path or probs).with_name(LINEAGE))
 
 
 def load_context(path: Path | None, probs: Path) -> dict[str, Any]:

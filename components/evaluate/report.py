@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.metrics import FigureName, HasInterval, Metrics, SliceRow
-from components.common.artifacts.presentation import DASH, estimate_text, form_of, heading, percent_text
+import numpy as np
+
+from components.common.artifacts.lineage import Lineage
+from components.common.artifacts.metrics import Estimate, FigureName, HasInterval, Metrics, PrevalenceRow, SliceRow
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.presentation import (
+    DASH,
+    estimate_text,
+    form_of,
+    heading,
+    named,
+    percent_text,
+    reason_words,
+    value_words,
+)
+from components.common.artifacts.slices import Graded, failures, gaps, graded, images_behind
+from components.common.artifacts.trust import Line
 from components.common.runtime.svg import BENIGN, GRID, MALIGNANT, MODEL, MUTED
+from components.common.statistics.numeric import logit_of, sigmoid
 from components.evaluate import drawings, figures
 from components.evaluate.analysis import Inputs, Settings
 from components.evaluate.checklist import checklist
 from components.evaluate.curves import roc_and_pr
 from components.evaluate.gate import Verdict
 from components.evaluate.summary import Thousand, per_thousand, per_thousand_ranges
+from components.evaluate.trust import sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ALARM = "#e0a458"
+_COLOURS = {
+    "found": MODEL,
+    "missed": MALIGNANT,
+    "false_positives": _ALARM,
+    "cleared": GRID,
+    "benign": BENIGN,
+    "muted": MUTED,
+}
 _RANKING: tuple[FigureName, ...] = (
     "roc_auc",
     "average_precision",
@@ -45,14 +72,75 @@ CASE_TITLES = {
 }
 
 
-def report_html(
-    inputs: Inputs,
-    settings: Settings,
-    metrics: Metrics,
-    verdicts: Sequence[Verdict],
-    context: Mapping[str, Any],
-) -> str:
+@dataclass(frozen=True)
+class Said:
+    """What a report says beside its figures' drawings.
+
+    Attributes:
+        metrics: every figure.
+        verdicts: the gate's conditions, passed or missed.
+        trust: the questions a reader should ask first, answered.
+        lineage: where the rows of the table went; None if not at hand.
+        context: content of `context.json`.
+    """
+
+    metrics: Metrics
+    verdicts: Sequence[Verdict]
+    trust: Sequence[Line]
+    lineage: Lineage | None
+    context: Mapping[str, Any]
+
+
+SECTIONS = {
+    "decision": "The decision",
+    "calibration": "Calibration: do predicted probabilities match observed rates?",
+    "slices": "Does it work equally well for everybody?",
+    "shortcuts": "Shortcuts: how much can be had without the image?",
+    "data": "Data: from the table to the test images",
+}
+
+
+def report_html(inputs: Inputs, settings: Settings, said: Said) -> str:
     """report.html, from computed numbers; equal inputs give equal bytes."""
+    metrics, context = said.metrics, said.context
+    lesion = metrics.lesion_level
+    thousand = per_thousand(lesion.confusion)
+    return str(
+        _template().render(
+            m=metrics,
+            lesion=lesion,
+            trust=said.trust,
+            sections=SECTIONS,
+            banner=said.lineage.notice if said.lineage else "",
+            verdicts=said.verdicts,
+            failed=[v for v in said.verdicts if not v.passed],
+            thousand=thousand,
+            ranges=per_thousand_ranges(thousand, lesion.sensitivity, lesion.specificity),
+            form_of=form_of,
+            scale=drawings.scale_svg(),
+            colours=_COLOURS,
+            ranking=_RANKING,
+            decision=_DECISION,
+            own=own_prevalence(metrics, inputs.policy),
+            figures=_figures(inputs, settings, metrics, context, thousand),
+            slices=_by_slice(metrics.slices),
+            failing=[sentence(one) for one in failures(metrics)],
+            gaps=_largest_gaps(metrics),
+            graded=graded,
+            behind=images_behind,
+            cases=[(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
+            lineage=said.lineage,
+            data=context.get("data", {}),
+            training=context.get("training", {}),
+            provenance=_provenance(metrics, context),
+            champion_name=context.get("champion", ""),
+            checklist=checklist(metrics, said.lineage, context),
+        )
+    )
+
+
+@cache
+def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
@@ -62,37 +150,45 @@ def report_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(spell=_spell, percent=percent_text, forest=_forest, number=_number, heading=heading)
-    lesion = metrics.lesion_level
-    thousand = per_thousand(lesion.confusion)
-    return environment.get_template("report.html.j2").render(
-        m=metrics,
-        lesion=lesion,
-        verdicts=verdicts,
-        failed=[v for v in verdicts if not v.passed],
-        thousand=thousand,
-        ranges=per_thousand_ranges(thousand, lesion.sensitivity, lesion.specificity),
-        form_of=form_of,
-        scale=drawings.scale_svg(),
-        colours={
-            "found": MODEL,
-            "missed": MALIGNANT,
-            "false_positives": _ALARM,
-            "cleared": GRID,
-            "benign": BENIGN,
-            "muted": MUTED,
-        },
-        ranking=_RANKING,
-        decision=_DECISION,
-        figures=_figures(inputs, settings, metrics, context, thousand),
-        slices=_by_slice(metrics.slices),
-        cases=[(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
-        data=context.get("data", {}),
-        training=context.get("training", {}),
-        provenance=_provenance(metrics, context),
-        champion_name=context.get("champion", ""),
-        checklist=checklist(metrics, context),
+    environment.filters |= {
+        "spell": _spell,
+        "percent": percent_text,
+        "forest": _forest,
+        "number": _number,
+        "heading": heading,
+        "named": named,
+        "reason": reason_words,
+    }
+    environment.globals |= {"value_words": value_words}
+    return environment.get_template("report.html.j2")
+
+
+def own_prevalence(metrics: Metrics, policy: DecisionPolicy) -> PrevalenceRow:
+    """The row of the prevalence table that was measured: that of the test images themselves."""
+    pi, rate, found = metrics.prevalence, metrics.predicted_positive_rate, metrics.sensitivity
+    missed = [None if one is None else 1000 * pi * (1 - one) for one in (found.value, found.upper, found.lower)]
+    referred = [None if one is None else 1000 * one for one in (rate.value, rate.lower, rate.upper)]
+    shifted = logit_of(np.array(policy.threshold_probability)) + logit_of(np.array(pi))
+    return PrevalenceRow(
+        prevalence=pi,
+        threshold_probability_shifted=float(sigmoid(shifted - logit_of(np.array(policy.prevalence)))),
+        ppv=metrics.ppv,
+        npv=metrics.npv,
+        referrals_per_cancer=metrics.number_needed_to_biopsy,
+        referred_per_1000=Estimate(value=referred[0], lower=referred[1], upper=referred[2]),
+        missed_per_1000=Estimate(value=missed[0], lower=missed[1], upper=missed[2]),
     )
+
+
+def _largest_gaps(metrics: Metrics) -> list[str]:
+    """One sentence per figure: `sensitivity by sex 0.12: female 0.80, male 0.92`."""
+    names: tuple[Graded, ...] = ("sensitivity", "specificity", "roc_auc")
+    largest = [(name, found[0]) for name in names if (found := gaps(metrics.slices, name))]
+    return [
+        f"{named(name)} by {named(gap.slice)}, {gap.size:.2f} ({value_words(gap.slice, gap.low_group)} {gap.low:.2f}, "
+        f"{value_words(gap.slice, gap.high_group)} {gap.high:.2f})"
+        for name, gap in largest
+    ]
 
 
 def _figures(

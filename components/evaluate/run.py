@@ -6,21 +6,23 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.json_file import write_atomic, write_json
+from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.metrics import Metrics
-from components.common.artifacts.model import VAL_SCORES, open_model
+from components.common.artifacts.model import VAL_SCORES, Model, open_model
+from components.common.artifacts.records_manifest import read_manifest
 from components.common.artifacts.scores import Scores, load_scores, save_scores
 from components.common.bundle.load import load_bundle
 from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
+from components.evaluate.belongs import check_together, refuse_val_overlap
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
+from components.evaluate.lineage import trace
 from components.evaluate.regenerate import render
-from components.evaluate.scoring import lost_images, open_split, refuse_overlap, score, slice_columns
+from components.evaluate.scoring import lost_images, open_split, score, slice_columns
 from components.evaluate.shortcuts import control_scores
 
 
@@ -55,35 +57,32 @@ def run(
         out: folder for the evaluation artifact.
 
     Raises:
-        ArtifactError: an artifact is damaged, or the policy belongs to another model.
-        DataError: test lesions overlap validation or train, ids that do not match, unreadable images.
+        ArtifactError: an artifact is damaged, or they do not belong together.
+        DataError: test lesions overlap validation or train, or images cannot be read or were changed.
     """
-    made_of = {"bundle": open_artifact(bundle, "bundle"), "split": open_artifact(split, "split")}
     trained = open_model(model) if model is not None else None
-    if trained is not None:
-        made_of["model"] = trained.artifact
-    if records is not None:
-        made_of["records"] = open_artifact(records, "records")
-    parts = open_split(split)
-    test = parts.usable("test")
+    made_of = _open(bundle, split, trained, records)
+    divided = open_split(split)
     champion = _champion(config.champion)
     loaded = load_bundle(bundle)
-    if trained is not None:
-        trained.check_policy(loaded.policy)
+    check_together(made_of["bundle"], made_of["split"], trained, made_of.get("records"), loaded.policy)
     val = trained.val_scores() if trained is not None else None
+    test = divided.usable("test")
     scores, unread = score(loaded, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
-    columns = {**slice_columns(rows), **control_scores(parts.usable("train"), rows)}
+    columns = {**slice_columns(rows), **control_scores(divided.usable("train"), rows)}
     if val is not None:
         refuse_val_overlap(scores, val)
     uri = dict(zip(rows["image_id"], rows["uri"], strict=True))
-    record = {
+    manifest = read_manifest(records) if records is not None else None
+    lineage = trace(split, divided, manifest, unread)
+    context = {
         "schema": about.SCHEMA,
         "settings": {"resamples": config.resamples, "seed": config.seed, "gate": config.gate},
         "champion": Path(config.champion).name,
         "provenance": about.provenance(made_of),
         "training": about.training(trained),
-        "data": about.data_quality(records, lost_images(parts.part("test")), unread, parts.record),
+        "data": about.data_quality(manifest, lost_images(divided.part("test")), unread, divided.record),
         "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
     }
     with new_artifact(out, "evaluation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
@@ -91,14 +90,15 @@ def run(
         loaded.policy.save(folder / "decision_policy.json")
         if trained is not None:
             write_atomic(folder / VAL_SCORES, (trained.path / VAL_SCORES).read_bytes())
-        write_json(folder / "context.json", record)
-        files = {name: folder / f"{name}.npz" for name in ("test_probs", "val_probs")}
+        write_json(folder / "context.json", context)
+        lineage.save(folder / LINEAGE)
         metrics, verdicts = render(
-            probs=files["test_probs"],
-            val_probs=files["val_probs"] if model is not None else None,
+            probs=folder / "test_probs.npz",
+            val_probs=folder / VAL_SCORES if model is not None else None,
             policy=folder / "decision_policy.json",
             champion=champion,
-            context=record,
+            context=context,
+            lineage=lineage,
             settings=Settings(config.resamples, config.seed),
             gate=config.gate,
             folder=folder,
@@ -106,17 +106,13 @@ def run(
     return EvaluateResult(out, metrics, verdicts, scores)
 
 
-def refuse_val_overlap(test: Scores, val: Scores) -> None:
-    """Refuses test scores that share lesions with the scores the threshold was chosen on.
-
-    Raises:
-        DataError: names one.
-    """
-    frames = [
-        pd.DataFrame({n: getattr(s, n) for n in ("image_id", "lesion_id", "group_id")}).assign(split=name)
-        for s, name in ((test, "test"), (val, "val"))
-    ]
-    refuse_overlap(pd.concat(frames))
+def _open(bundle: Path, split: Path, model: Model | None, records: Path | None) -> dict[str, Artifact]:
+    made_of = {"bundle": open_artifact(bundle, "bundle"), "split": open_artifact(split, "split")}
+    if model is not None:
+        made_of["model"] = model.artifact
+    if records is not None:
+        made_of["records"] = open_artifact(records, "records")
+    return made_of
 
 
 def _champion(uri: str) -> Scores | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,11 +87,12 @@ def score(bundle: Predictor, test: pd.DataFrame, batch_size: int) -> tuple[Score
 
     Raises:
         ArtifactError: the predictions contradict the policy beside the graph.
-        DataError: an image cannot be fetched, or none could be read.
+        DataError: an image cannot be fetched, is another than ingest saw, or none could be read.
     """
     predictions = []
     # the next batch is read while the bundle works on this one
-    files = ordered_map(test["uri"].tolist(), _read, _READERS, ahead=-(-2 * batch_size // _READERS))
+    listed = list(zip(test["uri"], test["sha256"], strict=True))
+    files = ordered_map(listed, _read, _READERS, ahead=-(-2 * batch_size // _READERS))
     with progress("test images", len(test)) as bar:
         for batch in chunks((data for _, data in files), batch_size):
             predictions.append(bundle.predict(batch))
@@ -151,10 +153,18 @@ def slice_columns(rows: pd.DataFrame) -> dict[str, Any]:
     return out
 
 
-def _read(uri: str) -> bytes:
+def _read(file: tuple[str, str]) -> bytes:
     from components.common.storage.store import read_bytes
 
+    uri, sha256 = file
     try:
-        return read_bytes(uri)
+        data = read_bytes(uri)
     except (OSError, LesionflowError) as error:
         raise DataError(f"test image {uri}: cannot be read ({error}); look at the image root") from error
+    received = hashlib.sha256(data).hexdigest()
+    if received != sha256:
+        raise DataError(
+            f"test image {uri}: its sha256 begins {received[:12]}, ingest saw {sha256[:12]}: the file was changed or "
+            "swapped since; put it back, or ingest and split again"
+        )
+    return data

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.json_file import LARGE_BYTES, read_object
+from components.common.artifacts.lineage import FILE as LINEAGE
+from components.common.artifacts.lineage import load_lineage, total
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, load_metrics, plain
 from components.common.artifacts.model import read_facts
@@ -14,6 +16,9 @@ from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, percent_text
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.artifacts.split import SPLITS, read_record
+from components.common.artifacts.trust import FILE as TRUST
+from components.common.artifacts.trust import LEVELS, Level, load_trust
+from components.common.runtime.errors import ArtifactError
 
 SCHEMA = "lesionflow.summary/1"
 
@@ -28,16 +33,25 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
     Raises:
         ArtifactError: an artifact of the run lacks a file, or a file lacks a field.
     """
-    ingest = _json(run / "ingest" / "ingest.json")
+    judged = run / "evaluate"
     split = read_record(run / "split")
     manifest = read_manifest(run / "records")
-    metrics = load_metrics(run / "evaluate" / METRICS)
+    metrics, lineage = load_metrics(judged / METRICS), load_lineage(judged / LINEAGE)
+    if lineage is None:
+        raise ArtifactError(f"{judged / LINEAGE}: no such file; evaluate the bundle again")
     policy = load_policy(run / "calibrate" / "decision_policy.json")
     model = read_facts(run / "train")
-    lost = sum(part.lost for part in manifest.splits.values())
+    lost = sum(part.lost_in_records.images for _, part in lineage.in_order() if part.lost_in_records is not None)
     return {
         "schema": SCHEMA,
-        "images": {"rows": ingest["rows"], "usable": ingest["ok"], "lost": ingest["lost"], "lost_in_records": lost},
+        "images": {
+            "rows": lineage.table.images,
+            "dropped": total(lineage.dropped).images,
+            "lost": lineage.unusable.images,
+            "lost_in_records": lost,
+            "usable": lineage.usable.images,
+            "generated": lineage.generated,
+        },
         "split": {
             "recipe": split.recipe,
             "sha256": split.sha256,
@@ -52,6 +66,8 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "malignant": metrics.malignant,
             "groups": metrics.groups,
             "lesions": metrics.lesions,
+            "malignant_lesions": metrics.lesion_level.malignant,
+            "found": {"lesions": metrics.lesion_level.confusion.tp, "images": metrics.confusion.tp},
             "roc_auc": plain(metrics.roc_auc),
             "average_precision": plain(metrics.average_precision),
         },
@@ -67,25 +83,27 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "prevalence": metrics.prevalence,
         },
         "calibration_slope": plain(metrics.calibration.slope),
+        "before_you_trust_this": [line.model_dump() for line in load_trust(judged / TRUST)],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The summary as a table of at most 78 columns."""
+    """The summary as a table of at most 78 columns, then what speaks against trusting it."""
     images, split, test, decision = (summary[key] for key in ("images", "split", "test", "decision"))
     target = decision["target_sensitivity"]
     rule = decision["policy"] + (f", target sensitivity {target:.2f}" if target is not None else "")
     size = "x".join(str(side) for side in summary["model"]["image_size"])
     rate = percent_text(decision["predicted_positive_rate"]["value"])
     rows = [
-        ("images", f"{images['rows']} in the table, {images['usable']} usable, {images['lost']} lost"),
+        ("images", _images(images)),
         ("split", f"{split['recipe']}, sha256 {split['sha256'][:16]}"),
         ("  train, val, test", " / ".join(str(split["found"][name]) for name in SPLITS)),
         ("  malignant", " / ".join(str(split["malignant"][name]) for name in SPLITS)),
         ("  class weight", f"{split['class_weight']:.4f}"),
         ("model", f"{summary['model']['architecture']} at {size}"),
-        ("test", f"{test['n']} images of {test['lesions']} lesions, {test['malignant']} malignant"),
+        ("test", f"{test['n']} images of {test['lesions']} lesions"),
+        ("  malignant found", _found(test)),
         ("  ROC-AUC", _interval(test["roc_auc"])),
         ("  average precision", _interval(test["average_precision"])),
         ("decision rule", f"{rule}, chosen on validation"),
@@ -100,12 +118,37 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         *(f"{name:<21}{text}" for name, text in rows),
         f"(in brackets: 95 % intervals that resample {split['groups']})",
         "",
+        *_warnings(summary["before_you_trust_this"]),
     ]
+
+
+def _images(images: Mapping[str, int]) -> str:
+    said = f"{images['rows']} in the table, {images['usable']} usable"
+    counted = (("dropped", images["dropped"]), ("unusable", images["lost"]), ("generated", images["generated"]))
+    return ", ".join([said, *(f"{n} {name}" for name, n in counted if n)])
+
+
+def _found(test: Mapping[str, Any]) -> str:
+    found = test["found"]
+    return (
+        f"{found['lesions']} of {test['malignant_lesions']} lesions (images averaged), {found['images']} of "
+        f"{test['malignant']} images"
+    )
+
+
+def _warnings(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    """The red and amber lines, wrapped; nothing where all are green."""
+    names: tuple[Level, ...] = ("red", "amber")
+    loud = [(level, line) for level in names for line in lines if line["level"] == level]
+    if not loud:
+        return []
+    out = ["Before you trust this (green lines are in the report only):"]
+    for level, line in loud:
+        head = f"  {LEVELS[level]:<9}"
+        text = f"{line['question']} {line['answer']}"
+        out += textwrap.wrap(text, 78, initial_indent=head, subsequent_indent=" " * len(head))
+    return [*out, ""]
 
 
 def _interval(value: Mapping[str, float | None]) -> str:
     return estimate_text(Estimate.model_validate(value))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return read_object(path, most=LARGE_BYTES)

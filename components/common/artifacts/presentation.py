@@ -104,3 +104,65 @@ def markdown_text(text: str) -> str:
 def markdown_code(text: str) -> str:
     """The same between backticks; a backtick inside becomes an apostrophe."""
     return "`" + one_line(text).replace("`", "'").replace("|", "\\|") + "`"
+
+
+_DIAGNOSES = {
+    "nv": "melanocytic nevus",
+    "mel": "melanoma",
+    "bcc": "basal cell carcinoma",
+    "akiec": "actinic keratosis or Bowen's disease",
+    "ak": "actinic keratosis",
+    "scc": "squamous cell carcinoma",
+    "bkl": "benign keratosis",
+    "df": "dermatofibroma",
+    "vasc": "vascular lesion",
+}
+_VALUES: Mapping[str, Mapping[str, str]] = {
+    "dx": _DIAGNOSES,
+    "dx_type": {
+        "histo": "histology",
+        "follow_up": "follow-up",
+        "consensus": "expert consensus",
+        "confocal": "confocal microscopy",
+    },
+}
+
+
+def value_words(column: str, value: str) -> str:
+    """A table's value in words where the code is a common one: `mel (melanoma)`, `histology`.
+
+    >>> value_words("dx", "mel"), value_words("site", "back")
+    ('mel (melanoma)', 'back')
+    """
+    words = _VALUES.get(column, {}).get(value.lower())
+    if words is None:
+        return value
+    return f"{value} ({words})" if column == "dx" else words
+
+
+REASONS: Mapping[str, str] = {
+    "unknown_diagnosis": "diagnosis missing, or unknown to the label policy",
+    "conflicting_diagnosis": "images of one lesion with different labels",
+    "excluded_diagnosis": "diagnosis left out by the label policy",
+    "missing": "no image file",
+    "corrupt": "damaged image file",
+    "mislabelled": "file of another format than its name says",
+    "unsupported": "kind of image that is not supported",
+    "unreadable": "image file could not be fetched",
+    "duplicate_conflict": "two files with this id and different content",
+}
+
+
+def reason_words(reason: str) -> str:
+    """Why an image left, in words."""
+    return REASONS.get(reason, reason.replace("_", " "))
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text for a CSV file that no spreadsheet takes for a formula (CWE-1236): an apostrophe before it where needed.
+
+    >>> spreadsheet_text("=1+1"), spreadsheet_text("ISIC_0024306")
+    ("'=1+1", 'ISIC_0024306')
+    """
+    line = one_line(text)
+    return f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@")) or line != text else line

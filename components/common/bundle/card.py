@@ -5,8 +5,8 @@ Layout after Mitchell et al. 2019 (Model Cards for Model Reporting), front matte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,24 @@ from typing import Any
 from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import read_json, read_object, write_json
+from components.common.artifacts.lineage import FILE as LINEAGE
+from components.common.artifacts.lineage import Counts, Lineage, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
 from components.common.artifacts.model import Model
-from components.common.artifacts.presentation import form_of, heading, markdown_code, markdown_text, named
+from components.common.artifacts.presentation import (
+    form_of,
+    heading,
+    markdown_code,
+    markdown_text,
+    named,
+    reason_words,
+    value_words,
+)
+from components.common.artifacts.slices import confirmed, gaps
 from components.common.artifacts.split import read_record
+from components.common.artifacts.trust import FILE as TRUST
+from components.common.artifacts.trust import Line, load_trust
 from components.common.bundle import card_text, layout
 from components.common.runtime.errors import ArtifactError
 
@@ -73,7 +86,7 @@ def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
     if evaluation is None:
         return render(facts, None)
     open_evaluation(evaluation, made)
-    return render(facts, load_metrics(evaluation / METRICS), made.digest)
+    return render(facts, judged_by(evaluation), made.digest)
 
 
 def open_evaluation(evaluation: Path, bundle: Artifact) -> Artifact:
@@ -88,9 +101,42 @@ def open_evaluation(evaluation: Path, bundle: Artifact) -> Artifact:
     return judged
 
 
-def render(facts: Mapping[str, Any], metrics: Metrics | None, digest: str = "") -> str:
-    """The card as Markdown, with test metrics and the bundle's digest where they are given."""
-    given = {"ensemble": {}, **facts, "metrics": metrics, "digest": digest, "decisions": layout.DECISIONS}
+@dataclass(frozen=True)
+class Judged:
+    """What an evaluation adds to the card.
+
+    Attributes:
+        metrics: every figure.
+        trust: the questions a reader should ask first, answered.
+        lineage: where the rows of the table went; None for evaluations by version 0.1.
+    """
+
+    metrics: Metrics
+    trust: Sequence[Line] = ()
+    lineage: Lineage | None = None
+
+
+def judged_by(evaluation: Path) -> Judged:
+    """Reads what the card says of an evaluation.
+
+    Raises:
+        ArtifactError: a file of it is not readable.
+    """
+    lineage = load_lineage(evaluation / LINEAGE)
+    return Judged(load_metrics(evaluation / METRICS), load_trust(evaluation / TRUST), lineage)
+
+
+def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") -> str:
+    """The card as Markdown, with its evaluation and the bundle's digest where they are given."""
+    given = {
+        "ensemble": {},
+        **facts,
+        "metrics": judged.metrics if judged else None,
+        "trust": judged.trust if judged else (),
+        "lineage": judged.lineage if judged else None,
+        "digest": digest,
+        "decisions": layout.DECISIONS,
+    }
     return str(_template().render(**given))
 
 
@@ -114,9 +160,18 @@ def _template() -> Any:
         "plain": card_text.plain,
         "heading": heading,
         "named": named,
+        "reason": reason_words,
         "code": _code,
+        "counted": _counted,
+        "listed": card_text.listed,
     }
-    environment.globals |= {"gaps": card_text.gaps, "confirmed": card_text.confirmed, "form_of": form_of}
+    environment.globals |= {
+        "gaps": gaps,
+        "confirmed": confirmed,
+        "slice_figure": card_text.slice_figure,
+        "value_words": value_words,
+        "form_of": form_of,
+    }
     return environment.get_template("model_card.md.j2")
 
 
@@ -133,6 +188,14 @@ def _code(value: Any) -> Any:
     import markupsafe
 
     return markupsafe.Markup(markdown_code(str(value)))  # safe: no mark of Markdown is left inside the backticks
+
+
+def _counted(counts: Counts) -> Any:
+    """The cells of a row of the table that follows the images."""
+    import markupsafe
+
+    cells = (counts.images, counts.malignant, counts.benign, counts.unlabelled or "")
+    return markupsafe.Markup(" | ".join(str(cell) for cell in cells))  # numbers only
 
 
 def _optional(path: Path) -> dict[str, Any]:

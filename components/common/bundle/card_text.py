@@ -1,30 +1,43 @@
-"""How the card writes figures: plain values, gains, gaps between groups, what was confirmed by histology."""
+"""How the card writes figures, plain values and gains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from components.common.artifacts.metrics import Estimate, GradedEstimate, SliceRow
+from components.common.artifacts.metrics import Estimate, SliceRow
 from components.common.artifacts.model import Model
-from components.common.artifacts.presentation import estimate_text
+from components.common.artifacts.presentation import DASH, estimate_text
+from components.common.artifacts.slices import Graded, graded, images_behind
 
 NOT_ESTIMABLE = "not estimable"
-Graded = Literal["sensitivity", "specificity", "roc_auc"]
 
 
 def estimate(found: Estimate | None, form: str = "{:.3f}") -> str:
-    """`0.884 (0.861 to 0.905)`; `insufficient` where a slice has too few images of the class it needs."""
-    if isinstance(found, GradedEstimate) and found.value is not None and found.status == "insufficient":
-        return "insufficient"
+    """`0.884 (0.861 to 0.905)`; `not estimable` without a value."""
     return estimate_text(found, form, NOT_ESTIMABLE)
+
+
+def slice_figure(row: SliceRow, name: Graded) -> str:
+    """`45/50, 0.900 (0.800 to 0.960)`; `too few (n = 12)`; a dash where the group has no image of the class."""
+    found, n = graded(row, name), images_behind(row, name)
+    if found.value is None:
+        return DASH
+    if found.status == "insufficient":
+        return f"too few (n = {n})"
+    counted = "" if name == "roc_auc" else f"{round(found.value * n)}/{n}, "
+    return counted + estimate_text(found)
 
 
 def signed(gain: Mapping[str, Any]) -> str:
     """`+0.0123 (-0.0010 to +0.0250)` from {value, lower, upper}; the bare difference without bounds."""
     found = Estimate(value=gain["value"], lower=gain.get("lower"), upper=gain.get("upper"))
     return estimate_text(found, "{:+.4f}")
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """`mel 3, nv 4`."""
+    return ", ".join(f"{name} {n}" for name, n in counts.items())
 
 
 def scalar(value: Any) -> str:
@@ -56,46 +69,3 @@ def training_history(model: Model) -> dict[str, Any]:
         if values:
             facts[name] = take(values)
     return facts
-
-
-def graded(row: SliceRow, name: Graded) -> GradedEstimate:
-    """One of the figures a slice is judged by."""
-    return {"sensitivity": row.sensitivity, "specificity": row.specificity, "roc_auc": row.roc_auc}[name]
-
-
-def gaps(slices: Sequence[SliceRow], metric: Graded) -> dict[str, str]:
-    """Largest difference of a figure between groups of one slice that are large enough to be compared."""
-    found: dict[str, list[tuple[float, str]]] = {}
-    for row in slices:
-        one = graded(row, metric)
-        if one.value is not None and one.status == "ok":
-            found.setdefault(row.slice, []).append((one.value, row.value))
-    wide = {name: (min(values), max(values)) for name, values in found.items() if len(values) > 1}
-    return {
-        name: f"{high[0] - low[0]:.3f} ({low[1]} {low[0]:.3f}, {high[1]} {high[0]:.3f})"
-        for name, (low, high) in wide.items()
-    }
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """Test images confirmed by histology, and all, of each class."""
-
-    malignant: int
-    malignant_all: int
-    benign: int
-    benign_all: int
-
-
-def confirmed(slices: Sequence[SliceRow]) -> Confirmed | None:
-    """Counted from the slices by kind of confirmation; None where no image is confirmed by histology."""
-    rows = [row for row in slices if row.slice == "dx_type"]
-    histology = [row for row in rows if row.value in ("histo", "histopathology")]
-    if not histology:
-        return None
-    return Confirmed(
-        malignant=sum(row.malignant for row in histology),
-        malignant_all=sum(row.malignant for row in rows),
-        benign=sum(row.n - row.malignant for row in histology),
-        benign_all=sum(row.n - row.malignant for row in rows),
-    )

@@ -9,7 +9,7 @@ from components.evaluate.__main__ import main
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.run import run
 
-NUMBERS = ("metrics.json", "summary.md", "gate.json")
+NUMBERS = ("metrics.json", "summary.md", "gate.json", "predictions.csv")
 
 
 def report(folder, out, *more):
@@ -32,7 +32,7 @@ def evaluation(shipped, tmp_path_factory):
 
 def test_the_whole_report_comes_back_byte_for_byte_without_images_or_model(evaluation, tmp_path):
     assert report(evaluation, tmp_path / "again") == 0
-    for name in (*NUMBERS, "report.html"):
+    for name in (*NUMBERS, "trust.json", "report.html"):
         assert (tmp_path / "again" / name).read_bytes() == (evaluation / name).read_bytes(), name
 
 
@@ -49,6 +49,13 @@ def test_numbers_and_figures_need_the_scores_and_the_policy_only(evaluation, tmp
     again = figures_of((tmp_path / "again" / "report.html").read_text())
     assert len(again) >= 8
     assert [f for f in original if "by epoch" not in f] == again
+
+
+def test_a_lineage_of_another_evaluation_is_refused(evaluation, saved, tmp_path, capsys):
+    shutil.copy(evaluation / "lineage.json", saved / "lineage.json")
+    assert report(saved, tmp_path / "out", "--resamples", 200) == 1
+    assert "they belong to different evaluations" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_scores_of_another_policy_are_refused(saved, tmp_path, capsys):

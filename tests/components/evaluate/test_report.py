@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.metrics import Confusion, Estimate, load_metrics
+from components.common.artifacts.records_manifest import Lost, RecordsManifest
+from components.common.artifacts.scores import load_scores
 from components.common.artifacts.split import SplitRecord
 from components.evaluate.__main__ import main
 from components.evaluate.checklist import AUTHOR, checklist
@@ -27,7 +29,7 @@ def html(saved, tmp_path):
 class Strict(HTMLParser):
     """Collects references and unbalanced tags."""
 
-    VOID = ("meta", "img", "br", "path", "circle", "use", "rect", "link")
+    VOID = ("meta", "img", "br", "path", "circle", "use", "rect", "link", "input")
 
     def __init__(self):
         super().__init__()
@@ -68,7 +70,8 @@ def test_every_figure_and_section_is_there(html):
     for words in (
         "In plain words",
         "Release gate",
-        "insufficient",
+        "too few (n =",
+        "Before you trust this",
         "Shortcuts: how much can be had without the image?",
         "skin-tone",
         "TRIPOD",
@@ -131,13 +134,13 @@ def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):
     arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
     assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0
     metrics = load_metrics(tmp_path / "out" / "metrics.json")
-    bare = {item.topic: item for item in checklist(metrics, {})}
+    bare = {item.topic: item for item in checklist(metrics, None, {})}
     assert bare["Model and training"].answer == AUTHOR
     training = {"model": {"architecture": "resnet50", "parameters": 10}, "training_config": {"epochs": 3}}
-    full = {item.topic: item for item in checklist(metrics, {"training": training})}
+    full = {item.topic: item for item in checklist(metrics, None, {"training": training})}
     assert full["Model and training"].answer == "resnet50, 10 parameters, 3 epochs"
-    assert full["Funding and conflicts of interest"].open
-    assert "rosendahl" in full["Setting and devices"].answer
+    assert full["Funding"].open
+    assert "rosendahl" in full["Sources of the data"].answer
 
 
 def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved, tmp_path):
@@ -151,17 +154,47 @@ def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved
         columns[name] = np.array([f"{name} {k}" for k in range(len(scores))])
     save_scores(saved / "test_probs.npz", scores, columns)
     lost = [{"image_id": f"x{k}", "split": "train", "label": 0, "reason": "missing"} for k in range(20_000)]
+    manifest = RecordsManifest(None, 95, {}, {}, {}, [Lost(**one) for one in lost], 0, {})
     pairs = [[f"a{k}", f"b{k}"] for k in range(20_000)]
     table = {f"site {k}": {"test": {"images": 1, "share": 0.1}} for k in range(20_000)}
     audit = {
         "near_duplicates": {"pairs": 20_000, "crossing": 20_000, "crossing_pairs": pairs},
         "tables": {"site": table},
     }
-    (tmp_path / "records").mkdir()
-    write_json(tmp_path / "records" / "manifest.json", {"splits": {}, "lost": lost})
     split = SplitRecord("test", 0, "a" * 64, {}, audit=audit)
-    quality = data_quality(tmp_path / "records", lost, lost, split)
+    quality = data_quality(manifest, lost, lost, split)
     write_json(saved / "context.json", {"schema": SCHEMA, "data": quality})
     arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
     assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "report.html").stat().st_size < 1_000_000
+
+
+TRIPOD = {
+    *map(str, (1, 2, 4, 7, 10, 11, 13, 14, 15, 16, 17, 19, 21, 22, 24, 25, 26)),
+    *("3a", "3b", "3c", "5a", "5b", "6a", "6b", "6c", "8a", "8b", "8c", "9a", "9b", "9c"),
+    *("12a", "12b", "12c", "12d", "12e", "12f", "12g", "18a", "18b", "18c", "18d", "18e", "18f"),
+    *("20a", "20b", "20c", "23a", "23b", "27a", "27b", "27c"),
+}
+
+
+def test_the_checklist_has_every_item_of_both_guidelines_once(metrics):
+    items = checklist(metrics, None, {})
+    tripod = [number for item in items for number in item.tripod.split(", ") if number]
+    claim = [number for item in items for number in item.claim.split(", ") if number]
+    assert sorted(tripod) == sorted(TRIPOD)
+    assert sorted(map(int, claim)) == list(range(1, 45))
+
+
+def test_both_units_stand_in_the_headline_and_the_own_prevalence_in_the_last_row(html, saved):
+    scores = load_scores(saved / "test_probs.npz")
+    malignant = len(np.unique(scores.lesion_id[scores.label == 1]))
+    assert re.search(rf"<b>\d+ of {malignant} malignant lesions</b>", html)
+    assert re.search(rf"<b>\d+ of {int(scores.label.sum())} malignant photos</b>", html)
+    own = re.search(r'<tr class="own">.*?</tr>', html, re.DOTALL)[0]
+    assert "this test" in own
+    assert "cancer" not in html.lower().replace("skin-cancer", "")
+
+
+def test_figures_that_cannot_exist_are_dashes(html):
+    row = re.search(r"<tr><td>nv \(melanocytic nevus\)</td>.*?</tr>", html, re.DOTALL)[0]
+    assert row.count("&ndash;") == 2  # no malignant image: no sensitivity, no ROC-AUC

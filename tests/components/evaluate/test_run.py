@@ -3,7 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.lineage import load_lineage
 from components.common.artifacts.scores import load_extra, load_scores, save_scores
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.__main__ import main
@@ -34,7 +35,10 @@ def test_a_missed_condition_is_listed_and_does_not_stop_the_report(evaluation, r
     assert [c["passed"] for c in gate["conditions"]] == [True, False]
     assert not gate["passed"]
     names = {p.name for p in evaluation.path.iterdir()}
-    assert {"metrics.json", "report.html", "summary.md", "test_probs.npz", "val_probs.npz", "context.json"} <= names
+    assert names == {
+        "artifact.json", "context.json", "decision_policy.json", "gate.json", "lineage.json", "metrics.json",
+        "predictions.csv", "report.html", "summary.md", "test_probs.npz", "trust.json", "val_probs.npz",
+    }  # fmt: skip
 
 
 def test_equal_inputs_give_equal_bytes(evaluation, shipped, tmp_path):
@@ -50,6 +54,59 @@ def test_a_test_lesion_that_is_also_in_validation_is_refused(shipped, tmp_path):
     with pytest.raises(DataError, match="group_id are in test and in val, for example 'valG5'"):
         run(EvaluateConfig.parse(FAST), shipped.bundle, split, None, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_split_the_bundle_was_not_made_with_is_refused(shipped, tmp_path):
+    table = shipped.pictures.table.copy()
+    swapped = {"train": "test", "test": "train", "val": "val"}
+    split = shipped.pictures.write_split(tmp_path / "split", table.assign(split=table["split"].map(swapped)))
+    with pytest.raises(ArtifactError, match=r"was made from the split with digest \w+, .* may have been trained on"):
+        run(EvaluateConfig.parse(FAST), shipped.bundle, split, None, None, tmp_path / "out")
+
+
+def test_records_of_another_split_are_refused(shipped, tmp_path):
+    with new_artifact(tmp_path / "records", "records", {"split": "5" * 64}) as folder:
+        shutil.copy(shipped.records / "manifest.json", folder / "manifest.json")
+    with pytest.raises(ArtifactError, match=r"records: was made from the split with digest 555555555555"):
+        run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, None, tmp_path / "records", tmp_path / "out")
+
+
+def test_records_the_model_was_not_trained_on_are_refused(shipped, tmp_path):
+    with new_artifact(tmp_path / "records", "records", open_artifact(shipped.records, "records").made_from) as folder:
+        (folder / "manifest.json").write_text((shipped.records / "manifest.json").read_text() + " ")
+    config = EvaluateConfig.parse(FAST)
+    with pytest.raises(ArtifactError, match="give --records the records that this model was trained on"):
+        run(config, shipped.bundle, shipped.split, shipped.model, tmp_path / "records", tmp_path / "out")
+
+
+def test_swapped_test_images_are_refused(shipped, tmp_path):
+    table = shipped.pictures.table.copy()
+    one, two = table.index[table["split"] == "test"][[0, 3]]
+    table.loc[[one, two], "uri"] = table.loc[[two, one], "uri"].to_numpy()
+    split = shipped.pictures.write_split(tmp_path / "split", table)
+    bundle = tmp_path / "bundle"
+    made_from = open_artifact(shipped.bundle, "bundle").made_from
+    with new_artifact(bundle, "bundle", {**made_from, "split": open_artifact(split, "split").digest}) as folder:
+        shutil.copytree(shipped.bundle, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
+    with pytest.raises(DataError, match=r"its sha256 begins \w+, ingest saw \w+: the file was changed or swapped"):
+        run(EvaluateConfig.parse(FAST), bundle, split, None, None, tmp_path / "out")
+
+
+def test_the_lineage_follows_every_row_and_the_report_shows_it(evaluation, shipped):
+    lineage = load_lineage(evaluation.path / "lineage.json")
+    assert lineage.table.images == len(shipped.pictures.table)
+    assert lineage.read.images == evaluation.metrics.n
+    assert lineage.read.malignant == evaluation.metrics.malignant
+    assert lineage.parts["train"].lost_in_records.malignant == 1
+    assert lineage.malignant_diagnoses == ["mel"]
+    html = (evaluation.path / "report.html").read_text()
+    assert "changed or gone since ingest, not in the records" in html
+    assert "Malignant are the diagnoses\n  mel" in html
+
+
+def test_generated_images_are_announced(evaluation):
+    html = (evaluation.path / "report.html").read_text()
+    assert "Generated data: 162 of 162 images" in html
 
 
 def test_a_changed_bundle_is_refused(shipped, tmp_path):
@@ -81,6 +138,12 @@ def test_a_policy_of_another_model_is_refused(shipped, tmp_path):
 def test_a_policy_chosen_on_other_validation_scores_is_refused(shipped, sim, tmp_path):
     model = another_model(shipped, tmp_path / "model", scores=sim(40, 0))
     with pytest.raises(ArtifactError, match=r"policy \w+ belongs to a val_probs\.npz with sha256 \w+"):
+        run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
+
+
+def test_a_model_that_differs_in_what_it_says_of_its_training_is_refused(shipped, tmp_path):
+    model = another_model(shipped, tmp_path / "model")
+    with pytest.raises(ArtifactError, match=r"bundle: was made from the model with digest \w+, .* exported from"):
         run(EvaluateConfig.parse(FAST), shipped.bundle, shipped.split, model, None, tmp_path / "out")
 
 

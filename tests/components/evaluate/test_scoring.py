@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.common.artifacts.folder import sha256_file
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle.predictions import Predictions
 from components.common.runtime.errors import ArtifactError, DataError
@@ -42,7 +43,8 @@ def rows(tmp_path):
     for k in range(11):
         path = tmp_path / f"{k}.bin"
         path.write_bytes(bytes([20 * k + 7] * 9))
-        found.append({"image_id": f"i{k}", "lesion_id": f"l{k}", "group_id": f"g{k}", "label": k % 2, "uri": str(path)})
+        ids = {"image_id": f"i{k}", "lesion_id": f"l{k}", "group_id": f"g{k}"}
+        found.append({**ids, "label": k % 2, "uri": str(path), "sha256": sha256_file(path)})
     return pd.DataFrame(found)
 
 
@@ -77,6 +79,12 @@ def test_no_readable_image_is_an_error(policy, rows):
 def test_an_image_that_went_missing_is_named(policy, rows, tmp_path):
     (tmp_path / "3.bin").unlink()
     with pytest.raises(DataError, match=r"test image .*3\.bin: cannot be read"):
+        score(Brightness(policy), rows, 4)
+
+
+def test_a_swapped_image_is_named(policy, rows, tmp_path):
+    (tmp_path / "3.bin").write_bytes((tmp_path / "4.bin").read_bytes())
+    with pytest.raises(DataError, match=r"3\.bin: its sha256 begins \w{12}, ingest saw \w{12}: the file was changed"):
         score(Brightness(policy), rows, 4)
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.lineage import Lineage
 from components.common.artifacts.metrics import (
     CountedEstimate,
     Estimate,
@@ -17,7 +18,8 @@ from components.common.artifacts.metrics import (
     SourceEstimate,
 )
 from components.common.artifacts.model import Model, ModelFacts
-from components.common.bundle.card import bundle_card, render
+from components.common.artifacts.trust import Line
+from components.common.bundle.card import Judged, bundle_card, render
 from components.common.bundle.card_text import estimate, plain, training_history
 from components.common.runtime.errors import ArtifactError
 
@@ -78,12 +80,12 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
 
 def test_bundle_card_has_intervals_slices_and_a_model_index(exported, judged):
     facts = json.loads((exported.path / "card.json").read_text())
-    card = render(facts, judged)
+    card = render(facts, Judged(judged))
     assert "| ROC-AUC | 0.884 (0.861 to 0.905) |" in card
     assert "| Referrals per malignant lesion found |" in card
     assert "| slope | 1.020 (0.900 to 1.100) | 1 |" in card
-    assert "| Sex | female | 700 | 110 | not estimable | 0.700 (0.600 to 0.800) | not estimable |" in card
-    assert "| Sex | unknown | 5 | 1 | insufficient |" in card
+    assert "| Sex | female | 700 | 110 | \N{EN DASH} | 413/590, 0.700 (0.600 to 0.800) | \N{EN DASH} |" in card
+    assert "| Sex | unknown | 5 | 1 | too few (n = 1) |" in card
     assert "- Largest gap in ROC-AUC by sex: 0.050 (unknown 0.850, male 0.900)" in card
     assert "Largest gap in sensitivity" not in card  # one group alone is large enough
     results = front_matter(card)["model-index"][0]["results"][0]
@@ -145,7 +147,7 @@ def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metri
             SourceEstimate(source="b", value=0.6, lower=None, upper=None, n=9, malignant=2),
         ],
     )
-    card = render(facts, metrics.model_copy(update={"slices": kinds, "shortcuts": shortcuts}))
+    card = render(facts, Judged(metrics.model_copy(update={"slices": kinds, "shortcuts": shortcuts})))
     assert "55 of 55 malignant and 116 of 244 benign ones were confirmed by histology" in card
     assert "those alone ROC-AUC is 0.800, on all 0.900" in card
     assert "- a: 0.700 (65 images, 30 malignant)" in card
@@ -172,17 +174,49 @@ def test_text_from_a_table_is_shown_as_it_is_and_cannot_become_markup(exported, 
         slice_row("source", "clinic a|clinic *b*\n# c", 31, 9),
     ]
     facts = facts | {"training": {"note": "`x` | [y](z)"}, "split": facts["split"] | {"recipe": "a`|b"}}
-    card = render(facts, metrics.model_copy(update={"slices": rows}))
+    card = render(facts, Judged(metrics.model_copy(update={"slices": rows})))
     assert "| Site of the lesion | &lt;img src=x onerror=alert(1)&gt; | 31 |" in card
     assert r"| Acquisition source | clinic a\|clinic \*b\* # c | 31 |" in card
     assert r"note \`x\` \| \[y\](z)" in card
     assert r"recipe `a'\|b`" in card
 
 
+def test_the_card_asks_the_same_questions_and_shows_the_same_flow(exported, metrics):
+    facts = json.loads((exported.path / "card.json").read_text())
+    lines = [Line(level="red", question="Was anything lost?", answer="60 rows | <b>", section="data")]
+    counts = {"images": 100, "malignant": 20, "benign": 80}
+    nothing = {"images": 0, "malignant": 0, "benign": 0}
+    part = {"assigned": nothing, "unusable": [], "usable": nothing, "lost_in_records": None}
+    test = {"assigned": counts, "unusable": [], "usable": counts, "lost_in_records": None}
+    spelled = {"images": 60, "malignant": 0, "benign": 0, "unlabelled": 60}
+    lineage = Lineage.model_validate(
+        {
+            "table": {"images": 160, "malignant": 20, "benign": 80, "unlabelled": 60},
+            "lesions": 100,
+            "groups": {
+                "known": True, "joined_by": ["lesion"], "count": 100, "patients_across_splits": None,
+                "contradictions": 0,
+            },
+            "generated": 160,
+            "malignant_diagnoses": ["mel"],
+            "dropped": [{"reason": "unknown_diagnosis", "counts": spelled, "diagnoses": {"melanoma|": 60}}],
+            "undivided": nothing,
+            "parts": {"train": part, "val": part, "test": test},
+            "near_duplicates": None,
+            "unread": [],
+            "read": counts,
+        }
+    )  # fmt: skip
+    card = render(facts, Judged(metrics, lines, lineage))
+    assert r"| problem | Was anything lost? | 60 rows \| &lt;b&gt; |" in card
+    assert r"| less: diagnosis missing, or unknown to the label policy (melanoma\| 60) | 60 | 0 | 0 | 60 |" in card
+    assert "| evaluated | 100 | 20 | 80 |  |" in card
+    assert "**Generated data: 160 of 160 images were drawn by a program." in card
+
+
 def test_estimates_read_as_value_and_interval():
     assert estimate(estimate_of(0.5)) == "0.500"
     assert estimate(None) == estimate(estimate_of(None)) == "not estimable"
-    assert estimate(graded(0.5, 0.1, 0.9, "insufficient")) == "insufficient"
     assert plain({"schema": "x", "a_b": 0.123456, "deep": {}, "ok": True}) == {"a b": "0.1235", "ok": "yes"}
 
 

@@ -1,0 +1,67 @@
+"""`trust.json`: the questions to ask before an evaluation is believed, each with its answer; always the same ones.
+
+Evaluate answers them from its own figures and the lineage; the report's first screen, the card and the console's
+summary show the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.common.artifacts.json_file import read_json, write_json
+from components.common.runtime.errors import ArtifactError
+
+SCHEMA = "lesionflow.trust/1"
+FILE = "trust.json"
+
+Level = Literal["green", "amber", "red"]
+LEVELS: dict[Level, str] = {"green": "good", "amber": "caution", "red": "problem"}
+
+
+class Line(BaseModel):
+    """One question.
+
+    Attributes:
+        level: green: nothing speaks against the figures here; amber: read the section; red: they do not hold.
+        question: what is asked.
+        answer: with its number.
+        section: of the report, where the evidence is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: Level
+    question: str
+    answer: str
+    section: str
+
+    @property
+    def word(self) -> str:
+        """The level for those who cannot tell the colours apart."""
+        return LEVELS[self.level]
+
+
+def save_trust(path: Path, lines: Sequence[Line]) -> None:
+    """Writes `trust.json`."""
+    write_json(path, {"schema": SCHEMA, "lines": [line.model_dump() for line in lines]})
+
+
+def load_trust(path: Path) -> list[Line]:
+    """Reads `trust.json`; no lines where there is no such file, as in evaluations by version 0.1.
+
+    Raises:
+        ArtifactError: a line lacks a field or has one of another type.
+    """
+    if not path.is_file():
+        return []
+    record = read_json(path, SCHEMA)
+    try:
+        return [Line.model_validate(line) for line in record.get("lines", [])]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise ArtifactError(f"{path}: {where}: {first['msg']}; evaluate the bundle again") from error

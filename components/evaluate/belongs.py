@@ -1,0 +1,70 @@
+"""What evaluate is given belongs together: bundle, split, model and records of one making, by their digests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from components.common.artifacts.folder import Artifact
+from components.common.artifacts.model import Model
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores
+from components.common.runtime.errors import ArtifactError
+from components.evaluate.scoring import refuse_overlap
+
+
+def check_together(
+    bundle: Artifact, split: Artifact, model: Model | None, records: Artifact | None, policy: DecisionPolicy
+) -> None:
+    """Refuses artifacts of different makings.
+
+    A bundle that was exported without a split names none; the report then says that nobody knows what it has seen.
+
+    Raises:
+        ArtifactError: names the two that do not belong together, and what to give instead.
+    """
+    seen = "its test images may have been trained on: give --split the split that this bundle was made with"
+    _same(bundle, "split", split, seen)
+    if records is not None:
+        _same(records, "split", split, "give --records the records that were made of this split")
+    if model is not None:
+        model.check_policy(policy)
+        _same(bundle, "model", model.artifact, "give --model the model that this bundle was exported from")
+    if model is not None and records is not None:
+        _same(model.artifact, "records", records, "give --records the records that this model was trained on")
+
+
+def _same(made: Artifact, name: str, given: Artifact, remedy: str) -> None:
+    expected = made.made_from.get(name)
+    if expected is not None and expected != given.digest:
+        raise ArtifactError(
+            f"{made.path}: was made from the {name} with digest {expected[:12]}, received {given.path} with "
+            f"{given.digest[:12]}; {remedy}"
+        )
+
+
+def same_split(provenance: Mapping[str, Mapping[str, Any]]) -> bool | None:
+    """Whether the bundle was made with the split it was evaluated on; None where that is not recorded.
+
+    Args:
+        provenance: digest and made_from of each artifact, as `context.json` holds them.
+    """
+    bundle, split = provenance.get("bundle"), provenance.get("split")
+    if bundle is None or split is None or "split" not in bundle["made_from"]:
+        return None
+    return bool(bundle["made_from"]["split"] == split["digest"])
+
+
+def refuse_val_overlap(test: Scores, val: Scores) -> None:
+    """Refuses test scores that share lesions with the scores the threshold was chosen on.
+
+    Raises:
+        DataError: names one.
+    """
+    frames = [
+        pd.DataFrame({n: getattr(s, n) for n in ("image_id", "lesion_id", "group_id")}).assign(split=name)
+        for s, name in ((test, "test"), (val, "val"))
+    ]
+    refuse_overlap(pd.concat(frames))

@@ -1,0 +1,233 @@
+"""Before you trust this: the same questions for every evaluation, answered from its own figures."""
+
+from __future__ import annotations
+
+from components.common.artifacts.lineage import Counts, Left, Lineage, total
+from components.common.artifacts.metrics import Metrics
+from components.common.artifacts.presentation import (
+    estimate_text,
+    named,
+    reason_words,
+    value_words,
+)
+from components.common.artifacts.slices import Failure, failures
+from components.common.artifacts.trust import Level, Line
+
+ENOUGH, FEW = 100, 30  # malignant lesions; Collins 2016 (doi:10.1002/sim.6787) asks for 100 or more
+_MANY_CROSSING = 0.01  # of the test images
+_MANY_LOST, _UNEVEN = 0.05, 0.01
+_TELLING = 0.70  # ROC-AUC that the table alone may reach before it is worth a warning
+_NO_RECORD = "not recorded: this report was made from saved scores alone"
+_POLICY = "excluded_diagnosis"
+_ALONE = {
+    "metadata": "age, sex and site",
+    "dx_type": "how the diagnosis was confirmed",
+    "source": "the acquisition source",
+}
+
+
+def questions(metrics: Metrics, lineage: Lineage | None, same_split: bool | None) -> list[Line]:
+    """The lines of the block, always in this order.
+
+    Args:
+        metrics: every figure.
+        lineage: where the rows of the table went; None if not at hand.
+        same_split: whether the bundle was made with the split it is evaluated on; None if not recorded.
+    """
+    return [
+        _target(metrics),
+        _size(metrics),
+        _groups(lineage, same_split),
+        _lost(lineage),
+        _near_duplicates(lineage),
+        _calibration(metrics),
+        _slices(metrics),
+        _shortcuts(metrics),
+        Line(
+            level="amber",
+            question="Was it tested on data from elsewhere?",
+            answer="no: internal validation only, on images from the sources it was trained on",
+            section="data",
+        ),
+    ]
+
+
+def sentence(failure: Failure) -> str:
+    """`acquisition source vidir_molemax: specificity 0.00, 0 of 14 benign images`."""
+    kind = "malignant" if failure.figure == "sensitivity" else "benign"
+    few = "" if failure.sure else ", few images"
+    value = value_words(failure.row.slice, failure.row.value)
+    return (
+        f"{named(failure.row.slice)} {value}: {failure.figure} {failure.found:.2f}, {failure.right} of {failure.of} "
+        f"{kind} images{few}"
+    )
+
+
+def _target(metrics: Metrics) -> Line:
+    question = "Was the target sensitivity met on test?"
+    target, found = metrics.threshold.operating_point.target_sensitivity, metrics.sensitivity
+    measured = f"sensitivity {estimate_text(found)}"
+    if target is None:
+        answer = f"no target was set (rule {metrics.threshold.operating_point.policy}); {measured}"
+        return Line(level="amber", question=question, answer=answer, section="decision")
+    level: Level = "amber"
+    if found.value is None or found.value < target:
+        level, words = "red", "no"
+    elif found.lower is not None and found.lower >= target:
+        level, words = "green", "yes"
+    else:
+        words = "yes, but not with certainty"
+    return Line(level=level, question=question, answer=f"{words}: target {target:.2f}, {measured}", section="decision")
+
+
+def _size(metrics: Metrics) -> Line:
+    n = metrics.lesion_level.malignant
+    level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
+    words = {"green": "", "amber": f"; {ENOUGH} or more are asked for", "red": f"; fewer than {FEW} show little"}
+    return Line(
+        level=level,
+        question="How many malignant lesions stand behind this?",
+        answer=f"{n} malignant lesions of {metrics.lesion_level.n} in test ({metrics.malignant} malignant images)"
+        + words[level],
+        section="decision",
+    )
+
+
+def _groups(lineage: Lineage | None, same_split: bool | None) -> Line:
+    question = "Are images of one lesion or patient kept on one side?"
+    if lineage is None:
+        return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
+    if same_split is not True:
+        answer = "not known: the bundle does not record which split it was made with, so it may have seen test images"
+        return Line(level="red", question=question, answer=answer, section="data")
+    groups = lineage.groups
+    if not groups.known:
+        answer = (
+            "not known: the table names neither lesions nor patients, so images of one lesion may lie in training and "
+            "in test"
+        )
+        return Line(level="red", question=question, answer=answer, section="data")
+    kept = f"{groups.count:,} groups ({', '.join(groups.joined_by)}), none in two splits"
+    if groups.patients_across_splits is None:
+        answer = f"lesions yes, {kept}; the table names no patients"
+        return Line(level="amber", question=question, answer=answer, section="data")
+    if groups.patients_across_splits:
+        answer = f"no: {groups.patients_across_splits:,} patients have images in several splits; {kept}"
+        return Line(level="red", question=question, answer=answer, section="data")
+    return Line(level="green", question=question, answer=f"yes: {kept}; no patient in two", section="data")
+
+
+def _lost(lineage: Lineage | None) -> Line:
+    question = "Was anything lost, and from which class?"
+    if lineage is None:
+        return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
+    gone = [left for left in _all_left(lineage) if left.reason != _POLICY]
+    chosen = [left for left in lineage.dropped if left.reason == _POLICY]
+    lost = total(gone)
+    for name, part in lineage.in_order():
+        if name != "test" and part.lost_in_records is not None:  # test images are read from their own files
+            lost = lost + part.lost_in_records
+    if not lost.images and not chosen:
+        answer = f"nothing: all {lineage.table.images:,} rows of the table are used"
+        return Line(level="green", question=question, answer=answer, section="data")
+    said = [f"{lost.images:,} of {lineage.table.images:,} rows lost ({_classes(lost)})"]
+    said += [f"{reason_words(left.reason)}: {left.counts.images:,}{_diagnoses(left)}" for left in [*gone, *chosen]]
+    return Line(level=_loss_level(lost, lineage.table), question=question, answer="; ".join(said), section="data")
+
+
+def _all_left(lineage: Lineage) -> list[Left]:
+    unusable = [left for _, part in lineage.in_order() for left in part.unusable]
+    merged: dict[str, Left] = {}
+    for left in [*lineage.dropped, *unusable, *lineage.unread]:
+        before = merged.get(left.reason)
+        if before is None:
+            merged[left.reason] = left
+            continue
+        names = [*before.diagnoses, *left.diagnoses]
+        both = {name: before.diagnoses.get(name, 0) + left.diagnoses.get(name, 0) for name in names}
+        merged[left.reason] = Left(reason=left.reason, counts=before.counts + left.counts, diagnoses=both)
+    return list(merged.values())
+
+
+def _loss_level(lost: Counts, table: Counts) -> Level:
+    malignant, benign = lost.malignant / max(table.malignant, 1), lost.benign / max(table.benign, 1)
+    unknown = lost.unlabelled / max(table.images, 1)
+    if lost.images > _MANY_LOST * table.images or malignant > benign + _UNEVEN or unknown > _UNEVEN:
+        return "red"
+    return "amber"
+
+
+def _classes(counts: Counts) -> str:
+    said = f"{counts.malignant:,} malignant, {counts.benign:,} benign"
+    return f"{said}, {counts.unlabelled:,} without a label" if counts.unlabelled else said
+
+
+def _diagnoses(left: Left, most: int = 4) -> str:
+    ranked = sorted(left.diagnoses.items(), key=lambda pair: (-pair[1], pair[0]))
+    named_ = ", ".join(f"{name} {n:,}" for name, n in ranked[:most])
+    more = f" and {len(ranked) - most} more" if len(ranked) > most else ""
+    return f" ({named_}{more})" if named_ else ""
+
+
+def _near_duplicates(lineage: Lineage | None) -> Line:
+    question = "Do near-duplicate images cross between training and test?"
+    found = lineage.near_duplicates if lineage is not None else None
+    if lineage is None or found is None:
+        return Line(level="amber", question=question, answer="not recorded", section="data")
+    odd, test = lineage.groups.contradictions, lineage.read.images
+    both = f"; {odd:,} pairs have different labels" if odd else ""
+    if not found.crossing:
+        answer = f"no: {found.pairs:,} pairs found, none across splits{both}"
+        return Line(level="amber" if odd else "green", question=question, answer=answer, section="data")
+    many = found.crossing > _MANY_CROSSING * test
+    answer = f"{found.crossing:,} of {found.pairs:,} pairs lie across splits; test has {test:,} images{both}"
+    return Line(level="red" if many else "amber", question=question, answer=answer, section="data")
+
+
+def _calibration(metrics: Metrics) -> Line:
+    c = metrics.calibration
+    off = c.slope.lower is not None and c.slope.upper is not None and not c.slope.lower <= 1 <= c.slope.upper
+    beyond = c.ece > c.ece_null_95
+    level: Level = "red" if off and beyond else "amber" if off or beyond else "green"
+    words = {"green": "within chance", "amber": "not quite", "red": "no"}[level]
+    return Line(
+        level=level,
+        question="Do predicted probabilities match observed rates?",
+        answer=f"{words}: slope {estimate_text(c.slope)}, perfect is 1; calibration error {c.ece:.3f}, by chance up to "
+        f"{c.ece_null_95:.3f}",
+        section="calibration",
+    )
+
+
+def _slices(metrics: Metrics) -> Line:
+    question = "Is there a group in which the operating point fails?"
+    if all(row.slice == "images per lesion" for row in metrics.slices):
+        answer = "not known: the table has no sex, age, site, diagnosis or source"
+        return Line(level="amber", question=question, answer=answer, section="slices")
+    found = failures(metrics)
+    if not found:
+        return Line(level="green", question=question, answer="none is seen in this test", section="slices")
+    answer = "; ".join(sentence(one) for one in found[:3])
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+    return Line(
+        level="red" if found[0].sure else "amber", question=question, answer=f"yes: {answer}{more}", section="slices"
+    )
+
+
+def _shortcuts(metrics: Metrics) -> Line:
+    question = "How much of the ROC-AUC can be had from the table alone?"
+    known = [(one.value, name) for name, one in metrics.shortcuts.alone.items() if one.value is not None]
+    if not known:
+        answer = "not measured: the table has no age, sex, site, confirmation or source"
+        return Line(level="amber", question=question, answer=answer, section="shortcuts")
+    best, name = max(known)
+    model = metrics.shortcuts.model
+    level: Level = "green" if best < _TELLING else "amber"
+    if model.lower is not None and best >= model.lower:
+        level = "red"
+    return Line(
+        level=level,
+        question=question,
+        answer=f"{best:.3f} from {_ALONE.get(name, name)}; the model has {estimate_text(model)}",
+        section="shortcuts",
+    )

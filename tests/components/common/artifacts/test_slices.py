@@ -1,0 +1,73 @@
+"""What slices show."""
+
+import pytest
+
+from components.common.artifacts.metrics import Estimate, GradedEstimate, SliceRow
+from components.common.artifacts.slices import failures, gaps
+
+
+def graded(value, lower, upper, ok=True):
+    return GradedEstimate(value=value, lower=lower, upper=upper, status="ok" if ok else "insufficient")
+
+
+def row(name, value, n, malignant, sensitivity, specificity):
+    empty = graded(None, None, None)
+    return SliceRow(
+        slice=name, value=value, n=n, malignant=malignant, groups=n, status="ok", sensitivity=sensitivity,
+        specificity=specificity, predicted_positive_rate=empty, roc_auc=empty,
+    )  # fmt: skip
+
+
+FINE = graded(0.95, 0.88, 0.99)
+
+
+@pytest.fixture
+def judged(metrics):
+    def make(*rows):
+        return metrics.model_copy(
+            update={"slices": list(rows), "specificity": Estimate(value=0.6, lower=0.5, upper=0.7)}
+        )
+
+    return make
+
+
+def test_a_source_in_which_everything_is_predicted_malignant_fails(judged):
+    bad = row("source", "clinic b", 71, 0, graded(None, None, None), graded(0.0, 0.0, 0.05))
+    (found,) = failures(judged(row("source", "clinic a", 200, 60, FINE, graded(0.6, 0.5, 0.7)), bad))
+    assert (found.row.value, found.figure, found.right, found.of, found.sure) == (
+        "clinic b",
+        "specificity",
+        0,
+        71,
+        True,
+    )
+
+
+def test_a_group_whose_sensitivity_is_surely_below_the_target_fails(judged):
+    low = row("sex", "female", 90, 40, graded(0.7, 0.55, 0.85), graded(0.6, 0.5, 0.7))
+    reached = row("sex", "male", 90, 40, graded(0.8, 0.65, 0.91), graded(0.6, 0.5, 0.7))
+    (found,) = failures(judged(low, reached))
+    assert (found.row.value, found.figure, found.right, found.of) == ("female", "sensitivity", 28, 40)
+
+
+def test_few_images_are_named_last_and_a_wide_interval_is_no_failure(judged):
+    few = row("site", "ear", 12, 0, graded(None, None, None), graded(0.0, 0.0, 0.26, ok=False))
+    sure = row("source", "b", 71, 0, graded(None, None, None), graded(0.0, 0.0, 0.05))
+    wide = row("site", "scalp", 3, 0, graded(None, None, None), graded(0.0, 0.0, 0.7, ok=False))
+    assert [(one.row.value, one.sure) for one in failures(judged(few, wide, sure))] == [("b", True), ("ear", False)]
+
+
+def test_the_largest_gap_comes_first_and_small_groups_are_not_compared():
+    rows = [
+        row("sex", "male", 90, 40, FINE, graded(0.5, 0.4, 0.6)),
+        row("sex", "female", 90, 40, FINE, graded(0.7, 0.6, 0.8)),
+        row("sex", "unknown", 9, 4, FINE, graded(0.0, 0.0, 0.5, ok=False)),
+        row("source", "a", 90, 40, FINE, graded(0.1, 0.0, 0.2)),
+        row("source", "b", 90, 40, FINE, graded(0.9, 0.8, 1.0)),
+    ]
+    found = gaps(rows, "specificity")
+    assert [(gap.slice, gap.low_group, gap.high_group) for gap in found] == [
+        ("source", "a", "b"),
+        ("sex", "male", "female"),
+    ]
+    assert found[1].size == pytest.approx(0.2)

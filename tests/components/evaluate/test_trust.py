@@ -1,0 +1,182 @@
+"""Before you trust this: each answer with the case that forces it red."""
+
+import pytest
+
+from components.common.artifacts.lineage import NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
+from components.common.artifacts.metrics import Estimate
+from components.common.artifacts.trust import load_trust, save_trust
+from components.evaluate.trust import questions
+
+NAMES = ["target", "size", "groups", "lost", "twins", "calibration", "slices", "shortcuts", "external"]
+
+
+def counts(malignant, benign, unlabelled=0):
+    return Counts(images=malignant + benign + unlabelled, malignant=malignant, benign=benign, unlabelled=unlabelled)
+
+
+def left(reason, given, **diagnoses):
+    return Left(reason=reason, counts=given, diagnoses=diagnoses)
+
+
+def lineage_of(*, known=True, patients=None, contradictions=0, generated=0, dropped=(), crossing=0):
+    def part(malignant, benign):
+        both = counts(malignant, benign)
+        return Part(assigned=both, unusable=[], usable=both, lost_in_records=NOTHING)
+
+    parts = {"train": part(100, 600), "val": part(50, 100), "test": part(50, 100)}
+    gone = sum((one.counts for one in dropped), NOTHING)
+    groups = Groups(
+        known=known, joined_by=["lesion", "near-duplicate"], count=880, patients_across_splits=patients,
+        contradictions=contradictions,
+    )  # fmt: skip
+    return Lineage(
+        table=counts(200, 800) + gone, lesions=900, groups=groups, generated=generated,
+        malignant_diagnoses=["mel"], dropped=list(dropped), undivided=NOTHING, parts=parts,
+        near_duplicates=NearDuplicates(pairs=9, between_lesions=1, crossing=crossing), unread=[], read=counts(50, 100),
+    )  # fmt: skip
+
+
+def asked(metrics, lineage=None, same_split=True):
+    lines = questions(metrics, lineage or lineage_of(), same_split)
+    assert len(lines) == len(NAMES)
+    return dict(zip(NAMES, lines, strict=True))
+
+
+def estimate(value, lower, upper):
+    return Estimate(value=value, lower=lower, upper=upper)
+
+
+def test_the_questions_are_always_the_same(metrics):
+    full, bare = questions(metrics, lineage_of(), True), questions(metrics, None, None)
+    assert [line.question for line in full] == [line.question for line in bare]
+    assert "made from saved scores alone" in bare[2].answer
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "said"),
+    [
+        (estimate(0.95, 0.91, 0.98), "green", "yes: target 0.90, sensitivity 0.950 (0.910 to 0.980)"),
+        (estimate(0.95, 0.86, 0.98), "amber", "yes, but not with certainty: target 0.90"),
+        (estimate(0.87, 0.80, 0.93), "red", "no: target 0.90"),
+    ],
+)
+def test_the_target_is_met_or_not(metrics, found, level, said):
+    line = asked(metrics.model_copy(update={"sensitivity": found}))["target"]
+    assert line.level == level
+    assert line.answer.startswith(said)
+
+
+def test_a_rule_without_target_says_so(metrics):
+    point = metrics.threshold.operating_point.model_copy(update={"target_sensitivity": None, "policy": "cost"})
+    threshold = metrics.threshold.model_copy(update={"operating_point": point})
+    line = asked(metrics.model_copy(update={"threshold": threshold}))["target"]
+    assert (line.level, "no target was set (rule cost)" in line.answer) == ("amber", True)
+
+
+@pytest.mark.parametrize(("malignant", "level"), [(150, "green"), (60, "amber"), (12, "red")])
+def test_few_malignant_lesions_are_said(metrics, malignant, level):
+    lesion = metrics.lesion_level.model_copy(update={"malignant": malignant})
+    line = asked(metrics.model_copy(update={"lesion_level": lesion}))["size"]
+    assert line.level == level
+    assert line.answer.startswith(f"{malignant} malignant lesions")
+
+
+@pytest.mark.parametrize(
+    ("groups", "level", "said"),
+    [
+        ({"patients": 0}, "green", "yes: 880 groups (lesion, near-duplicate), none in two splits; no patient in two"),
+        ({}, "amber", "lesions yes, 880 groups (lesion, near-duplicate), none in two splits; the table names no pat"),
+        ({"patients": 7}, "red", "no: 7 patients have images in several splits"),
+        ({"known": False}, "red", "not known: the table names neither lesions nor patients"),
+    ],
+)
+def test_what_is_known_of_lesions_and_patients_is_said(metrics, groups, level, said):
+    line = asked(metrics, lineage_of(**groups))["groups"]
+    assert line.level == level
+    assert line.answer.startswith(said)
+
+
+def test_near_duplicates_with_different_labels_are_said(metrics):
+    line = asked(metrics, lineage_of(contradictions=2))["twins"]
+    assert (line.level, "2 pairs have different labels" in line.answer) == ("amber", True)
+
+
+def test_a_bundle_that_names_no_split_is_red(metrics):
+    line = asked(metrics, same_split=None)["groups"]
+    assert (line.level, "may have seen test images" in line.answer) == ("red", True)
+
+
+def test_a_dropped_malignant_diagnosis_is_named(metrics):
+    assert asked(metrics)["lost"].level == "green"
+    spelled = left("unknown_diagnosis", counts(0, 0, 60), melanoma=60)
+    line = asked(metrics, lineage_of(dropped=[spelled]))["lost"]
+    assert line.level == "red"
+    assert "60 of 1,060 rows lost (0 malignant, 0 benign, 60 without a label)" in line.answer
+    assert "diagnosis missing, or unknown to the label policy: 60 (melanoma 60)" in line.answer
+    few = asked(metrics, lineage_of(dropped=[left("conflicting_diagnosis", counts(0, 3), nv=3)]))["lost"]
+    assert few.level == "amber"
+    uneven = asked(metrics, lineage_of(dropped=[left("conflicting_diagnosis", counts(9, 3), mel=9, nv=3)]))["lost"]
+    assert uneven.level == "red"
+
+
+def test_what_the_label_policy_leaves_out_is_said_and_not_lost(metrics):
+    line = asked(metrics, lineage_of(dropped=[left("excluded_diagnosis", counts(0, 0, 300), akiec=300)]))["lost"]
+    assert line.level == "amber"
+    assert "0 of 1,300 rows lost" in line.answer
+    assert "left out by the label policy: 300 (akiec 300)" in line.answer
+
+
+@pytest.mark.parametrize(("crossing", "level"), [(0, "green"), (1, "amber"), (2, "red")])
+def test_near_duplicates_across_splits_are_counted(metrics, crossing, level):
+    assert asked(metrics, lineage_of(crossing=crossing))["twins"].level == level
+
+
+def test_calibration_beyond_chance_is_said(metrics):
+    def line(**changed):
+        calibration = metrics.calibration.model_copy(update=changed)
+        return asked(metrics.model_copy(update={"calibration": calibration}))["calibration"]
+
+    fine = {"slope": estimate(1.1, 0.9, 1.3), "ece": 0.01, "ece_null_95": 0.02}
+    assert line(**fine).level == "green"
+    assert line(**fine | {"ece": 0.03}).level == "amber"
+    bad = line(slope=estimate(0.5, 0.4, 0.6), ece=0.03, ece_null_95=0.02)
+    assert bad.level == "red"
+    assert "slope 0.500 (0.400 to 0.600), perfect is 1; calibration error 0.030, by chance up to 0.020" in bad.answer
+
+
+def test_a_source_in_which_everything_is_predicted_malignant_is_named(metrics):
+    everything = next(one for one in metrics.slices if one.slice == "source")
+    zero = everything.specificity.model_copy(update={"value": 0.0, "lower": 0.0, "upper": 0.02})
+    broken = everything.model_copy(update={"specificity": zero})
+    rows = [broken if one is everything else one for one in metrics.slices]
+    line = asked(metrics.model_copy(update={"slices": rows}))["slices"]
+    assert line.level == "red"
+    benign = everything.n - everything.malignant
+    assert f"acquisition source {everything.value}: specificity 0.00, 0 of {benign} benign images" in line.answer
+
+
+def test_a_table_without_columns_to_slice_by_is_said(metrics):
+    bare = [one for one in metrics.slices if one.slice == "images per lesion"]
+    assert asked(metrics.model_copy(update={"slices": bare}))["slices"].level == "amber"
+
+
+def test_a_model_hardly_better_than_the_table_is_red(metrics):
+    alone = metrics.shortcuts.alone["source"].model_copy(update={"value": 0.96})
+    shortcuts = metrics.shortcuts.model_copy(update={"alone": {"source": alone}})
+    line = asked(metrics.model_copy(update={"shortcuts": shortcuts}))["shortcuts"]
+    assert line.level == "red"
+    assert line.answer.startswith("0.960 from the acquisition source; the model has 0.9")
+    none = metrics.shortcuts.model_copy(update={"alone": {}})
+    assert asked(metrics.model_copy(update={"shortcuts": none}))["shortcuts"].level == "amber"
+
+
+def test_lines_are_written_and_read(metrics, tmp_path):
+    lines = questions(metrics, lineage_of(), True)
+    save_trust(tmp_path / "trust.json", lines)
+    assert load_trust(tmp_path / "trust.json") == lines
+    assert load_trust(tmp_path / "absent.json") == []
+
+
+def test_generated_data_are_announced_and_photographs_are_not():
+    assert lineage_of().notice == ""
+    assert "Generated data: 1,000 of 1,000 images were drawn by a program" in lineage_of(generated=1000).notice

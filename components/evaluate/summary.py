@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.common.artifacts.metrics import Confusion, FigureName, HasInterval, Metrics
-from components.common.artifacts.presentation import estimate_text, form_of, heading, percent_text
+from components.common.artifacts.presentation import estimate_text, form_of, heading, markdown_text, percent_text
 from components.evaluate.gate import Verdict
 
 ROWS: tuple[FigureName, ...] = (
@@ -98,8 +98,8 @@ def summary_markdown(metrics: Metrics, verdicts: Sequence[Verdict]) -> str:
             for name in ROWS
         ),
         "",
-        f"Classified malignant when the probability is >= {metrics.threshold.probability:.4f} ({point.policy}). "
-        f"Guarantee: {point.guarantee}.",
+        f"Classified malignant when the probability is >= {metrics.threshold.probability:.4f} "
+        f"({markdown_text(point.policy)}). Guarantee: {markdown_text(point.guarantee)}.",
         f"Calibration slope {estimate_text(calibration.slope)}, expected calibration error {calibration.ece:.3f} (by "
         f"chance up to {calibration.ece_null_95:.3f}). In brackets: 95 % intervals from {metrics.method.resamples} "
         "resamples of lesion groups.",

@@ -17,7 +17,7 @@ from components.common.runtime.errors import ArtifactError
 
 SCHEMA = "lesionflow.lineage/1"
 FILE = "lineage.json"
-GENERATED = "generated"  # how the `dataset` of generated images begins
+GENERATED = ("generated", "sample_camera")  # how the `dataset` of generated images begins
 
 Count = Annotated[int, Strict(), Field(ge=0)]
 SplitName = Literal["train", "val", "test"]

@@ -159,7 +159,7 @@ def test_one_lesion_for_all_images_has_no_interval_that_a_gate_could_pass(saved,
     assert [(v["passed"], v["received"] is None) for v in verdicts] == [(False, True), (True, False)]
 
 
-def test_a_policy_whose_threshold_is_no_number_is_refused(saved, tmp_path, capsys):
+def test_a_policy_whose_threshold_is_not_a_number_is_refused(saved, tmp_path, capsys):
     path = saved / "decision_policy.json"
     path.write_text(re.sub(r'"threshold_logit": [-\d.]+', '"threshold_logit": NaN', path.read_text()))
     assert report(saved, tmp_path / "out") == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.common.artifacts.lineage import NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
+from components.common.artifacts.lineage import GENERATED, NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
 from components.common.artifacts.metrics import Estimate
 from components.common.artifacts.trust import load_trust, save_trust
 from components.evaluate.trust import questions
@@ -180,3 +180,9 @@ def test_lines_are_written_and_read(metrics, tmp_path):
 def test_generated_data_are_announced_and_photographs_are_not():
     assert lineage_of().notice == ""
     assert "Generated data: 1,000 of 1,000 images were drawn by a program" in lineage_of(generated=1000).notice
+
+
+def test_the_sources_of_lesionflow_sample_are_known_as_generated(tmp_path):
+    from pipelines.sample.population import population  # the names live above the steps
+
+    assert all(lesion.source.startswith(GENERATED) for lesion in population(30, 0))

@@ -7,6 +7,7 @@ from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.presentation import (
     estimate_text,
     named,
+    one_line,
     reason_words,
     value_words,
 )
@@ -34,7 +35,7 @@ def questions(metrics: Metrics, lineage: Lineage | None, same_split: bool | None
         lineage: where the rows of the table went; None if not at hand.
         same_split: whether the bundle was made with the split it is evaluated on; None if not recorded.
     """
-    return [
+    lines = [
         _target(metrics),
         _size(metrics),
         _groups(lineage, same_split),
@@ -50,6 +51,9 @@ def questions(metrics: Metrics, lineage: Lineage | None, same_split: bool | None
             section="data",
         ),
     ]
+    return [
+        line.model_copy(update={"answer": one_line(line.answer)}) for line in lines
+    ]  # values of the table are in it
 
 
 def sentence(failure: Failure) -> str:

@@ -119,6 +119,13 @@ def test_a_dropped_malignant_diagnosis_is_named(metrics):
     assert uneven.level == "red"
 
 
+def test_values_of_the_table_cannot_steer_a_terminal(metrics):
+    spelled = left("unknown_diagnosis", counts(0, 0, 60), **{"mel\x1b[2J\nlesions: fine\u202e": 60})
+    answer = asked(metrics, lineage_of(dropped=[spelled]))["lost"].answer
+    assert answer.isprintable()
+    assert "mel [2J lesions: fine  60" in answer
+
+
 def test_what_the_label_policy_leaves_out_is_said_and_not_lost(metrics):
     line = asked(metrics, lineage_of(dropped=[left("excluded_diagnosis", counts(0, 0, 300), akiec=300)]))["lost"]
     assert line.level == "amber"

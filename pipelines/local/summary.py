@@ -115,7 +115,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
     return [
         "",
-        *(f"{name:<21}{text}" for name, text in rows),
+        *(f"{name:<20}{text}" for name, text in rows),
         f"(in brackets: 95 % intervals that resample {split['groups']})",
         "",
         *_warnings(summary["before_you_trust_this"]),

@@ -1,0 +1,53 @@
+"""The table printed at the end of a run."""
+
+import pytest
+
+from pipelines.local.summary import summary_lines
+
+ESTIMATE = {"value": 0.9, "lower": 0.8, "upper": 0.95}
+
+
+def line(level, answer="because"):
+    return {"level": level, "question": f"Is it {level}?", "answer": answer, "section": "data"}
+
+
+@pytest.fixture
+def summary():
+    return {
+        "images": {"rows": 1000, "usable": 980, "dropped": 12, "lost": 8, "lost_in_records": 0, "generated": 0},
+        "split": {
+            "recipe": "stratified", "sha256": "a" * 64, "class_weight": 4.5, "groups": "lesions",
+            "found": {"train": 700, "val": 140, "test": 140}, "malignant": {"train": 140, "val": 28, "test": 28},
+        },
+        "model": {"architecture": "small_cnn", "image_size": [72, 96]},
+        "test": {
+            "n": 140, "malignant": 28, "groups": 100, "lesions": 100, "malignant_lesions": 20,
+            "found": {"lesions": 20, "images": 26}, "roc_auc": ESTIMATE, "average_precision": ESTIMATE,
+        },
+        "decision": {
+            "policy": "lower_bound", "target_sensitivity": 0.9, "policy_id": "0" * 12, "calibrator": "platt",
+            "threshold": 0.1, "sensitivity": ESTIMATE, "specificity": ESTIMATE, "predicted_positive_rate": ESTIMATE,
+            "prevalence": 0.2,
+        },
+        "calibration_slope": ESTIMATE,
+        "before_you_trust_this": [line("green"), line("amber", "word " * 40), line("red")],
+    }  # fmt: skip
+
+
+def test_lines_are_short_and_say_both_units(summary):
+    lines = summary_lines(summary)
+    assert max(map(len, lines)) <= 78
+    text = "\n".join(lines)
+    assert "1000 in the table, 980 usable, 12 dropped, 8 unusable" in text
+    assert "malignant found   20 of 20 lesions (images averaged), 26 of 28 images" in text
+    assert "prevalence        20.0\N{NO-BREAK SPACE}%, predicted positive rate 90.0\N{NO-BREAK SPACE}%" in text
+
+
+def test_red_comes_before_amber_and_green_is_left_to_the_report(summary):
+    lines = summary_lines(summary)
+    starts = ("  problem", "  caution")
+    red, amber = (next(i for i, text in enumerate(lines) if text.startswith(start)) for start in starts)
+    assert red < amber
+    assert not any("Is it green?" in text for text in lines)
+    summary["before_you_trust_this"] = [line("green")]
+    assert not any("Before you trust this" in text for text in summary_lines(summary))

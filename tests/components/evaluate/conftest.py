@@ -11,7 +11,9 @@ from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import KIND, SplitRecord, write_split
 from components.common.bundle.card import FACTS_SCHEMA, write_card
+from components.common.bundle.operations import record_operations
 from components.common.statistics.numeric import sigmoid
+from components.export.saver import strip_saver
 
 SITES = ("back", "face", "trunk")
 
@@ -150,6 +152,7 @@ def write_saved_model(folder, policy):
     tf.saved_model.save(
         server, str(folder), signatures={"serving_default": server.serve, "predict_pixels": server.pixels}
     )
+    strip_saver(folder)  # as export does
 
 
 def card_facts(preprocessing, folder):
@@ -221,6 +224,7 @@ class Shipped:
             }
             write_json(folder / "preprocessing.json", facts)
             write_saved_model(folder / "saved_model", self.policy)
+            record_operations(folder)
             write_card(folder, card_facts(facts, folder))
 
 

@@ -118,6 +118,7 @@ def data_quality(
             "seed": split.seed,
             "sha256": split.sha256,
             "counts": split.counts,
+            "warnings": split.warnings,
             "audit": _audit(split.audit),
         },
     }

@@ -51,7 +51,7 @@ def trace(folder: Path, split: Split, manifest: RecordsManifest | None, unread: 
             joined_by=list(groups.joined_by),
             count=groups.count,
             patients_across_splits=groups.patients_across_splits,
-            contradictions=len(split.record.contradictions),
+            contradictions=len(split.record.contradictions) if split.record.contradictions_kept else 0,
         ),
         generated=int(table["dataset"].str.startswith(GENERATED).sum()),
         malignant_diagnoses=sorted(set(table.loc[(table["label"] == 1) & ~dropped, "dx"]) - {""})[:_LISTED],

@@ -105,7 +105,7 @@ class Groups(_Part):
         joined_by: what joins two images: lesion, patient, near-duplicate, a column of the table.
         count: number of groups.
         patients_across_splits: patients with images in several splits; None where the table names none.
-        contradictions: pairs of near-duplicate images with different labels.
+        contradictions: pairs of near-duplicate images with different labels that stayed in; others were dropped.
     """
 
     known: bool

@@ -92,6 +92,11 @@ class SplitRecord:
     contradictions: list[list[str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def contradictions_kept(self) -> bool:
+        """Whether images with contradictory labels stayed in, as the parameter `contradictions` asked."""
+        return self.parameters.get("contradictions") == "keep"
+
 
 @dataclass(frozen=True)
 class Split:

@@ -1,10 +1,11 @@
 """Where every row of the table went."""
 
+import pandas as pd
 import pytest
 
 from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.records_manifest import Lost, RecordsManifest
-from components.common.artifacts.split import KIND, Groups, SplitRecord, read_split, write_split
+from components.common.artifacts.split import KIND, SPLITS, Groups, SplitRecord, read_split, write_split
 from components.evaluate.lineage import trace
 
 
@@ -18,7 +19,7 @@ def divided(shipped, kit, tmp_path):
     table.loc[at("test0000"), "verdict"] = "corrupt"
     kept = table["split"].drop([at("train0010"), at("train0030"), at("val0000")])
     record = SplitRecord(
-        "test", 0, "a" * 64, {},
+        "test", 0, "a" * 64, {}, parameters={"contradictions": "keep"},
         audit={"near_duplicates": {"pairs": 4, "between_lesions": 2, "crossing": 1}},
         groups=Groups(count=100, patients_across_splits=0), contradictions=[["a", "b"]],
     )  # fmt: skip
@@ -51,3 +52,24 @@ def test_what_the_split_knows_of_groups_and_near_duplicates_is_kept(divided):
     assert (found.near_duplicates.pairs, found.near_duplicates.crossing) == (4, 1)
     assert found.parts["train"].lost_in_records is None
     assert found.generated == rows
+
+
+@pytest.mark.parametrize(("asked", "pairs"), [("keep", 1), ("drop", 0)])
+def test_contradictory_pairs_count_where_they_stayed_in_and_as_dropped_where_they_did_not(kit, tmp_path, asked, pairs):
+    names = [f"i{k}" for k in range(9)]
+    index = pd.DataFrame({"image_id": names, "lesion_id": names, "group_id": names, "verdict": "ok", "dx": "nv"})
+    index = kit.whole_index(index)
+    index.loc[8, ["label", "dx"]] = [1, "mel"]
+    place = pd.Series([SPLITS[k % 3] for k in range(9)])
+    if asked == "drop":
+        index.loc[[7, 8], "verdict"] = "conflicting_diagnosis"
+        place = place[:7]
+    groups = Groups(joined_by=["lesion", "patient"], count=9, patients_across_splits=0)
+    record = SplitRecord(
+        "test", 0, "a" * 64, {}, parameters={"contradictions": asked}, groups=groups, contradictions=[["i7", "i8"]]
+    )
+    write_split(tmp_path, index, place, record)
+    lineage = trace(tmp_path, read_split(tmp_path), None, [])
+    assert lineage.groups.contradictions == pairs
+    assert sum(left.counts.images for left in lineage.dropped) == 2 * (1 - pairs)
+    assert (lineage.groups.count, lineage.groups.patients_across_splits) == (9, 0)

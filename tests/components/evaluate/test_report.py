@@ -161,12 +161,13 @@ def test_a_flood_of_values_and_lost_images_leaves_a_report_of_bounded_size(saved
         "near_duplicates": {"pairs": 20_000, "crossing": 20_000, "crossing_pairs": pairs},
         "tables": {"site": table},
     }
-    split = SplitRecord("test", 0, "a" * 64, {}, audit=audit)
+    split = SplitRecord("test", 0, "a" * 64, {}, audit=audit, warnings=["one group of <b> holds 600 of 700 images"])
     quality = data_quality(manifest, lost, lost, split)
     write_json(saved / "context.json", {"schema": SCHEMA, "data": quality})
     arguments = ["--probs", saved / "test_probs.npz", "--policy", saved / "decision_policy.json", "--resamples", 200]
     assert main([str(a) for a in ("report", *arguments, "--out", tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "report.html").stat().st_size < 1_000_000
+    assert "<li>one group of &lt;b&gt; holds 600 of 700 images</li>" in (tmp_path / "out" / "report.html").read_text()
 
 
 TRIPOD = {

@@ -92,16 +92,12 @@ def test_a_thousand_images_come_through_all_faults_of_gs_as_on_a_calm_day(gcs, t
     assert manifest(tmp_path / "records") == manifest(calm / "records")
 
 
-def test_a_second_build_reads_every_object_through_all_faults_and_keeps_the_records(gcs, calm, behind):
-    config, before = RecordsConfig(record_size=30, max_lost_pct=0), (calm / "records").stat().st_ctime_ns
-    proxy = behind(gcs, trouble(4))
-    assert sum(make_records(config, calm / "split", calm / "records").found.values()) == 1000
-    assert (calm / "records").stat().st_ctime_ns == before
-    assert proxy.count > 1000
+def test_a_build_that_loses_an_image_leaves_the_records_that_were_there(gcs, calm, behind):
+    config, before = RecordsConfig(record_size=30, max_lost_pct=0), manifest(calm / "records")
     behind(gcs, lambda count, path: "503" if "im0007" in path else "")  # today this one cannot be had
     with pytest.raises(DataError, match=r"1 of 1000 images lost"):
         make_records(config, calm / "split", calm / "records")
-    assert (calm / "records").stat().st_ctime_ns == before
+    assert manifest(calm / "records") == before
 
 
 def test_every_root_is_listed_once(gcs, thousand, behind, tmp_path):

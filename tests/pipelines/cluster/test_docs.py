@@ -29,7 +29,7 @@ VERSION = {
 
 def commands():
     """The command lines of all blocks; what stands in brackets may be left out, and is."""
-    for block in re.findall(r"```\n(.*?)```", TEXT, re.DOTALL):
+    for block in re.findall(r"```sh cluster\n(.*?)```", TEXT, re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("lesionflow "):
                 yield re.sub(r"\s\[--.*", "", line.partition("  #")[0]).strip()

@@ -77,3 +77,9 @@ def test_the_commands_left_to_continuous_integration_are_make_targets(page):
 def test_every_linked_file_exists(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "SECURITY.md"], ids=lambda page: page.name)
+def test_every_path_a_page_names_exists(page):
+    named = set(re.findall(r"`((?:components|pipelines|tests|docs|images|manifests)/[\w./-]+)`", page.read_text()))
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []

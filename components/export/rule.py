@@ -23,6 +23,8 @@ def probability(calibrator: Calibrator, logit: Any) -> Any:
         return tf.sigmoid(-p["a"] * tf.math.softplus(-u) + p["b"] * tf.math.softplus(u) + p["c"])
     if calibrator.name == "isotonic":
         return _interpolate(u, np.asarray(p["x"], np.float64), np.asarray(p["y"], np.float64))
+    if calibrator.name not in ("none", "offset"):  # served as something else, it would be a wrong probability
+        raise NotImplementedError(f"calibrator {calibrator.name} has no formula in the serving graph")
     return tf.sigmoid(u)
 
 

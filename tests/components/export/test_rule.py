@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.common.artifacts.policy import CALIBRATORS as NAMES
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.layout import CORRUPT, OK, TOO_SMALL
 from components.export.rule import decide, probability
@@ -24,6 +25,10 @@ LOGITS = np.concatenate([np.linspace(-40, 40, 2001), [-3 + 1.416, -1 + 1.416, 0.
 def policy(calibrator, threshold=0.3, abstain=None):
     p = float(calibrator.probability(np.array([threshold]))[0])
     return DecisionPolicy(calibrator, threshold, p, {}, {}, 0.2, "m", "v", abstain)
+
+
+def test_no_calibrator_is_left_out_here():
+    assert {calibrator.name for calibrator in CALIBRATORS} == set(NAMES)
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS, ids=lambda c: f"{c.name}-{len(c.parameters)}")

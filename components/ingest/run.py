@@ -100,7 +100,9 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         checked = list(check_images(candidates, cache, threads))
         if config.cache:
             cache.save(config.cache)
-        more += conflicts_of_bytes(table.rows, found, pd.Series([item.sha256 for item in checked], dtype="str"))
+        # the same error page under two names is not a picture with two labels
+        readable = [item.sha256 if item.inspection.verdict == Verdict.OK else "" for item in checked]
+        more += conflicts_of_bytes(table.rows, found, pd.Series(readable, dtype="str"))
         index = _index(table.rows, found, checked)
         notes = [*table.notes, *more, *_notes(files, table.rows, checked)]
         account = _account(index, policy, roots, notes) | {"table": _about(table, policy), **kept}

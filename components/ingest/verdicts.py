@@ -106,7 +106,13 @@ def conflicts_of_lesions(rows: pd.DataFrame, found: pd.DataFrame) -> list[str]:
 
 
 def conflicts_of_bytes(rows: pd.DataFrame, found: pd.DataFrame, sha256: pd.Series[str]) -> list[str]:
-    """Marks images with the same bytes and different labels in `found`; returns notes."""
+    """Marks images with the same bytes and different labels in `found`; returns notes.
+
+    Args:
+        rows: rows of the table.
+        found: label, verdict and reason of each row.
+        sha256: of each image's bytes; empty where they are not an image that can be read.
+    """
     known = rows[["image_id", "dx"]].assign(label=found["label"], sha256=sha256)
     known = known[(known["label"] >= 0) & (known["sha256"] != "")]
     known = known[known["sha256"].duplicated(keep=False)]

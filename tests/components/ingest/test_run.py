@@ -291,6 +291,14 @@ def test_equal_bytes_with_different_labels_are_never_trained_on(collection, tmp_
     ]
 
 
+def test_an_error_page_saved_as_two_images_is_named_as_such_and_not_as_two_diagnoses(collection, tmp_path):
+    for i in (0, 5):  # nv and bcc
+        collection.file(i).write_bytes(b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>")
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert index.loc[["im0", "im5"], "reason"].str.contains("web page").all()
+    assert "conflicting_diagnosis" not in set(index["verdict"])
+
+
 def test_patients_licences_and_kinds_are_carried_counted_and_filtered(collection, tmp_path):
     for i, row in enumerate(collection.rows):
         row |= {"patient_id": f"P{i // 4}", "license": ("CC BY 4.0", "CC-0", "CC-BY-NC", "")[i % 4]}

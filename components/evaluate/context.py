@@ -9,22 +9,21 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact
-from components.common.artifacts.json_file import LARGE_BYTES, read_object
 from components.common.artifacts.model import Model
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.records_manifest import RecordsManifest
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import SplitRecord
-from components.common.runtime.errors import ArtifactError, LesionflowError
+from components.common.runtime.errors import LesionflowError
 
 SCHEMA = "lesionflow.evaluation_context/1"
+FILE = "context.json"
 _THUMBNAIL = 132  # pixels on the short side
 _LISTED = 50
 _CURVES = ("loss", "val_loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
@@ -140,13 +139,6 @@ def _shortened(table: Mapping[str, Any]) -> dict[str, Any]:
     if len(table) <= _LISTED:
         return dict(table)
     return dict(list(table.items())[:_LISTED]) | {"left_out": len(table) - _LISTED}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return read_object(path, most=LARGE_BYTES)
-    except ArtifactError:
-        return {}
 
 
 def _number(text: str) -> float | None:

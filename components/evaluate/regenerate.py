@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def lineage_beside(path: Path | None, probs: Path) -> Lineage | None:
 
 def load_context(path: Path | None, probs: Path) -> dict[str, Any]:
     """The context beside the scores; empty where there is none and none was asked for."""
-    found = path or probs.with_name("context.json")
+    found = path or probs.with_name(about.FILE)
     if path is None and not found.is_file():
-        return json.loads(json.dumps({"schema": about.SCHEMA}))  # type: ignore[no-any-return]
+        return {"schema": about.SCHEMA}
     return read_json(found, about.SCHEMA)

@@ -11,9 +11,10 @@ from components.common.artifacts.json_file import write_atomic, write_json
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.model import VAL_SCORES, Model, open_model
+from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.records_manifest import read_manifest
-from components.common.artifacts.scores import Scores, load_scores, save_scores
-from components.common.bundle.load import load_bundle
+from components.common.artifacts.scores import TEST_SCORES, Scores, load_scores, save_scores
+from components.common.bundle.load import load_parts
 from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
@@ -64,7 +65,7 @@ def run(
     made_of = _open(bundle, split, trained, records)
     divided = open_split(split)
     champion = _champion(config.champion)
-    loaded = load_bundle(bundle)
+    loaded = load_parts(made_of["bundle"])  # its files were hashed when it was opened
     check_together(made_of["bundle"], made_of["split"], trained, made_of.get("records"), loaded.policy)
     val = trained.val_scores() if trained is not None else None
     test = divided.usable("test")
@@ -86,16 +87,16 @@ def run(
         "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
     }
     with new_artifact(out, "evaluation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
-        save_scores(folder / "test_probs.npz", scores, columns)
-        loaded.policy.save(folder / "decision_policy.json")
+        save_scores(folder / TEST_SCORES, scores, columns)
+        loaded.policy.save(folder / POLICY)
         if trained is not None:
             write_atomic(folder / VAL_SCORES, (trained.path / VAL_SCORES).read_bytes())
-        write_json(folder / "context.json", context)
+        write_json(folder / about.FILE, context)
         lineage.save(folder / LINEAGE)
         metrics, verdicts = render(
-            probs=folder / "test_probs.npz",
+            probs=folder / TEST_SCORES,
             val_probs=folder / VAL_SCORES if model is not None else None,
-            policy=folder / "decision_policy.json",
+            policy=folder / POLICY,
             champion=champion,
             context=context,
             lineage=lineage,
@@ -120,7 +121,7 @@ def _champion(uri: str) -> Scores | None:
         return None
     if "://" not in uri:
         path = Path(uri)
-        return load_scores(path / "test_probs.npz" if path.is_dir() else path)
+        return load_scores(path / TEST_SCORES if path.is_dir() else path)
     from components.common.storage.store import read_bytes
 
     with tempfile.TemporaryDirectory() as folder:

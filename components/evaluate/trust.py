@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.common.artifacts.index import Verdict
 from components.common.artifacts.lineage import Counts, Left, Lineage, total
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.presentation import (
@@ -19,7 +20,6 @@ _MANY_CROSSING = 0.01  # of the test images
 _MANY_LOST, _UNEVEN = 0.05, 0.01
 _TELLING = 0.70  # ROC-AUC that the table alone may reach before it is worth a warning
 _NO_RECORD = "not recorded: this report was made from saved scores alone"
-_POLICY = "excluded_diagnosis"
 _ALONE = {
     "metadata": "age, sex and site",
     "dx_type": "how the diagnosis was confirmed",
@@ -125,8 +125,8 @@ def _lost(lineage: Lineage | None) -> Line:
     question = "Was anything lost, and from which class?"
     if lineage is None:
         return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
-    gone = [left for left in _all_left(lineage) if left.reason != _POLICY]
-    chosen = [left for left in lineage.dropped if left.reason == _POLICY]
+    gone = [left for left in _all_left(lineage) if left.reason != Verdict.EXCLUDED_DIAGNOSIS]
+    chosen = [left for left in lineage.dropped if left.reason == Verdict.EXCLUDED_DIAGNOSIS]
     lost = total(gone)
     for name, part in lineage.in_order():
         if name != "test" and part.lost_in_records is not None:  # test images are read from their own files

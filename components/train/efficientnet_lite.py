@@ -37,7 +37,6 @@ STAGES = {
 }
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 _EPSILON = 1e-3
-_WEIGHT_ORDER = {"bn": ("gamma", "beta", "moving_mean", "moving_variance"), "conv": ("kernel",)}
 
 
 def efficientnet_lite(name: str, image_size: tuple[int, int]) -> keras.Model:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import re
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from components.common.runtime.cli import add_command
@@ -17,7 +13,7 @@ from pipelines.cluster.compiled import add_pipeline_flags, check_signature, comp
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.retry import read
-from pipelines.cluster.submit import add_run_flags, parameters_of, service_account_of
+from pipelines.cluster.submit import add_run_flags, handed_over, parameters_of, service_account_of
 
 _FIELDS = 5
 _UNITS = {"h": 3600, "d": 86_400, "w": 604_800}
@@ -114,24 +110,18 @@ def schedule(
         raise ClusterError(
             f"schedule {name!r} is there already; remove it first: lesionflow schedule remove {name}", 409
         )
-    client = connection.kfp
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "lesionflow.yaml"
-        file.write_text(text, encoding="utf-8")
-        with api_call(f"experiment {experiment}"):
-            experiment_id = client.create_experiment(experiment, namespace=connection.user_namespace).experiment_id
-        with api_call(f"making schedule {name}"):
-            made = client.create_recurring_run(
-                experiment_id,
-                name,
-                pipeline_package_path=str(file),
-                params=dict(values),
-                service_account=service_account,
-                pipeline_root=pipeline_root,
-                max_concurrency=1,
-                no_catchup=True,
-                **when,
-            )
+    with handed_over(connection, text, experiment) as (file, experiment_id), api_call(f"making schedule {name}"):
+        made = connection.kfp.create_recurring_run(
+            experiment_id,
+            name,
+            pipeline_package_path=str(file),
+            params=dict(values),
+            service_account=service_account,
+            pipeline_root=pipeline_root,
+            max_concurrency=1,
+            no_catchup=True,
+            **when,
+        )
     return str(made.recurring_run_id)
 
 

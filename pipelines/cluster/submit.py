@@ -7,7 +7,8 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +117,10 @@ def submit(
     Raises:
         ClusterError: refused, or lost on the way; the message says if a run may exist all the same.
     """
-    client = connection.kfp
-    namespace = connection.user_namespace
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "lesionflow.yaml"
-        file.write_text(text, encoding="utf-8")
-        with api_call(f"experiment {experiment}"):
-            experiment_id = client.create_experiment(experiment, namespace=namespace).experiment_id
+    with handed_over(connection, text, experiment) as (file, experiment_id):
         try:
             with api_call(f"starting run {name}"):
-                run = client.run_pipeline(
+                run = connection.kfp.run_pipeline(
                     experiment_id,
                     name,
                     pipeline_package_path=str(file),
@@ -141,6 +136,17 @@ def submit(
                 raise ClusterError(hint, error.status) from error
             raise
     return str(run.run_id)
+
+
+@contextmanager
+def handed_over(connection: Connection, text: str, experiment: str) -> Iterator[tuple[Path, str]]:
+    """The pipeline as the file that KFP's client reads, and the id of its experiment; the client prints nothing."""
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "lesionflow.yaml"
+        file.write_text(text, encoding="utf-8")
+        with api_call(f"experiment {experiment}"):
+            made = connection.kfp.create_experiment(experiment, namespace=connection.user_namespace)
+        yield file, made.experiment_id
 
 
 def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s: float = _POLL_S) -> None:

@@ -12,6 +12,7 @@ from components.common.artifacts.lineage import load_lineage, total
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, load_metrics, plain
 from components.common.artifacts.model import read_facts
+from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, percent_text
 from components.common.artifacts.records_manifest import read_manifest
@@ -39,7 +40,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
     metrics, lineage = load_metrics(judged / METRICS), load_lineage(judged / LINEAGE)
     if lineage is None:
         raise ArtifactError(f"{judged / LINEAGE}: no such file; evaluate the bundle again")
-    policy = load_policy(run / "calibrate" / "decision_policy.json")
+    policy = load_policy(run / "calibrate" / POLICY)
     model = read_facts(run / "train")
     lost = sum(part.lost_in_records.images for _, part in lineage.in_order() if part.lost_in_records is not None)
     return {

@@ -14,6 +14,7 @@ from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Estimate, FigureName, Metrics, load_metrics
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, named
+from components.common.artifacts.scores import TEST_SCORES
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, open_evaluation
 
@@ -82,7 +83,7 @@ def registration_of(
         EVALUATION: judged.digest,
         "model_sha256": policy.model_sha256,
         "val_probs_sha256": policy.val_probs_sha256,
-        "test_probs_sha256": judged.files["test_probs.npz"],
+        "test_probs_sha256": judged.files[TEST_SCORES],
         **{f"{key}_digest": value for key, value in sorted(made.made_from.items())},
         **({"split_sha256": facts["split"]["sha256"]} if facts["split"] else {}),
         "policy_id": policy.policy_id,

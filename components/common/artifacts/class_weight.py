@@ -63,11 +63,6 @@ class ClassWeight:
         """Writes `class_weight.json` into `folder`."""
         write_json(folder / CLASS_WEIGHT, self.record())
 
-    @classmethod
-    def from_counts(cls, counts: Mapping[str, int]) -> ClassWeight:
-        """From images by label, `{"0": n0, "1": n1}`."""
-        return cls(int(counts.get("0", 0)), int(counts.get("1", 0)))
-
 
 def write_class_weight(folder: Path, weights: Mapping[str, float], logit_offset: float, **further: Any) -> None:
     """Writes `class_weight.json`: weight by label, the logit offset that training with them causes, further facts."""

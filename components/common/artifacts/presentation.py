@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.common.artifacts.index import Verdict
 from components.common.artifacts.metrics import FigureName, HasInterval
 
 DASH = "\N{EN DASH}"
@@ -141,15 +142,15 @@ def value_words(column: str, value: str) -> str:
 
 
 REASONS: Mapping[str, str] = {
-    "unknown_diagnosis": "diagnosis missing, or unknown to the label policy",
-    "conflicting_diagnosis": "images of one lesion with different labels",
-    "excluded_diagnosis": "diagnosis left out by the label policy",
-    "missing": "no image file",
-    "corrupt": "damaged image file",
-    "mislabelled": "file of another format than its name says",
-    "unsupported": "kind of image that is not supported",
-    "unreadable": "image file could not be fetched",
-    "duplicate_conflict": "two files with this id and different content",
+    Verdict.UNKNOWN_DIAGNOSIS: "diagnosis missing, or unknown to the label policy",
+    Verdict.CONFLICTING_DIAGNOSIS: "images of one lesion, or of one picture, with different labels",
+    Verdict.EXCLUDED_DIAGNOSIS: "diagnosis left out by the label policy",
+    Verdict.MISSING: "no image file",
+    Verdict.CORRUPT: "damaged image file",
+    Verdict.MISLABELLED: "file of another format than its name says",
+    Verdict.UNSUPPORTED: "kind of image that is not supported",
+    Verdict.UNREADABLE: "image file could not be fetched",
+    Verdict.DUPLICATE_CONFLICT: "two files with this id and different content",
 }
 
 

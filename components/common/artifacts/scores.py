@@ -16,6 +16,7 @@ from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.npz import read_npz
 from components.common.runtime.errors import ArtifactError
 
+TEST_SCORES = "test_probs.npz"  # of an evaluation; a model artifact's stand in artifacts.model
 _TEXT = ("image_id", "lesion_id", "group_id")
 _COLUMNS = (*_TEXT, "label", "logit", "probability")
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from components.common.artifacts.json_file import read_json, write_json
-from components.common.runtime.errors import ArtifactError
+from components.common.artifacts.json_file import read_record, write_json
 
 SCHEMA = "lesionflow.trust/1"
 FILE = "trust.json"
@@ -45,6 +44,10 @@ class Line(BaseModel):
         return LEVELS[self.level]
 
 
+class _Lines(BaseModel):
+    lines: list[Line] = []
+
+
 def save_trust(path: Path, lines: Sequence[Line]) -> None:
     """Writes `trust.json`."""
     write_json(path, {"schema": SCHEMA, "lines": [line.model_dump() for line in lines]})
@@ -58,10 +61,4 @@ def load_trust(path: Path) -> list[Line]:
     """
     if not path.is_file():
         return []
-    record = read_json(path, SCHEMA)
-    try:
-        return [Line.model_validate(line) for line in record.get("lines", [])]
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ArtifactError(f"{path}: {where}: {first['msg']}; evaluate the bundle again") from error
+    return read_record(path, SCHEMA, _Lines, "evaluate the bundle again").lines

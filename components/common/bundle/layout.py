@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from components.common.artifacts import policy
+
 SAVED_MODEL = "saved_model"
-POLICY = "decision_policy.json"
+POLICY = policy.FILE
 PREPROCESSING = "preprocessing.json"
 LABELS = "labels.json"
 CARD = "model_card.md"

@@ -64,19 +64,18 @@ def _columns(outputs: Any) -> Predictions:
     return Predictions(**columns)
 
 
-def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
-    """Checks a bundle and loads its SavedModel: what export, evaluate, `predict` and `verify` use.
+def load_bundle(path: Path) -> Bundle:
+    """Hashes a bundle, checks it and loads its SavedModel.
 
     Raises:
         ArtifactError: files are missing, added or changed; the graph was built with another policy; the graph holds
             operations that are not allowed or that this TensorFlow does not have.
     """
-    artifact = open_artifact(path, "bundle", verify=verify)
-    return load_parts(artifact)
+    return load_parts(open_artifact(path, "bundle"))
 
 
 def load_parts(artifact: Artifact) -> Bundle:
-    """Loads a bundle whose files need no more checking, such as one that is just being made."""
+    """Loads a bundle whose files are hashed already, or that is just being made; every other check is made."""
     path = artifact.path
     policy, preprocessing = check_parts(path)
     check_recorded_operations(path)

@@ -9,7 +9,7 @@ from components.common.runtime.errors import ArtifactError, DataError
 
 
 def test_the_reference_split_has_the_published_weight():
-    weight = ClassWeight.from_counts({"0": 5641, "1": 1369})
+    weight = ClassWeight(5641, 1369)
     assert weight.weights == {"0": 1.0, "1": pytest.approx(4.1205, abs=5e-5)}
     assert weight.logit_offset == pytest.approx(math.log(4.12053), abs=1e-5)
     assert weight.record()["counts"] == {"0": 5641, "1": 1369}
@@ -20,10 +20,10 @@ def test_both_classes_weigh_the_same():
     assert weight.benign * weight.weights["0"] == pytest.approx(weight.malignant * weight.weights["1"])
 
 
-@pytest.mark.parametrize("counts", [{}, {"0": 3}, {"0": 0, "1": 3}])
+@pytest.mark.parametrize("counts", [(0, 0), (3, 0), (0, 3)])
 def test_an_absent_class_is_refused(counts):
     with pytest.raises(DataError, match=r"train holds \d benign and \d malignant images; both classes are needed"):
-        ClassWeight.from_counts(counts)
+        ClassWeight(*counts)
 
 
 def test_the_offset_that_was_written_is_read_back(tmp_path):

@@ -13,6 +13,11 @@ _QUALITY = 90
 Pixels = npt.NDArray[np.uint8]
 
 
+def make_thumbnail(rgb: Pixels) -> bytes:
+    """A small JPEG (about 1.4 kB) of an image `[h, w, 3]`: 48 pixels on its short side."""
+    return encode_thumbnail(thumbnail_pixels(rgb, rgb.shape[:2]))
+
+
 def thumbnail_pixels(rgb: Pixels, shape: tuple[int, int]) -> Pixels:
     """An image shrunk to 48 pixels on its short side; smaller ones stay as they are.
 

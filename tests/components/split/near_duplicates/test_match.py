@@ -6,7 +6,7 @@ from scipy.sparse.csgraph import connected_components
 
 from components.common.imaging.inspect import inspect
 from components.common.imaging.pixels import encode_jpeg
-from components.common.imaging.thumbnail import encode_thumbnail, read_thumbnail, thumbnail_pixels
+from components.common.imaging.thumbnail import make_thumbnail, read_thumbnail
 from components.split.near_duplicates.anchors import SCALES, find_anchors, working_image
 from components.split.near_duplicates.match import match
 
@@ -26,10 +26,6 @@ def picture(seed, height=150, width=200):
         ends = random.integers(0, 150, 4).tolist()
         cv2.line(image, ends[:2], ends[2:], random.integers(20, 90, 3).tolist(), 1, cv2.LINE_AA)
     return image
-
-
-def make_thumbnail(image):
-    return encode_thumbnail(thumbnail_pixels(image, image.shape[:2]))
 
 
 def recoded(image, quality):

@@ -220,6 +220,8 @@ def write_split(out, files):
     rows.append(("IMG_other", "elsewhere.jpg", "missing", "nv", 0))
     index = whole_index(pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label"]))
     index["lesion_id"] = index["group_id"] = index["image_id"]
+    usable = index["verdict"] == "ok"
+    index.loc[usable, "sha256"] = [sha256_file(path) for path in files.values()]
     place = pd.Series("val", index.index).where(index["image_id"] != "IMG_other", "train")
     counts = {"val": {"images": COUNT, "malignant": 8}}
     with new_artifact(out, split.KIND, {"index": "0" * 64}) as folder:

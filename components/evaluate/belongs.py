@@ -8,11 +8,18 @@ from typing import Any
 import pandas as pd
 
 from components.common.artifacts.folder import Artifact
+from components.common.artifacts.index import PICTURE_KEY
 from components.common.artifacts.model import Model
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
-from components.common.runtime.errors import ArtifactError
+from components.common.artifacts.split import Split
+from components.common.bundle import layout
+from components.common.bundle.fingerprints import BYTES, NEAR, keys_of, read_fingerprints
+from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.scoring import refuse_overlap
+
+_SEEN = {BYTES: "images with equal bytes", NEAR: "near-duplicate images"}
+_SHOWN = 5
 
 
 def check_together(
@@ -20,13 +27,15 @@ def check_together(
 ) -> None:
     """Refuses artifacts of different makings.
 
-    A bundle that was exported without a split names none; the report then says that nobody knows what it has seen.
+    A bundle that was exported without a split names none; the report then says that nobody knows what it has seen. The
+    split may be another one than the bundle's where `refuse_seen` can tell what it has seen.
 
     Raises:
         ArtifactError: names the two that do not belong together, and what to give instead.
     """
-    seen = "its test images may have been trained on: give --split the split that this bundle was made with"
-    _same(bundle, "split", split, seen)
+    if layout.FINGERPRINTS not in bundle.files:
+        seen = "its test images may have been trained on: give --split the split that this bundle was made with"
+        _same(bundle, "split", split, seen)
     if records is not None:
         _same(records, "split", split, "give --records the records that were made of this split")
     if model is not None:
@@ -42,6 +51,36 @@ def _same(made: Artifact, name: str, given: Artifact, remedy: str) -> None:
         raise ArtifactError(
             f"{made.path}: was made from the {name} with digest {expected[:12]}, received {given.path} with "
             f"{given.digest[:12]}; {remedy}"
+        )
+
+
+def refuse_seen(bundle: Artifact, split: Artifact, divided: Split) -> None:
+    """Refuses test images that the bundle was trained or chosen on, in its own split as in any other.
+
+    Near-duplicates across the bundle's own split are not refused here: the split found them, by a closer look, and the
+    report counts them.
+
+    Raises:
+        DataError: counts test images with equal bytes, near-duplicates, and ids of lesions, groups or patients.
+    """
+    known = read_fingerprints(bundle.path)
+    if known is None:
+        return
+    test = divided.usable("test")
+    keys = keys_of(test[PICTURE_KEY]) if PICTURE_KEY in test else keys_of([])
+    how = known.seen(test["sha256"], keys)["how"]
+    if bundle.made_from.get("split") == split.digest:
+        how = how.where(how != NEAR, "")
+    found = [f"{(how == kind).sum()} {words}" for kind, words in _SEEN.items() if (how == kind).any()]
+    found += [f"{len(ids)} {column}s" for column, ids in known.shared_ids(test).items()]
+    if found:
+        named = ", ".join(test.loc[how != "", "image_id"].head(_SHOWN)) or min(
+            one for ids in known.shared_ids(test).values() for one in ids
+        )
+        raise DataError(
+            f"the bundle was trained or chosen on what is in test here: {', '.join(found)} ({named}); figures on them "
+            "would flatter it: give --split the split that this bundle was made with, or measure it on other images "
+            "with lesionflow validate, which leaves these out"
         )
 
 

@@ -18,7 +18,7 @@ from components.common.bundle.load import load_parts
 from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
-from components.evaluate.belongs import check_together, refuse_val_overlap
+from components.evaluate.belongs import check_together, refuse_seen, refuse_val_overlap
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
 from components.evaluate.lineage import trace
@@ -67,6 +67,7 @@ def run(
     champion = _champion(config.champion)
     loaded = load_parts(made_of["bundle"])  # its files were hashed when it was opened
     check_together(made_of["bundle"], made_of["split"], trained, made_of.get("records"), loaded.policy)
+    refuse_seen(made_of["bundle"], made_of["split"], divided)
     val = trained.val_scores() if trained is not None else None
     test = divided.usable("test")
     scores, unread = score(loaded, test, config.batch_size)

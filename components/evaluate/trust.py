@@ -102,8 +102,9 @@ def _groups(lineage: Lineage | None, same_split: bool | None) -> Line:
     if lineage is None:
         return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
     if same_split is not True:
-        answer = "not known: the bundle does not record which split it was made with, so it may have seen test images"
-        return Line(level="red", question=question, answer=answer, section="data")
+        return Line(
+            level="red" if same_split is None else "amber", question=question, answer=_seen(same_split), section="data"
+        )
     groups = lineage.groups
     if not groups.known:
         answer = (
@@ -119,6 +120,15 @@ def _groups(lineage: Lineage | None, same_split: bool | None) -> Line:
         answer = f"no: {groups.patients_across_splits:,} patients have images in several splits; {kept}"
         return Line(level="red", question=question, answer=answer, section="data")
     return Line(level="green", question=question, answer=f"yes: {kept}; no patient in two", section="data")
+
+
+def _seen(same_split: bool | None) -> str:
+    if same_split is None:
+        return "not known: the bundle does not record which split it was made with, so it may have seen test images"
+    # evaluated only where the bundle's fingerprints could be compared
+    return (
+        "yes: the bundle was made with another split, and has by its fingerprints seen no image or lesion of this test"
+    )
 
 
 def _lost(lineage: Lineage | None) -> Line:

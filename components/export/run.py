@@ -20,6 +20,7 @@ from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import read_split
 from components.common.bundle import layout
 from components.common.bundle.card import collect_facts, write_card
+from components.common.bundle.fingerprints import fingerprints_of
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.operations import record_operations
 from components.common.bundle.selftest import generated_image, write_selftest
@@ -98,6 +99,8 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
         write_json(folder / layout.PREPROCESSING, preparation)
         write_json(folder / layout.LABELS, labels(split))
         rule.save(folder / layout.POLICY)
+        if split is not None:
+            fingerprints_of(read_split(split)).save(folder)
         loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
         report, compared = _check(loaded, network, config, trained, split)
         write_json(folder / layout.PARITY, report)

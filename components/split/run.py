@@ -12,9 +12,17 @@ import pandas as pd
 from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.index import KIND as INDEX
-from components.common.artifacts.index import WITHOUT_LABEL, Verdict, read_account, read_index
+from components.common.artifacts.index import (
+    PICTURE_KEY,
+    THUMBNAIL,
+    WITHOUT_LABEL,
+    Verdict,
+    read_account,
+    read_index,
+)
 from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.split import KIND, SPLITS, SplitRecord, read_record, split_digest, write_split
+from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import DataError
 from components.common.statistics.feasibility import Demands, ValGroups, feasibility
 from components.split import reference
@@ -86,7 +94,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     record = describe(config, rows, report, columns, doubtful, weight, read_account(index)["roots"])
     _log(record)
     with new_artifact(out, KIND, {"index": source.digest}) as folder:
-        write_split(folder, table, split, record)
+        write_split(folder, with_picture_keys(table), split, record)
         write_pairs(folder / "near_duplicates.csv", rows, pairs)
         write_atomic(folder / "near_duplicates.html", contact_sheet(rows, pairs))
         if fold is not None:
@@ -101,6 +109,13 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
         near_duplicates=len(pairs),
         crossing=record.audit["near_duplicates"]["crossing"],
     )
+
+
+def with_picture_keys(index: pd.DataFrame) -> pd.DataFrame:
+    """The index with the picture key of each thumbnail, which `write_split` leaves out; as it is without thumbnails."""
+    if THUMBNAIL not in index:
+        return index
+    return index.assign(**{PICTURE_KEY: [one.tobytes().hex() for one in picture_keys(index[THUMBNAIL])]})
 
 
 def usable(index: pd.DataFrame) -> pd.DataFrame:

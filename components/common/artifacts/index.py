@@ -20,6 +20,7 @@ from components.common.runtime.errors import ArtifactError
 KIND = "index"
 SCHEMA = "lesionflow.ingest/1"
 THUMBNAIL = "thumbnail"
+PICTURE_KEY = "picture_key"  # of a split's index, in hex: what the thumbnail is needed for after the split
 _TABLE, _ACCOUNT = "index.parquet", "ingest.json"
 _ROWS = 2**17  # written at a time: a row group each, so that memory does not hold a second copy of a large table
 

@@ -6,14 +6,18 @@ Here header and member must agree, and both stay below a limit, before any array
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from components.common.artifacts.json_file import write_atomic
 
 MOST_BYTES = 2**30
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -44,6 +48,18 @@ def read_npz(path: Path, *, most: int = MOST_BYTES) -> dict[str, npt.NDArray[Any
         raise
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Writes arrays of numbers and text atomically, so that `numpy.load` reads them; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            # numpy.savez stamps the current time into the archive; a fixed date keeps the bytes equal
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:

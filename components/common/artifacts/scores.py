@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.json_file import write_atomic
-from components.common.artifacts.npz import read_npz
+from components.common.artifacts.npz import read_npz, write_npz
 from components.common.runtime.errors import ArtifactError
 
 TEST_SCORES = "test_probs.npz"  # of an evaluation; a model artifact's stand in artifacts.model
@@ -136,14 +133,7 @@ def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]
         if name in columns or column.shape != (len(scores),):
             raise ArtifactError(f"scores: extra column {name} has shape {column.shape}, expected ({len(scores)},)")
         columns[name] = column
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, column in columns.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(column), allow_pickle=False)
-            # numpy.savez stamps the current time into the archive; a fixed date keeps the bytes equal
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue())
-    write_atomic(path, buffer.getvalue())
+    write_npz(path, columns)
 
 
 def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:

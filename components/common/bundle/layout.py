@@ -14,6 +14,7 @@ FORMATS = "formats.json"
 OPERATIONS = "operations.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
+FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
 
 PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
 LABELS_SCHEMA = "lesionflow.labels/1"
@@ -21,6 +22,7 @@ PARITY_SCHEMA = "lesionflow.parity/1"
 FORMATS_SCHEMA = "lesionflow.formats/1"
 OPERATIONS_SCHEMA = "lesionflow.operations/1"
 SELFTEST_SCHEMA = "lesionflow.selftest/1"
+FINGERPRINTS_SCHEMA = "lesionflow.fingerprints/1"
 
 MALIGNANT, BENIGN, REFER, UNREADABLE = 1, 0, 2, -1
 DECISIONS = {MALIGNANT: "malignant", BENIGN: "benign", REFER: "refer", UNREADABLE: "not readable"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from components.common.artifacts.folder import open_artifact
 from components.common.bundle import layout
+from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.load import check_parts, load_parts
 from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.selftest import run_selftest
@@ -55,6 +56,7 @@ def verify_bundle(path: Path, *, digest: str | None = None, load: bool = True) -
     for part in (layout.LABELS, layout.CARD, layout.SELFTEST, layout.SELFTEST_IMAGE):
         if part not in artifact.files:
             raise ArtifactError(f"{path / part}: missing; export the bundle again")
+    read_fingerprints(path)
     operations = check_recorded_operations(path)
     difference = None
     if load:

@@ -6,8 +6,11 @@ import pytest
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.lineage import load_lineage
 from components.common.artifacts.scores import load_extra, load_scores, save_scores
+from components.common.artifacts.split import read_split
+from components.common.artifacts.trust import load_trust
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.__main__ import main
+from components.evaluate.belongs import refuse_seen
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.run import run
 
@@ -56,12 +59,54 @@ def test_a_test_lesion_that_is_also_in_validation_is_refused(shipped, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_split_the_bundle_was_not_made_with_is_refused(shipped, tmp_path):
+def without_fingerprints(bundle, path):
+    with new_artifact(path, "bundle", open_artifact(bundle, "bundle").made_from) as folder:
+        left_out = shutil.ignore_patterns("artifact.json", "fingerprints.npz")
+        shutil.copytree(bundle, folder, dirs_exist_ok=True, ignore=left_out)
+    return path
+
+
+def test_a_split_whose_test_images_the_bundle_has_seen_is_refused(shipped, tmp_path):
     table = shipped.pictures.table.copy()
     swapped = {"train": "test", "test": "train", "val": "val"}
     split = shipped.pictures.write_split(tmp_path / "split", table.assign(split=table["split"].map(swapped)))
-    with pytest.raises(ArtifactError, match=r"was made from the split with digest \w+, .* may have been trained on"):
+    seen = r"54 images with equal bytes, 36 lesion_ids, 36 group_ids \(train0000, "
+    with pytest.raises(DataError, match=seen):
         run(EvaluateConfig.parse(FAST), shipped.bundle, split, None, None, tmp_path / "out")
+    old = without_fingerprints(shipped.bundle, tmp_path / "old")
+    with pytest.raises(ArtifactError, match=r"was made from the split with digest \w+, .* may have been trained on"):
+        run(EvaluateConfig.parse(FAST), old, split, None, None, tmp_path / "out")
+
+
+def test_a_split_of_other_images_is_evaluated_and_the_report_says_how_it_is_known(shipped, tmp_path):
+    table = shipped.pictures.table
+    split = shipped.pictures.write_split(tmp_path / "split", table[table["lesion_id"] != "trainL0"])
+    run(EvaluateConfig.parse(FAST), shipped.bundle, split, None, None, tmp_path / "out")
+    answers = " ".join(line.answer for line in load_trust(tmp_path / "out/trust.json"))
+    assert "made with another split, and has by its fingerprints seen no image" in answers
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_test_image_that_is_a_copy_of_a_training_image_is_refused_in_another_split(own, shipped, tmp_path):
+    """In the bundle's own split the near-duplicates are counted by the split; equal bytes are refused everywhere."""
+    table = shipped.pictures.table.copy()
+    copied = table["image_id"] == "test0000"
+    trained = table[table["image_id"] == "train0000"].iloc[0]
+    table.loc[copied, "picture_key"] = trained["picture_key"]
+    split = shipped.pictures.write_split(tmp_path / "split", table)
+    made_from = open_artifact(shipped.bundle, "bundle").made_from
+    with new_artifact(
+        tmp_path / "bundle", "bundle", made_from | {"split": open_artifact(split, "split").digest if own else "0" * 64}
+    ) as f:
+        shutil.copytree(shipped.bundle, f, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
+    bundle = open_artifact(tmp_path / "bundle", "bundle")
+    if own:
+        refuse_seen(bundle, open_artifact(split, "split"), read_split(split))
+        table.loc[copied, "sha256"] = trained["sha256"]
+        split = shipped.pictures.write_split(tmp_path / "split", table)
+    said = "1 images with equal bytes" if own else "1 near-duplicate images"
+    with pytest.raises(DataError, match=rf"in test here: {said} \(test0000\)"):
+        refuse_seen(bundle, open_artifact(split, "split"), read_split(split))
 
 
 def test_records_of_another_split_are_refused(shipped, tmp_path):

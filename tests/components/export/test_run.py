@@ -11,6 +11,7 @@ import pytest
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.scores import load_scores, save_scores
+from components.common.bundle.fingerprints import CHOSEN, read_fingerprints
 from components.common.bundle.load import load_bundle
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import sigmoid
@@ -18,7 +19,7 @@ from components.export.config import ExportConfig
 from components.export.run import run
 
 PROMISED = {"saved_model/saved_model.pb", "decision_policy.json", "preprocessing.json", "labels.json", "model_card.md",
-            "card.json", "parity.json", "selftest.json", "selftest.jpg"}  # fmt: skip
+            "card.json", "parity.json", "selftest.json", "selftest.jpg", "fingerprints.npz"}  # fmt: skip
 
 
 def test_bundle_holds_every_promised_file_and_agrees_with_the_model(export_inputs, exported):
@@ -34,6 +35,16 @@ def test_bundle_holds_every_promised_file_and_agrees_with_the_model(export_input
     assert report["preparation"]["changed_decisions"] == 0
     assert exported.policy_id == export_inputs.rule.policy_id
     assert all(np.isfinite(value) and type(value) is float for value in exported.figures.values())
+
+
+def test_the_bundle_knows_the_images_it_was_chosen_on_and_holds_neither_their_ids_nor_their_names(
+    export_inputs, exported
+):
+    known = read_fingerprints(exported.path)
+    assert known is not None and len(known) == len(export_inputs.files)
+    assert (known.part == CHOSEN).all()
+    content = (exported.path / "fingerprints.npz").read_bytes()
+    assert not any(name.encode() in content for name in export_inputs.files)
 
 
 def test_labels_say_which_diagnosis_counts_as_what(exported):
@@ -67,6 +78,7 @@ def test_without_a_split_parity_is_checked_on_generated_images_and_the_card_says
     assert done.parity["images_from"] == "generated"
     assert "preparation" not in done.parity
     assert "generated images only" in (done.path / "model_card.md").read_text()
+    assert read_fingerprints(done.path) is None
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])

@@ -75,6 +75,33 @@ def choose(config: CalibrateConfig, scores: Scores, calibrator: Calibrator) -> O
     return _cost(config, sweep, calibrator)
 
 
+def measured_at(threshold_logit: float, scores: Scores, delta: float, guarantee: str) -> OperatingPoint:
+    """What is known on these scores about a threshold that was chosen elsewhere.
+
+    Raises:
+        DataError: one class only.
+    """
+    return _Sweep(scores).at(threshold_logit, delta, None, guarantee)
+
+
+def share_to_find(config: CalibrateConfig, scores: Scores) -> float:
+    """The share of malignant images, and of lesions, at or above the threshold that `lower_bound` takes.
+
+    How much above the target it must be depends on how many malignant groups there are.
+    """
+    sweep = _Sweep(scores)
+    share = np.minimum(sweep.sensitivity(), sweep.sensitivity(each=True))
+    bound = clopper_pearson_lower(sweep.groups * share, sweep.groups, config.delta)
+    return float(share[_first(bound, config.target_sensitivity)])
+
+
+def threshold_finding(share: float, scores: Scores) -> float:
+    """The highest threshold on the raw logit that finds at least `share` of malignant images, and of lesions."""
+    sweep = _Sweep(scores)
+    found = np.minimum(sweep.sensitivity(), sweep.sensitivity(each=True))
+    return sweep.undominated(_first(found, share))
+
+
 def logit_at(calibrator: Calibrator, probability: float, scores: Floats) -> float:
     """The smallest raw logit whose calibrated probability is at least `probability`, by bisection.
 

@@ -18,7 +18,7 @@ from components.calibrate.ranking_check import check_ranking
 from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
 from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.json_file import write_atomic, write_json
-from components.common.artifacts.model import NETWORK, VAL_SCORES, Model, open_model
+from components.common.artifacts.model import NETWORK, VAL_SCORES, open_model
 from components.common.artifacts.policy import ASKED, FILE, Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
@@ -76,7 +76,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     why = reason(candidates, name, config.calibration)
     calibrator = fit_calibrator(name, scores.logit, scores.label.astype(np.float64), offset)
     point = choose(config, scores, calibrator)
-    policy = _policy(config, trained, scores, calibrator, point)
+    policy = policy_of(config, scores, calibrator, point, trained.sha256(NETWORK), trained.sha256(VAL_SCORES))
     log.info("%s", why)
     log.info(
         "threshold %.4f by %s: validation sensitivity %.3f, specificity %.3f",
@@ -95,9 +95,19 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     return CalibrateResult(out, policy, why, point)
 
 
-def _policy(
-    config: CalibrateConfig, model: Model, scores: Scores, calibrator: Calibrator, point: OperatingPoint
+def policy_of(
+    config: CalibrateConfig,
+    scores: Scores,
+    calibrator: Calibrator,
+    point: OperatingPoint,
+    model_sha256: str,
+    scores_sha256: str,
 ) -> DecisionPolicy:
+    """The decision policy of a calibrator and a threshold, with the counts of the scores they were chosen on.
+
+    Raises:
+        DataError: an abstain band is asked for and a class has too few groups for it.
+    """
     probability = calibrator.probability(scores.logit)
     threshold = float(calibrator.probability(np.array([point.threshold_logit]))[0])
     band = abstain_band(scores, probability, threshold, config.abstain_alpha) if config.abstain_alpha else None
@@ -116,8 +126,8 @@ def _policy(
             "malignant_groups": group_codes(scores.group_id[malignant])[1],
         },
         prevalence=float(malignant.mean()),
-        model_sha256=model.sha256(NETWORK),
-        val_probs_sha256=model.sha256(VAL_SCORES),
+        model_sha256=model_sha256,
+        val_probs_sha256=scores_sha256,
         abstain=band,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,9 @@ import numpy.typing as npt
 from sklearn.isotonic import IsotonicRegression
 
 from components.common.artifacts.metrics import Calibration, Estimate, ReliabilityBin
-from components.common.statistics.intervals import Interval, percentile, proportion, rarer
-from components.common.statistics.logistic import fit_logistic
-from components.common.statistics.numeric import Floats, logit_of, sigmoid
+from components.common.statistics.intervals import proportion
+from components.common.statistics.numeric import Floats
+from components.common.statistics.recalibration import calibration_line
 from components.common.statistics.reliability import (
     BINS,
     bin_of,
@@ -23,9 +22,8 @@ from components.common.statistics.reliability import (
     equal_mass_bins,
     log_loss,
 )
-from components.common.statistics.resampling import Codes, Counts, group_counts
+from components.common.statistics.resampling import Codes, group_counts
 
-_STEPS = 12
 _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer resamples, and say so
 
 
@@ -35,7 +33,7 @@ def calibration_metrics(
     """Whether probabilities match what happened: in the large, in slope, bin by bin, and Brier's decomposition."""
     y = label.astype(np.float64)
     b = max(200, min(resamples, _WORK // len(y)))
-    intercept, slope = recalibration(probability, y, codes, groups, b, seed)
+    intercept, slope = calibration_line(probability, y, codes, groups, b, seed)
     null = calibration_error_null(probability, seed=seed)
     parts = brier_decomposition(y, probability)
     return Calibration(
@@ -53,51 +51,6 @@ def calibration_metrics(
         brier_uncertainty=parts.uncertainty,
         bins=reliability_bins(probability, y, codes, groups, resamples, seed),
     )
-
-
-def recalibration(
-    probability: Floats, y: Floats, codes: Codes, groups: int, resamples: int, seed: int
-) -> tuple[Interval, Interval]:
-    """Calibration-in-the-large a of logit P(y) = a + s', and slope b of logit P(y) = c + b s'.
-
-    Perfect probabilities have a = 0 and b = 1 (Cox 1958, doi:10.1093/biomet/45.3-4.562).
-    """
-    s = logit_of(np.clip(probability, 1e-7, 1 - 1e-7))
-    if not 0 < y.sum() < len(y):
-        return Interval(None, None, None), Interval(None, None, None)
-    ones = np.ones_like(s)
-    a = float(fit_logistic(ones[:, None], y, offset=s)[0])
-    line = fit_logistic(np.column_stack([ones, s]), y)
-    found = [_refit(s, y, c[codes].astype(np.float64), a, line) for c in _blocks(groups, len(y), resamples, seed)]
-    intercepts, slopes = (np.concatenate(part) for part in zip(*found, strict=True))
-    units = rarer(codes, y.astype(np.int8))
-    return percentile(a, intercepts, units), percentile(float(line[1]), slopes, units)
-
-
-def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Iterator[Counts]:
-    return group_counts(groups, resamples, seed, cells=max(groups, 2_000_000 * groups // rows))
-
-
-def _refit(s: Floats, y: Floats, w: Floats, a: float, line: Floats) -> tuple[Floats, Floats]:
-    """Newton steps from the full fit, for (n, b) weights at once; NaN where a resample does not converge."""
-    columns = w.shape[1]
-    intercept, c, d = np.full(columns, a), np.full(columns, line[0]), np.full(columns, line[1])
-    s, y = s[:, None], y[:, None]
-    with np.errstate(all="ignore"):
-        for _ in range(_STEPS):
-            p = sigmoid(s + intercept)
-            intercept = intercept - (w * (p - y)).sum(0) / (w * p * (1 - p)).sum(0)
-            p = sigmoid(c + d * s)
-            v, r = w * p * (1 - p), w * (p - y)
-            h0, h1, h2 = v.sum(0), (v * s).sum(0), (v * s * s).sum(0)
-            g0, g1 = r.sum(0), (r * s).sum(0)
-            det = h0 * h2 - h1 * h1
-            step0, step1 = (h2 * g0 - h1 * g1) / det, (h0 * g1 - h1 * g0) / det
-            c, d = c - step0, d - step1
-            if np.nanmax(np.abs(step1)) < 1e-9:
-                break
-        d = np.where(np.abs(step1) < 1e-3, d, np.nan)
-    return intercept, d
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.json_file import dump_json, read_json, read_record, shown, write_json
 from components.common.runtime.errors import ArtifactError
-from components.common.statistics.numeric import Floats, sigmoid
+from components.common.statistics.numeric import Floats, logit_of, sigmoid
 
 SCHEMA = "lesionflow.decision_policy/1"
 CALIBRATORS = ("none", "offset", "temperature", "platt", "beta", "isotonic")
 FILE = "decision_policy.json"
+MOST_SITE = 80  # characters in the name of a site
 _AGAIN = "make it again with `python -m components.calibrate`"
 _ROUNDING = 1e-9  # between the mathematical libraries of two machines
 # parameters that each rule for the operating point is asked with
@@ -32,6 +33,7 @@ ASKED: Mapping[str, tuple[str, ...]] = {
     "point": ("target_sensitivity",),
     "cost": ("cost_ratio",),
     "youden": (),
+    "kept": (),  # the threshold of the parent policy, when a bundle is adjusted for another site
 }
 _NEEDED = {"temperature": ("t",), "platt": ("a", "b"), "beta": ("a", "b", "c"), "isotonic": ("x", "y")}
 
@@ -106,6 +108,27 @@ class Calibrator:
             return np.asarray(np.interp(u, p["x"], p["y"]), np.float64)
         return sigmoid(u)
 
+    def recalibrated(self, intercept: float, slope: float) -> Calibrator:
+        """The calibrator whose logit is `intercept + slope * (logit of this one's probability)` (Cox 1958).
+
+        Exact for every calibrator but isotonic, whose knots are moved: between two knots it stays linear in
+        probability.
+
+        >>> Calibrator("temperature", 0.5, {"t": 2.0}).recalibrated(0.1, 0.8)
+        Calibrator(name='platt', offset=0.5, parameters={'a': 0.4, 'b': 0.1})
+        """
+        p = self.parameters
+        if self.name == "isotonic":
+            moved = sigmoid(intercept + slope * logit_of(np.asarray(p["y"])))
+            return Calibrator("isotonic", self.offset, {"x": list(p["x"]), "y": [float(y) for y in moved]})
+        if self.name == "beta":
+            scaled = {name: slope * p[name] for name in ("a", "b")}
+            return Calibrator("beta", self.offset, {**scaled, "c": intercept + slope * p["c"]})
+        a, b = {"temperature": (1 / p.get("t", 1.0), 0.0), "platt": (p.get("a", 1.0), p.get("b", 0.0))}.get(
+            self.name, (1.0, 0.0)
+        )
+        return Calibrator("platt", self.offset, {"a": slope * a, "b": intercept + slope * b})
+
 
 @dataclass(frozen=True)
 class DecisionPolicy:
@@ -120,7 +143,8 @@ class DecisionPolicy:
         prevalence: malignant share of the validation images.
         abstain: None, or {"low": p, "high": p}: probabilities strictly between are referred to a person.
         model_sha256: sha256 of the `model.keras` it belongs to.
-        val_probs_sha256: sha256 of the `val_probs.npz` it was chosen on.
+        val_probs_sha256: sha256 of the scores it was chosen on.
+        parent: None, or {"policy_id": id, "site": name}: the policy that this one adjusts, and for which site.
     """
 
     calibrator: Calibrator
@@ -132,6 +156,7 @@ class DecisionPolicy:
     model_sha256: str
     val_probs_sha256: str
     abstain: Mapping[str, float] | None = None
+    parent: Mapping[str, str] | None = None
 
     @property
     def policy_id(self) -> str:
@@ -153,6 +178,8 @@ class DecisionPolicy:
     def _content(self) -> dict[str, Any]:
         content = asdict(self)
         content["calibrator"]["parameters"] = dict(self.calibrator.parameters)
+        if self.parent is None:
+            del content["parent"]  # as it was before policies had parents: ids stay what they are
         return content
 
 
@@ -202,8 +229,13 @@ class _Band(_Part):
     high: Share
 
 
+class _Parent(_Part):
+    policy_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    site: Annotated[str, Strict(), Field(min_length=1, max_length=MOST_SITE)]
+
+
 class _OperatingPoint(_Part):
-    policy: Literal["lower_bound", "point", "cost", "youden"]
+    policy: Literal["lower_bound", "point", "cost", "youden", "kept"]
     target_sensitivity: Inside | None = None
     delta: Inside | None = None
     cost_ratio: Annotated[float, Strict(), Field(gt=0)] | None = None
@@ -226,6 +258,7 @@ class _Document(_Part):
     abstain: _Band | None
     model_sha256: Sha256
     val_probs_sha256: Sha256
+    parent: _Parent | None = None
 
 
 def _contradictions(policy: DecisionPolicy, point: _OperatingPoint) -> Iterator[str]:

@@ -11,7 +11,7 @@ from scipy.stats import beta, norm
 from scipy.stats import t as student
 
 from components.common.statistics.numeric import Floats
-from components.common.statistics.resampling import Codes
+from components.common.statistics.resampling import Codes, group_counts
 
 LEVEL = 0.95
 
@@ -86,3 +86,18 @@ def proportion(value: float, resampled: Floats, groups: int) -> Interval:
 def rarer(codes: Codes, label: npt.NDArray[np.int8]) -> int:
     """Groups of the class that has fewer: they decide how sure a ranking metric can be."""
     return min(len(np.unique(codes[label == 1])), len(np.unique(codes[label != 1])))
+
+
+def group_share(right: npt.NDArray[np.bool_], groups: tuple[Codes, int], resamples: int, seed: int) -> Interval:
+    """The share of images for which something holds, with its group-bootstrap interval (`proportion`).
+
+    Args:
+        right: (n,) whether it holds.
+        groups: (n,) group of each image and how many there are, from `group_codes`.
+        resamples: of whole groups.
+        seed: of the resamples.
+    """
+    codes, count = groups
+    held, size = np.bincount(codes, right, minlength=count), np.bincount(codes, minlength=count)
+    shares = [(held @ drawn) / (size @ drawn) for drawn in group_counts(count, resamples, seed)]
+    return proportion(float(np.mean(right)), np.concatenate(shares), count)

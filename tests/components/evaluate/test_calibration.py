@@ -5,13 +5,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 from components.common.statistics.numeric import logit_of, sigmoid
+from components.common.statistics.recalibration import calibration_line
 from components.common.statistics.reliability import (
     calibration_error,
     calibration_error_debiased,
     calibration_error_null,
     equal_mass_bins,
 )
-from components.evaluate.calibration import brier_decomposition, calibration_metrics, recalibration, reliability_bins
+from components.evaluate.calibration import brier_decomposition, calibration_metrics, reliability_bins
 
 
 def truth(n, seed, stretch=1.0, shift=0.0):
@@ -31,10 +32,10 @@ def test_perfect_probabilities_have_intercept_0_and_slope_1_within_their_interva
 
 def test_overconfident_and_shifted_probabilities_are_caught():
     y, p = truth(3000, 1, stretch=2.0)
-    intercept, slope = recalibration(p, y.astype(float), np.arange(3000), 3000, 400, 0)
+    intercept, slope = calibration_line(p, y.astype(float), np.arange(3000), 3000, 400, 0)
     assert slope.upper < 0.7
     y, p = truth(3000, 2, shift=1.0)
-    intercept, slope = recalibration(p, y.astype(float), np.arange(3000), 3000, 400, 0)
+    intercept, slope = calibration_line(p, y.astype(float), np.arange(3000), 3000, 400, 0)
     assert intercept.value == pytest.approx(-1.0, abs=0.15)
     assert intercept.upper < -0.7
 
@@ -42,7 +43,7 @@ def test_overconfident_and_shifted_probabilities_are_caught():
 def test_slope_agrees_with_scikit_learn_and_its_resamples_with_refits():
     y, p = truth(800, 3, stretch=1.4)
     s = logit_of(p)
-    _, slope = recalibration(p, y.astype(float), np.arange(800), 800, 300, 7)
+    _, slope = calibration_line(p, y.astype(float), np.arange(800), 800, 300, 7)
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(s[:, None], y)
     assert slope.value == pytest.approx(model.coef_[0, 0], abs=1e-5)
     rng = np.random.default_rng(7)

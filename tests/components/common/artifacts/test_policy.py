@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,28 @@ def test_calibration_never_reorders(name, a, b):
     low, high = sorted((a, b))
     p = Calibrator(name, 0.4, PARAMETERS[name]).probability(np.array([low, high]))
     assert p[0] <= p[1] + 1e-15
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_a_recalibrated_logit_is_the_line_through_the_old_one(name):
+    knots = np.array(PARAMETERS["isotonic"]["x"]) + 0.4
+    s = knots if name == "isotonic" else np.linspace(-6, 6, 50)
+    before = Calibrator(name, 0.0 if name == "none" else 0.4, PARAMETERS[name])
+    after = before.recalibrated(-0.7, 1.3)
+    np.testing.assert_allclose(logit_of(after.probability(s)), -0.7 + 1.3 * logit_of(before.probability(s)), atol=1e-9)
+
+
+def test_the_id_of_a_policy_without_parent_is_what_it_was_before_policies_had_parents(tmp_path):
+    plain = policy()
+    adjusted = replace(plain, parent={"policy_id": plain.policy_id, "site": "Clinic B"})
+    plain.save(tmp_path / "plain.json")
+    assert "parent" not in (tmp_path / "plain.json").read_text()
+    adjusted.save(tmp_path / "adjusted.json")
+    assert load_policy(tmp_path / "adjusted.json") == adjusted
+    assert adjusted.policy_id not in (
+        plain.policy_id,
+        replace(adjusted, parent={"policy_id": plain.policy_id, "site": "Clinic C"}).policy_id,
+    )
 
 
 def test_an_unknown_calibrator_is_refused():

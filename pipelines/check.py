@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import tempfile
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from components.common.storage import store
 from components.common.storage.store import StoredObject
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
+from components.train.weight_sources import SOURCES, KerasFile
 from pipelines.parameters import STEP_CONFIGS, RunParameters, validate
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,8 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
         asked["ingest", "label_policy"] = lambda: _label_policy(values["label_policy"])
     if values["weights"] not in ("none", "imagenet"):
         asked["train", "weights"] = lambda: _file("weights", values["weights"])
+    elif values["weights"] == "imagenet":
+        asked["train", "weights"] = lambda: _downloadable(values["architecture"])
     if values["champion"]:
         asked["evaluate", "champion"] = lambda: _file("champion", values["champion"], load_scores)
     found: dict[str, dict[str, str]] = {}
@@ -107,6 +112,23 @@ def _listing(roots: list[str]) -> str:
 
 def _label_policy(given: str) -> str:
     return sha256_bytes(dump_json(load_label_policy(given).record()).encode())
+
+
+def _downloadable(architecture: str) -> str:
+    """Asks for the file that Keras would download, unless Keras has it already."""
+    source = SOURCES[architecture]
+    assert isinstance(source, KerasFile)  # other backbones refuse `imagenet`
+    kept = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / source.url.rpartition("/")[2]
+    if not kept.is_file():
+        try:
+            with urllib.request.urlopen(urllib.request.Request(source.url, method="HEAD"), timeout=20):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"weights: Keras would download {source.url} in training, and from here it cannot be reached "
+                f"({error}); allowed: the path or URI of that file, downloaded elsewhere, or none (train from scratch)"
+            ) from error
+    return sha256_bytes(f"{source.url} {source.digest}".encode())
 
 
 def _file(name: str, uri: str, load: Callable[[Path], object] | None = None) -> str:

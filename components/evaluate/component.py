@@ -29,7 +29,7 @@ def evaluate(
         config: Parameters of the step, as the task check made them.
 
     Returns:
-        evaluation: Scores, metrics.json, trust.json, lineage.json, gate.json, predictions.csv, summary.md, report.html.
+        evaluation: Scores, metrics.json, trust.json, lineage.json, openings.json, gate.json, predictions.csv, report.
         report: The HTML report.
         model_card: The model card with the test metrics, as Markdown.
         roc: ROC curve and confusion matrix.

@@ -16,13 +16,18 @@ class EvaluateConfig(StepConfig):
     gate: list[str] = Field(
         [],
         description="conditions on the test result that fail the run when missed",
-        examples=[["ap.lower >= 0.60"], ["calibration_slope in [0.8, 1.2]"]],
+        examples=[["ap.lower >= 0.60"], ["calibration_slope in [0.8, 1.2]"], ["test.openings <= 3"]],
     )
     champion: str = Field(
         "", description="path or URI of another model's test_probs.npz on the same test images; empty is none"
     )
     resamples: int = Field(2000, description="bootstrap resamples of lesion groups", ge=200, le=100_000)
     seed: int = Field(0, description="seed of every resample", ge=0)
+    ledger: str = Field(
+        "",
+        description="folder or URI of the test ledger, which notes every opening of a test set; empty: the cluster's "
+        "checkpoint root, or none",
+    )
     batch_size: int = Field(64, description="images sent to the bundle at once", ge=1, le=4096)
     cases: int = Field(8, description="thumbnails of each kind in the report", ge=0, le=50)
 

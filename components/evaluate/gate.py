@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.json_file import read_json
+from components.common.artifacts.ledger import FILE as OPENINGS
+from components.common.artifacts.ledger import Opening, load_openings
 from components.common.artifacts.metrics import FIGURES, Estimate, Metrics, load_metrics
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.runtime.errors import ArtifactError, GateError
@@ -35,6 +37,7 @@ _NUMBERS: dict[str, Callable[[Metrics], float]] = {
     "calibration.brier": lambda m: m.calibration.brier,
     "calibration.log_loss": lambda m: m.calibration.log_loss,
 }
+_OPENINGS = "test.openings"  # not a figure of metrics.json: those follow from the scores alone
 _SHORT = {
     "ap": "average_precision",
     "auc": "roc_auc",
@@ -105,9 +108,12 @@ def parse_condition(text: str) -> Condition:
     )
 
 
-def check(conditions: Iterable[str], metrics: Metrics) -> list[Verdict]:
-    """Holds each condition against the figures."""
-    return [_judge(parse_condition(text), metrics) for text in conditions]
+def check(conditions: Iterable[str], metrics: Metrics, openings: Sequence[Opening] = ()) -> list[Verdict]:
+    """Holds each condition against the figures, and against how often the test set was opened.
+
+    Where no ledger is kept, nobody knows how often: such a condition is missed.
+    """
+    return [_judge(parse_condition(text), metrics, len(openings) or None) for text in conditions]
 
 
 def gate_record(verdicts: list[Verdict]) -> dict[str, Any]:
@@ -137,7 +143,9 @@ def enforce(evaluation: Path) -> list[Verdict]:
     """
     open_artifact(evaluation, "evaluation")
     recorded = read_gate(evaluation / FILE)
-    verdicts = check([one.condition for one in recorded], load_metrics(evaluation / METRICS))
+    verdicts = check(
+        [one.condition for one in recorded], load_metrics(evaluation / METRICS), load_openings(evaluation / OPENINGS)
+    )
     other = [one.condition for one, again in zip(recorded, verdicts, strict=True) if one != again]
     if other:
         raise ArtifactError(
@@ -174,14 +182,14 @@ def _figure(name: str, text: str) -> tuple[str, str]:
     if part not in ("value", "lower", "upper") or not stem:
         stem, part = name, "value"
     full = _SHORT.get(stem, stem)
-    if full not in _FIGURES and full not in _NUMBERS:
-        known = ", ".join(sorted({*_FIGURES, *_NUMBERS, *_SHORT}))
+    if full not in (*_FIGURES, *_NUMBERS, _OPENINGS):
+        known = ", ".join(sorted({*_FIGURES, *_NUMBERS, *_SHORT, _OPENINGS}))
         raise ValueError(f"gate condition {text!r}: {stem!r} is not a metric; known are {known}")
     return full, part
 
 
-def _judge(condition: Condition, metrics: Metrics) -> Verdict:
-    received = _received(condition, metrics)
+def _judge(condition: Condition, metrics: Metrics, openings: int | None) -> Verdict:
+    received = _received(condition, metrics, openings)
     if received is None:
         return Verdict(condition.text, None, False)
     if condition.sign == "in":
@@ -190,7 +198,9 @@ def _judge(condition: Condition, metrics: Metrics) -> Verdict:
     return Verdict(condition.text, received, bool(_COMPARE[condition.sign](received, condition.bounds[0])))
 
 
-def _received(condition: Condition, metrics: Metrics) -> float | None:
+def _received(condition: Condition, metrics: Metrics, openings: int | None) -> float | None:
+    if condition.figure == _OPENINGS:
+        return openings if condition.part == "value" else None
     if condition.figure in _NUMBERS:
         return _NUMBERS[condition.figure](metrics) if condition.part == "value" else None
     found = _FIGURES[condition.figure](metrics)

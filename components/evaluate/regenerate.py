@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from components.common.artifacts.folder import sha256_file
 from components.common.artifacts.json_file import read_json, write_atomic, write_json
+from components.common.artifacts.ledger import FILE as OPENINGS
+from components.common.artifacts.ledger import Opening, load_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.lineage import Lineage, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
@@ -43,6 +45,7 @@ def render(
     champion: Scores | None,
     context: Mapping[str, Any],
     lineage: Lineage | None,
+    openings: Sequence[Opening],
     settings: Settings,
     gate: Sequence[str],
     folder: Path,
@@ -80,14 +83,14 @@ def render(
     inputs = Inputs(test, columns, rule, val, champion, sha256_file(probs))
     metrics = analyse(inputs, settings)
     _check_lineage(metrics, lineage)
-    verdicts = check(gate, metrics)
-    trust = questions(metrics, lineage, same_split(context.get("provenance", {})))
+    verdicts = check(gate, metrics, openings)
+    trust = questions(metrics, lineage, same_split(context.get("provenance", {})), openings)
     metrics.save(folder / METRICS)
     save_trust(folder / TRUST, trust)
     write_json(folder / GATE, gate_record(verdicts))
     write_atomic(folder / PREDICTIONS, predictions_csv(test, rule))
     write_atomic(folder / "summary.md", summary_markdown(metrics, verdicts))
-    said = Said(metrics, verdicts, trust, lineage, context)
+    said = Said(metrics, verdicts, trust, lineage, openings, context)
     write_atomic(folder / "report.html", report_html(inputs, settings, said))
     return metrics, verdicts
 
@@ -122,6 +125,11 @@ def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
 def lineage_beside(path: Path | None, probs: Path) -> Lineage | None:
     """The lineage beside the context or the scores; None where there is none."""
     return load_lineage((path or probs).with_name(LINEAGE))
+
+
+def openings_beside(path: Path | None, probs: Path) -> list[Opening]:
+    """What the ledger said, beside the context or the scores; empty where none was kept."""
+    return load_openings((path or probs).with_name(OPENINGS))
 
 
 def load_context(path: Path | None, probs: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Lineage
 from components.common.artifacts.metrics import Estimate, FigureName, HasInterval, Metrics, PrevalenceRow, SliceRow
 from components.common.artifacts.policy import DecisionPolicy
@@ -81,6 +82,7 @@ class Said:
         verdicts: the gate's conditions, passed or missed.
         trust: the questions a reader should ask first, answered.
         lineage: where the rows of the table went; None if not at hand.
+        openings: every time the test set was opened, this one last; empty where no ledger is kept.
         context: content of `context.json`.
     """
 
@@ -88,6 +90,7 @@ class Said:
     verdicts: Sequence[Verdict]
     trust: Sequence[Line]
     lineage: Lineage | None
+    openings: Sequence[Opening]
     context: Mapping[str, Any]
 
 
@@ -130,6 +133,9 @@ def report_html(inputs: Inputs, settings: Settings, said: Said) -> str:
             behind=images_behind,
             cases=[(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
             lineage=said.lineage,
+            openings=said.openings,
+            opened=times_text(len(said.openings)),
+            bundles=bundles_of(said.openings),
             data=context.get("data", {}),
             training=context.get("training", {}),
             provenance=_provenance(metrics, context),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.json_file import write_atomic, write_json
+from components.common.artifacts.ledger import FILE as OPENINGS
+from components.common.artifacts.ledger import save_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.model import VAL_SCORES, Model, open_model
@@ -22,6 +24,7 @@ from components.evaluate.belongs import check_together, refuse_seen, refuse_val_
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
 from components.evaluate.lineage import trace
+from components.evaluate.openings import note_opening
 from components.evaluate.regenerate import render
 from components.evaluate.scoring import lost_images, open_split, score, slice_columns
 from components.evaluate.shortcuts import control_scores
@@ -59,6 +62,7 @@ def run(
 
     Raises:
         ArtifactError: an artifact is damaged, or they do not belong together.
+        ConfigError: nothing can be written to the ledger.
         DataError: test lesions overlap validation or train, or images cannot be read or were changed.
     """
     trained = open_model(model) if model is not None else None
@@ -70,6 +74,7 @@ def run(
     refuse_seen(made_of["bundle"], made_of["split"], divided)
     val = trained.val_scores() if trained is not None else None
     test = divided.usable("test")
+    openings = note_opening(config.ledger, divided.record.sha256, made_of["bundle"].digest)
     scores, unread = score(loaded, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
     columns = {**slice_columns(rows), **control_scores(divided.usable("train"), rows)}
@@ -94,6 +99,8 @@ def run(
             write_atomic(folder / VAL_SCORES, (trained.path / VAL_SCORES).read_bytes())
         write_json(folder / about.FILE, context)
         lineage.save(folder / LINEAGE)
+        if openings:
+            save_openings(folder / OPENINGS, openings)
         metrics, verdicts = render(
             probs=folder / TEST_SCORES,
             val_probs=folder / VAL_SCORES if model is not None else None,
@@ -101,6 +108,7 @@ def run(
             champion=champion,
             context=context,
             lineage=lineage,
+            openings=openings,
             settings=Settings(config.resamples, config.seed),
             gate=config.gate,
             folder=folder,

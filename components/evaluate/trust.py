@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from components.common.artifacts.index import Verdict
+from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Counts, Left, Lineage, total
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.presentation import (
@@ -18,6 +21,7 @@ from components.common.artifacts.trust import Level, Line
 ENOUGH, FEW = 100, 30  # malignant lesions; Collins 2016 (doi:10.1002/sim.6787) asks for 100 or more
 _MANY_CROSSING = 0.01  # of the test images
 _MANY_LOST, _UNEVEN = 0.05, 0.01
+_MANY_BUNDLES = 3  # on one test set: more, and the best of them is chosen on it
 _TELLING = 0.70  # ROC-AUC that the table alone may reach before it is worth a warning
 _NO_RECORD = "not recorded: this report was made from saved scores alone"
 _ALONE = {
@@ -27,13 +31,16 @@ _ALONE = {
 }
 
 
-def questions(metrics: Metrics, lineage: Lineage | None, same_split: bool | None) -> list[Line]:
+def questions(
+    metrics: Metrics, lineage: Lineage | None, same_split: bool | None, openings: Sequence[Opening] = ()
+) -> list[Line]:
     """The lines of the block, always in this order.
 
     Args:
         metrics: every figure.
         lineage: where the rows of the table went; None if not at hand.
         same_split: whether the bundle was made with the split it is evaluated on; None if not recorded.
+        openings: every time the test set was opened, this one last; empty where no ledger is kept.
     """
     lines = [
         _target(metrics),
@@ -44,6 +51,7 @@ def questions(metrics: Metrics, lineage: Lineage | None, same_split: bool | None
         _calibration(metrics),
         _slices(metrics),
         _shortcuts(metrics),
+        _opened(openings),
         Line(
             level="amber",
             question="Was it tested on data from elsewhere?",
@@ -245,3 +253,21 @@ def _shortcuts(metrics: Metrics) -> Line:
         answer=f"{best:.3f} from {_ALONE.get(name, name)}; the model has {estimate_text(model)}",
         section="shortcuts",
     )
+
+
+def _opened(openings: Sequence[Opening]) -> Line:
+    question = "How often has this test set been opened?"
+    if not openings:
+        answer = "not known: no ledger was kept, so this bundle may be the best of many that were tried on test"
+        return Line(level="amber", question=question, answer=answer, section="data")
+    bundles = bundles_of(openings)
+    if len(bundles) == 1:
+        return Line(
+            level="green", question=question, answer=f"{times_text(len(openings))}, by this bundle only", section="data"
+        )
+    shown = ", ".join(bundle[:12] for bundle in bundles[:4]) + (" and others" if len(bundles) > 4 else "")
+    many = len(bundles) > _MANY_BUNDLES
+    answer = (
+        f"{times_text(len(openings))}, by {len(bundles)} bundles ({shown}): the best of several looks better than it is"
+    )
+    return Line(level="red" if many else "amber", question=question, answer=answer, section="data")

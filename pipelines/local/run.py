@@ -24,6 +24,7 @@ from components.common.artifacts.json_file import write_json
 from components.common.bundle.verify import BUNDLE_OK
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import EVENTS_VARIABLE
+from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE
 from pipelines.cluster_file import Cluster
 from pipelines.compile import write_pipeline
 from pipelines.local.step_cache import code_identity
@@ -125,7 +126,13 @@ def _execute(parameters: RunParameters, steps: Path, console: Console) -> tuple[
             command,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**_environment(), EVENTS_VARIABLE: str(events), "PYTHONUNBUFFERED": "1"},
+            # the test ledger outlives the run, as everything in the folder of steps does
+            env={
+                CHECKPOINT_ROOT_VARIABLE: str(steps.absolute()),
+                **_environment(),
+                EVENTS_VARIABLE: str(events),
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.PIPE,  # nothing is sent: the worker ends when the kernel closes this end
             start_new_session=True,
         )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.ledger import FILE as OPENINGS
+from components.common.artifacts.ledger import load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.lineage import load_lineage, total
 from components.common.artifacts.metrics import FILE as METRICS
@@ -68,6 +70,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "groups": metrics.groups,
             "lesions": metrics.lesions,
             "malignant_lesions": metrics.lesion_level.malignant,
+            "openings": len(load_openings(judged / OPENINGS)) or None,
             "found": {"lesions": metrics.lesion_level.confusion.tp, "images": metrics.confusion.tp},
             "roc_auc": plain(metrics.roc_auc),
             "average_precision": plain(metrics.average_precision),
@@ -103,7 +106,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         ("  malignant", " / ".join(str(split["malignant"][name]) for name in SPLITS)),
         ("  class weight", f"{split['class_weight']:.4f}"),
         ("model", f"{summary['model']['architecture']} at {size}"),
-        ("test", f"{test['n']} images of {test['lesions']} lesions"),
+        ("test", f"{test['n']} images of {test['lesions']} lesions, {_opened(test['openings'])}"),
         ("  malignant found", _found(test)),
         ("  ROC-AUC", _interval(test["roc_auc"])),
         ("  average precision", _interval(test["average_precision"])),
@@ -127,6 +130,10 @@ def _images(images: Mapping[str, int]) -> str:
     said = f"{images['rows']} in the table, {images['usable']} usable"
     counted = (("dropped", images["dropped"]), ("unusable", images["lost"]), ("generated", images["generated"]))
     return ", ".join([said, *(f"{n} {name}" for name, n in counted if n)])
+
+
+def _opened(times: int | None) -> str:
+    return "no ledger kept" if times is None else f"opened {times_text(times)}"
 
 
 def _found(test: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.common.artifacts.atomic import exchange, is_scratch
+from components.common.artifacts.ledger import LINES as LEDGER
 from components.common.runtime.errors import ConfigError
 
 MARK = "run.json"
@@ -44,7 +45,7 @@ def held(out: Path, *, fresh: bool = False) -> Iterator[Path]:
 
     Args:
         out: the folder of results, made where it is absent and removed again where nothing was kept.
-        fresh: forget the steps of earlier runs.
+        fresh: forget the steps of earlier runs; how often they opened the test set is never forgotten.
 
     Raises:
         ConfigError: another run holds the folder, or it cannot be written.
@@ -62,7 +63,7 @@ def held(out: Path, *, fresh: bool = False) -> Iterator[Path]:
         steps = out / STEPS_FOLDER
         _finish(out, steps)
         if fresh:
-            _clear(steps, keep={"lock"})
+            _clear(steps, keep={"lock", LEDGER})
         yield steps
         _drop_if_unused(steps, out, made)
     except BaseException:

@@ -107,10 +107,11 @@ def test_claims_with_data_are_mounted_where_images_tables_and_weights_are_read()
         for step, settings in placed.items()
     }
     both = {"images": "/data", "weights": "/weights"}
-    readers = {"check", "ingest", "records", "export", "evaluate"}
+    readers = {"check", "ingest", "records", "export"}
     assert {step: mounts for step, mounts in mounted.items() if mounts} == {
         **dict.fromkeys(readers, both),
         "train": {**both, "ckpt": "/checkpoints"},
+        "evaluate": {**both, "ckpt": "/checkpoints"},  # the test ledger
     }
 
 

@@ -16,7 +16,8 @@ from components.common.runtime.events import emit
 
 DEBUG_VARIABLE = "LESIONFLOW_DEBUG"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# What the compiled pipeline tells the training pod: where checkpoints live, and the run, equal for all its attempts.
+# What the compiled pipeline tells a pod: where checkpoints and the test ledger live, which outlive it, and the run,
+# equal for all its attempts.
 CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
 RUN_ID_VARIABLE = "LESIONFLOW_RUN_ID"
 

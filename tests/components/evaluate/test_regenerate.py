@@ -25,7 +25,8 @@ def figures_of(html):
 @pytest.fixture(scope="module")
 def evaluation(shipped, tmp_path_factory):
     out = tmp_path_factory.mktemp("original") / "evaluation"
-    config = EvaluateConfig.parse({"resamples": 300, "seed": 5, "cases": 2, "gate": ["auc >= 0.5"]})
+    given = {"resamples": 300, "seed": 5, "cases": 2, "gate": ["auc >= 0.5"], "ledger": str(out.with_name("ledger"))}
+    config = EvaluateConfig.parse(given)
     run(config, shipped.bundle, shipped.split, shipped.model, shipped.records, out)
     return out
 

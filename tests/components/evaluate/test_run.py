@@ -8,10 +8,11 @@ from components.common.artifacts.lineage import load_lineage
 from components.common.artifacts.scores import load_extra, load_scores, save_scores
 from components.common.artifacts.split import read_split
 from components.common.artifacts.trust import load_trust
-from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.errors import ArtifactError, ConfigError, DataError, GateError
 from components.evaluate.__main__ import main
 from components.evaluate.belongs import refuse_seen
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.gate import enforce
 from components.evaluate.run import run
 
 FAST = {"resamples": 200, "batch_size": 16, "cases": 3}
@@ -122,6 +123,44 @@ def test_records_the_model_was_not_trained_on_are_refused(shipped, tmp_path):
     config = EvaluateConfig.parse(FAST)
     with pytest.raises(ArtifactError, match="give --records the records that this model was trained on"):
         run(config, shipped.bundle, shipped.split, shipped.model, tmp_path / "records", tmp_path / "out")
+
+
+def test_every_opening_of_the_test_set_is_noted_shown_and_can_be_gated(shipped, tmp_path, monkeypatch, read):
+    config = EvaluateConfig.parse(
+        {**FAST, "cases": 0, "ledger": str(tmp_path / "kept"), "gate": ["test.openings <= 1"]}
+    )
+    first = run(config, shipped.bundle, shipped.split, None, None, tmp_path / "first")
+    assert first.verdicts[0].passed
+    assert "opened <b>once</b>, by this bundle only" in (first.path / "report.html").read_text()
+    monkeypatch.setenv("LESIONFLOW_CHECKPOINT_ROOT", str(tmp_path / "kept"))  # as a pod is told
+    config = config.model_copy(update={"ledger": ""})
+    second = run(config, shipped.bundle, shipped.split, None, None, tmp_path / "second")
+    assert (second.verdicts[0].received, second.verdicts[0].passed) == (2, False)
+    openings = read(second.path / "openings.json")["openings"]
+    digest = open_artifact(shipped.bundle, "bundle").digest
+    assert [(one["split"], one["bundle"]) for one in openings] == [("a" * 64, digest)] * 2
+    with pytest.raises(GateError, match=r"missed: test\.openings <= 1 \(2\.0000\)"):
+        enforce(second.path)
+    line = next(one for one in load_trust(second.path / "trust.json") if "been opened" in one.question)
+    assert (line.level, line.answer) == ("green", "2 times, by this bundle only")
+
+
+def test_without_a_ledger_the_report_says_so_and_the_gate_knows_nothing(evaluation, shipped, tmp_path):
+    assert (
+        "No ledger was kept: how often this test set has been opened" in (evaluation.path / "report.html").read_text()
+    )
+    config = EvaluateConfig.parse({**FAST, "cases": 0, "gate": ["test.openings <= 9"]})
+    verdict = run(config, shipped.bundle, shipped.split, None, None, tmp_path / "out").verdicts[0]
+    assert (verdict.received, verdict.passed) == (None, False)
+
+
+def test_a_ledger_that_cannot_be_written_stops_before_a_test_image_is_read(shipped, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("components.evaluate.run.score", lambda *_: pytest.fail("the test set was opened"))
+    config = EvaluateConfig.parse({**FAST, "ledger": str(tmp_path / "file")})
+    with pytest.raises(ConfigError, match="ledger: received"):
+        run(config, shipped.bundle, shipped.split, None, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_swapped_test_images_are_refused(shipped, tmp_path):

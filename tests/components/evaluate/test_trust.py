@@ -2,12 +2,13 @@
 
 import pytest
 
+from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import GENERATED, NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
 from components.common.artifacts.metrics import Estimate
 from components.common.artifacts.trust import load_trust, save_trust
 from components.evaluate.trust import questions
 
-NAMES = ["target", "size", "groups", "lost", "twins", "calibration", "slices", "shortcuts", "external"]
+NAMES = ["target", "size", "groups", "lost", "twins", "calibration", "slices", "shortcuts", "openings", "external"]
 
 
 def counts(malignant, benign, unlabelled=0):
@@ -36,8 +37,8 @@ def lineage_of(*, known=True, patients=None, contradictions=0, generated=0, drop
     )  # fmt: skip
 
 
-def asked(metrics, lineage=None, same_split=True):
-    lines = questions(metrics, lineage or lineage_of(), same_split)
+def asked(metrics, lineage=None, same_split=True, openings=()):
+    lines = questions(metrics, lineage or lineage_of(), same_split, openings)
     assert len(lines) == len(NAMES)
     return dict(zip(NAMES, lines, strict=True))
 
@@ -175,6 +176,24 @@ def test_a_model_hardly_better_than_the_table_is_red(metrics):
     assert line.answer.startswith("0.960 from the acquisition source; the model has 0.9")
     none = metrics.shortcuts.model_copy(update={"alone": {}})
     assert asked(metrics.model_copy(update={"shortcuts": none}))["shortcuts"].level == "amber"
+
+
+@pytest.mark.parametrize(
+    ("bundles", "level", "said"),
+    [
+        ("", "amber", "not known: no ledger was kept"),
+        ("a", "green", "once, by this bundle only"),
+        ("aaa", "green", "3 times, by this bundle only"),
+        ("abab", "amber", "4 times, by 2 bundles (aaaaaaaaaaaa, bbbbbbbbbbbb): the best of several looks better"),
+        ("abcda", "red", "5 times, by 4 bundles (aaaaaaaaaaaa, bbbbbbbbbbbb, cccccccccccc, dddddddddddd): the best"),
+        ("abcdef", "red", "6 times, by 6 bundles (aaaaaaaaaaaa, bbbbbbbbbbbb, cccccccccccc, dddddddddddd and others)"),
+    ],
+)
+def test_a_test_set_that_several_bundles_have_opened_is_said(metrics, bundles, level, said):
+    openings = [Opening(split="s", bundle=one * 64, commit="c", time="2026-11-28T08:00:00Z") for one in bundles]
+    line = asked(metrics, openings=openings)["openings"]
+    assert line.level == level
+    assert line.answer.startswith(said)
 
 
 def test_lines_are_written_and_read(metrics, tmp_path):

@@ -21,7 +21,7 @@ def summary():
         },
         "model": {"architecture": "small_cnn", "image_size": [72, 96]},
         "test": {
-            "n": 140, "malignant": 28, "groups": 100, "lesions": 100, "malignant_lesions": 20,
+            "n": 140, "malignant": 28, "groups": 100, "lesions": 100, "malignant_lesions": 20, "openings": 1,
             "found": {"lesions": 20, "images": 26}, "roc_auc": ESTIMATE, "average_precision": ESTIMATE,
         },
         "decision": {
@@ -39,8 +39,15 @@ def test_lines_are_short_and_say_both_units(summary):
     assert max(map(len, lines)) <= 78
     text = "\n".join(lines)
     assert "1000 in the table, 980 usable, 12 dropped, 8 unusable" in text
+    assert "140 images of 100 lesions, opened once" in text
     assert "malignant found   20 of 20 lesions (images averaged), 26 of 28 images" in text
     assert "prevalence        20.0\N{NO-BREAK SPACE}%, predicted positive rate 90.0\N{NO-BREAK SPACE}%" in text
+
+
+@pytest.mark.parametrize(("openings", "said"), [(None, "no ledger kept"), (1, "opened once"), (7, "opened 7 times")])
+def test_the_summary_says_how_often_the_test_set_was_opened(summary, openings, said):
+    summary["test"]["openings"] = openings
+    assert f"test                140 images of 100 lesions, {said}" in summary_lines(summary)
 
 
 def test_red_comes_before_amber_and_green_is_left_to_the_report(summary):

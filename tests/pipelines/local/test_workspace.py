@@ -128,6 +128,19 @@ def test_a_second_run_is_refused_while_the_first_one_lives(tmp_path):
         pass
 
 
+def test_fresh_never_forgets_how_often_the_test_set_was_opened(tmp_path):
+    out = tmp_path / "out"
+    with held(out) as steps:
+        (steps / "test_ledger.jsonl").write_text("an opening")
+        (steps / "cache").mkdir()
+        (steps / "cache" / "k.json").write_text("{}")
+    with held(out, fresh=True) as steps:
+        assert (steps / "test_ledger.jsonl").read_text() == "an opening"
+        assert not (steps / "cache").exists()
+        (steps / "cache").mkdir()
+        (steps / "cache" / "k.json").write_text("{}")
+
+
 def test_fresh_forgets_the_steps(tmp_path):
     out = tmp_path / "out"
     run_once(out, "first")

@@ -7,6 +7,7 @@ stand in `diagnoses.yaml`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ AUTO = "auto"
 _FOLDER = Path(__file__).with_name("label_policies")
 _NAMES = Path(__file__).with_name("diagnoses.yaml")
 _GROUPS = ("malignant", "benign", "excluded")
+_IN_BRACKETS = re.compile(r"([^()]+) \(([^()]+)\)")
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,33 @@ class LabelPolicy:
         claims: dict[str, set[str]] = {}
         for code, names in self.names.items():
             for name in names:
-                claims.setdefault(name, set()).add(own[code])
-        return {name: groups.pop() for name, groups in claims.items() if len(groups) == 1} | own
+                claims.setdefault(_compared(name), set()).add(own[code])
+        known = {name: groups.pop() for name, groups in claims.items() if len(groups) == 1}
+        return known | {_compared(diagnosis): group for diagnosis, group in own.items()}
 
     def label(self, dx: str) -> int | None:
         """1 for malignant, 0 for benign, None for a diagnosis that is excluded or unknown."""
-        return {"malignant": 1, "benign": 0}.get(self._groups.get(self.known_part(dx), ""))
+        return {"malignant": 1, "benign": 0}.get(self._group(dx))
 
     def knows(self, dx: str) -> bool:
         """Whether the policy says anything about `dx`."""
-        return self.known_part(dx) in self._groups
+        return bool(self._group(dx))
 
-    def known_part(self, dx: str) -> str:
-        """The diagnosis itself or, of a hierarchical one (`Benign::Nevus`), the most specific part that is known."""
+    def _group(self, dx: str) -> str:
+        """The group of the diagnosis itself or, of a hierarchical one (`Benign::Nevus`), of its most specific part.
+
+        `Melanoma (MEL)` is known where name and code are, in the same group: what stands in brackets may as well say
+        the opposite.
+        """
         text = plain(dx)
-        parts = [text, *(part.strip() for part in reversed(text.split("::")))]
-        return next((part for part in parts if part in self._groups), text)
+        for part in (text, *(part.strip() for part in reversed(text.split("::")))):
+            if _compared(part) in self._groups:
+                return self._groups[_compared(part)]
+            named = _IN_BRACKETS.fullmatch(part)
+            both = {self._groups.get(_compared(one), "") for one in named.groups()} if named else {""}
+            if len(both) == 1 and both != {""}:
+                return both.pop()
+        return ""
 
     def record(self) -> dict[str, Any]:
         """The policy as JSON: name, version, the diagnoses of each group, and their further names."""
@@ -98,6 +111,11 @@ def load_label_policy(name_or_path: str | Path) -> LabelPolicy:
 def policies_that_know(dx: str) -> list[str]:
     """Names of the policies that come with lesionflow and know this diagnosis."""
     return [name for name in policy_names() if load_label_policy(name).knows(dx)]
+
+
+def _compared(diagnosis: str) -> str:
+    """A diagnosis as it is compared: `basal_cell-carcinoma` is basal cell carcinoma."""
+    return " ".join(re.sub(r"[_\s-]+", " ", diagnosis.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
 
 
 @cache

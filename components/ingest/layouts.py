@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,11 +25,26 @@ from components.common.runtime.errors import ConfigError, DataError
 _FOLDER = Path(__file__).with_name("table_layouts")
 # What a column can mean, and the names by which a table that no layout knows is read.
 USUAL = {
-    "image_id": ("image_id", "image", "image_name", "isic_id", "filename", "file_name", "img_id"),
-    "lesion_id": ("lesion_id",),
-    "patient_id": ("patient_id",),
+    "image_id": (
+        *("image_id", "image", "image_name", "isic_id", "filename", "file_name", "img_id", "img", "img_name"),
+        *("image_file", "image_filename", "image_file_name", "image_path", "file", "file_path", "path", "picture"),
+    ),
+    "lesion_id": ("lesion_id", "lesion", "lesion_no", "lesion_number"),
+    "patient_id": (
+        *("patient_id", "patient", "patient_no", "patient_number", "patient_nr", "patient_code", "pat_id"),
+        *("subject_id", "subject", "person_id"),
+    ),
     "diagnosis": ("dx", "diagnosis"),
-    "label": ("label", "target", "benign_malignant", "malignant"),
+    "label": (
+        "label",
+        "target",
+        "benign_malignant",
+        "malignant",
+        "is_malignant",
+        "malignancy",
+        "class",
+        "ground_truth",
+    ),
     "dx_type": ("dx_type", "diagnosis_confirm_type"),
     "age": ("age", "age_approx", "age_approximate"),
     "sex": ("sex", "gender"),
@@ -39,6 +54,11 @@ USUAL = {
     "image_type": ("image_type",),
     "skin_type": ("fitzpatrick_skin_type", "fitzpatrick", "skin_type"),
 }
+# Columns that hold patients in some tables and something else in others.
+_PATIENT = frozenset({"mrn", "pid", "case", "caseid", "caseno", "casenumber", "participant", "participantid", "person"})
+_PATIENT_LIKE = re.compile(
+    r"(patient|patienten|pat|subject)(nr|num|id|key|hash|name|ref|reference|identifier|pseudonym)"
+)
 MEANINGS = {
     "image_id": "name of the image file, with or without suffix and folder",
     "lesion_id": "the lesion an image shows",
@@ -96,6 +116,7 @@ class Reading:
         words: further label words.
         decided_by: label or diagnosis; empty where no layout says.
         policy: the label policy that fits.
+        further_labels: columns that by their name could be the label as well.
     """
 
     layout: str
@@ -105,6 +126,7 @@ class Reading:
     words: dict[str, str] = field(default_factory=dict)
     decided_by: str = ""
     policy: str = "ham10000"
+    further_labels: list[str] = field(default_factory=list)
 
     @property
     def labelled(self) -> bool:
@@ -119,17 +141,37 @@ def layouts() -> dict[str, Layout]:
     return {path.stem: Layout.parse(yaml_text.load(path.read_text(encoding="utf-8"))) for path in files}
 
 
-def without_header(first_row: Sequence[str]) -> list[str] | None:
-    """The names of the columns, if the first row of a table is already data of a layout that has no header."""
+def without_header(first_rows: Sequence[Sequence[str]]) -> list[str] | None:
+    """The names of the columns, if the first rows of a table are already data of a layout that has no header."""
     for layout in layouts().values():
         names = layout.without_header
-        if (
-            names
-            and len(first_row) == len(names)
-            and first_row[names.index("label")].lower() in ("benign", "malignant")
+        if names and all(
+            len(row) == len(names) and row[names.index("label")].lower() in ("benign", "malignant")
+            for row in first_rows
         ):
             return names
     return None
+
+
+def header_score(cells: Sequence[str], chosen: Iterable[str] = ()) -> int:
+    """How many names of columns a row holds, those in `chosen` among them; 0 where none of them names the image."""
+    keys = {_key(cell) for cell in cells} - {""}
+    picked = {_key(name) for name in chosen}
+    if not keys & (picked | {_key(name) for meaning in ("image_id", "lesion_id") for name in _known()[meaning]}):
+        return 0
+    found = len(keys & (picked | {_key(name) for names in _known().values() for name in names}))
+    return found if found > 1 else 0
+
+
+@cache
+def _known() -> dict[str, set[str]]:
+    """Every name of a column that is known, by meaning; one column per diagnosis under `one_hot`."""
+    known = {meaning: set(names) for meaning, names in USUAL.items()} | {"one_hot": set()}
+    for layout in layouts().values():
+        for meaning, names in layout.columns.items():
+            known[meaning] |= {names} if isinstance(names, str) else set(names)
+        known["one_hot"] |= layout.one_hot.keys()
+    return known
 
 
 def reading_of(header: Sequence[str], chosen: Mapping[str, str], source: str) -> Reading:
@@ -143,8 +185,10 @@ def reading_of(header: Sequence[str], chosen: Mapping[str, str], source: str) ->
     Raises:
         ConfigError: `chosen` names a meaning or a column that is not there.
     """
-    own = {_key(name): name for name in header} | {name.lower(): name for name in header}
-    picked = {meaning: [_column(meaning, name, own, source)] for meaning, name in chosen.items()}
+    own: dict[str, str] = {}
+    for column in sorted(header, key=lambda one: re.fullmatch(r"\w+", one) is None):  # plain names come first
+        own.setdefault(_key(column) or column, column)
+    picked = {meaning: [_column(meaning, name, header, source)] for meaning, name in chosen.items()}
     fitting = {name: layout for name, layout in layouts().items() if _names(layout) and _names(layout) <= own.keys()}
     if not fitting:
         return _usual(own, picked)
@@ -153,7 +197,7 @@ def reading_of(header: Sequence[str], chosen: Mapping[str, str], source: str) ->
     columns = {meaning: _there(names, own) for meaning, names in layout.columns.items()}
     for meaning, names in USUAL.items():  # columns of a later edition, or joined to the table
         columns.setdefault(meaning, [] if meaning in ("label", "diagnosis") else _there(list(names), own))
-    one_hot = {own[column.lower()]: dx for column, dx in layout.one_hot.items() if column.lower() in own}
+    one_hot = {own[_key(column)]: dx for column, dx in layout.one_hot.items() if _key(column) in own}
     decided_by: str = layout.decided_by
     if "label" in picked or "diagnosis" in picked:  # the user says what decides
         decided_by = "label" if "label" in picked else "diagnosis"
@@ -163,12 +207,17 @@ def reading_of(header: Sequence[str], chosen: Mapping[str, str], source: str) ->
     return Reading(name, columns, one_hot, layout.one_hot_none, dict(layout.words), decided_by, layout.policy)
 
 
+def perhaps_patient(header: Sequence[str]) -> str:
+    """A column that by its name may hold patients, and is not one of the usual names; empty where there is none."""
+    return next((name for name in header if _key(name) in _PATIENT or _PATIENT_LIKE.fullmatch(_key(name))), "")
+
+
 def no_image_column(header: Sequence[str], source: str) -> DataError:
     """The error of a table in which no column names the image."""
     near = _nearest(header, USUAL["image_id"]) or (header[0] if header else "")
     return DataError(
         f"{source}: no column names the image; received {_some(header)}; expected one of "
-        f"{', '.join(USUAL['image_id'])}, or say which: columns: {{image_id: {near}}}"
+        f"{', '.join(USUAL['image_id'][:7])}, or say which: columns: {{image_id: {near}}}{_one_column(header)}"
     )
 
 
@@ -178,53 +227,62 @@ def no_label_column(header: Sequence[str], source: str) -> DataError:
     return DataError(
         f"{source}: no column holds a label or diagnosis; received {_some(header)}; expected dx, diagnosis, label, "
         f"target or a column in capitals per diagnosis with 0 and 1, or say which: columns: {{label: {near}}}"
+        f"{_one_column(header)}"
     )
 
 
+def _one_column(header: Sequence[str]) -> str:
+    return "; separators are comma, semicolon, tab or |" if len(header) == 1 else ""
+
+
 def _key(name: str) -> str:
-    """A column's name as it is compared: `Image ID` is image_id."""
-    return re.sub(r"[\s-]+", "_", name.lower())
+    """A column's name as it is compared: `Image ID`, `imageId` and image_id are the same."""
+    return re.sub(r"[\W_]+", "", name.lower())
 
 
 def _names(layout: Layout) -> set[str]:
-    return {name.lower() for name in layout.recognised_by or layout.without_header}
+    return {_key(name) for name in layout.recognised_by or layout.without_header}
 
 
 def _there(names: str | list[str], own: Mapping[str, str]) -> list[str]:
     wanted = [names] if isinstance(names, str) else names
-    return [own[name.lower()] for name in wanted if name.lower() in own]
+    return list(dict.fromkeys(own[_key(name)] for name in wanted if _key(name) in own))
 
 
 def _usual(own: Mapping[str, str], picked: Mapping[str, list[str]]) -> Reading:
     taken = {name for names in picked.values() for name in names}
     free = {lower: name for lower, name in own.items() if name not in taken}
-    columns = {meaning: _there(list(names), free)[:1] for meaning, names in USUAL.items()} | dict(picked)
+    columns = {meaning: _there(list(names), free) for meaning, names in USUAL.items()} | dict(picked)
+    further = [] if "label" in picked else columns["label"][1:]
+    columns = {meaning: names[:1] for meaning, names in columns.items()}
     if "label" in picked or "diagnosis" in picked:
         columns |= {meaning: [] for meaning in ("label", "diagnosis") if meaning not in picked}
+        further = []
     columns = {meaning: names for meaning, names in columns.items() if names}
     one_hot = {}
     if "label" not in columns and "diagnosis" not in columns:
         codes = [name for name in free.values() if name.isupper() and len(name) <= 8 and name not in _flat(columns)]
         one_hot = {name: name.lower() for name in codes} if len(codes) >= 2 else {}
-    return Reading("", columns, one_hot)
+    return Reading("", columns, one_hot, further_labels=further)
 
 
 def _flat(columns: Mapping[str, list[str]]) -> set[str]:
     return {name for names in columns.values() for name in names}
 
 
-def _column(meaning: str, name: str, own: Mapping[str, str], source: str) -> str:
+def _column(meaning: str, name: str, header: Sequence[str], source: str) -> str:
     if meaning not in MEANINGS:
         near = difflib.get_close_matches(meaning, MEANINGS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"columns: received the meaning {meaning!r}; {hint}allowed are {', '.join(MEANINGS)}")
+    own = {_key(one): one for one in header} | {one.lower(): one for one in header}
     wanted = name.strip().lower()
-    if wanted not in own:
+    found = own.get(wanted) or own.get(_key(wanted) or wanted)
+    if found is None:
         near_names = dict.fromkeys(own[one] for one in difflib.get_close_matches(wanted, own, n=3, cutoff=0.5))
         hint = f"did you mean {' or '.join(near_names)}? " if near_names else ""
-        have = _some(list(dict.fromkeys(own.values())))
-        raise ConfigError(f"columns.{meaning}: {source} has no column {name!r}; {hint}it has {have}")
-    return own[wanted]
+        raise ConfigError(f"columns.{meaning}: {source} has no column {name!r}; {hint}it has {_some(header)}")
+    return found
 
 
 def _nearest(header: Sequence[str], wanted: Sequence[str]) -> str:

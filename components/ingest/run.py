@@ -89,7 +89,7 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
     policy = policy_of(config.label_policy, table)
     found, more = label_rows(table, policy, chosen=config.label_policy != AUTO)
     more += conflicts_of_lesions(table.rows, found)
-    roots, files = list_roots(images)
+    roots, files = list_roots(images, table.rows["image_id"])
     with new_artifact(out, KIND, _made_from(table, policy, config)) as folder:
         cache = _cache(config, out)
         candidates = [
@@ -202,6 +202,12 @@ def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str
         asked, have = next(iter(files.other_case.items()))
         notes.append(
             f"{len(files.other_case)} image ids differ from the file's name in case, the first: {asked}, {have}"
+        )
+    if files.other_number:
+        asked, have = next(iter(files.other_number.items()))
+        notes.append(
+            f"{len(files.other_number)} image ids are the number of a file's name, written otherwise, the first: "
+            f"{asked}, {have}"
         )
     unlisted = files.unlisted(rows["image_id"])
     if unlisted:

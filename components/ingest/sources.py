@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from components.common.runtime.errors import DataError
 from components.common.storage import store
 from components.common.storage.store import StoredObject
+from components.ingest.values import without_fraction
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +45,31 @@ class Files:
     Attributes:
         by_id: files by image id, in the order of the roots.
         other_case: image ids of the table that were found in another case only, with the file's own.
+        other_number: image ids that are the same number as the file's name, written otherwise (`7.0`, `007`).
     """
 
-    def __init__(self, items: Iterable[StoredObject]) -> None:
+    def __init__(self, items: Iterable[StoredObject], asked: Iterable[str] = ()) -> None:
+        """The files of all roots.
+
+        Args:
+            items: the files.
+            asked: every image id of the table; two that differ by case alone are never the same file.
+        """
         self.by_id: dict[str, list[StoredObject]] = {}
         self.other_case: dict[str, str] = {}
+        self.other_number: dict[str, str] = {}
+        self._asked = list(asked)
         seen = set()
         for item in items:
             if item.uri not in seen:  # a file that two overlapping roots both hold
                 seen.add(item.uri)
                 name = unicodedata.normalize("NFC", item.name.rpartition(".")[0])
                 self.by_id.setdefault(name, []).append(item)
-        self._folded: dict[str, list[str]] = {}
-        for name in self.by_id:
-            self._folded.setdefault(name.casefold(), []).append(name)
+        self._folded = _Alike(str.casefold, self.by_id, self._asked)
+        self._numbers = _Alike(_number, self.by_id, self._asked)
 
     def find(self, image_id: str, folder: str = "") -> list[StoredObject]:
-        """The files that bear a name; in another case only if just one name differs from it by that.
+        """The files that bear a name; in another case, or as another spelling of a number, if just one does.
 
         Args:
             image_id: the name without suffix.
@@ -67,11 +77,14 @@ class Files:
         """
         found = self.by_id.get(image_id)
         if found is None:
-            names = self._folded.get(image_id.casefold(), [])
-            if len(names) != 1:
+            for alike, noted in ((self._folded, self.other_case), (self._numbers, self.other_number)):
+                name = alike.only(image_id)
+                if name:
+                    noted[image_id] = name
+                    found = self.by_id[name]
+                    break
+            else:
                 return []
-            self.other_case[image_id] = names[0]
-            found = self.by_id[names[0]]
         if folder and len(found) > 1:
             ending = f"/{folder.strip('/')}/"
             inside = [item for item in found if item.uri[: -len(item.name)].endswith(ending)]
@@ -80,11 +93,39 @@ class Files:
 
     def unlisted(self, image_ids: Iterable[str]) -> list[str]:
         """Names of files that no row of the table asks for."""
-        return sorted(self.by_id.keys() - set(image_ids) - set(self.other_case.values()))
+        used = {*image_ids, *self.other_case.values(), *self.other_number.values()}
+        return sorted(self.by_id.keys() - used)
 
 
-def list_roots(uris: list[str]) -> tuple[list[Root], Files]:
+class _Alike:
+    """Names of files by what makes them alike."""
+
+    def __init__(self, key: Callable[[str], str], names: Iterable[str], asked: Iterable[str]) -> None:
+        self._key = key
+        self._names: dict[str, list[str]] = {}
+        for name in names:
+            self._names.setdefault(key(name), []).append(name)
+        self._asked = Counter(map(key, asked))
+
+    def only(self, image_id: str) -> str:
+        """The one name that is like this id, if no other id of the table is like it; else empty."""
+        key = self._key(image_id)
+        names = self._names.get(key, [])
+        return names[0] if key and len(names) == 1 and self._asked[key] <= 1 else ""
+
+
+def _number(text: str) -> str:
+    """The number that a name is, without leading zeros and `.0`; empty for any other name."""
+    plain = without_fraction(text)
+    return str(int(plain)) if plain.isascii() and plain.isdecimal() else ""
+
+
+def list_roots(uris: list[str], asked: Iterable[str] = ()) -> tuple[list[Root], Files]:
     """Lists every root once.
+
+    Args:
+        uris: folders.
+        asked: every image id of the table.
 
     Raises:
         DataError: no root has any image.
@@ -108,7 +149,7 @@ def list_roots(uris: list[str]) -> tuple[list[Root], Files]:
     if not any(root.images for root in roots):
         state = "; ".join(f"{root.uri} {root.problem}" for root in roots)
         raise DataError(f"images: no image found: {state}; expected folders with .jpg or .png files")
-    return roots, Files(item for found in listed for item in found or ())
+    return roots, Files((item for found in listed for item in found or ()), asked)
 
 
 def printable(path: str) -> str:
@@ -132,6 +173,8 @@ def root_problem(uri: str, *, exists: bool) -> str:
     if exists:
         return "holds no image"
     path = store.local_path(uri) if store.is_local(uri) else None
+    if path is not None and store.windows_path(uri):
+        return store.windows_path(uri)
     if path is not None and path.is_file():
         if path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")):
             return "is an archive, not a folder: unpack it and give the folder"

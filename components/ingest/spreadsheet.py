@@ -1,12 +1,12 @@
-"""From the bytes of a table's file to its cells as text: any separator, UTF-8 or UTF-16, or an Excel workbook.
+"""From the bytes of a table's file to its cells as text: CSV in any dress (`csv_text`), or an Excel workbook.
 
-What spreadsheets leave behind is dropped: `sep=,` lines, blank rows, columns without name and content, the index that
-pandas writes. What is not a table is refused, saying what it is.
+What spreadsheets leave behind is dropped, with a note where somebody may miss it: titles and comments above the header,
+a header that comes again, blank rows, columns without name and content, the index that pandas writes, a column that
+is there twice. What is not a table is refused, saying what it is.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from components.common.runtime.errors import DataError
 from components.common.storage import store
+from components.ingest.csv_text import TOP, csv_cells
+from components.ingest.values import counted
 
 _XLSX, _OLD_EXCEL = b"PK\3\4", b"\xd0\xcf\x11\xe0"
 _OTHER = (
@@ -30,12 +30,17 @@ _OTHER = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
     (b"<!doctype html", "a web page; download the file itself"),
     (b"<html", "a web page; download the file itself"),
+    (b"<table", "a web page; download the file itself"),
     (b"<?xml", "XML, often the error message of a store; download the file again"),
     (b"{", "JSON; export the table as CSV"),
+    (b"\xff\xd8\xff", "a JPEG image; expected the metadata table"),
+    (b"\x89png", "a PNG image; expected the metadata table"),
 )
-_SEPARATORS = ",;\t|"
-_BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
-_SEP_LINE = re.compile(r'^"?sep=(.)"?\r?(\n|$)', re.IGNORECASE)
+_UNNAMED = re.compile(r"|Unnamed: \d+([._]\d+)*", re.IGNORECASE)
+_PROTECTED = re.compile(r'="([^"]*)"')  # how a text of digits is kept from becoming a number
+_LONGEST_NAME = 80
+
+Score = Callable[[list[str]], int]
 
 
 @dataclass
@@ -59,48 +64,91 @@ class Sheet:
 
 def read_sheet(
     uri: str,
-    without_header: Callable[[list[str]], list[str] | None] = lambda first_row: None,
+    without_header: Callable[[list[list[str]]], list[str] | None] = lambda first_rows: None,
     digest: Callable[[bytes], object] = lambda data: None,
+    score: Score = lambda cells: 0,
 ) -> Sheet:
     """Reads the table at `uri`.
 
     Args:
         uri: path or URI of a CSV or .xlsx file.
-        without_header: given the cells of the first row, says what the columns are called if it is not a header.
+        without_header: given the cells of the first two rows, says what the columns are called if there is no header.
         digest: is given the file's bytes.
+        score: how many names of known columns a row holds; the header is the first row unless a later one has more.
 
     Raises:
         DataError: absent, not a table, or rows of another width than the header.
     """
-    cells, rows = _cells(uri, digest)
+    notes: list[str] = []
+    cells, rows = _cells(uri, digest, score, notes)
     for at in cells.columns:
         cells[at] = cells[at].str.strip()
-    top: list[str] = cells.iloc[0].tolist()
-    header = without_header(top)
+    cells, rows = _from_header_on(cells, rows, score, notes)
+    header = without_header(cells.iloc[:2].to_numpy().tolist())
     if header is None:
-        header, cells, rows = top, cells.iloc[1:], rows[1:]
-    blank = (cells[0] == "").to_numpy(copy=True)
-    blank[blank] = (cells[blank] == "").all(axis=1)
-    if blank.any():
-        cells, rows = cells[~blank], rows[~blank]
-    sheet = Sheet(uri, header, cells.reset_index(drop=True), rows)
+        header, cells, rows = [_name(one) for one in cells.iloc[0]], cells.iloc[1:], rows[1:]
+    again = (cells[0] == header[0]).to_numpy(copy=True)
+    if again.any():
+        again[again] = (cells[again] == header).all(axis=1)
+        if again.any():
+            number = counted(int(again.sum()), "row")
+            notes.append(f"{number} left out that repeat the header: the first is row {rows[again][0]}")
+    keep = ~(_blank(cells) | again)
+    if not keep.all():
+        cells, rows = cells[keep], rows[keep]
+    sheet = Sheet(uri, header, cells.reset_index(drop=True), rows, notes)
     if sheet.cells.empty:
         raise DataError(f"{uri}: no rows below the header; expected one row per image")
     _drop_unnamed(sheet)
     _check_header(sheet)
+    _unwrap(sheet)
     return sheet
+
+
+def _blank(cells: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which rows are empty; only those whose first cell is are looked at in full."""
+    blank = (cells[0] == "").to_numpy(copy=True)
+    blank[blank] = (cells[blank] == "").all(axis=1)
+    return blank
+
+
+def _from_header_on(
+    cells: pd.DataFrame, rows: npt.NDArray[np.int64], score: Score, notes: list[str]
+) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+    """Without blank rows and titles above the header."""
+    top = cells.iloc[:TOP].to_numpy().tolist()
+    first = next((at for at, row in enumerate(top) if any(row)), 0)
+    best = max(range(first, len(top)), key=lambda at: (score(top[at]), -at), default=first)
+    if best > first and score(top[best]) > score(top[first]):
+        title = next(cell for cell in top[first] if cell)
+        notes.append(f"{counted(best - first, 'row')} above the header left out: {title[:60]!r}")
+        first = best
+    return (cells.iloc[first:], rows[first:]) if first else (cells, rows)
+
+
+def _name(text: str) -> str:
+    """A column's name without line breaks, repeated spaces, and the # or quotes that some programs put around it."""
+    plain = " ".join(text.split()) if len(text) <= _LONGEST_NAME else text
+    return plain.removeprefix("#").strip() if plain.startswith("#") and len(plain) > 2 else plain
 
 
 def _bytes(uri: str) -> bytes:
     try:
         return store.read_bytes(uri)
     except FileNotFoundError as error:
+        windows = store.windows_path(uri)
+        if windows:
+            raise DataError(f"{uri}: {windows}") from error
         raise DataError(f"{uri}: no such file; expected the metadata table (CSV)") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{uri}: this is a folder and cannot be read; give the metadata table in it (CSV)") from error
     except OSError as error:
         raise DataError(f"{uri}: cannot be read ({error.strerror}); expected the metadata table (CSV)") from error
 
 
-def _cells(uri: str, digest: Callable[[bytes], object]) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+def _cells(
+    uri: str, digest: Callable[[bytes], object], score: Score, notes: list[str]
+) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     """All cells with the header row, columns by number, and the number of each row."""
     data = _bytes(uri)
     digest(data)
@@ -111,7 +159,7 @@ def _cells(uri: str, digest: Callable[[bytes], object]) -> tuple[pd.DataFrame, n
     other = next((name for magic, name in _OTHER if data.startswith(magic) or start.startswith(magic)), "")
     if other:
         raise DataError(f"{uri}: this is {other}")
-    return _csv(uri, _utf8(uri, data))
+    return csv_cells(uri, data, score, notes)
 
 
 def _excel(uri: str, data: bytes) -> pd.DataFrame:
@@ -133,94 +181,17 @@ def _excel(uri: str, data: bytes) -> pd.DataFrame:
     return next(iter(filled.values())).fillna("").astype("str")
 
 
-def _utf8(uri: str, data: bytes) -> bytes:
-    """The text as UTF-8 without a byte order mark."""
-    encoding = "utf-8-sig"
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    elif len(data) > 3 and not data[1] and data[0] and not data[3]:
-        encoding = "utf-16-le"
-    elif len(data) > 3 and not data[0] and data[1] and not data[2]:
-        encoding = "utf-16-be"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{uri}: row {row} is not UTF-8 text (byte {error.start}); save the table as UTF-8") from error
-    if "\0" in text:
-        raise DataError(f"{uri}: row {text[: text.index(chr(0))].count(chr(10)) + 1} holds a zero byte; not a CSV")
-    return data if encoding == "utf-8-sig" and not data.startswith(b"\xef\xbb\xbf") else text.encode()
-
-
-def _csv(uri: str, data: bytes) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
-    head = data[:100_000].decode("utf-8", "ignore")
-    marked = _SEP_LINE.match(head)
-    above = marked.end() if marked else 0  # what stands above the header
-    above += len(head[above:]) - len(head[above:].lstrip("\r\n"))
-    first_row = 1 + len(head[:above].splitlines())
-    data, head = data[len(head[:above].encode()) :], head[above:]
-    if not head.strip():
-        raise DataError(f"{uri}: the file is empty; expected a table")
-    separator = marked[1] if marked else _separator(head)
-    rows = None
-    if b'"' in data or _BLANK_LINE.search(data):  # only then rows may be other than lines
-        rows = _row_numbers(uri, data, separator, first_row)
-    names = [str(at) for at in range(len(next(csv.reader(io.StringIO(head, newline=None), delimiter=separator))))]
-    try:
-        table = pa_csv.read_csv(
-            pa.BufferReader(data),
-            pa_csv.ReadOptions(use_threads=False, column_names=names, block_size=2**24),
-            pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False),
-        )
-    except pa.ArrowInvalid as error:
-        _row_numbers(uri, data, separator, first_row)  # names the row
-        raise DataError(f"{uri}: not readable as CSV ({' '.join(str(error).split())})") from error
-    if rows is None:
-        rows = np.arange(first_row, first_row + len(table))
-    cells: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-    if len(cells) != len(rows):
-        raise DataError(f"{uri}: {len(rows)} rows are {len(cells)} without their quotes; check the quotes")
-    cells.columns = pd.RangeIndex(cells.shape[1])
-    return cells, rows
-
-
-def _row_numbers(uri: str, data: bytes, separator: str, first_row: int) -> npt.NDArray[np.int64]:
-    """The number of each row that is not blank, counted as a spreadsheet does.
-
-    Raises:
-        DataError: a row is not CSV, or of another width than the header.
-    """
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), delimiter=separator, strict=True)
-    number, width, filled = first_row - 1, 0, []
-    try:
-        for number, cells in enumerate(reader, start=first_row):
-            width = width or len(cells)
-            if cells and len(cells) != width:
-                raise DataError(f"{uri}: row {number} has {len(cells)} values, the header has {width}")
-            if cells:
-                filled.append(number)
-    except csv.Error as error:
-        raise DataError(f"{uri}: row {number + 1} is not CSV ({error}); check its quotes") from error
-    return np.array(filled, np.int64)
-
-
-def _separator(head: str) -> str:
-    """The separator that stands most often in the first row, outside of quotes; a comma where none does."""
-    line = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", head, maxsplit=1)[0])
-    return max(_SEPARATORS, key=line.count)
-
-
 def _drop_unnamed(sheet: Sheet) -> None:
-    for at in [at for at, name in enumerate(sheet.header) if name == "" or re.fullmatch(r"Unnamed: \d+", name)]:
+    for at in [at for at, name in enumerate(sheet.header) if _UNNAMED.fullmatch(name)]:
         values = sheet.cells[at]
-        if at == 0 and values.str.fullmatch(r"[0-9]+").all():
-            sheet.notes.append("the first column has no name and counts the rows; it is left out")
+        if (at == 0 or sheet.header[at]) and values.str.fullmatch(r"[0-9]+(\.0)?").all():
+            which = "the first column has no name" if at == 0 else f"column {at + 1} has no name of its own"
+            sheet.notes.append(f"{which} and counts the rows; it is left out")
         elif (values != "").any():
             first = int(np.flatnonzero(values != "")[0])
             raise DataError(
                 f"{sheet.source}: column {at + 1} has no name, but holds values, the first in row {sheet.rows[first]}: "
-                f"{values[first][:80]!r}; give it a name or empty it"
+                f"{values[first][:80]!r}; give it a name or empty it, and delete titles above the names of the columns"
             )
         sheet.cells = sheet.cells.drop(columns=at)
     sheet.header = [name for at, name in enumerate(sheet.header) if at in sheet.cells.columns]
@@ -233,8 +204,37 @@ def _check_header(sheet: Sheet) -> None:
             f"{sheet.source}: the name of column {odd} holds line breaks or control characters "
             f"({sheet.header[odd - 1][:80]!r}); expected a header of plain names; check the quotes of row 1"
         )
-    lower = [name.lower() for name in sheet.header]
-    twice = next((name for name in lower if lower.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{sheet.source}: column {twice!r} is there more than once; expected each once")
+    seen: dict[str, int] = {}
+    kept = []
+    for at, name in enumerate(sheet.header):
+        column = int(sheet.cells.columns[at])
+        first = seen.setdefault(name.lower(), column)
+        if first == column:
+            kept.append(at)
+            continue
+        differ = np.flatnonzero(sheet.cells[first] != sheet.cells[column])
+        if len(differ):
+            row = sheet.rows[differ[0]]
+            raise DataError(
+                f"{sheet.source}: column {name.lower()!r} is there more than once, and differs from row {row} on "
+                f"({sheet.cells[first][differ[0]][:40]!r} and {sheet.cells[column][differ[0]][:40]!r}); expected "
+                "each once: rename or delete one"
+            )
+        sheet.notes.append(f"column {name} is there twice with the same values; one is left out")
+    sheet.header = [sheet.header[at] for at in kept]
+    sheet.cells = sheet.cells.iloc[:, kept]
     sheet.cells.columns = pd.Index(sheet.header)
+
+
+def _unwrap(sheet: Sheet) -> None:
+    """Takes off what programs wrap texts in: `="007"`, and single quotes around everything."""
+    quoted = all(len(name) > 2 and name[0] == name[-1] == "'" for name in sheet.header)
+    if quoted:
+        sheet.header = [name[1:-1] for name in sheet.header]
+        sheet.cells.columns = pd.Index(sheet.header)
+    for name in sheet.header:
+        texts = sheet.cells[name]
+        if quoted:
+            sheet.cells[name] = texts = texts.str.replace(r"^'(.*)'$", r"\1", regex=True)
+        if len(texts) and texts.iloc[0].startswith('="'):
+            sheet.cells[name] = texts.str.replace(_PROTECTED, r"\1", regex=True)

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,15 @@ from components.common.artifacts.index import COLUMNS, OPTIONAL, THUMBNAIL
 from components.common.runtime.errors import DataError
 from components.common.storage import store
 from components.ingest import values
-from components.ingest.layouts import Reading, no_image_column, no_label_column, reading_of, without_header
+from components.ingest.layouts import (
+    Reading,
+    header_score,
+    no_image_column,
+    no_label_column,
+    perhaps_patient,
+    reading_of,
+    without_header,
+)
 from components.ingest.spreadsheet import Sheet, read_sheet
 
 # Columns of the table that are not columns of the index: the row in the file, the folder that the image's name
@@ -29,6 +38,9 @@ WORKING = ("row", "folder", "said", "stated_label")
 _RESERVED = frozenset({*COLUMNS, *OPTIONAL, THUMBNAIL, *WORKING})
 _SHOWN = 5
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet runs when it opens a CSV made of these values
+_HOT, _COLD = ("1", "1.0", "1,0", "True", "TRUE", "true"), ("0", "0.0", "0,0", "False", "FALSE", "false")
+# What stands in front of the totals below a table.
+_TOTALS = frozenset({"total", "totals", "sum", "sums", "summe", "gesamt", "somme", "totale", "suma", "mean", "average"})
 _NEGATIVE = re.compile(r"-\d+(\.\d+)?")
 _FILLED = {"age": math.nan, "sex": "unknown", "localization": "unknown", "dx_type": "", "dataset": ""}
 
@@ -72,8 +84,9 @@ def read_table(metadata: str, columns: Mapping[str, str] | None = None) -> Table
         ConfigError: `columns` names a meaning or a column that is not there.
     """
     digest = hashlib.sha256()
-    sheets = [read_sheet(uri, without_header, digest.update) for uri in _parts_of(metadata)]
     chosen = dict(columns or {})
+    score = partial(header_score, chosen=chosen.values())
+    sheets = [read_sheet(uri, without_header, digest.update, score) for uri in _parts_of(metadata)]
     if len(sheets) == 1:
         (sheet,) = sheets
         reading = reading_of(sheet.header, chosen, sheet.source)
@@ -102,6 +115,14 @@ class _Cells:
     def __init__(self, sheet: Sheet, reading: Reading) -> None:
         self.sheet, self.reading = sheet, reading
         self.notes = list(sheet.notes)
+        if "image_id" in reading.columns and reading.labelled:
+            self._leave_out_remarks()
+        if "patient_id" not in reading.columns and perhaps_patient(sheet.header):
+            name = perhaps_patient(sheet.header)
+            self.notes.append(
+                f"column {name} may name the patient, and is not used: to keep a patient's images on one side, say "
+                f"columns: {{patient_id: {name}}}"
+            )
 
     def table(self) -> Table:
         for meaning in self.reading.columns.keys() - {"image_id", "age"}:
@@ -111,7 +132,9 @@ class _Cells:
             found["image_id"], found["folder"] = self._image_ids()
         for name in ("lesion_id", "patient_id"):
             if name in self.reading.columns:
-                found[name] = self._each(name, values.group_id, "text without line breaks")
+                found[name] = self._each(
+                    name, values.group_id, "text without line breaks, and not a number that a spreadsheet has shortened"
+                )
         if self.reading.labelled:
             found["dx"], found["said"], found["stated_label"] = self._labels()
         if "age" in self.reading.columns:
@@ -126,6 +149,34 @@ class _Cells:
             if name in self.reading.columns:
                 found[name] = self._texts(name)
         return Table(pd.concat([found, self._further(found)], axis=1), self.reading, self.notes)
+
+    def _leave_out_remarks(self) -> None:
+        """Leaves out what is no image's row: no name and no label, or totals and remarks below the last image."""
+        meanings = [name for one in ("label", "diagnosis") for name in self.reading.columns.get(one, [])]
+        says = self.sheet.cells[[*meanings, *self.reading.one_hot]]
+        ids = self._texts("image_id")
+        without = (ids == "").to_numpy(copy=True)
+        if without.any():
+            without[without] = (says[without] == "").all(axis=1)
+        last = len(ids) - 1
+        while last > 0 and (without[last] or self._is_remark(last, str(ids.iloc[last]))):
+            without[last] = True
+            last -= 1
+        if without.any() and not without.all():
+            row = int(self.sheet.rows[without][0])
+            shown = next(cell for cell in self.sheet.cells[without].iloc[0] if cell)
+            self.notes.append(
+                f"{values.counted(int(without.sum()), 'row')} left out that name no image: the first is row {row} "
+                f"({shown[:40]!r})"
+            )
+            cells = self.sheet.cells[~without].reset_index(drop=True)
+            self.sheet = replace(self.sheet, cells=cells, rows=self.sheet.rows[~without])
+
+    def _is_remark(self, at: int, image_id: str) -> bool:
+        if image_id.lower().rstrip(":") in _TOTALS:
+            return True
+        filled = int((self.sheet.cells.iloc[at] != "").sum())
+        return filled == 1 and " " in image_id and not store.suffix_of(image_id)
 
     def _further(self, found: pd.DataFrame) -> pd.DataFrame:
         used = {name for names in self.reading.columns.values() for name in names} | self.reading.one_hot.keys()
@@ -191,15 +242,26 @@ class _Cells:
             ids.append(image_id)
             folders.append(folder)
         if wrong:
-            self._raise(wrong, "a plain file name, with or without suffix and folder")
+            self._raise(
+                wrong, "a plain file name, with or without suffix and folder; not an address, nor a path with .."
+            )
+        self._refuse_shortened(ids, column)
         self._refuse_twice(ids, column)
         if any(folders):
-            first = next(folder for folder in folders if folder)
+            first = next(text for text, folder in zip(self._texts("image_id"), folders, strict=True) if folder)
             self.notes.append(
-                f"column {column}: {sum(map(bool, folders))} names carry a folder, the first is {first}; images are "
-                "found by name, and by folder where a name is there more than once"
+                f"column {column}: {sum(map(bool, folders))} names carry a folder, the first is {first[:80]}; images "
+                "are found by name, and by folder where a name is there more than once"
             )
         return ids, folders
+
+    def _refuse_shortened(self, ids: list[str], column: str) -> None:
+        cut = [i for i, one in enumerate(ids) if "+" in one and values.shortened(one)]
+        if cut:
+            self._raise(
+                [(self.sheet.rows[i], column, repr(ids[i])) for i in cut],
+                "names, and not numbers that a spreadsheet has shortened: format the column as text and export again",
+            )
 
     def _refuse_twice(self, ids: Iterable[str], column: str) -> None:
         seen: dict[str, int] = {}
@@ -228,16 +290,35 @@ class _Cells:
         """Diagnosis, text of the label column, and the label that this text is, row by row."""
         nothing = pd.Series("", index=self.sheet.cells.index, dtype="str")
         said = self._plain("label") if "label" in self.reading.columns else nothing
-        words = values.WORDS | {word: int(kind == "malignant") for word, kind in self.reading.words.items()}
-        meant = {text: words.get(text, words.get(text.split("::")[0], -1)) for text in said.unique()}
-        stated = said.map(meant).astype("int8")
         if self.reading.one_hot:
             dx = self._one_hot()
         elif "diagnosis" in self.reading.columns:
             dx = self._plain("diagnosis")
-        else:
+            if "label" not in self.reading.columns:  # a diagnosis column may hold labels only
+                said = dx if any(label >= 0 for label in self._meant(dx).values()) else said
+        meant = self._meant(said)
+        if not self.reading.one_hot and "diagnosis" not in self.reading.columns:
             dx = said.map({text: {1: "malignant", 0: "benign"}.get(label, text) for text, label in meant.items()})
+        stated = said.map(meant).astype("int8")
+        self._refuse_disagreement(stated)
         return dx, said, stated
+
+    def _meant(self, said: pd.Series[str]) -> dict[str, int]:
+        words = {word: int(kind == "malignant") for word, kind in self.reading.words.items()}
+        return values.labels_of(said.unique(), words)
+
+    def _refuse_disagreement(self, stated: pd.Series[int]) -> None:
+        """Refuses a table of which two columns are labels by their names and say different things."""
+        for name in self.reading.further_labels:
+            texts = self.sheet.cells[name].map({one: values.plain(one) for one in self.sheet.cells[name].unique()})
+            other = texts.map(self._meant(texts)).astype("int8")
+            odd = np.flatnonzero((stated >= 0) & (other >= 0) & (stated != other))
+            if len(odd):
+                first = self.reading.columns["label"][0]
+                raise DataError(
+                    f"{self.sheet.source}: columns {first} and {name} disagree in {len(odd)} rows, the first is row "
+                    f"{self.sheet.rows[odd[0]]}; say which one is the label: columns: {{label: {name}}}"
+                )
 
     def _plain(self, meaning: str) -> pd.Series[str]:
         texts = self._texts(meaning)
@@ -248,10 +329,10 @@ class _Cells:
     def _one_hot(self) -> pd.Series[str]:
         names = list(self.reading.one_hot)
         cells = self.sheet.cells[names]
-        hot = cells.isin(["1", "1.0"]).to_numpy()
+        hot = cells.isin(_HOT).to_numpy()
         number = hot.sum(axis=1)
         most = 1 if self.reading.one_hot_none else 2  # a row of zeros may mean something
-        odd = (number > 1) | ~(hot | cells.isin(["0", "0.0"]).to_numpy()).all(axis=1)
+        odd = (number > 1) | ~(hot | cells.isin(_COLD).to_numpy()).all(axis=1)
         if most == 2:
             odd |= number == 0
         if odd.any():

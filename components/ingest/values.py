@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 
 from components.common.storage import store
 
@@ -18,26 +19,46 @@ _NOTHING = """
 """
 _NOT = ("available", "known", "specified", "reported", "applicable", "recorded", "provided", "given", "stated")
 BLANK = frozenset({"", "#n/a n/a", *_NOTHING.split(), *(f"not {word}" for word in _NOT)})
-# Words that say benign or malignant themselves.
+# Words that say benign or malignant themselves; those behind the first lines are other languages'.
 WORDS = {
-    **dict.fromkeys(("malignant", "1", "1.0", "true", "yes", "y", "positive", "pos"), 1),
-    **dict.fromkeys(("benign", "0", "0.0", "false", "no", "n", "negative", "neg", "non-malignant", "not malignant"), 0),
+    **dict.fromkeys(("malignant", "true", "yes", "y", "positive", "pos", "cancer", "cancerous"), 1),
+    **dict.fromkeys(("benign", "false", "no", "n", "negative", "neg"), 0),
+    **dict.fromkeys(("nonmalignant", "non malignant", "not malignant", "non cancer", "non cancerous", "no cancer"), 0),
+    **dict.fromkeys(("b\N{LATIN SMALL LETTER O WITH DIAERESIS}sartig", "boesartig", "ja", "oui", "si", "sim"), 1),
+    **dict.fromkeys(("gutartig", "nein", "non", "nao"), 0),
+    **dict.fromkeys(("maligne", "malin", "maligno", "maligna"), 1),
+    **dict.fromkeys(("benigne", "benin", "benigno", "benigna"), 0),
 }
+# Abbreviations that mean a label only where the whole column consists of the two.
+_PAIRS = ({"b": 0, "m": 1}, {"ben": 0, "mal": 1}, {"f": 0, "t": 1})
+_TUMOUR = re.compile(r" (lesions?|tumou?rs?|neoplasms?)$")
+_TWICE = re.compile(r"(.+?) ?[(=:/] ?([^()]+)\)?")  # `0 (benign)`, `1=malignant`
 UNDERSTOOD = "benign/malignant, 0/1, yes/no, true/false, positive/negative"
 NO_LABEL = frozenset({"-1", "-1.0"})
 _SEX = {
-    **dict.fromkeys(("m", "male", "man", "masculine"), "male"),
-    **dict.fromkeys(("f", "female", "woman", "w", "feminine"), "female"),
+    **dict.fromkeys(("m", "male", "man", "masculine", "mann", "homme", "hombre", "masculino", "maschio"), "male"),
+    **dict.fromkeys(("m\N{LATIN SMALL LETTER A WITH DIAERESIS}nnlich", "maennlich", "masculin"), "male"),
+    **dict.fromkeys(("f", "female", "woman", "w", "feminine", "frau", "weiblich", "femme"), "female"),
+    **dict.fromkeys(("feminin", "mujer", "femenino", "feminino", "femmina"), "female"),
 }
 _SKIN_TYPES = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6"}
 _YEARS = re.compile(
     r"[>\u2265]?=?\s*(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:\+|and older|or older|and over|years?|yrs?|y|y\.?o\.?)?"
 )
+# The start of a path on a disk or a share of Windows, or on a disk of Unix.
+_ABSOLUTE = re.compile(r"\A([A-Za-z]:[\\/]+|\\\\+|/+(?=[^/]))")
+_WHOLE = re.compile(r"[0-9]+\.0+")
+_SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+")
 _FORBIDDEN = frozenset('\\/:*?"<>|')  # no file system, or no store, has them in names
 
 
 class OddValueError(ValueError):
     """A cell that cannot mean what its column means."""
+
+
+def counted(number: int, what: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def is_blank(text: str) -> bool:
@@ -48,11 +69,14 @@ def is_blank(text: str) -> bool:
 def image_id(text: str) -> tuple[str, str]:
     """The id in a cell, without suffix and in Unicode's composed form, and the folder in front of it.
 
+    A path of another machine is a name with a folder in front: images are only looked for by name, below the roots.
+
     Raises:
         OddValueError: not the name of a file below a folder.
     """
-    folder, _, name = unicodedata.normalize("NFC", text).replace("\\", "/").rpartition("/")
-    if folder and (folder.startswith(("/", "~")) or ":" in folder or ".." in folder.split("/")):
+    path = unicodedata.normalize("NFC", _ABSOLUTE.sub("", text)).replace("\\", "/")
+    folder, _, name = path.rpartition("/")
+    if folder and (folder.startswith("~") or ":" in folder or ".." in folder.split("/")):
         raise OddValueError
     suffix = store.suffix_of(name)
     if suffix in store.IMAGE_SUFFIXES:
@@ -63,17 +87,69 @@ def image_id(text: str) -> tuple[str, str]:
     return name, folder
 
 
+def labels_of(texts: Iterable[str], further: Mapping[str, int]) -> dict[str, int]:
+    """What each distinct text of a label column says: 1 malignant, 0 benign, -1 neither.
+
+    Args:
+        texts: as `plain` makes them.
+        further: words that a table's layout adds.
+    """
+    found = {text: further.get(text, _label(text.split("::")[0])) for text in texts}
+    filled = found.keys() - {""}
+    if sum(_is_code(text) for text in filled) > 1:  # numbers of classes, of which 0 and 1 are two
+        found = {text: -1 if text.replace(".", "").isdecimal() else label for text, label in found.items()}
+    pair = next((one for one in _PAIRS if filled == one.keys()), {})
+    return found | pair
+
+
+def _is_code(text: str) -> bool:
+    plain_text = without_fraction(text)
+    return plain_text.isdecimal() and int(plain_text) > 1
+
+
+def _label(text: str) -> int:
+    word = _bare(text)
+    if word in WORDS:
+        return WORDS[word]
+    try:
+        return {0.0: 0, 1.0: 1}.get(float(word.replace(",", ".").replace("_", "?")), -1)
+    except ValueError:
+        twice = _TWICE.fullmatch(word)
+        both = {_label(part) for part in twice.groups()} if twice else {-1}
+        return both.pop() if len(both) == 1 else -1
+
+
+def _bare(text: str) -> str:
+    """A word without accents and full stop, with spaces for hyphens, and without the `tumour` behind it."""
+    plain_text = unicodedata.normalize("NFD", text)
+    letters = "".join(one for one in plain_text if not unicodedata.combining(one) or one == "\u0308")
+    word = unicodedata.normalize("NFC", letters).strip(" .")
+    if any(one.isalpha() for one in word):
+        word = " ".join(re.sub(r"[_-]", " ", word).split())
+    return _TUMOUR.sub("", word)
+
+
 def group_id(text: str) -> str:
-    """A lesion or patient id; empty where there is none.
+    """A lesion or patient id; empty where there is none. A whole number that became `12.0` is 12 again.
 
     Raises:
-        OddValueError: control characters, or longer than an id can be.
+        OddValueError: control characters, longer than an id can be, or a number whose digits a spreadsheet has cut.
     """
     if is_blank(text) or text in NO_LABEL:
         return ""  # many images of "unknown" are not one lesion
-    if not text.isprintable() or len(text) > 200:
+    if not text.isprintable() or len(text) > 200 or shortened(text):
         raise OddValueError
-    return unicodedata.normalize("NFC", text)
+    return without_fraction(unicodedata.normalize("NFC", text).removeprefix("'"))
+
+
+def without_fraction(text: str) -> str:
+    """`12` of `12.0`, as which a table writes whole numbers in a column with gaps; other texts as they are."""
+    return text.rpartition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def shortened(text: str) -> bool:
+    """Whether a spreadsheet wrote a long number as 1.23E+11, which many numbers have in common."""
+    return _SCIENTIFIC.fullmatch(text) is not None
 
 
 def age(text: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -36,6 +37,7 @@ __all__ = [
     "read_object",
     "scheme_of",
     "upload",
+    "windows_path",
 ]
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,17 @@ def is_local(uri: str) -> bool:
 def local_path(uri: str) -> Path:
     """The path behind a local URI."""
     return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri).expanduser()
+
+
+def windows_path(uri: str) -> str:
+    """What to do about a path of Windows, as the end of a sentence; empty for any other, and where Windows runs."""
+    found = re.match(r"([A-Za-z]):[\\/]|\\\\", uri)
+    if not found or os.name == "nt":
+        return ""
+    if not found[1]:
+        return "is a network path of Windows, which is not read here; mount the share and give its folder"
+    inside = uri[3:].replace("\\", "/")
+    return f"is a path of Windows; under WSL it is /mnt/{found[1].lower()}/{inside}"
 
 
 def suffix_of(name: str) -> str:
@@ -132,7 +145,7 @@ def fetch(uri: str, folder: Path) -> Path:
     if is_local(uri):
         path = local_path(uri)
         if not path.is_file():
-            raise FileNotFoundError(f"{uri}: no such file")
+            raise FileNotFoundError(f"{uri}: {windows_path(uri) or 'no such file'}")
         return path
     target = folder / PurePosixPath(bucket_and_object(uri)[1]).name
     data = read_bytes(uri)

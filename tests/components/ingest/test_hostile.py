@@ -48,7 +48,7 @@ def png_bomb(side):
     )
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..\\x", "gs://other/x"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "~/passwd", "..\\x", "gs://other/x"])
 def test_an_image_id_that_leaves_the_roots_is_one_line_and_nothing_is_written(collection, tmp_path, name, capsys):
     collection.write_table(image_id={3: name})
     out = tmp_path / "index"
@@ -59,6 +59,17 @@ def test_an_image_id_that_leaves_the_roots_is_one_line_and_nothing_is_written(co
     assert "row 5, column image_id: received" in errors[0]
     assert "a plain file name, with or without suffix and folder" in errors[0]
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "image_id", "verdict"),
+    [("/etc/passwd", "passwd", "missing"), ("C:\\Users\\me\\im3.jpg", "im3", "ok")],
+)
+def test_a_path_of_elsewhere_is_looked_for_by_name_below_the_roots(collection, tmp_path, name, image_id, verdict):
+    collection.write_table(image_id={3: name})
+    index = ingested(collection, tmp_path / "index")
+    assert index["verdict"][image_id] == verdict
+    assert all(uri == "" or uri.startswith(collection.root) for uri in index["uri"])
 
 
 def test_a_decompression_bomb_is_refused_by_its_header(collection, tmp_path):

@@ -73,7 +73,7 @@ def test_no_policy_gives_a_name_to_two_groups(name):
 def test_a_hierarchical_diagnosis_is_known_by_its_most_specific_part():
     policy = load_label_policy("isic")
     text = "Benign::Benign melanocytic proliferations::Nevus::Nevus, Deep penetrating"
-    assert (policy.known_part(text), policy.label(text)) == ("nevus", 0)
+    assert (policy.knows(text), policy.label(text)) == (True, 0)
     assert policy.label("Malignant::Something new") is None
 
 
@@ -121,3 +121,18 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         load_label_policy("ham")
     with pytest.raises(ConfigError, match="no such file"):
         load_label_policy(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Basal_cell_carcinoma", 1),
+        ("seborrheic-keratosis", 0),
+        ("Nevi", 0),
+        ("Melanoma (MEL)", 1),
+        ("Nevus (melanoma)", None),  # name and bracket contradict each other
+        ("Melanoma (ruled out)", None),
+    ],
+)
+def test_a_diagnosis_is_known_as_people_write_it(text, label):
+    assert load_label_policy("ham10000").label(text) == label

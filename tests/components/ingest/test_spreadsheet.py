@@ -114,12 +114,12 @@ def test_without_the_extra_a_workbook_is_refused_in_one_line(read, monkeypatch):
         ("image_id,dx,age\na,nv,4\nb,mel\n", "row 3 has 2 values, the header has 3"),
         ('image_id,dx\n"a,nv\n', "row 2 is not CSV"),
         ('image_id,dx\na,"n"v\n', "row 2 is not CSV"),
-        (b"image_id,dx\na,\xff\xfe\n", "row 2 is not UTF-8"),
-        (PLAIN.encode() + "c,r\u00fcck\n".encode("latin-1"), "row 4 is not UTF-8"),
+        (b"image_id,dx\na,\x81\x9d\n", "row 2 is not UTF-8"),
+        ((PLAIN + "c,r\u00fcck\nd,").encode() + b"\xfcx\n", "row 5 is not UTF-8"),
         (b"image_id,dx\na,\x00\n", "row 2 holds a zero byte"),
-        ("image_id,dx,DX\na,nv,nv\n", "column 'dx' is there more than once"),
+        ("image_id,dx,DX\na,nv,nv\nb,nv,mel\n", "column 'dx' is there more than once, and differs from row 3 on"),
         ("image_id,dx,\na,nv,\nb,nv,x\n", "column 3 has no name, but holds values, the first in row 3: 'x'"),
-        ('"image_id\nx",dx\na,nv\n', "the name of column 1 holds line breaks or control characters ('image_id\\nx')"),
+        ('"image_id\ax",dx\na,nv\n', "the name of column 1 holds line breaks or control characters ('image_id\\x07x')"),
         ('image_id,dx\na,"' + "x" * 140_000 + '"\n', "row 2 is not CSV (field larger than field limit"),
     ],
 )
@@ -137,14 +137,16 @@ def test_a_missing_table_is_a_clear_error(tmp_path):
         read_sheet(str(tmp_path))
 
 
-@given(st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8), min_size=2,
-                         max_size=2), min_size=1, max_size=5))  # fmt: skip
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0\u200b\u2060\ufeff\xad"), max_size=8)
+
+
+@given(st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=5))
 @settings(max_examples=150, deadline=None)
 def test_any_cells_come_back_from_a_quoted_table(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "quoted.csv"
     pd.DataFrame(rows, columns=["one", "two"]).to_csv(path, index=False, quoting=1)
     expected = [[cell.strip() for cell in row] for row in rows]
-    expected = [row for row in expected if any(row)]
+    expected = [row for row in expected if any(row) and row != ["one", "two"]]
     if not expected:
         return
     cells = read_sheet(str(path)).cells.to_numpy().tolist()

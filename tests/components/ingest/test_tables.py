@@ -100,6 +100,10 @@ def test_no_column_takes_the_place_of_another(read, header):
         ("a.b.png", "a.b", ""),
         ("NEL/Nel028.jpg", "Nel028", "NEL"),
         ("one\\two\\a.png", "a", "one/two"),
+        ("C:\\Users\\me\\a.JPG", "a", "Users/me"),
+        ("d:/derm/a", "a", "derm"),
+        ("\\\\server\\share\\a.png", "a", "server/share"),
+        ("/home/me/a.jpg", "a", "home/me"),
         ("IMG (3) [copy].jpg", "IMG (3) [copy]", ""),
         ("la\u0308sion_1", "l\u00e4sion_1", ""),
         ("\u0939\u093f\u0928\u094d\u0926\u0940_3", "\u0939\u093f\u0928\u094d\u0926\u0940_3", ""),
@@ -113,14 +117,14 @@ def test_an_id_is_the_name_of_a_file(read, text, image_id, folder):
 
 @pytest.mark.parametrize(
     "bad",
-    ["../../etc/passwd", "/etc/passwd", "a/../b", "..\\x", "..", "a..b", ".hidden", "", "a\tb", "x" * 201, "*", "gs://b/c",
-     "a\nb", "C:\\x", "=a", "@a", "a?", "a/", "\N{RIGHT-TO-LEFT OVERRIDE}a"],
+    ["../../etc/passwd", "~/a", "a/../b", "..\\x", "..", "a..b", ".hidden", "", "a\tb", "x" * 201, "*", "gs://b/c",
+     "a\nb", "C:x", "file:///x", "1.2E+11", "=a", "@a", "a?", "a/", "\N{RIGHT-TO-LEFT OVERRIDE}a"],
 )  # fmt: skip
 def test_an_id_that_is_not_the_name_of_a_file_is_refused(read, bad):
     with pytest.raises(DataError) as caught:
         read(f'image_id,dx\nok,nv\n"{bad}",nv\n')
     assert "row 3, column image_id: received" in str(caught.value)
-    assert "a plain file name" in str(caught.value)
+    assert "a plain file name" in str(caught.value) or "shortened" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -265,8 +269,8 @@ def test_a_mapping_that_does_not_fit_is_told_the_nearest_names(read, columns, me
 
 
 def test_an_unknown_table_is_told_the_nearest_guess(read):
-    with pytest.raises(DataError, match=r"columns: \{image_id: image_file\}"):
-        read("image_file,dx\na,nv\n")
+    with pytest.raises(DataError, match=r"columns: \{image_id: image_file_x\}"):
+        read("image_file_x,dx\na,nv\n")
     with pytest.raises(DataError, match=r"columns: \{label: klass\}"):
         read("image_id,klass\na,0\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, field_validator
@@ -22,6 +22,11 @@ class IngestConfig(StepConfig):
     )
     max_lost_pct: float = Field(
         5.0, ge=0, le=100, description="the run stops when more than this percentage of images is unusable"
+    )
+    unlabelled: Literal["lost", "keep"] = Field(
+        "lost",
+        description="rows without a label that the label policy knows: lost counts them against max_lost_pct and stops "
+        "where a whole class is unknown; keep lists them and goes on, for validation, which scores them apart",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,

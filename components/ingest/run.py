@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from components.ingest.verdicts import conflicts_of_bytes, conflicts_of_lesions,
 
 _SHOWN = 5
 _LOGGED = 20
+NOT_LOST = (Verdict.EXCLUDED_DIAGNOSIS,)  # left out on purpose
 _LISTED = 10_000  # lost images in ingest.json; index.parquet holds the verdict and reason of every one
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,8 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
     table = read_table(metadata, config.columns)
     kept = keep_only(table, config.licences, config.image_types)
     policy = policy_of(config.label_policy, table)
-    found, more = label_rows(table, policy, chosen=config.label_policy != AUTO)
+    keep = config.unlabelled == "keep"
+    found, more = label_rows(table, policy, chosen=config.label_policy != AUTO, unknown_classes=keep)
     more += conflicts_of_lesions(table.rows, found)
     roots, files = list_roots(images, table.rows["image_id"])
     with new_artifact(out, KIND, _made_from(table, policy, config)) as folder:
@@ -105,7 +108,11 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         more += conflicts_of_bytes(table.rows, found, pd.Series(readable, dtype="str"))
         index = _index(table.rows, found, checked)
         notes = [*table.notes, *more, *_notes(files, table.rows, checked)]
-        account = _account(index, policy, roots, notes) | {"table": _about(table, policy), **kept}
+        not_lost = WITHOUT_LABEL if keep else NOT_LOST
+        account = _account(index, policy, roots, notes, not_lost) | {
+            "table": _about(table, policy),
+            **kept,
+        }
         write_index(folder, index)
         write_account(folder, account)
         _log(account)
@@ -175,13 +182,12 @@ def _about(table: Table, policy: LabelPolicy) -> dict[str, Any]:
     return {"layout": reading.layout, "columns": columns, "label_policy": policy.name, **ids}
 
 
-def _account(index: pd.DataFrame, policy: LabelPolicy, roots: list[Root], notes: list[str]) -> dict[str, Any]:
+def _account(
+    index: pd.DataFrame, policy: LabelPolicy, roots: list[Root], notes: list[str], not_lost: Sequence[str]
+) -> dict[str, Any]:
     counts = {str(verdict): int(n) for verdict, n in sorted(index["verdict"].value_counts().items())}
-    excluded = counts.get(Verdict.EXCLUDED_DIAGNOSIS, 0)
-    lost = index.loc[
-        ~index["verdict"].isin([Verdict.OK, Verdict.EXCLUDED_DIAGNOSIS]), ["image_id", "verdict", "reason"]
-    ]
-    considered = len(index) - excluded
+    lost = index.loc[~index["verdict"].isin([Verdict.OK, *not_lost]), ["image_id", "verdict", "reason"]]
+    considered = len(index) - sum(counts.get(verdict, 0) for verdict in not_lost)
     return {
         "inspector": INSPECTOR,
         "label_policy": policy.record(),

@@ -33,13 +33,16 @@ def policy_of(name: str, table: Table) -> LabelPolicy:
     return load_label_policy(table.reading.policy if name == AUTO else name)
 
 
-def label_rows(table: Table, policy: LabelPolicy, *, chosen: bool) -> tuple[pd.DataFrame, list[str]]:
+def label_rows(
+    table: Table, policy: LabelPolicy, *, chosen: bool, unknown_classes: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
     """The label of each row.
 
     Args:
         table: with `dx`, `said` and `stated_label`.
         policy: what it says of diagnoses.
         chosen: whether the user named the policy: it then decides wherever it knows the diagnosis.
+        unknown_classes: whether a whole class may be unknown to the policy; its rows are then without a label.
 
     Returns:
         label (1 malignant, 0 benign, -1 none), verdict and reason (both empty where the row has a label), and notes.
@@ -73,7 +76,7 @@ def label_rows(table: Table, policy: LabelPolicy, *, chosen: bool) -> tuple[pd.D
     # what the row says: its label column where that decides, else its diagnosis
     text = rows["said"].where(rows["said"] != "", rows["dx"]) if label_decides else rows["dx"]
     text = text.where(text != "", rows["said"])
-    _refuse_unknown_classes(table, policy, text, unknown, found["label"])
+    _refuse_unknown_classes(table, policy, text, unknown, found["label"], allowed=unknown_classes)
     labels = "label" in table.reading.columns
     reasons = {one: _unknown(one, policy, labels=labels) for one in text[unknown].unique()}
     found.loc[unknown, "verdict"] = str(Verdict.UNKNOWN_DIAGNOSIS)
@@ -136,7 +139,13 @@ def conflicts_of_bytes(rows: pd.DataFrame, found: pd.DataFrame, sha256: pd.Serie
 
 
 def _refuse_unknown_classes(
-    table: Table, policy: LabelPolicy, text: pd.Series[str], unknown: pd.Series[bool], label: pd.Series[int]
+    table: Table,
+    policy: LabelPolicy,
+    text: pd.Series[str],
+    unknown: pd.Series[bool],
+    label: pd.Series[int],
+    *,
+    allowed: bool,
 ) -> None:
     counts = {str(one): int(n) for one, n in text[unknown & (text != "")].value_counts().items()}
     column = (table.reading.columns.get("label") or table.reading.columns.get("diagnosis") or ["the diagnosis"])[0]
@@ -151,7 +160,7 @@ def _refuse_unknown_classes(
         for one, n in counts.items()
         if not one.startswith(_UNDECIDED) and (n >= A_CLASS or (n >= 2 and policies_that_know(one)))
     }
-    if classes:
+    if classes and not allowed:
         each = "; ".join(
             f"{n} rows say {one.upper() if len(one) <= 8 else one}: {_advice(one)}"
             for one, n in list(classes.items())[:_SHOWN]

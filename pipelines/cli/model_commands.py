@@ -40,7 +40,7 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(
         commands,
         "bundle",
-        "check, describe or stage a serving bundle",
+        "check, describe, stage or hand over a serving bundle",
         example="lesionflow bundle verify results/export",
     )
     command.set_defaults(run=lambda arguments: command.print_help())
@@ -77,6 +77,18 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     _add_evaluation(stage)
     _add_digest(stage)
     stage.set_defaults(run=_stage)
+    handover = add_command(
+        actions,
+        "handover",
+        "write a bundle for another clinic, with the figures and scores of its internal test inside",
+        example="lesionflow bundle handover results/export --evaluation results/evaluate --out handover",
+    )
+    handover.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle")
+    handover.add_argument(
+        "--evaluation", type=Path, required=True, metavar="DIR", help="evaluation of this bundle, for its test"
+    )
+    handover.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle to hand over")
+    handover.set_defaults(run=_handover)
 
 
 def _add_ensemble(commands: argparse._SubParsersAction[Any]) -> None:
@@ -164,6 +176,13 @@ def _stage(arguments: argparse.Namespace) -> None:
     print(f"{'staged' if staged.new else 'already staged'}: {arguments.bundle} as {staged.uri}")
     if arguments.evaluation is None:
         print("its card has no test metrics; give --evaluation to put them in")
+
+
+def _handover(arguments: argparse.Namespace) -> None:
+    from components.common.bundle.handover import hand_over
+
+    made = hand_over(arguments.bundle, arguments.evaluation, arguments.out)
+    print(f"{arguments.out}: the bundle with its internal test, digest {made.digest}")
 
 
 def _ensemble(arguments: argparse.Namespace) -> None:

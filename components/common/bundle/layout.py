@@ -15,6 +15,7 @@ OPERATIONS = "operations.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
 FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
+INTERNAL_SCORES = "internal_probs.npz"  # of a bundle that was handed over with its evaluation
 
 PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
 LABELS_SCHEMA = "lesionflow.labels/1"

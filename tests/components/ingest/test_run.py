@@ -429,3 +429,12 @@ def test_the_reference_data_is_whole(tmp_path):
     }  # fmt: skip
     assert int(index["age"].isna().sum()) == 57
     assert io.BytesIO(index["thumbnail"].iloc[0]).read(2) == b"\xff\xd8"
+
+
+def test_for_validation_rows_without_a_label_are_listed_and_cost_nothing(collection, tmp_path):
+    table = collection.write_table(dx=dict.fromkeys(range(5), "wart"))
+    with pytest.raises(DataError):
+        run(IngestConfig(), table, [collection.root], tmp_path / "stopped")
+    result = run(IngestConfig(unlabelled="keep", max_lost_pct=0), table, [collection.root], tmp_path / "index")
+    assert (result.ok, result.lost) == (3, 0)
+    assert result.counts["unknown_diagnosis"] == 5

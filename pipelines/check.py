@@ -8,6 +8,7 @@ import os
 import tempfile
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from components.common.artifacts.scores import load_scores
 from components.common.runtime.config import READS
 from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.session import step_session
+from components.common.statistics.feasibility import Demands, GateBound
 from components.common.storage import store
 from components.common.storage.store import StoredObject
+from components.evaluate.gate import parse_condition
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
+from components.train.config import TrainConfig
 from components.train.weight_sources import SOURCES, KerasFile
 from pipelines.parameters import STEP_CONFIGS, RunParameters, validate
 
+_ASKED_OF_VAL = ("folds", "operating_point", "target_sensitivity", "delta", "abstain_alpha")
 log = logging.getLogger(__name__)
 
 
@@ -35,9 +40,9 @@ def check_run(values: Mapping[str, Any], cluster_options: Mapping[str, Any]) -> 
         cluster_options: options that the cluster file sets.
 
     Returns:
-        The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`. Where a step reads from
-        outside, the entry `reads` has digests of what is there: changed data under the same name is then another
-        input to the step, and no cache answers with the result of the old.
+        The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`, then `demands`. Where a step
+        reads from outside, the entry `reads` has digests of what is there: changed data under the same name is then
+        another input to the step, and no cache answers with the result of the old.
 
     Raises:
         ConfigError: a line for each bad parameter, or for each thing that cannot be read.
@@ -46,7 +51,23 @@ def check_run(values: Mapping[str, Any], cluster_options: Mapping[str, Any]) -> 
         run = validate(values, cluster_options)
         reads = check_inputs(run)
         made = run.step_values()
-        return tuple({**made[step], READS: reads[step]} if reads.get(step) else made[step] for step in STEP_CONFIGS)
+        configs = ({**made[step], READS: reads[step]} if reads.get(step) else made[step] for step in STEP_CONFIGS)
+        return (*configs, demands(run))
+
+
+def demands(run: RunParameters) -> dict[str, Any]:
+    """What later steps will ask of the split: `statistics.feasibility.Demands` as JSON has it, and the champion."""
+    values, train = run.step_values(), run.steps["train"]
+    if not isinstance(train, TrainConfig):
+        raise TypeError(type(train))
+    gate = [parse_condition(text) for text in values["evaluate"]["gate"]]
+    asked = Demands(
+        **{name: values["calibrate"][name] for name in _ASKED_OF_VAL},
+        train_folds=train.folds,
+        train_fold=train.fold,
+        gate=tuple(GateBound(one.text, one.figure, one.part, one.least) for one in gate),
+    )
+    return {**asdict(asked), "champion": values["evaluate"]["champion"]}
 
 
 def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:

@@ -14,13 +14,14 @@ from pipelines.parameters import STEP_CONFIGS
 
 CHECK_TASK = "check"
 CLUSTER_OPTIONS = "cluster_options"
+DEMANDS = "demands"
 _ABOUT = "Checks the parameters of a run and what it will read, and gives each step its configuration."
 
 
 def _source() -> str:
     """The component's source, which kfp sends to the pod as text: the signature has to be written in it."""
     given = "".join(f"{one.name}: {one.annotation.__name__}, " for one in signature().parameters.values())
-    returned = ", ".join(f'("{step}", dict)' for step in STEP_CONFIGS)
+    returned = ", ".join(f'("{name}", dict)' for name in (*STEP_CONFIGS, DEMANDS))
     return (
         f'def {CHECK_TASK}({given}{CLUSTER_OPTIONS}: dict) -> NamedTuple("Configurations", [{returned}]):\n'
         "    values = dict(locals())\n"
@@ -40,5 +41,6 @@ def check_component() -> Any:
     check = defined[CHECK_TASK]
     about = [f"    {CLUSTER_OPTIONS}: Options that the cluster file sets.", "", "Returns:"]
     about += [f"    {step}: Configuration of the step {step}." for step in STEP_CONFIGS]
+    about += [f"    {DEMANDS}: What later steps will ask of the split."]
     check.__doc__ = docstring(_ABOUT) + "\n".join(about)
     return dsl.component(check, base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

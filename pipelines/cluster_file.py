@@ -44,8 +44,8 @@ TASKS = (*STEPS, REGISTER_TASK, EXIT_TASK)
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-# the steps that read images, tables, weights or checkpoints themselves, outside KFP's artifact store
-STORAGE_STEPS = ("check", "ingest", "records", "train", "export", "evaluate", REGISTER_TASK)
+# the steps that read images, tables, weights, checkpoints or a champion's scores outside KFP's artifact store
+STORAGE_STEPS = ("check", "ingest", "feasibility", "records", "train", "export", "evaluate", REGISTER_TASK)
 
 
 @cache
@@ -296,6 +296,7 @@ class Cluster(StepConfig):
         defaults = dict.fromkeys(("feasibility", "gate", EXIT_TASK), small) | {"ingest": reading, "records": reading}
         defaults |= {
             "check": Size(cpu="500m", memory="1Gi"),
+            "feasibility": Size(cpu="500m", memory="1Gi"),
             "train": training,
             REGISTER_TASK: Size(cpu="1", memory="2Gi"),
         }

@@ -9,7 +9,7 @@ from components.ingest.component import ingest
 from components.records.component import records
 from components.split.component import feasibility, split
 from components.train.component import train
-from pipelines.check_task import check_component
+from pipelines.check_task import DEMANDS, check_component
 from pipelines.cluster.exit_task import report_end
 from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, STEPS, Cluster
 from pipelines.parameter_texts import docstring, signature
@@ -38,7 +38,7 @@ def build_pipeline(cluster: Cluster):
         config = checked.outputs
         index = ingest(config=config["ingest"])
         parts = split(index=index.outputs["index"], config=config["split"])
-        feasible = feasibility(split_data=parts.outputs["split_data"], config=config["calibrate"])
+        feasible = feasibility(split_data=parts.outputs["split_data"], config=config[DEMANDS])
         shards = records(split_data=parts.outputs["split_data"], config=config["records"]).after(feasible)
         trained = train(records=shards.outputs["records"], config=config["train"])
         model = trained.outputs["model"]

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from components.common.runtime.config import StepConfig
-from components.evaluate.gate import parse_condition
+from components.evaluate.gate import parse_condition, refuse_impossible
 
 
 class EvaluateConfig(StepConfig):
@@ -42,7 +42,7 @@ class EvaluateConfig(StepConfig):
     @classmethod
     def _readable(cls, value: list[str]) -> list[str]:
         for text in value:
-            parse_condition(text)
+            refuse_impossible(parse_condition(text))
         return value
 
     @model_validator(mode="after")

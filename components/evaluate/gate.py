@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -38,6 +39,11 @@ _NUMBERS: dict[str, Callable[[Metrics], float]] = {
     "calibration.log_loss": lambda m: m.calibration.log_loss,
 }
 _OPENINGS = "test.openings"  # not a figure of metrics.json: those follow from the scores alone
+_SHARES = {
+    *(name for name in FIGURES if name not in ("average_precision_normalised", "number_needed_to_biopsy")),
+    *(name for name in _FIGURES if name.startswith("lesion_level.")),
+    *("prevalence", "calibration.ece", "calibration.brier"),
+}
 _SHORT = {
     "ap": "average_precision",
     "auc": "roc_auc",
@@ -73,6 +79,11 @@ class Condition:
     sign: str
     bounds: tuple[float, ...]
 
+    @property
+    def least(self) -> float | None:
+        """What the figure must at least be; None for a condition from above only."""
+        return None if self.sign in ("<", "<=") else self.bounds[0]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -106,6 +117,26 @@ def parse_condition(text: str) -> Condition:
     raise ValueError(
         f"gate condition {text!r} is not readable; write 'ap.lower >= 0.60' or 'calibration_slope in [0.8, 1.2]'"
     )
+
+
+def refuse_impossible(condition: Condition) -> None:
+    """Refuses a condition that no evaluation can meet: on a share in percent, or on an interval that is not computed.
+
+    Raises:
+        ValueError: names the figure and what it can be.
+    """
+    if condition.figure in _NUMBERS and condition.part != "value":
+        raise ValueError(
+            f"gate condition {condition.text!r}: {condition.figure} has no interval; write it without .{condition.part}"
+        )
+    low, high = (-math.inf, condition.bounds[0]) if condition.least is None else (condition.least, math.inf)
+    if condition.sign == "in":
+        high = condition.bounds[1]
+    beyond = low > 1 or (low == 1 and condition.sign == ">") or high < 0 or (high == 0 and condition.sign == "<")
+    if beyond and condition.figure in _SHARES:
+        raise ValueError(
+            f"gate condition {condition.text!r}: {condition.figure} lies between 0 and 1; write 0.85 for 85 %"
+        )
 
 
 def check(conditions: Iterable[str], metrics: Metrics, openings: Sequence[Opening] = ()) -> list[Verdict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.model import VAL_SCORES, Model, open_model
 from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.records_manifest import read_manifest
-from components.common.artifacts.scores import TEST_SCORES, Scores, load_scores, save_scores
+from components.common.artifacts.scores import TEST_SCORES, Scores, fetch_scores, save_scores
 from components.common.bundle.load import load_parts
-from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
 from components.evaluate.belongs import check_together, refuse_seen, refuse_val_overlap
@@ -68,7 +66,7 @@ def run(
     trained = open_model(model) if model is not None else None
     made_of = _open(bundle, split, trained, records)
     divided = open_split(split)
-    champion = _champion(config.champion)
+    champion = fetch_scores(config.champion) if config.champion else None
     loaded = load_parts(made_of["bundle"])  # its files were hashed when it was opened
     check_together(made_of["bundle"], made_of["split"], trained, made_of.get("records"), loaded.policy)
     refuse_seen(made_of["bundle"], made_of["split"], divided)
@@ -123,23 +121,6 @@ def _open(bundle: Path, split: Path, model: Model | None, records: Path | None) 
     if records is not None:
         made_of["records"] = open_artifact(records, "records")
     return made_of
-
-
-def _champion(uri: str) -> Scores | None:
-    if not uri:
-        return None
-    if "://" not in uri:
-        path = Path(uri)
-        return load_scores(path / TEST_SCORES if path.is_dir() else path)
-    from components.common.storage.store import read_bytes
-
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / "champion.npz"
-        try:
-            local.write_bytes(read_bytes(uri))
-        except OSError as error:
-            raise DataError(f"champion {uri}: cannot be read ({error}); give a readable test_probs.npz") from error
-        return load_scores(local)
 
 
 def _bytes(uri: str) -> bytes:

@@ -18,6 +18,7 @@ from components.common.artifacts.index import (
     THUMBNAIL,
     WITHOUT_LABEL,
     Verdict,
+    one_class,
     write_account,
     write_index,
 )
@@ -116,6 +117,9 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         write_index(folder, index)
         write_account(folder, account)
         _log(account)
+        labelled = index.loc[~index["verdict"].isin(WITHOUT_LABEL), "label"]
+        if (fault := one_class(labelled[labelled.isin((0, 1))])) is not None:
+            log.warning("%s by label policy %s: nothing can be trained on this index", fault, policy.name)
         _check_loss(account, config.max_lost_pct)
     return IngestResult(
         path=out,

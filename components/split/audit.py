@@ -14,6 +14,7 @@ import pandas as pd
 from components.common.artifacts.split import SPLITS
 from components.common.runtime.errors import DataError
 from components.common.statistics.age_bands import UNKNOWN, age_band
+from components.split.groups import describe_groups, group_sentence
 from components.split.near_duplicates.find import Pairs
 
 _TABLES = {"dx": "dx", "sex": "sex", "site": "localization", "source": "dataset", "age": "age"}
@@ -37,7 +38,7 @@ def audit(rows: pd.DataFrame, pairs: Pairs, columns: Sequence[str] = ("lesion_id
     """
     for column in (*columns, "group_id"):  # the cause by its own name first
         refuse_leak(rows, column)
-    refuse_absent_class(rows)
+    refuse_absent_class(rows, columns, by_picture=len(pairs) > 0)
     crossing = differ(rows["split"], pairs)
     listed = np.flatnonzero(crossing)[:_LISTED]
     return {
@@ -73,21 +74,25 @@ def refuse_leak(rows: pd.DataFrame, column: str) -> None:
         )
 
 
-def refuse_absent_class(rows: pd.DataFrame) -> None:
+def refuse_absent_class(rows: pd.DataFrame, columns: Sequence[str], *, by_picture: bool) -> None:
     """Stops if a split lacks benign or malignant images.
 
+    Args:
+        rows: split, label and group_id of each image, and the columns that joined groups.
+        columns: these columns.
+        by_picture: whether near-duplicates may have joined groups.
+
     Raises:
-        DataError: names the class and the split, with all counts.
+        DataError: names the class and the split, with all counts, and the group that is too large, if one is.
     """
     counts = pd.crosstab(rows["split"], rows["label"]).reindex(index=SPLITS, columns=[0, 1], fill_value=0).to_numpy()
     for split, row in zip(SPLITS, counts, strict=True):
         for n, name in zip(row, ("benign", "malignant"), strict=True):
             if n == 0:
                 have = "; ".join(f"{one} {b} + {m}" for one, (b, m) in zip(SPLITS, counts, strict=True))
-                raise DataError(
-                    f"{split} holds no {name} image (benign + malignant: {have}); "
-                    "give more data, larger shares or another recipe"
-                )
+                groups = describe_groups(rows, columns, by_picture)
+                way = group_sentence(groups, len(rows)) or "give more data, larger shares or another recipe"
+                raise DataError(f"{split} holds no {name} image (benign + malignant: {have}); {way}")
 
 
 def class_shares(rows: pd.DataFrame) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Split and its feasibility check as KFP components.
 
-Two tasks, because the check reads parameters of calibration: a changed one asks again, and splits nothing anew.
+Two tasks, because the check reads parameters of later steps: a changed one asks again, and splits nothing anew.
 """
 
 from kfp import dsl
@@ -42,17 +42,18 @@ def split(
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
 def feasibility(split_data: dsl.Input[dsl.Dataset], config: dict):
-    """Stops the run where calibration would stop it, before anything is trained.
+    """Stops the run where a later step would stop it, before anything is trained.
 
     Args:
-        split_data: Split artifact; its group counts are what is asked for.
-        config: Parameters of the step calibrate, as the task check made them.
+        split_data: Split artifact; its groups are what is asked for.
+        config: What will be asked of them, as the task check made it.
     """
     from pathlib import Path
 
     from components.common.runtime.session import step_session
     from components.common.statistics.feasibility import Demands
-    from components.split.run import refuse_infeasible
+    from components.split.feasible import refuse_infeasible
 
     with step_session("feasibility"):
-        refuse_infeasible(Path(split_data.path), Demands.of(config))
+        champion = config.pop("champion")
+        refuse_infeasible(Path(split_data.path), Demands.of(config), champion)

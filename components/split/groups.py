@@ -15,6 +15,8 @@ from components.split.config import SplitConfig
 from components.split.near_duplicates.find import Pairs, equal_rows
 
 LESION, PATIENT = "lesion_id", "patient_id"
+# images, share of all images and share of the malignant ones from which on a group is pointed out
+_LARGE_IMAGES, _LARGE, _LARGE_OF_MALIGNANT = 20, 0.10, 0.25
 _WORDS = {LESION: "lesion", PATIENT: "patient"}
 
 
@@ -65,6 +67,9 @@ def describe_groups(rows: pd.DataFrame, columns: Sequence[str], by_picture: bool
     if PATIENT in rows:
         without &= rows[PATIENT] == ""
     groups = rows.groupby("group_id")["label"].agg(["size", "nunique"])
+    largest = groups["size"].idxmax()
+    inside = rows[rows["group_id"] == largest]
+    column, value = _joined_most(inside, columns)
     return Groups(
         known=not bool(without.all()),
         joined_by=[_WORDS.get(name, name) for name in columns] + (["near-duplicate"] if by_picture else []),
@@ -74,7 +79,48 @@ def describe_groups(rows: pd.DataFrame, columns: Sequence[str], by_picture: bool
         mixed=int((groups["nunique"] > 1).sum()),
         largest=int(groups["size"].max()),
         patients_across_splits=_torn(rows, PATIENT) if PATIENT in rows else None,
+        largest_id=str(largest),
+        largest_malignant=int(inside["label"].sum()),
+        largest_column=column,
+        largest_value=value,
+        malignant_images=int(rows["label"].sum()),
     )
+
+
+def group_sentence(groups: Groups, images: int) -> str | None:
+    """The largest group and how to make it smaller, if it holds a large share of the images or of the malignant ones.
+
+    Args:
+        groups: what the groups are.
+        images: how many images there are.
+    """
+    size, malignant = groups.largest, groups.largest_malignant
+    if size < _LARGE_IMAGES or (size < _LARGE * images and malignant < _LARGE_OF_MALIGNANT * groups.malignant_images):
+        return None
+    column, value = groups.largest_column, groups.largest_value
+    if column:
+        way = f"{column} {value!r} joins most of them: if it stands for a missing value, leave those cells empty"
+        way += "" if column == LESION else f", or group without {column} (--set 'split.group_by=[]' groups by lesion)"
+    else:
+        way = (
+            f"many small ties join them ({', '.join(groups.joined_by)}): look at near_duplicates.html, and set "
+            "split.near_duplicates=report if the pictures are different lesions"
+        )
+    return (
+        f"one group, {groups.largest_id}, holds {size} of {images} images ({100 * size / images:.0f} %) and "
+        f"{malignant} of {groups.malignant_images} malignant ones, and has to stay in one split; {way}"
+    )
+
+
+def _joined_most(inside: pd.DataFrame, columns: Sequence[str]) -> tuple[str, str]:
+    """The column with one value in most rows of a group, and the value; empty where none is in half of them."""
+    found = []
+    for column in columns:
+        counts = inside.loc[inside[column] != "", column].value_counts()
+        if len(counts):
+            found.append((int(counts.iloc[0]), column, str(counts.index[0])))
+    most, column, value = max(found, key=lambda one: one[0], default=(0, "", ""))
+    return (column, value) if 2 * most >= len(inside) else ("", "")
 
 
 def _torn(rows: pd.DataFrame, column: str) -> int:

@@ -17,14 +17,14 @@ from components.common.artifacts.index import (
     THUMBNAIL,
     WITHOUT_LABEL,
     Verdict,
+    one_class,
     read_account,
     read_index,
 )
 from components.common.artifacts.json_file import write_atomic
-from components.common.artifacts.split import KIND, SPLITS, SplitRecord, read_record, split_digest, write_split
+from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
 from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import DataError
-from components.common.statistics.feasibility import Demands, ValGroups, feasibility
 from components.split import reference
 from components.split.audit import audit
 from components.split.config import SplitConfig
@@ -124,11 +124,13 @@ def usable(index: pd.DataFrame) -> pd.DataFrame:
     A lost image stays in its split, so that the integrity check can count it as expected and lost.
 
     Raises:
-        DataError: no such row, or an image id twice among them.
+        DataError: no such row, one label in all of them, or an image id twice among them.
     """
     rows = index[index["label"].isin((0, 1)) & ~index["verdict"].isin(WITHOUT_LABEL)]
     if not len(rows):
         raise DataError(f"the index has {len(index)} rows and none with a usable label; see the verdicts of ingest")
+    if (fault := one_class(rows["label"])) is not None:
+        raise DataError(f"{fault}; a classifier needs both: give a table with both, or another label_policy or columns")
     again = rows.loc[rows["image_id"].duplicated(), "image_id"]
     if len(again):
         raise DataError(
@@ -191,32 +193,6 @@ def describe(
         contradictions=doubtful,
         warnings=weaknesses(counts, report["class_shares"], groups, doubtful, config.contradictions),
     )
-
-
-def refuse_infeasible(split: Path, demands: Demands) -> None:
-    """Stops where calibration would stop, before anything is trained.
-
-    Args:
-        split: split artifact.
-        demands: what calibration will ask of val.
-
-    Raises:
-        DataError: one line for each demand that val cannot meet, with numbers and ways out.
-    """
-    record = read_record(split)
-    config, counts = SplitConfig.parse(record.parameters), record.counts
-    val, shares = counts["val"], config.recipe == "stratified"
-    known = ValGroups(
-        groups=val["malignant_groups"] + val["benign_groups"] - val["mixed_groups"],
-        malignant=val["malignant_groups"],
-        benign=val["benign_groups"],
-        malignant_everywhere=sum(one["malignant_groups"] for one in counts.values()),
-        val_share=config.val_share if shares else None,
-        test_share=config.test_share if shares else None,
-    )
-    problems = feasibility(known, demands)
-    if problems:
-        raise DataError("\n".join(problems))
 
 
 def _published(config: SplitConfig, rows: pd.DataFrame, digest: str) -> dict[str, Any]:

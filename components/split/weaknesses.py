@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from components.common.artifacts.split import SPLITS, Groups
+from components.split.groups import group_sentence
 
-_LARGE_GROUP, _LARGE_IMAGES = 0.10, 20  # share of all images, and images, from which on a group is pointed out
 _POINTS = 10.0  # distance of a split's malignant share from the whole's
 _FEW_MALIGNANT = 30  # images; with fewer the report calls intervals and slices insufficient
 
@@ -51,11 +51,8 @@ def _ids(groups: Groups, images: int) -> list[str]:
             f"{groups.patients_across_splits} patients have images in several splits, because the groups are made of "
             f"{', '.join(groups.joined_by)} only; group by patient_id as well (split.group_by)"
         )
-    if groups.largest >= _LARGE_IMAGES and groups.largest >= _LARGE_GROUP * images:
-        found.append(
-            f"one group holds {groups.largest} of {images} images ({100 * groups.largest / images:.0f} %), joined by "
-            f"{', '.join(groups.joined_by)}: look for a word that means a missing value in {', '.join(groups.columns)}"
-        )
+    if (sentence := group_sentence(groups, images)) is not None:
+        found.append(sentence)
     return found
 
 

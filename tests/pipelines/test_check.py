@@ -11,13 +11,20 @@ import pytest
 
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.events import EVENTS_VARIABLE
+from components.common.statistics.feasibility import Demands
 from components.train.weight_sources import SOURCES, KerasFile
 from pipelines.check import check_inputs, check_run
-from pipelines.check_task import check_component
+from pipelines.check_task import DEMANDS, check_component
 from pipelines.cluster_file import STEPS, Cluster
 from pipelines.compile import compile_pipeline
 from pipelines.ir import load_documents, step_tasks
 from pipelines.parameters import STEP_CONFIGS, merge, validate
+
+OUTPUTS = (*STEP_CONFIGS, DEMANDS)
+
+
+def by_name(outputs):
+    return dict(zip(OUTPUTS, outputs, strict=True))
 
 
 @pytest.fixture
@@ -29,24 +36,36 @@ def data(tmp_path):
 
 
 def test_every_step_gets_its_configuration(data):
-    made = dict(zip(STEP_CONFIGS, check_run(merge(data, {"calibrate.delta": 0.1}), {}), strict=True))
+    made = by_name(check_run(merge(data, {"calibrate.delta": 0.1}), {}))
     assert made["ingest"]["metadata"] == data["metadata"]
     assert made["calibrate"]["delta"] == 0.1
     json.dumps(made, allow_nan=False)
 
 
+def test_what_is_asked_of_the_split_is_gathered_from_all_steps(data):
+    values = merge(data, {"gate_conditions": ["lesion_sensitivity.lower >= 0.9", "ece <= 0.1"], "train.folds": 4})
+    asked = by_name(check_run(values, {}))[DEMANDS]
+    assert asked.pop("champion") == ""
+    demands = Demands.of(asked)
+    assert (demands.folds, demands.train_folds, demands.target_sensitivity) == (5, 4, 0.9)
+    assert [(one.figure, one.part, one.least) for one in demands.gate] == [
+        ("lesion_level.sensitivity", "lower", 0.9),
+        ("calibration.ece", "value", None),
+    ]
+
+
 def test_a_changed_parameter_changes_the_configuration_of_its_own_step_only(data):
     before, after = (check_run(merge(data, {"calibrate.delta": delta}), {}) for delta in (0.05, 0.1))
-    changed = [step for step, old, new in zip(STEP_CONFIGS, before, after, strict=True) if old != new]
-    assert changed == ["calibrate"]
+    changed = [name for name, old, new in zip(OUTPUTS, before, after, strict=True) if old != new]
+    assert changed == ["calibrate", DEMANDS]
 
 
 def test_other_data_under_the_same_name_is_another_input_of_the_step_that_reads_it(data, tmp_path):
     weights = tmp_path / "w.npz"
     weights.write_bytes(b"first")
     values = {**data, "weights": str(weights)}
-    made = [dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True))]
-    made.append(dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True)))
+    made = [by_name(check_run(values, {}))]
+    made.append(by_name(check_run(values, {})))
     assert made[0] == made[1]
     assert set(made[0]["ingest"]["reads"]) == {"metadata", "images"}
     for change, step in (
@@ -55,9 +74,9 @@ def test_other_data_under_the_same_name_is_another_input_of_the_step_that_reads_
         (lambda: (tmp_path / "images" / "a.jpg").write_bytes(b"the same name"), "ingest"),
         (lambda: weights.write_bytes(b"second"), "train"),
     ):
-        before = dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True))
+        before = by_name(check_run(values, {}))
         change()
-        after = dict(zip(STEP_CONFIGS, check_run(values, {}), strict=True))
+        after = by_name(check_run(values, {}))
         assert [name for name in STEP_CONFIGS if before[name] != after[name]] == [step]
         assert STEP_CONFIGS[step].parse(before[step]) == STEP_CONFIGS[step].parse(after[step])
 

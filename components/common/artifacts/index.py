@@ -75,6 +75,14 @@ ABOUT_BYTES = frozenset({Verdict.OK, Verdict.CORRUPT, Verdict.MISLABELLED, Verdi
 WITHOUT_LABEL = (Verdict.UNKNOWN_DIAGNOSIS, Verdict.CONFLICTING_DIAGNOSIS, Verdict.EXCLUDED_DIAGNOSIS)
 
 
+def one_class(labels: pd.Series[Any]) -> str | None:
+    """The counts in a sentence where all of the labels (0 benign, 1 malignant) are the same; None where both occur."""
+    malignant = int((labels == 1).sum())
+    if 0 < malignant < len(labels):
+        return None
+    return f"the table holds one class only: {len(labels) - malignant} benign and {malignant} malignant images"
+
+
 def write_index(folder: Path, index: pd.DataFrame) -> None:
     """Writes `index.parquet` into `folder`; equal content gives equal bytes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.npz import read_npz, write_npz
-from components.common.runtime.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError, DataError
+from components.common.storage import store
 
 TEST_SCORES = "test_probs.npz"  # of an evaluation; a model artifact's stand in artifacts.model
 _TEXT = ("image_id", "lesion_id", "group_id")
@@ -182,3 +184,20 @@ def load_scores(path: Path) -> Scores:
         raise ArtifactError(f"{path}: a column of numbers holds something else ({error}); make them again") from error
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error
+
+
+def fetch_scores(uri: str) -> Scores:
+    """Reads scores from a path or URI: the file, or an evaluation's folder on this machine.
+
+    Raises:
+        DataError: it cannot be fetched.
+        ArtifactError: see `load_scores`.
+    """
+    if store.is_local(uri):
+        path = store.local_path(uri)
+        return load_scores(path / TEST_SCORES if path.is_dir() else path)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return load_scores(store.fetch(uri, Path(folder)))
+        except OSError as error:
+            raise DataError(f"scores {uri}: cannot be read ({error}); give a readable {TEST_SCORES}") from error

@@ -39,6 +39,11 @@ class Groups:
         mixed: groups that hold both labels.
         largest: images of the largest group.
         patients_across_splits: patients whose images are in several splits; null where the table names none.
+        largest_id: the largest group's id.
+        largest_malignant: malignant images of the largest group.
+        largest_column: the column that joins most of its images by one value; empty where none joins half of them.
+        largest_value: that value.
+        malignant_images: malignant images of all groups.
     """
 
     known: bool = True
@@ -49,6 +54,11 @@ class Groups:
     mixed: int = 0
     largest: int = 0
     patients_across_splits: int | None = None
+    largest_id: str = ""
+    largest_malignant: int = 0
+    largest_column: str = ""
+    largest_value: str = ""
+    malignant_images: int = 0
 
     @property
     def unit(self) -> str:

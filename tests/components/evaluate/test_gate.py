@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from components.common.artifacts.folder import new_artifact
@@ -55,6 +57,22 @@ def test_conditions_are_held_against_their_numbers(judged, text, received, passe
     (verdict,) = check([text], judged)
     expected = judged.lesion_level.sensitivity.value if received is ... else received
     assert (verdict.condition, verdict.received, verdict.passed) == (text, expected, passed)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ap.lower >= 60", "average_precision lies between 0 and 1; write 0.85 for 85 %"),
+        ("sensitivity > 1", "sensitivity lies between 0 and 1"),
+        ("lesion_auc in [70, 90]", "lesion_level.roc_auc lies between 0 and 1"),
+        ("specificity < 0", "specificity lies between 0 and 1"),
+        ("ece.upper <= 0.1", "calibration.ece has no interval; write it without .upper"),
+    ],
+)
+def test_a_condition_that_no_evaluation_can_meet_is_refused_as_a_parameter(text, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        EvaluateConfig.parse({"gate": [text]})
+    EvaluateConfig.parse({"gate": ["number_needed_to_biopsy <= 8", "auc in [0.5, 1.0]", "calibration_slope <= 1.2"]})
 
 
 def test_a_condition_on_a_champion_that_is_not_there_is_missed(metrics):

@@ -174,6 +174,17 @@ def test_an_excluded_diagnosis_is_left_out_without_being_lost(collection, tmp_pa
     assert index_of(result).loc["im6", "label"] == -1
 
 
+def test_a_table_of_one_class_is_said_loudly_with_its_counts(collection, tmp_path, caplog):
+    run(IngestConfig(), collection.table, [collection.root], tmp_path / "both")
+    assert "one class" not in caplog.text
+    collection.write_table(dx=dict.fromkeys(range(8), "nv"))
+    run(IngestConfig(), collection.table, [collection.root], tmp_path / "one")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "the table holds one class only: 8 benign and 0 malignant images by label policy ham10000: nothing can be "
+        "trained on this index"
+    ]
+
+
 def test_an_unknown_diagnosis_names_the_known_ones(collection, tmp_path):
     collection.write_table(dx={4: "wart", 5: ""})
     index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))

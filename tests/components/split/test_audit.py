@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,7 +98,28 @@ TWICE = np.repeat(SPLITS, 2)
 @pytest.mark.parametrize(("label", "words"), ABSENT)
 def test_an_absent_class_names_split_and_counts(label, words):
     with pytest.raises(DataError, match=words + r" image \(benign \+ malignant: train 1 \+ 1; "):
-        refuse_absent_class(pd.DataFrame({"label": label, "split": TWICE}))
+        refuse_absent_class(named(label), ["lesion_id"], by_picture=False)
+
+
+def named(label):
+    ids = [f"im{i}" for i in range(6)]
+    return pd.DataFrame({"label": label, "split": TWICE, "image_id": ids, "lesion_id": ids, "group_id": ids})
+
+
+def test_a_group_that_pushes_others_out_is_named_with_what_joins_it(rows):
+    table_ = rows(300).assign(patient_id="")
+    benign = table_.index[table_["label"] == 0][: len(table_) // 2]
+    big = table_.index[table_["label"] == 1].append(benign)
+    table_.loc[big, "patient_id"] = "n.n."
+    table_.loc[big, "group_id"] = "L00000"
+    table_ = table_.assign(split=assign(SplitConfig(), table_)[0])
+    with pytest.raises(DataError) as caught:
+        audit(table_, NONE, ["lesion_id", "patient_id"])
+    said = str(caught.value)
+    assert re.match(r"(train|val) holds no malignant image \(benign \+ malignant: train ", said)
+    assert f"one group, L00000, holds {len(big)} of {len(table_)} images (" in said
+    assert "patient_id 'n.n.' joins most of them: if it stands for a missing value, leave those cells empty, or" in said
+    assert "--set 'split.group_by=[]' groups by lesion" in said
 
 
 def test_crossing_pairs_are_listed_with_both_sides(rows):

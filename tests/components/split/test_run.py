@@ -9,19 +9,17 @@ import pandas as pd
 import pytest
 from kfp import dsl
 
-from components.calibrate.config import CalibrateConfig
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.index import read_index
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.split import SCHEMA, read_record, read_split
 from components.common.imaging.thumbnail import make_thumbnail
 from components.common.runtime.errors import DataError
-from components.common.statistics.feasibility import Demands
 from components.split.__main__ import main
 from components.split.component import feasibility, split
 from components.split.config import SplitConfig
 from components.split.reference import SHA256
-from components.split.run import refuse_infeasible, run
+from components.split.run import run
 
 MALIGNANT = ("akiec", "bcc", "mel")
 
@@ -156,7 +154,8 @@ def test_ids_that_need_quotes_survive(rows, index, tmp_path):
     [
         (lambda t: t.assign(label=-1), DataError, "none with a usable label"),
         (lambda t: t.assign(image_id="x"), DataError, "image_id x is in the index more than once"),
-        (lambda t: t.assign(label=0), DataError, "train holds no malignant image"),
+        (lambda t: t.assign(label=0), DataError, r"one class only: \d+ benign and 0 malignant images; a classifier"),
+        (lambda t: t.assign(label=1), DataError, r"one class only: 0 benign and \d+ malignant images; a classifier"),
     ],
 )
 def test_an_index_that_cannot_be_divided_is_refused(rows, index, tmp_path, change, error, words):
@@ -174,9 +173,10 @@ def test_the_component_logs_plain_numbers(rows, index, tmp_path):
     assert (tmp_path / "out" / "split.csv").is_file()
     assert Path(sheet.path).read_bytes() == (tmp_path / "out" / "near_duplicates.html").read_bytes()
     assert all(type(value) in (int, float) for value in metrics.metadata.values())
-    feasibility.python_func(split_data=out, config=CalibrateConfig(operating_point="youden").model_dump(mode="json"))
+    asked = {"folds": 2.0, "operating_point": "point", "target_sensitivity": 0.9, "delta": 0.05, "abstain_alpha": 0.0}
+    feasibility.python_func(split_data=out, config={**asked, "champion": ""})
     with pytest.raises(DataError, match="operating_point=lower_bound cannot promise"):
-        feasibility.python_func(split_data=out, config=CalibrateConfig().model_dump(mode="json"))
+        feasibility.python_func(split_data=out, config={**asked, "operating_point": "lower_bound", "champion": ""})
 
 
 def test_the_command(rows, index, tmp_path, capsys):
@@ -262,8 +262,11 @@ def test_a_group_of_a_large_share_and_a_far_malignant_share_are_warnings(rows, i
     table = rows(600)
     table.loc[table.index[table["label"] == 0][:700], "lesion_id"] = "#N/A"
     run(SplitConfig(), index(table), tmp_path / "out")
-    assert f"one group holds 700 of {len(table)} images" in caplog.text
-    assert "look for a word that means a missing value in lesion_id" in caplog.text
+    name = f"{read_record(tmp_path / 'out').groups.largest_id}"
+    assert f"one group, {name}, holds 700 of {len(table)} images" in caplog.text
+    assert (
+        "lesion_id '#N/A' joins most of them: if it stands for a missing value, leave those cells empty" in caplog.text
+    )
     assert re.search(r"val is 3\d\.\d % malignant, all images together are 1\d\.\d %", caplog.text)
 
 
@@ -314,26 +317,6 @@ def test_contradicting_pairs_stay_in_one_group_where_that_is_asked(rows, index, 
     assert made.record.groups.mixed == 1
     assert len(made.rows) == len(table)
     assert "have different labels" in caplog.text and "contradictions=keep" in caplog.text
-
-
-def test_what_calibration_cannot_do_with_a_split_is_said_before_training(rows, index, tmp_path):
-    demands = Demands.of(CalibrateConfig().model_dump())
-    source = index(rows(600))
-    made = run(SplitConfig(), source, tmp_path / "out")
-    with pytest.raises(DataError) as caught:
-        refuse_infeasible(made.path, demands)
-    have = read_counts(made)
-    line = str(caught.value)
-    assert line.startswith("operating_point=lower_bound cannot promise a sensitivity of 0.9 at delta 0.05 with fewer")
-    assert f"than 29 malignant groups in val: it has {have['malignant_groups']} of" in line
-    target = re.search(r"target_sensitivity=([\d.]+)", line)[1]
-    refuse_infeasible(made.path, Demands.of(CalibrateConfig(target_sensitivity=target).model_dump()))
-    share = re.search(r"split.val_share=([\d.]+)", line)[1]
-    refuse_infeasible(run(SplitConfig(val_share=share), source, tmp_path / "larger").path, demands)
-
-
-def read_counts(result):
-    return read_record(result.path).counts["val"]
 
 
 def test_lost_images_do_not_count_as_groups_that_calibration_can_use(rows, index, tmp_path):

@@ -107,7 +107,7 @@ def test_claims_with_data_are_mounted_where_images_tables_and_weights_are_read()
         for step, settings in placed.items()
     }
     both = {"images": "/data", "weights": "/weights"}
-    readers = {"check", "ingest", "records", "export"}
+    readers = {"check", "ingest", "feasibility", "records", "export"}
     assert {step: mounts for step, mounts in mounted.items() if mounts} == {
         **dict.fromkeys(readers, both),
         "train": {**both, "ckpt": "/checkpoints"},

@@ -22,6 +22,9 @@ def preprocess(images: Any, contract: Contract) -> Any:
     Args:
         images: symbolic or real tensor.
         contract: raw, caffe, minus_one_to_one or lite, see `registry`.
+
+    Raises:
+        ValueError: another contract, which would else be prepared in a way nobody chose.
     """
     if contract == "raw":
         return images
@@ -30,7 +33,9 @@ def preprocess(images: Any, contract: Contract) -> Any:
         return _rescaling(1.0, [-mean for mean in CAFFE_BGR_MEAN])(bgr)
     if contract == "minus_one_to_one":
         return _rescaling(1 / 127.5, -1.0)(images)
-    return _rescaling(1 / _LITE_SCALE, -_LITE_MEAN / _LITE_SCALE)(images)
+    if contract == "lite":
+        return _rescaling(1 / _LITE_SCALE, -_LITE_MEAN / _LITE_SCALE)(images)
+    raise ValueError(f"contract {contract!r} has no preprocessing")
 
 
 def _rescaling(scale: float, offset: float | list[float]) -> Any:

@@ -56,7 +56,7 @@ def in_turn(works: list[Callable[[], object]], rounds: int) -> list[float]:
 
 def measure(architecture: str, files: list[bytes], folder: Path) -> bool:
     """Prints three lines for one backbone; true when both goals are met."""
-    config = TrainConfig(architecture=architecture, image_size=f"{SIZE[0]}x{SIZE[1]}")
+    config = TrainConfig(architecture=architecture, image_size=f"{SIZE[0]}x{SIZE[1]}", weights="none")
     network = build_network(config, CLASSES).scorer
     policy = DecisionPolicy(Calibrator("platt", 1.4, {"a": 0.9, "b": 0.1}), 0.0, 0.3, {}, {}, 0.2, "m", "v")
     write_saved_model(network, policy, Preparation(SIZE, min(SIZE)), folder / architecture)

@@ -95,7 +95,7 @@ def probe_passes() -> None:
     from components.train.network import build_network
     from components.train.steps import make_forward
 
-    config = TrainConfig.parse({"image_size": "96x128", "head_epochs": EPOCHS})
+    config = TrainConfig.parse({"weights": "none", "image_size": "96x128", "head_epochs": EPOCHS})
     data = noise(PROBE, config.height_width)
     network = build_network(config, CLASSES)
     weights = loss_weights(config.class_balance, data.rows.label)

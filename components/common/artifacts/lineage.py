@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from components.common.artifacts.json_file import read_json, write_json
-from components.common.runtime.errors import ArtifactError
+from components.common.artifacts.json_file import read_record, write_json
 
 SCHEMA = "lesionflow.lineage/1"
 FILE = "lineage.json"
@@ -199,11 +198,4 @@ def load_lineage(path: Path) -> Lineage | None:
     """
     if not path.is_file():
         return None
-    record = read_json(path, SCHEMA)
-    record.pop("schema")
-    try:
-        return Lineage.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ArtifactError(f"{path}: {where or 'lineage'}: {first['msg']}; evaluate the bundle again") from error
+    return read_record(path, SCHEMA, Lineage, "evaluate the bundle again")

@@ -10,10 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from components.common.artifacts.json_file import read_json, write_json
-from components.common.runtime.errors import ArtifactError
+from components.common.artifacts.json_file import read_record, write_json
 
 SCHEMA = "lesionflow.metrics/1"
 FILE = "metrics.json"
@@ -377,13 +376,4 @@ def load_metrics(path: Path) -> Metrics:
     Raises:
         ArtifactError: missing, not JSON, or a field is missing, unknown or of another type; names the first.
     """
-    record = read_json(path, SCHEMA)
-    record.pop("schema")
-    try:
-        return Metrics.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ArtifactError(
-            f"{path}: {where}: {first['msg']} ({error.error_count()} such fields); evaluate the bundle again"
-        ) from error
+    return read_record(path, SCHEMA, Metrics, "evaluate the bundle again")

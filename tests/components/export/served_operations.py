@@ -39,7 +39,8 @@ CALIBRATORS = [
 
 def network_of(architecture, target="binary", precision="float32"):
     """The network that training saves, with random weights."""
-    config = TrainConfig(architecture=architecture, image_size="x".join(map(str, SIZE)), target=target)
+    size = "x".join(map(str, SIZE))
+    config = TrainConfig(architecture=architecture, image_size=size, target=target, weights="none")
     keras.config.set_dtype_policy(precision)
     try:
         return build_network(config, {"mel": 1, "nv": 0, "bcc": 1}).scorer

@@ -75,6 +75,11 @@ def test_mobilenet_v2_from_a_file_gives_what_keras_gives(weights_folder):
     np.testing.assert_array_equal(np.asarray(ours(image, training=False)), np.asarray(theirs(image, training=False)))
 
 
+def test_an_input_contract_without_preprocessing_is_refused():
+    with pytest.raises(ValueError, match="contract 'torch' has no preprocessing"):
+        preprocess(np.zeros((1, 4, 4, 3), np.float32), "torch")
+
+
 def arrays_of(model):
     return {f"{layer.name}/{w.name}": np.asarray(w) for layer in model.layers for w in layer.weights}
 

@@ -293,10 +293,11 @@ class Cluster(StepConfig):
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = dict.fromkeys(("feasibility", "gate", EXIT_TASK), small) | {"ingest": reading, "records": reading}
+        defaults = dict.fromkeys(("feasibility", EXIT_TASK), small) | {"ingest": reading, "records": reading}
         defaults |= {
             "check": Size(cpu="500m", memory="1Gi"),
             "feasibility": Size(cpu="500m", memory="1Gi"),
+            "gate": Size(cpu="1", memory="1Gi"),  # it computes every figure again
             "train": training,
             REGISTER_TASK: Size(cpu="1", memory="2Gi"),
         }

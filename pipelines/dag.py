@@ -56,7 +56,7 @@ def build_pipeline(cluster: Cluster):
             records=shards.outputs["records"],
             config=config["evaluate"],
         )
-        verdict = gate(evaluation=evaluation.outputs["evaluation"])
+        verdict = gate(evaluation=evaluation.outputs["evaluation"], config=config["evaluate"])
         tasks = (checked, index, parts, feasible, shards, trained, policy, bundle, evaluation, verdict)
         for step, task in zip(STEPS, tasks, strict=True):
             place(task, step, **placed)
@@ -64,6 +64,7 @@ def build_pipeline(cluster: Cluster):
             registered = register(
                 bundle=bundle.outputs["bundle"],
                 evaluation=evaluation.outputs["evaluation"],
+                config=config["evaluate"],
                 server=cluster.registry.server,
                 name=cluster.registry.name,
                 models=cluster.registry.models,

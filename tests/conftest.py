@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import io
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,8 +21,9 @@ import pytest
 
 from components.common.artifacts.class_weight import write_class_weight
 from components.common.artifacts.folder import new_artifact, sha256_file
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
-from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.artifacts.policy import Calibrator, DecisionPolicy, load_policy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle.selftest import generated_image
 from components.common.imaging import inspect, pixels
@@ -110,6 +111,36 @@ def evaluation_of(metrics):
         with new_artifact(out, "evaluation", {"bundle": bundle_digest}) as folder:
             metrics.model_copy(update=changed).save(folder / "metrics.json")
             (folder / "test_probs.npz").write_bytes(b"scores")
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def evaluated(sim):
+    """Writes a whole evaluation of a bundle, of simulated scores: its figures follow from them."""
+    from components.evaluate.analysis import Settings
+    from components.evaluate.regenerate import render
+
+    def make(out, bundle, gate=(), seed=1):
+        policy, digest = load_policy(bundle / "decision_policy.json"), sha256_file(bundle / "artifact.json")
+        test = sim(400, seed)
+        context = {
+            "schema": "lesionflow.evaluation_context/1",
+            "settings": {"resamples": 200, "seed": 0, "gate": list(gate)},
+            "champion": "",
+            "provenance": {"bundle": {"digest": digest, "made_from": {}}},
+        }
+        with new_artifact(out, "evaluation", {"bundle": digest}) as folder:
+            probs, rule = folder / "test_probs.npz", folder / "decision_policy.json"
+            sex = np.array(["female", "male"])[np.arange(len(test)) % 2]
+            save_scores(probs, replace(test, probability=policy.probability(test.logit)), {"sex": sex})
+            policy.save(rule)
+            write_json(folder / "context.json", context)
+            render(
+                probs=probs, val_probs=None, policy=rule, champion=None, context=context, lineage=None, openings=(),
+                settings=Settings(200, 0), gate=gate, folder=folder,
+            )  # fmt: skip
         return out
 
     return make

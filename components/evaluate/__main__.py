@@ -33,11 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _body(inputs: dict[str, Any], config: EvaluateConfig, out: Path) -> None:
-    from components.evaluate.gate import enforce
+    from components.evaluate.gate import refuse_missed
     from components.evaluate.run import run
 
-    run(config, inputs["bundle"], inputs["split"], inputs["model"], inputs["records"], out)
-    enforce(out)
+    refuse_missed(run(config, inputs["bundle"], inputs["split"], inputs["model"], inputs["records"], out).verdicts)
 
 
 def _report(argv: Sequence[str]) -> None:

@@ -37,27 +37,31 @@ def evaluate(
     """
     from pathlib import Path
 
+    from components.common.artifacts.handover import hand_over, handed_over
     from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
     from components.evaluate.publish import publish
     from components.evaluate.run import run
 
     with step_session("evaluate"):
-        paths = [Path(artifact.path) for artifact in (bundle, split_data, model, records, evaluation)]
-        publish(run(EvaluateConfig.parse(config), *paths), paths[0], report, model_card, roc, metrics)
+        paths = [handed_over(artifact) for artifact in (bundle, split_data, model, records)]
+        result = run(EvaluateConfig.parse(config), *paths, Path(evaluation.path))
+        hand_over(evaluation)
+        publish(result, paths[0], report, model_card, roc, metrics)
 
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
-def gate(evaluation: dsl.Input[dsl.Artifact]):
-    """Fail the run when a release condition was missed.
+def gate(evaluation: dsl.Input[dsl.Artifact], config: dict):
+    """Judge the evaluation again, by the conditions of this run, and fail the run when one is missed.
 
     Args:
-        evaluation: Evaluation artifact; its gate.json lists each condition.
+        evaluation: Evaluation artifact; its figures are computed again from its scores.
+        config: Parameters of the step evaluate, as the task check made them: the conditions.
     """
-    from pathlib import Path
-
+    from components.common.artifacts.handover import handed_over
     from components.common.runtime.session import step_session
-    from components.evaluate.gate import enforce
+    from components.evaluate.config import EvaluateConfig
+    from components.evaluate.proof import enforce
 
     with step_session("gate"):
-        enforce(Path(evaluation.path))
+        enforce(handed_over(evaluation), EvaluateConfig.parse(config))

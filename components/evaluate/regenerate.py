@@ -34,6 +34,7 @@ from components.evaluate.shortcuts import PREFIX
 from components.evaluate.summary import summary_markdown
 from components.evaluate.trust import questions
 
+SUMMARY = "summary.md"
 _PROBABILITY_TOLERANCE = 1e-5
 
 
@@ -59,6 +60,29 @@ def render(
         ArtifactError: scores, policy or lineage are unreadable, or do not belong together.
         DataError: the test set holds one class only.
     """
+    inputs, metrics = measure(probs, val_probs, policy, champion, settings)
+    check_lineage(metrics, lineage)
+    verdicts = check(gate, metrics, openings)
+    trust = questions(metrics, lineage, same_split(context.get("provenance", {})), openings)
+    metrics.save(folder / METRICS)
+    save_trust(folder / TRUST, trust)
+    write_json(folder / GATE, gate_record(verdicts))
+    write_atomic(folder / PREDICTIONS, predictions_csv(inputs.test, inputs.policy))
+    write_atomic(folder / SUMMARY, summary_markdown(metrics, verdicts))
+    said = Said(metrics, verdicts, trust, lineage, openings, context)
+    write_atomic(folder / "report.html", report_html(inputs, settings, said))
+    return metrics, verdicts
+
+
+def measure(
+    probs: Path, val_probs: Path | None, policy: Path, champion: Scores | None, settings: Settings
+) -> tuple[Inputs, Metrics]:
+    """Every figure, from the files that hold scores and policy.
+
+    Raises:
+        ArtifactError: scores or policy are unreadable, or do not belong together.
+        DataError: the test set holds one class only.
+    """
     rule, test = load_policy(policy), load_scores(probs)
     val = load_scores(val_probs) if val_probs is not None else None
     if val_probs is not None and sha256_file(val_probs) != rule.val_probs_sha256:
@@ -81,21 +105,15 @@ def render(
     columns = load_extra(probs)
     _check_numbers(probs, columns)
     inputs = Inputs(test, columns, rule, val, champion, sha256_file(probs))
-    metrics = analyse(inputs, settings)
-    _check_lineage(metrics, lineage)
-    verdicts = check(gate, metrics, openings)
-    trust = questions(metrics, lineage, same_split(context.get("provenance", {})), openings)
-    metrics.save(folder / METRICS)
-    save_trust(folder / TRUST, trust)
-    write_json(folder / GATE, gate_record(verdicts))
-    write_atomic(folder / PREDICTIONS, predictions_csv(test, rule))
-    write_atomic(folder / "summary.md", summary_markdown(metrics, verdicts))
-    said = Said(metrics, verdicts, trust, lineage, openings, context)
-    write_atomic(folder / "report.html", report_html(inputs, settings, said))
-    return metrics, verdicts
+    return inputs, analyse(inputs, settings)
 
 
-def _check_lineage(metrics: Metrics, lineage: Lineage | None) -> None:
+def check_lineage(metrics: Metrics, lineage: Lineage | None) -> None:
+    """Refuses a lineage that counts other test images than the scores hold.
+
+    Raises:
+        ArtifactError: says both counts.
+    """
     if lineage is None:
         return
     counted, read = (metrics.n, metrics.malignant), (lineage.read.images, lineage.read.malignant)

@@ -26,12 +26,14 @@ def export(
     """
     from pathlib import Path
 
+    from components.common.artifacts.handover import hand_over, handed_over
     from components.common.runtime.session import step_session
     from components.export.config import ExportConfig
     from components.export.run import run
 
     with step_session("export"):
-        paths = [Path(artifact.path) for artifact in (model, policy, split_data, bundle)]
-        result = run(ExportConfig.parse(config), *paths)
+        paths = [handed_over(artifact) for artifact in (model, policy, split_data)]
+        result = run(ExportConfig.parse(config), *paths, Path(bundle.path))
+        hand_over(bundle)
         for name, value in result.figures.items():
             metrics.log_metric(name, value)

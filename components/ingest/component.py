@@ -16,6 +16,7 @@ def ingest(config: dict, index: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl
     """
     from pathlib import Path
 
+    from components.common.artifacts.handover import hand_over
     from components.common.runtime.session import step_session
     from components.ingest.config import IngestSources
     from components.ingest.run import run
@@ -23,5 +24,6 @@ def ingest(config: dict, index: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl
     with step_session("ingest"):
         asked = IngestSources.parse(config)
         result = run(asked, asked.metadata, asked.images, Path(index.path))
+        hand_over(index)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)

@@ -22,11 +22,13 @@ def records(
     """
     from pathlib import Path
 
+    from components.common.artifacts.handover import hand_over, handed_over
     from components.common.runtime.session import step_session
     from components.records.config import RecordsConfig
     from components.records.run import run
 
     with step_session("records"):
-        result = run(RecordsConfig.parse(config), Path(split_data.path), Path(records.path))
+        result = run(RecordsConfig.parse(config), handed_over(split_data), Path(records.path))
+        hand_over(records)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)

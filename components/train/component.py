@@ -22,11 +22,13 @@ def train(
     """
     from pathlib import Path
 
+    from components.common.artifacts.handover import hand_over, handed_over
     from components.common.runtime.session import step_session
     from components.train.config import TrainConfig
     from components.train.run import run
 
     with step_session("train"):
-        result = run(TrainConfig.parse(config), Path(records.path), Path(model.path))
+        result = run(TrainConfig.parse(config), handed_over(records), Path(model.path))
+        hand_over(model)
         for name in ("average_precision", "roc_auc", "best_epoch", "epochs"):
             metrics.log_metric(name, float(getattr(result, name)))

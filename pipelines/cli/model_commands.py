@@ -199,6 +199,7 @@ def _ensemble(arguments: argparse.Namespace) -> None:
 
 
 def _register(arguments: argparse.Namespace) -> None:
+    from components.evaluate.proof import enforce
     from pipelines.registry.client import register, server_at
     from pipelines.registry.registration import registration_of
 
@@ -211,6 +212,7 @@ def _register(arguments: argparse.Namespace) -> None:
         version=arguments.version,
         card_uri=arguments.card_uri,
     )
+    enforce(arguments.evaluation)
     outcome = register(server, what)
     print(f"{what.name} {what.version}: {outcome.state} (model {outcome.model_id}, version {outcome.version_id})")
 

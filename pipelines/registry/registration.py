@@ -17,6 +17,7 @@ from components.common.artifacts.presentation import estimate_text, named
 from components.common.artifacts.scores import TEST_SCORES
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, open_evaluation
+from components.common.runtime.errors import ArtifactError
 
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
 DIGEST = "bundle_digest"
@@ -74,6 +75,10 @@ def registration_of(
     made = open_artifact(bundle, "bundle")
     judged = open_evaluation(evaluation, made)
     policy = load_policy(bundle / layout.POLICY)
+    if judged.files.get(layout.POLICY) != made.files[layout.POLICY]:
+        raise ArtifactError(
+            f"{evaluation / layout.POLICY}: another policy than the bundle's; evaluate the bundle again"
+        )
     facts = read_json(bundle / FACTS, FACTS_SCHEMA)
     metrics = load_metrics(evaluation / METRICS)
     git = facts["environment"].get("git") or {}

@@ -10,6 +10,7 @@ from kfp import dsl
 def register(
     bundle: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
+    config: dict,
     card: dsl.Output[dsl.Markdown],
     server: str,
     name: str = "lesionflow",
@@ -20,6 +21,7 @@ def register(
     Args:
         bundle: Bundle artifact of the export step; its URI is registered.
         evaluation: Evaluation of this bundle.
+        config: Parameters of the step evaluate, as the task check made them: the release conditions.
         server: Address of the registry.
         name: Name of the registered model.
         models: Folder or URI where the model is staged for model servers; empty is nowhere.
@@ -29,9 +31,13 @@ def register(
     """
     from pathlib import Path
 
+    from components.common.artifacts.handover import handed_over
     from components.common.runtime.session import step_session
+    from components.evaluate.config import EvaluateConfig
+    from components.evaluate.proof import enforce
     from pipelines.registry.publishing import publish
 
-    paths = [Path(artifact.path) for artifact in (bundle, evaluation, card)]
     with step_session("register"):
-        publish(server, name, models, paths[0], bundle.uri, paths[1], paths[2], card.uri)
+        made, judged = handed_over(bundle), handed_over(evaluation)
+        enforce(judged, EvaluateConfig.parse(config))
+        publish(server, name, models, made, bundle.uri, judged, Path(card.path), card.uri)

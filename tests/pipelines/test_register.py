@@ -1,34 +1,26 @@
 """`lesionflow register`, against a registry on loopback."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from components.common.artifacts.folder import open_artifact
-from components.common.artifacts.metrics import Estimate
+from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.metrics import load_metrics
 from pipelines.cli.main import main
 
 
-def estimate(value, lower=None, upper=None):
-    return Estimate(value=value, lower=lower, upper=upper)
+@pytest.fixture(scope="module")
+def evaluation(exported, evaluated, tmp_path_factory):
+    return evaluated(tmp_path_factory.mktemp("judged") / "evaluation", exported.path)
 
 
 @pytest.fixture(scope="module")
-def judged(metrics):
-    slope = metrics.calibration.model_copy(update={"slope": estimate(1.24, 0.8, 2.0)})
-    return {
-        "n": 299, "malignant": 55, "groups": 227, "roc_auc": estimate(0.871, 0.798, 0.933),
-        "average_precision": estimate(0.674), "sensitivity": estimate(None), "calibration": slope,
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def evaluation(exported, evaluation_of, judged, tmp_path_factory):
-    out = tmp_path_factory.mktemp("judged") / "evaluation"
-    return evaluation_of(out, open_artifact(exported.path, "bundle").digest, **judged)
+def figures(evaluation):
+    return load_metrics(evaluation / "metrics.json")
 
 
 @pytest.fixture
@@ -49,7 +41,7 @@ def plain(record):
 
 @pytest.mark.parametrize("api", ["v1", "v1alpha3"])
 def test_a_bundle_becomes_model_version_and_artifacts_with_figures_and_hashes(
-    exported, command, api, capsys, serve_registry
+    exported, command, figures, api, capsys, serve_registry
 ):
     card = "gs://bucket/lesionflow/1/assets.extra/model_card.md"
     with serve_registry(api) as (url, registry):
@@ -61,12 +53,12 @@ def test_a_bundle_becomes_model_version_and_artifacts_with_figures_and_hashes(
     known = plain(version)
     assert known["bundle_digest"] == bundle.digest
     assert known["policy_id"] == exported.policy_id
-    assert (known["roc_auc"], known["roc_auc_lower"], known["roc_auc_upper"]) == (0.871, 0.798, 0.933)
-    assert known["average_precision"] == 0.674
-    assert not {"average_precision_lower", "sensitivity"} & set(known)
-    assert (known["test_images"], known["calibration_slope_upper"]) == ("299", 2.0)
-    assert "ROC-AUC 0.871 (0.798 to 0.933)" in version["description"]
-    assert "sensitivity unknown" in version["description"]
+    auc = figures.roc_auc
+    assert (known["roc_auc"], known["roc_auc_lower"], known["roc_auc_upper"]) == (auc.value, auc.lower, auc.upper)
+    assert known["sensitivity"] == figures.sensitivity.value
+    assert known["calibration_slope_upper"] == figures.calibration.slope.upper
+    assert known["test_images"] == str(figures.n)
+    assert f"ROC-AUC {auc.value:.3f} ({auc.lower:.3f} to {auc.upper:.3f})" in version["description"]
     saved, doc = registry.artifacts[version["id"]].values()
     assert (saved["uri"], saved["modelFormatName"], saved["artifactType"]) == (
         "gs://bucket/lesionflow/1", "tensorflow", "model-artifact",
@@ -90,10 +82,9 @@ def test_the_same_version_twice_is_found_and_a_half_done_one_completed(command, 
 
 
 def test_a_version_of_another_bundle_is_never_overwritten(
-    exported, evaluation_of, judged, command, tmp_path, capsys, serve_registry
+    exported, evaluated, command, tmp_path, capsys, serve_registry
 ):
-    digest = open_artifact(exported.path, "bundle").digest
-    other = evaluation_of(tmp_path / "evaluation", digest, **judged | {"n": 300})
+    other = evaluated(tmp_path / "evaluation", exported.path, seed=2)
     with serve_registry() as (url, registry):
         assert main(command(url, "--version", "7")) == 0
         before = json.dumps(registry.versions)
@@ -183,3 +174,20 @@ def test_what_is_registered_needs_neither_kfp_nor_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_bundle_whose_evaluation_misses_its_gate_or_was_edited_is_not_registered(
+    exported, evaluation, evaluated, command, tmp_path, capsys, serve_registry
+):
+    missed = evaluated(tmp_path / "missed", exported.path, ["auc >= 0.9999"])
+    with new_artifact(tmp_path / "edited", "evaluation", open_artifact(evaluation, "evaluation").made_from) as folder:
+        shutil.copytree(evaluation, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
+        text = (folder / "metrics.json").read_text()
+        (folder / "metrics.json").write_text(text.replace('"malignant": ', '"malignant": 1', 1))
+    with serve_registry() as (url, registry):
+        for other, said in ((missed, "missed: auc >= 0.9999"), (tmp_path / "edited", "metrics.json: ")):
+            again = command(url)
+            again[again.index("--evaluation") + 1] = str(other)
+            assert main(again) == 1
+            assert said in capsys.readouterr().err
+        assert not registry.models

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
+from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.bundle.card import bundle_card
-from components.common.runtime.errors import GateError
+from components.common.runtime.errors import ArtifactError, GateError
 from components.evaluate.component import evaluate, gate
+
+CONFIG = {"gate": ["ap.lower >= 0.1", "auc >= 0.9999"], "resamples": 500}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def outputs(shipped, tmp_path_factory):
         "roc": dsl.ClassificationMetrics(uri=str(root / "roc")),
         "metrics": dsl.Metrics(uri=str(root / "metrics")),
     }
-    evaluate.python_func(**inputs, **made, config={"gate": ["ap.lower >= 0.1", "auc >= 0.9999"]})
+    evaluate.python_func(**inputs, **made, config=CONFIG)
     return made
 
 
@@ -54,4 +57,13 @@ def test_the_model_card_output_has_the_test_metrics(outputs, shipped):
 def test_the_evaluation_task_succeeds_and_the_gate_task_fails_with_the_numbers(outputs):
     said = r"1 of 2 release conditions not met; missed: auc >= 0.9999 \(0\.\d+\); passed: ap.lower >= 0.1 \(0\.\d+\)"
     with pytest.raises(GateError, match=said):
-        gate.python_func(evaluation=outputs["evaluation"])
+        gate.python_func(evaluation=outputs["evaluation"], config=CONFIG)
+
+
+def test_an_evaluation_that_was_replaced_between_the_tasks_is_refused_whatever_its_hashes_say(outputs, tmp_path):
+    handed_over = outputs["evaluation"]
+    with new_artifact(tmp_path / "other", "evaluation", open_artifact(Path(handed_over.path), "evaluation").made_from):
+        pass
+    replaced = dsl.Artifact(uri=str(tmp_path / "other"), metadata=dict(handed_over.metadata))
+    with pytest.raises(ArtifactError, match=r"it was replaced in the artifact store: run that task again"):
+        gate.python_func(evaluation=replaced, config=CONFIG)

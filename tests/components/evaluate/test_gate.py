@@ -2,12 +2,10 @@ import re
 
 import pytest
 
-from components.common.artifacts.folder import new_artifact
-from components.common.artifacts.json_file import write_json
 from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
-from components.common.runtime.errors import ArtifactError, ConfigError, GateError
+from components.common.runtime.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.gate import check, enforce, gate_record, parse_condition
+from components.evaluate.gate import check, parse_condition
 
 
 def estimate(value, lower=None, upper=None):
@@ -102,63 +100,3 @@ def test_conditions_are_checked_before_anything_runs():
     with pytest.raises(ConfigError, match="without a champion"):
         EvaluateConfig.parse({"gate": ["champion.auc_difference.lower >= 0"]})
     assert EvaluateConfig.parse({"gate": "ap >= 0.1; auc >= 0.2;"}).gate == ["ap >= 0.1", "auc >= 0.2"]
-
-
-@pytest.fixture
-def evaluation(judged, tmp_path):
-    """Writes an evaluation with a gate of some conditions; `edit` changes gate.json before the artifact is closed."""
-
-    def make(conditions, edit=lambda record: record):
-        out = tmp_path / "evaluation"
-        with new_artifact(out, "evaluation", {}) as folder:
-            judged.save(folder / "metrics.json")
-            write_json(folder / "gate.json", edit(gate_record(check(conditions, judged))))
-        return out
-
-    return make
-
-
-def test_enforce_lists_missed_and_passed_with_numbers(evaluation):
-    with pytest.raises(GateError) as error:
-        enforce(evaluation(["ap.lower >= 0.60", "auc >= 0.5"]))
-    assert "missed: ap.lower >= 0.60 (0.5800); passed: auc >= 0.5 (0.8800)" in str(error.value)
-
-
-def test_without_conditions_the_gate_passes(evaluation):
-    assert enforce(evaluation([])) == []
-    assert [one.passed for one in enforce(evaluation(["auc >= 0.5"]))] == [True]
-
-
-def test_an_edited_gate_does_not_pass_by_its_hash(evaluation):
-    out = evaluation(["ap.lower >= 0.60"])
-    (out / "gate.json").write_text((out / "gate.json").read_text().replace("false", "true"))
-    with pytest.raises(ArtifactError, match=r"gate\.json: sha256 is"):
-        enforce(out)
-
-
-def passed(record):
-    return record | {"passed": True, "conditions": [one | {"passed": True} for one in record["conditions"]]}
-
-
-def test_an_edited_gate_with_consistent_hashes_does_not_pass_by_its_figures(evaluation):
-    with pytest.raises(ArtifactError, match=r"its verdict on 'ap.lower >= 0.60' is not what metrics\.json gives"):
-        enforce(evaluation(["auc >= 0.5", "ap.lower >= 0.60"], passed))
-
-
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [
-        (lambda record: record | {"passed": True}, "passed is True, its conditions say otherwise"),
-        (lambda record: record | {"conditions": [{"condition": "f1 > 0"}]}, "not a readable gate"),
-        (lambda record: {"schema": record["schema"]}, "not a readable gate"),
-        (lambda record: record | {"conditions": 3}, "not a readable gate"),
-    ],
-)
-def test_a_damaged_gate_is_refused(evaluation, edit, said):
-    with pytest.raises(ArtifactError, match=said):
-        enforce(evaluation(["ap.lower >= 0.60"], edit))
-
-
-def test_a_folder_without_gate_is_not_an_evaluation(tmp_path):
-    with pytest.raises(ArtifactError, match=r"artifact\.json"):
-        enforce(tmp_path)

@@ -11,9 +11,9 @@ from pipelines.local.run import _bundle_fault
 
 
 @pytest.fixture(scope="module")
-def evaluation(exported, evaluation_of, tmp_path_factory):
+def evaluation(exported, evaluated, tmp_path_factory):
     out = tmp_path_factory.mktemp("judged") / "evaluation"
-    return evaluation_of(out, open_artifact(exported.path, "bundle").digest)
+    return evaluated(out, exported.path)
 
 
 def test_verify_prints_the_digest_and_holds_the_bundle_against_it(exported, capsys):

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 from kfp import dsl
 
-from components.common.artifacts.folder import open_artifact
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster_file import Cluster
 from pipelines.compile import compile_pipeline
@@ -12,6 +11,7 @@ from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.registry.client import RegistryError
 from pipelines.registry.task import register
 
+CONFIG = {"gate": ["auc >= 0.5"], "resamples": 200}
 REGISTRY = {"server": "http://model-registry-service.kubeflow.svc:8080", "models": "gs://bucket/models"}
 
 
@@ -22,9 +22,8 @@ def documents():
 
 
 @pytest.fixture(scope="module")
-def evaluation(exported, evaluation_of, tmp_path_factory):
-    out = tmp_path_factory.mktemp("judged") / "evaluation"
-    return evaluation_of(out, open_artifact(exported.path, "bundle").digest)
+def evaluation(exported, evaluated, tmp_path_factory):
+    return evaluated(tmp_path_factory.mktemp("judged") / "evaluation", exported.path, CONFIG["gate"])
 
 
 def test_a_cluster_with_a_registry_has_one_more_task_after_the_gate_and_no_more_parameters(documents):
@@ -33,7 +32,9 @@ def test_a_cluster_with_a_registry_has_one_more_task_after_the_gate_and_no_more_
     assert set(step_tasks(spec)) - set(step_tasks(plain)) == {"register"}
     task = step_tasks(spec)["register"]
     assert {"export", "evaluate", "gate"} <= set(task["dependentTasks"])
-    constants = {name: value["runtimeValue"]["constant"] for name, value in task["inputs"]["parameters"].items()}
+    given = task["inputs"]["parameters"]
+    assert given.pop("config")["taskOutputParameter"] == {"producerTask": "check", "outputParameterKey": "evaluate"}
+    constants = {name: value["runtimeValue"]["constant"] for name, value in given.items()}
     assert constants == {**REGISTRY, "name": "lesionflow"}
     parameters = [one["root"]["inputDefinitions"]["parameters"] for one in (spec, plain)]
     assert parameters[0] == parameters[1]
@@ -60,7 +61,7 @@ def test_the_task_stages_registers_and_writes_the_card(exported, evaluation, ser
     card, models = dsl.Markdown(uri=str(tmp_path / "out" / "card")), tmp_path / "models"
     with serve_registry() as (url, server):
         for _ in range(2):  # a repeated task changes nothing
-            register.python_func(bundle, judged, card, server=url, name="moles", models=str(models))
+            register.python_func(bundle, judged, CONFIG, card, server=url, name="moles", models=str(models))
         (version,), (artifacts,) = server.versions.values(), server.artifacts.values()
         saved, doc = artifacts.values()
         assert saved["uri"] == str(models / version["name"])
@@ -70,6 +71,6 @@ def test_the_task_stages_registers_and_writes_the_card(exported, evaluation, ser
         assert "serving_default" in served.signatures
         server.fail["GET", "/registered_models"] = [(500, {"message": "boom"})]
         with pytest.raises(RegistryError, match="the registry failed"):
-            register.python_func(bundle, judged, card, server=url)
-        register.python_func(bundle, judged, card, server=url)
+            register.python_func(bundle, judged, CONFIG, card, server=url)
+        register.python_func(bundle, judged, CONFIG, card, server=url)
     assert server.artifacts["2"]["1"]["uri"] == str(exported.path)

@@ -10,7 +10,7 @@ from kfp import dsl
 def register(
     bundle: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
-    config: dict,
+    config: dict,  # type: ignore[type-arg] # KFP reads the plain name
     card: dsl.Output[dsl.Markdown],
     server: str,
     name: str = "lesionflow",

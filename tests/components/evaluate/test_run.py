@@ -12,7 +12,7 @@ from components.common.runtime.errors import ArtifactError, ConfigError, DataErr
 from components.evaluate.__main__ import main
 from components.evaluate.belongs import refuse_seen
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.gate import enforce
+from components.evaluate.proof import enforce
 from components.evaluate.run import run
 
 FAST = {"resamples": 200, "batch_size": 16, "cases": 3}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import to_jsonable_python
 
 from components.calibrate.config import CalibrateConfig
 from components.common.runtime import yaml_text
@@ -240,6 +241,15 @@ def cluster_options(cluster: Cluster) -> dict[str, Any]:
 def shown_name(target: str) -> str:
     """What a person sets to set `step.field`: its flat name, or the name of an option."""
     return next((name for name, targets in FLAT.items() if target in targets), target)
+
+
+def default_of(name: str) -> Any:
+    """The default of a flat parameter or an option as JSON has it; None where there is none, or no such name."""
+    step, _, field = FLAT.get(name, (name,))[0].partition(".")
+    found = _MODELS[step].model_fields.get(field) if step in _MODELS else None
+    if found is None or found.is_required():
+        return None
+    return to_jsonable_python(found.get_default(call_default_factory=True))
 
 
 def _entries(layer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

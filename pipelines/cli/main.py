@@ -14,7 +14,7 @@ from typing import Any
 from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of
-from pipelines.cli import model_commands, weights
+from pipelines.cli import compare, model_commands, weights
 from pipelines.cluster import add_parsers
 from pipelines.cluster.compiled import add_cluster_flags
 
@@ -51,6 +51,7 @@ def build_parser() -> CommandParser:
     _add_parameters(commands)
     _add_presets(commands)
     weights.add_parser(commands)
+    compare.add_parser(commands)
     model_commands.add_parsers(commands)
     add_parsers(commands)
     return parser

@@ -55,6 +55,22 @@ def _memory(value: object) -> str:
     return str(amount)
 
 
+def _server(value: str) -> str:
+    """The address of a server, with what is wrong about it named where that is one thing."""
+    words = "http:// or https:// with a host and perhaps a port, without name, password and path (empty for none)"
+    pattern = r"(https?://[^\s/@?#]+)?"
+    if re.fullmatch(pattern, value):
+        return value
+    faults = {
+        "a slash at the end": value.rstrip("/"),
+        "a space around it": value.strip(),
+        "capital letters in http": re.sub(r"^\w+://", lambda found: found[0].lower(), value),
+        "no http:// in front": f"http://{value}",
+    }
+    fault = next((f"it has {name}; " for name, right in faults.items() if re.fullmatch(pattern, right)), "")
+    raise ValueError(f"{fault}allowed: {words}")
+
+
 Cpu = Annotated[str, BeforeValidator(_cpu)]
 Memory = Annotated[str, BeforeValidator(_memory)]
 ObjectName = Annotated[
@@ -84,15 +100,7 @@ LabelValue = Annotated[
         )
     ),
 ]
-ServerUrl = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"(https?://[^\s/@?#]+)?",
-            "http:// or https:// with a host and perhaps a port, without name, password and path (empty for none)",
-        )
-    ),
-]
+ServerUrl = Annotated[str, AfterValidator(_server)]
 ObjectUri = Annotated[
     str, AfterValidator(_matching(r"((gs|s3)://[^\s]+)?", "a gs:// or s3:// folder (empty for none)"))
 ]

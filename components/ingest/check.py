@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
@@ -42,6 +42,7 @@ class Checked:
         sha256: of the bytes, hex; empty if they could not be read.
         inspection: what the bytes are.
         copies: further files with the same name and the same bytes.
+        passed_over: URIs of files of the same name that are not images that can be read.
     """
 
     uri: str
@@ -49,6 +50,7 @@ class Checked:
     sha256: str
     inspection: Inspection
     copies: int = 0
+    passed_over: tuple[str, ...] = ()
 
 
 def check_images(candidates: Sequence[list[StoredObject]], cache: Cache, threads: int) -> Iterator[Checked]:
@@ -78,15 +80,20 @@ class _Checker:
     def check(self, files: list[StoredObject]) -> Checked:
         if not files:
             return _MISSING
-        first = self._check_file(files[0])
-        if len(files) == 1 or not first.sha256:
+        if len(files) == 1:
+            return self._check_file(files[0])
+        every = [self._check_file(item) for item in files]
+        readable = [one for one in every if one.inspection.verdict == Verdict.OK]
+        unread = next((one for one in every if one.inspection.verdict in (Verdict.UNREADABLE, Verdict.MISSING)), None)
+        if unread or not readable:  # what could not be read may be another image; what is none cannot
+            return unread or every[0]
+        others = tuple(one.uri for one in every if one.inspection.verdict != Verdict.OK)
+        first = replace(readable[0], copies=len(readable) - 1, passed_over=others)
+        if len({one.sha256 for one in readable}) == 1:
             return first
-        others = [self._digest(item) for item in files[1:]]
-        if all(digest == first.sha256 for digest in others):
-            return replace(first, copies=len(others))
-        reason = f"{len(files)} files of this name differ: {', '.join(printable(item.uri) for item in files)}"
+        reason = f"{len(readable)} files of this name differ: {', '.join(one.uri for one in readable)}"
         inspection = replace(first.inspection, verdict=str(Verdict.DUPLICATE_CONFLICT), reason=reason)
-        return replace(first, inspection=inspection)
+        return replace(first, copies=0, inspection=inspection)
 
     def _check_file(self, item: StoredObject) -> Checked:
         shown = printable(item.uri)
@@ -117,14 +124,18 @@ class _Checker:
         self.cache.add(item, digest, inspection)
         return Checked(item.uri, len(data), digest, inspection)
 
-    def _digest(self, item: StoredObject) -> str:
-        if item.size > inspect.MAX_BYTES:
-            return f"not read: {item.size} bytes"
-        try:
-            with self.files.take(item.size):
-                return hashlib.sha256(store.read_object(item)).hexdigest()
-        except (LesionflowError, OSError) as error:
-            return f"unreadable: {error}"
+
+def explain_missing(image_ids: Iterable[str], checked: Sequence[Checked], reasons: Mapping[str, str]) -> list[Checked]:
+    """The same, with the verdict on images that are there as something else than a file: `unreadable`, and why."""
+    return [
+        _lost("", 0, Verdict.UNREADABLE, reasons[image_id]) if item is _MISSING and image_id in reasons else item
+        for image_id, item in zip(image_ids, checked, strict=True)
+    ]
+
+
+def any_missing(checked: Iterable[Checked]) -> bool:
+    """Whether no file was found for an image."""
+    return any(item is _MISSING for item in checked)
 
 
 def _lost(uri: str, size: int, verdict: Verdict, reason: str) -> Checked:

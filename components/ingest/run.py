@@ -23,17 +23,19 @@ from components.common.artifacts.index import (
     write_index,
 )
 from components.common.artifacts.json_file import dump_json
+from components.common.artifacts.place import refuse_inside
 from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.runtime.errors import DataError
 from components.common.runtime.resources import usable_cores
 from components.common.storage import retry, store
 from components.ingest.cache import Cache
-from components.ingest.check import Checked, check_images
+from components.ingest.check import Checked, any_missing, check_images, explain_missing
 from components.ingest.config import IngestConfig
 from components.ingest.filters import keep_only
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy
-from components.ingest.sources import Files, Root, list_roots, printable
+from components.ingest.sources import Files, Root, list_roots, misfits, printable
 from components.ingest.tables import WORKING, Table, read_table
+from components.ingest.values import counted
 from components.ingest.verdicts import conflicts_of_bytes, conflicts_of_lesions, label_rows, policy_of
 
 _SHOWN = 5
@@ -83,8 +85,9 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
 
     Raises:
         DataError: the table breaks the rules, no image is found, or more than max_lost_pct are unusable.
-        ConfigError: no such label policy, or `columns` names what is not there.
+        ConfigError: no such label policy, `columns` names what is not there, or `out` lies inside a root.
     """
+    refuse_inside(out, images)
     if config.label_policy != AUTO:
         load_label_policy(config.label_policy)  # a wrong name is told before the table is read
     table = read_table(metadata, config.columns)
@@ -102,6 +105,8 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         ]
         threads = config.threads or _threads([root.uri for root in roots])
         checked = list(check_images(candidates, cache, threads))
+        if any_missing(checked):
+            checked = explain_missing(table.rows["image_id"], checked, misfits(root.uri for root in roots))
         if config.cache:
             cache.save(config.cache)
         # the same error page under two names is not a picture with two labels
@@ -120,7 +125,7 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         labelled = index.loc[~index["verdict"].isin(WITHOUT_LABEL), "label"]
         if (fault := one_class(labelled[labelled.isin((0, 1))])) is not None:
             log.warning("%s by label policy %s: nothing can be trained on this index", fault, policy.name)
-        _check_loss(account, config.max_lost_pct)
+        _check_loss(account, config.max_lost_pct, roots)
     return IngestResult(
         path=out,
         rows=account["rows"],
@@ -225,6 +230,12 @@ def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str
     copied = [image_id for image_id, item in zip(rows["image_id"], checked, strict=True) if item.copies]
     if copied:
         notes.append(f"{len(copied)} images are there more than once with equal bytes, the first is {copied[0]}")
+    beside = [item for item in checked if item.passed_over]
+    if beside:
+        notes.append(
+            f"{counted(len(beside), 'image')} taken from one of several files of that name, the only one that can be "
+            f"read; the first passes over {beside[0].passed_over[0]}"
+        )
     return notes
 
 
@@ -240,7 +251,7 @@ def _log(record: dict[str, Any]) -> None:
         log.info("note: %s", note)
 
 
-def _check_loss(account: dict[str, Any], max_lost_pct: float) -> None:
+def _check_loss(account: dict[str, Any], max_lost_pct: float, roots: list[Root]) -> None:
     lost = account["lost_images"]
     shown = "; ".join(f"{one['image_id']}: {one['verdict']}, {one['reason']}" for one in lost[:_SHOWN])
     if account["lost_pct"] > max_lost_pct:
@@ -248,6 +259,7 @@ def _check_loss(account: dict[str, Any], max_lost_pct: float) -> None:
         advice = "fix them, or raise max_lost_pct"
         if by_row:
             advice = "choose a label_policy that knows or excludes them, or say in columns where the label is"
+        advice += "".join(f"; image root {root.uri} {root.problem}" for root in roots if root.problem)
         raise DataError(
             f"{account['lost']} of {account['rows']} images ({account['lost_pct']:.2f} %) are unusable, at most "
             f"{max_lost_pct:g} % may be: {shown}; {advice}"

@@ -152,6 +152,16 @@ def list_roots(uris: list[str], asked: Iterable[str] = ()) -> tuple[list[Root], 
     return roots, Files((item for found in listed for item in found or ()), asked)
 
 
+def misfits(uris: Iterable[str]) -> dict[str, str]:
+    """Links that lead nowhere, folders and pipes that are named like an image: a sentence about each, by image id."""
+    found: dict[str, str] = {}
+    for uri in uris:
+        for path, what in store.list_misfits(uri).items():
+            name = unicodedata.normalize("NFC", path.rpartition("/")[2].rpartition(".")[0])
+            found.setdefault(name, printable(f"{path} {what}"))
+    return found
+
+
 def printable(path: str) -> str:
     """A path as UTF-8 text: bytes of a name that are not UTF-8 are written as backslash escapes."""
     return path.encode("utf-8", "backslashreplace").decode()
@@ -179,8 +189,8 @@ def root_problem(uri: str, *, exists: bool) -> str:
         if path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")):
             return "is an archive, not a folder: unpack it and give the folder"
         return "is a file, not a folder: give the folder that holds it"
-    if path is not None and path.is_symlink():
-        return "is a link that leads nowhere"
+    if path is not None and store.not_a_file(path):
+        return store.not_a_file(path)
     return _misread(uri)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from components.common.artifacts.json_file import write_json
+from components.common.artifacts.place import refuse_among_images, refuse_inside
 from components.common.bundle.verify import BUNDLE_OK
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import EVENTS_VARIABLE
@@ -84,10 +85,12 @@ def run_locally(parameters: RunParameters, out: Path, console: Console, *, fresh
         The run; `out` then holds `summary.json`, `report.html`, `run.json`, `run.log`, one folder per step.
 
     Raises:
-        ConfigError: `out` holds something else, or another run is using it; nothing is written.
+        ConfigError: `out` holds something else, lies among the images, or another run is using it; nothing is written.
         RunFailedError: a step failed; finished steps and the log are in `out/failed`.
     """
     check_out(out)
+    refuse_inside(out, parameters.values["images"])
+    refuse_among_images(out)
     with _stoppable(), held(out, fresh=fresh) as steps:
         try:
             state, code = _execute(parameters, steps, console)

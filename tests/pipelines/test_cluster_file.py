@@ -1,6 +1,7 @@
 """cluster.yaml: strict, documented by examples, and each key reaches the compiled file."""
 
 import inspect
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -123,6 +124,22 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(entry):
     with pytest.raises(ConfigError, match="without name, password and path") as caught:
         Cluster.parse(entry)
     assert "hunter22" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("http://minio.kubeflow:9000/", "it has a slash at the end; allowed: http:// or https://"),
+        ("minio.kubeflow:9000", "it has no http:// in front; allowed"),
+        ("HTTP://minio", "it has capital letters in http; allowed"),
+        ("http://minio:9000 ", "it has a space around it; allowed"),
+        ("http://minio:9000/bucket", "allowed: http:// or https:// with a host and perhaps a port, without name"),
+    ],
+)
+def test_what_is_wrong_about_an_address_is_named(value, fault):
+    for entry in ({"registry": {"server": value}}, {"s3": {"endpoint": value}}):
+        with pytest.raises(ConfigError, match=re.escape(fault)):
+            Cluster.parse(entry)
 
 
 def test_an_example_whose_bucket_was_not_filled_in_does_not_compile():

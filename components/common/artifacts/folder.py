@@ -26,6 +26,7 @@ from components.common.artifacts.json_file import (
     shown,
     write_atomic,
 )
+from components.common.artifacts.place import refuse_among_images
 from components.common.runtime.errors import ArtifactError, ConfigError
 
 MANIFEST = "artifact.json"
@@ -81,6 +82,7 @@ def new_artifact(out: Path, kind: str, made_from: Mapping[str, str]) -> Iterator
             full.
     """
     try:
+        refuse_among_images(out)
         _check_replaceable(out, kind)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error

@@ -32,7 +32,9 @@ __all__ = [
     "join",
     "list_files",
     "list_images",
+    "list_misfits",
     "local_path",
+    "not_a_file",
     "read_bytes",
     "read_object",
     "scheme_of",
@@ -108,6 +110,26 @@ def list_images(root: str) -> list[StoredObject]:
     """
     found = (item for item in _store(root).list(root) if suffix_of(item.name) in IMAGE_SUFFIXES)
     return sorted(found, key=lambda item: item.uri)
+
+
+def list_misfits(root: str) -> dict[str, str]:
+    """What is named like an image below a local `root` and is not a file: what it is, by path."""
+    if not is_local(root) or not local_path(root).is_dir():
+        return {}
+    named = (item for item in _entries(local_path(root)) if suffix_of(item.name) in IMAGE_SUFFIXES)
+    return {item.path: not_a_file(Path(item.path)) for item in named if not item.is_file()}
+
+
+def not_a_file(path: Path) -> str:
+    """What something is that is not a file, as the end of a sentence; empty for a file and where nothing is."""
+    if path.is_symlink() and not path.exists():
+        return f"is a link that leads nowhere (to {os.readlink(path)})"  # noqa: PTH115 - readlink() normalises
+    if path.is_dir():
+        return "is a folder"
+    if not path.exists() or path.is_file():
+        return ""
+    kinds = {"a named pipe": path.is_fifo, "a socket": path.is_socket, "a device": path.is_block_device}
+    return f"is {next((name for name, found in kinds.items() if found()), 'a device')}, not a file"
 
 
 def list_files(root: str) -> list[StoredObject]:
@@ -187,28 +209,13 @@ class _Local:
         if not root.is_dir():
             raise FileNotFoundError(f"{uri}: no such folder")
         settled = time.time_ns() - SETTLED_NS
-        top = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links and rename the source
-        waiting, links, dangling = deque([top]), deque[str](), list[str]()
-        seen = {
-            _folder(parent) for parent in (root.resolve(), *root.resolve().parents)
-        }  # a link to a folder above is a loop
-        while waiting or links:
-            # links last, so that a folder that is also there by itself is listed under its own name
-            folder = waiting.pop() if waiting else links.popleft()
-            if folder != top and _folder(folder) in seen:
-                continue
-            seen.add(_folder(folder))
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir():
-                        (links if entry.is_symlink() else waiting).append(entry.path)
-                    elif entry.is_file():
-                        found = entry.stat()
-                        yield StoredObject(entry.path, entry.name, found.st_size, _stamp(found, settled))
-                    elif entry.is_symlink():
-                        dangling.append(entry.path)
+        dangling = list[str]()
+        for entry in _entries(root):
+            if entry.is_file():
+                found = entry.stat()
+                yield StoredObject(entry.path, entry.name, found.st_size, _stamp(found, settled))
+            elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - called for every link
+                dangling.append(entry.path)
         if dangling:
             log.warning("%s: %d links lead nowhere, the first is %s", uri, len(dangling), min(dangling))
 
@@ -226,6 +233,31 @@ class _Local:
 
     def exists(self, uri: str) -> bool:
         return local_path(uri).exists()
+
+
+def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Everything below a folder that is not hidden, and not itself a folder to be searched unless named like an image.
+
+    Each real folder is searched once, and links last, so that a folder that is also there by itself is listed under
+    its own name.
+    """
+    top = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links and rename the source
+    waiting, links = deque([top]), deque[str]()
+    seen = {_folder(parent) for parent in (root.resolve(), *root.resolve().parents)}  # a link to one above is a loop
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.popleft()
+        if folder != top and _folder(folder) in seen:
+            continue
+        seen.add(_folder(folder))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                is_folder = entry.is_dir()
+                if is_folder:
+                    (links if entry.is_symlink() else waiting).append(entry.path)
+                if not is_folder or suffix_of(entry.name) in IMAGE_SUFFIXES:
+                    yield entry
 
 
 def _folder(path: str | Path) -> tuple[int, int]:

@@ -148,6 +148,74 @@ def test_a_mirror_with_other_bytes_is_a_conflict(collection, tmp_path):
     assert collection.root in reason and str(tmp_path / "mirror") in reason
 
 
+def test_a_file_that_is_not_an_image_does_not_contradict_one_of_the_same_name(collection, tmp_path):
+    images = collection.folder / "images"
+    (images / "im3.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (images / "im3.png").write_bytes(b"<html>not found</html>")
+    (images / "im5.jpeg").write_bytes(collection.file(5).read_bytes()[:-200])  # an interrupted copy
+    result = run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert result.counts == {"ok": 8}
+    index = index_of(result)
+    assert [index.loc[one, "uri"] for one in ("im3", "im5")] == [str(collection.file(3)), str(collection.file(5))]
+    (note,) = json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
+    assert note.startswith("2 images taken from one of several files of that name, the only one that can be read; the")
+    assert "im3.heic" in note
+
+
+def test_what_is_named_like_an_image_and_is_not_a_file_is_named(collection, tmp_path):
+    for number in (1, 2, 3, 4):
+        collection.file(number).unlink()
+    collection.file(1).symlink_to(tmp_path / "gone.jpg")
+    os.mkfifo(collection.file(2))
+    collection.file(3).mkdir()
+    result = run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out")
+    assert result.counts == {"missing": 1, "ok": 4, "unreadable": 3}
+    reasons = index_of(result)["reason"]
+    assert reasons["im1"] == f"{collection.file(1)} is a link that leads nowhere (to {tmp_path / 'gone.jpg'})"
+    assert reasons["im2"] == f"{collection.file(2)} is a named pipe, not a file"
+    assert reasons["im3"] == f"{collection.file(3)} is a folder"
+    assert reasons["im4"] == "no file of this name in any root"
+
+
+def test_an_output_inside_a_root_is_refused(collection, tmp_path):
+    with pytest.raises(ConfigError, match="lies inside the image root"):
+        run(IngestConfig(), collection.table, [collection.root], Path(collection.root) / "index")
+    assert not (Path(collection.root) / "index").exists()
+
+
+def test_a_root_without_images_beside_one_with_them_is_named_where_images_are_lost(collection, tmp_path):
+    collection.file(1).unlink()
+    with pytest.raises(
+        DataError, match=r"raise max_lost_pct; image root C:\\more is a path of Windows; under WSL it is /mnt/c"
+    ):
+        run(IngestConfig(), collection.table, [collection.root, "C:\\more"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        (
+            ["0001", "0002", "12"],
+            "3 image ids are the number of a file's name, written otherwise, the first: 1.0, 0001",
+        ),
+        (["1", "2", "12"], "3 image ids are the number of a file's name, written otherwise, the first: 1.0, 1"),
+    ],
+)
+def test_an_id_that_became_a_number_is_found(collection, tmp_path, names, note):
+    for number, name in enumerate(names):
+        collection.file(number).rename(collection.file(number).with_name(f"{name}.jpg"))
+    collection.write_table(image_id={0: "1.0", 1: "2.0", 2: "12.0"})
+    run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
+    assert note in json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
+
+
+def test_two_ids_never_share_a_file_by_their_number_or_case(collection, tmp_path):
+    collection.file(0).rename(collection.file(0).with_name("007.jpg"))
+    collection.write_table(image_id={0: "7", 1: "7.0", 2: "IM5"})
+    index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
+    assert index.loc[["7", "7.0", "IM5"], "verdict"].tolist() == ["missing"] * 3
+
+
 def test_overlapping_roots_and_files_outside_the_table_are_no_conflict(collection, tmp_path):
     (collection.folder / "images" / "other.jpg").write_bytes(b"?")
     roots = [collection.root, str(collection.folder), collection.root]
@@ -407,6 +475,9 @@ def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, t
         ("{0}/more; {0}/images", "names several folders in one value: give each as a value of its own"),
         ("{0}/images {0}/more", "names several folders in one value: give each as a value of its own"),
         ("{0}/link", "link is a link that leads nowhere"),
+        ("C:\\Users\\me\\derm", "is a path of Windows; under WSL it is /mnt/c/Users/me/derm"),
+        ("D:/derm", "is a path of Windows; under WSL it is /mnt/d/derm"),
+        (r"\\server\derm", "is a network path of Windows"),
         ("{0}/nowhere", "nowhere does not exist"),
     ],
 )

@@ -319,8 +319,8 @@ class Cluster(StepConfig):
         """
         if PLACEHOLDER in self.checkpoints.uri:
             raise ConfigError(
-                f"checkpoints.uri: received {self.checkpoints.uri!r}; allowed: a bucket of yours; copy the example "
-                "from pipelines/configs/clusters and fill it in"
+                f"checkpoints.uri: received {self.checkpoints.uri!r}; allowed: a bucket of yours, with "
+                "--set-cluster checkpoints.uri=gs://BUCKET/lesionflow/checkpoints or in a cluster file of your own"
             )
         for kind in ("data", "cpu", "gpu"):
             image = self.images.reference(kind)
@@ -332,12 +332,15 @@ class Cluster(StepConfig):
                 )
 
 
-def load_cluster(name_or_path: Path | str | None, images: Path | None = None) -> Cluster:
+def load_cluster(
+    name_or_path: Path | str | None, images: Path | None = None, changes: Mapping[str, Any] | None = None
+) -> Cluster:
     """Reads `cluster.yaml`; without one, the defaults.
 
     Args:
         name_or_path: a YAML file, or the name of an example in `pipelines/configs/clusters`, such as gke-t4.
         images: the file that `make images` wrote; its references replace those of the cluster file.
+        changes: entries that replace those of the file, by their dotted names: `checkpoints.uri`, `sizes.train`.
 
     Raises:
         ConfigError: not readable, not a mapping, or a bad entry, named by its dotted name.
@@ -351,7 +354,23 @@ def load_cluster(name_or_path: Path | str | None, images: Path | None = None) ->
     values = {} if path is None else load_yaml(path)
     if images is not None:
         values["images"] = {**values.get("images", {}), **load_yaml(images)}
+    for name, value in (changes or {}).items():
+        _set_entry(values, name, value)
     return Cluster.parse(values)
+
+
+def _set_entry(values: dict[str, Any], name: str, value: Any) -> None:
+    """Sets one entry by its dotted name; what stands at it is replaced as a whole."""
+    *path, last = name.split(".")
+    inner = values
+    for number, key in enumerate(path):
+        inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict):
+            above = ".".join(path[: number + 1])
+            raise ConfigError(
+                f"--set-cluster {name}: {above} holds no further names; allowed: the entry as a whole, {above}=VALUE"
+            )
+    inner[last] = value
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -7,16 +7,14 @@ Names, types, defaults, texts and bounds are the fields'; a run is refused here 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic_core import to_jsonable_python
 
 from components.calibrate.config import CalibrateConfig
-from components.common.runtime import yaml_text
 from components.common.runtime.cli import warn_old_name
 from components.common.runtime.config import StepConfig, nearest, unknown_name
 from components.common.runtime.errors import ConfigError
@@ -122,26 +120,6 @@ def load_preset(name_or_path: str) -> dict[str, Any]:
             f"--preset: received {name_or_path!r}; {hint}allowed: a YAML file, or one of {', '.join(known)}"
         )
     return load_yaml(path)
-
-
-def parse_assignments(items: Iterable[str]) -> dict[str, Any]:
-    """`name=value` pairs, each value read as YAML: `epochs=3`, `train.dropout=0.3`.
-
-    Raises:
-        ConfigError: no `=`, or a value that is not YAML.
-    """
-    values: dict[str, Any] = {}
-    for item in items:
-        name, equals, text = item.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"--set: received {item!r}; allowed: name=value, such as epochs=3")
-        try:
-            values[name.strip()] = yaml_text.load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"--set {name}: received {text!r}; allowed: a YAML value, quoted if it is text"
-            ) from error
-    return values
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of
+from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cli import compare, model_commands, weights
 from pipelines.cluster import add_parsers
 from pipelines.cluster.compiled import add_cluster_flags
@@ -164,7 +165,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _given(arguments: argparse.Namespace, flags: dict[str, Any] | None = None) -> dict[str, Any]:
     """The parameters of preset, `--set` and flags of their own, laid over each other in this order."""
-    from pipelines.parameters import load_preset, merge, parse_assignments
+    from pipelines.parameters import load_preset, merge
 
     preset = load_preset(arguments.preset) if arguments.preset else {}
     own = {name: value for name, value in (flags or {}).items() if value is not None}

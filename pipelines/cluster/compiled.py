@@ -12,6 +12,7 @@ import yaml
 from components.common.runtime.cli import CommandParser
 from components.common.runtime.config import unknown_name
 from components.common.runtime.errors import ConfigError
+from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cluster_file import Cluster, load_cluster
 from pipelines.ir import load_documents
 
@@ -29,6 +30,13 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 def add_cluster_flags(command: CommandParser) -> None:
     """Adds the flags that name the cluster and its container images."""
     command.add_argument("--cluster", metavar="FILE", help="cluster file, or the name of an example such as gke-t4")
+    command.add_argument(
+        "--set-cluster",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one entry of the cluster file, such as checkpoints.uri=gs://bucket/checkpoints; may be repeated",
+    )
     command.add_argument(
         "--image-refs", type=Path, metavar="FILE", help="container references, as `make images` wrote them"
     )
@@ -54,7 +62,7 @@ def cluster_of(arguments: argparse.Namespace, *, to_look_at: bool = False) -> Cl
         ConfigError: not readable, a bad entry, no images, or an image that can change under its name.
     """
     placeholder = arguments.image_refs == PLACEHOLDER_REFS
-    cluster = load_cluster(arguments.cluster, None if placeholder else arguments.image_refs)
+    cluster = read_cluster(arguments, None if placeholder else arguments.image_refs)
     if placeholder and not to_look_at:
         raise ConfigError(f"--image-refs: received {PLACEHOLDER_REFS}; allowed: the file that `make images` wrote")
     kinds = ("data", "cpu", "gpu") if cluster.gpu.count else ("data", "cpu")
@@ -69,6 +77,16 @@ def cluster_of(arguments: argparse.Namespace, *, to_look_at: bool = False) -> Cl
     return cluster
 
 
+def read_cluster(arguments: argparse.Namespace, images: Path | None) -> Cluster:
+    """The cluster file that the flags name with their changes, whatever its images are.
+
+    Raises:
+        ConfigError: not readable, or a bad entry.
+    """
+    changes = parse_assignments(arguments.set_cluster, "--set-cluster", "checkpoints.uri=gs://bucket/checkpoints")
+    return load_cluster(arguments.cluster, images, changes)
+
+
 def compiled_text(arguments: argparse.Namespace) -> str:
     """The compiled pipeline.
 
@@ -79,8 +97,10 @@ def compiled_text(arguments: argparse.Namespace) -> str:
         from pipelines.compile import compile_pipeline
 
         return compile_pipeline(cluster_of(arguments))
-    if arguments.cluster or arguments.image_refs:
-        raise ConfigError("--pipeline: received with --cluster or --image-refs; allowed: a compiled file or these")
+    if arguments.cluster or arguments.image_refs or arguments.set_cluster:
+        raise ConfigError(
+            "--pipeline: received with --cluster, --set-cluster or --image-refs; allowed: a compiled file or these"
+        )
     try:
         text = str(arguments.pipeline.read_text(encoding="utf-8"))
         load_documents(text)

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from components.common.runtime.cli import add_command
 from pipelines.cluster.check import Check
-from pipelines.cluster.compiled import add_cluster_flags
+from pipelines.cluster.compiled import add_cluster_flags, read_cluster
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster_file import Cluster, load_cluster
+from pipelines.cluster_file import Cluster
 
 _SIGNS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": "[red]failed [/]"}
 
@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    cluster = load_cluster(arguments.cluster, arguments.image_refs)
+    cluster = read_cluster(arguments, arguments.image_refs)
     uris = [*arguments.bucket, *([cluster.checkpoints.uri] if cluster.checkpoints.uri else [])]
     report(all_checks(Connection.of(arguments), cluster, uris), Console())
 

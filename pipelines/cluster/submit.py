@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.cli import add_command
+from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
@@ -92,7 +93,7 @@ def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: what the steps would refuse later.
     """
-    from pipelines.parameters import load_preset, merge, parse_assignments, validate
+    from pipelines.parameters import load_preset, merge, validate
 
     given = merge(load_preset(arguments.preset) if arguments.preset else {}, parse_assignments(arguments.set))
     typed = validate(given).values

@@ -9,6 +9,7 @@ import pytest
 from kfp import dsl
 
 from components.common.runtime.errors import ConfigError
+from components.common.runtime.yaml_text import parse_assignments
 from pipelines import cluster_file
 from pipelines.cluster_file import CLUSTERS, STEPS, Cluster, load_cluster
 
@@ -145,6 +146,31 @@ def test_what_is_wrong_about_an_address_is_named(value, fault):
 def test_an_example_whose_bucket_was_not_filled_in_does_not_compile():
     with pytest.raises(ConfigError, match=r"checkpoints.uri: received 'gs://YOUR-BUCKET"):
         load_cluster("gke-l4").check_images(allow_mutable_tags=True)
+
+
+def test_an_example_is_used_by_its_name_with_a_bucket_of_ones_own():
+    given = ["checkpoints.uri=gs://mine/ckpt", "training.timeout_s=7200", "sizes.evaluate={cpu: 2, memory: 6Gi}"]
+    cluster = load_cluster("gke-l4", None, parse_assignments(given, "--set-cluster"))
+    cluster.check_images(allow_mutable_tags=True)
+    example = load_cluster("gke-l4")
+    assert (cluster.checkpoints.uri, cluster.training.timeout_s) == ("gs://mine/ckpt", 7200)
+    assert cluster.training.retries == example.training.retries != Cluster().training.retries
+    assert cluster.size_of("evaluate").memory == "6Gi"
+    assert cluster.size_of("train") == example.size_of("train")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("checkpoints.url=gs://b/c", "unknown parameter 'checkpoints.url'"),
+        ("service_account.name=x", "service_account holds no further names; allowed: the entry as a whole"),
+        ("training.timeout_s=soon", "training.timeout_s: received 'soon'; allowed: an integer >= 60"),
+        ("gpu", "--set-cluster: received 'gpu'; allowed: name=value, such as"),
+    ],
+)
+def test_a_bad_change_of_the_cluster_file_is_refused_by_its_name(given, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_cluster("gke-t4", None, parse_assignments([given], "--set-cluster"))
 
 
 def test_an_unknown_example_lists_the_known_ones():

@@ -3,6 +3,7 @@
 import pytest
 
 from components.common.runtime.errors import ConfigError
+from components.common.runtime.yaml_text import parse_assignments
 from components.common.statistics.feasibility import Demands, GroupCounts, SplitCounts, changes_that_work
 from pipelines.check import demands
 from pipelines.cluster_file import Cluster
@@ -16,7 +17,6 @@ from pipelines.parameters import (
     load_preset,
     merge,
     option_names,
-    parse_assignments,
     resolve_paths,
     validate,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import yaml
+
+from components.common.runtime.errors import ConfigError
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -43,3 +45,28 @@ def load_all(text: str) -> list[Any]:
         return list(yaml.load_all(text, _Loader))
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
+
+
+def parse_assignments(items: Iterable[str], flag: str = "--set", example: str = "epochs=3") -> dict[str, Any]:
+    """`name=value` pairs, each value read as YAML: `epochs=3`, `train.dropout=0.3`.
+
+    Args:
+        items: the pairs.
+        flag: the flag they were given with.
+        example: a pair, for the error.
+
+    Raises:
+        ConfigError: no `=`, or a value that is not YAML.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"{flag}: received {item!r}; allowed: name=value, such as {example}")
+        try:
+            values[name.strip()] = load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"{flag} {name}: received {text!r}; allowed: a YAML value, quoted if it is text"
+            ) from error
+    return values

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _DATA = ["pyproject.toml", "--extra", "s3", "--extra", "excel"]
-_CPU = [*_DATA, "--extra", "cpu", "--extra", "formats", "--extra", "registry"]
+_CPU = [*_DATA, "--extra", "cpu", "--extra", "formats", "--extra", "registry", "--extra", "completion"]
 ENVIRONMENTS: dict[str, list[str]] = {
     "data": _DATA,
     "cpu": [*_CPU, "--group", "build"],

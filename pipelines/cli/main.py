@@ -15,7 +15,7 @@ from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of
 from components.common.runtime.yaml_text import parse_assignments
-from pipelines.cli import compare, model_commands, weights
+from pipelines.cli import compare, completion, model_commands, weights
 from pipelines.cluster import add_parsers
 from pipelines.cluster.compiled import add_cluster_flags
 
@@ -55,6 +55,7 @@ def build_parser() -> CommandParser:
     compare.add_parser(commands)
     model_commands.add_parsers(commands)
     add_parsers(commands)
+    completion.add_parser(commands, build_parser)
     return parser
 
 
@@ -115,7 +116,7 @@ def _add_parameters(commands: argparse._SubParsersAction[Any]) -> None:
         "list the parameters of a run, or describe one",
         example="lesionflow parameters\nlesionflow parameters calibrate.delta",
     )
-    command.add_argument("name", nargs="?", metavar="NAME", help="a parameter, or a step such as train")
+    command.add_argument("parameter", nargs="?", metavar="NAME", help="a parameter, or a step such as train")
     command.set_defaults(run=_parameters)
 
 
@@ -190,7 +191,7 @@ def _compile(arguments: argparse.Namespace) -> None:
 def _parameters(arguments: argparse.Namespace) -> None:
     from pipelines.parameter_texts import described_parameters
 
-    print(described_parameters(arguments.name))
+    print(described_parameters(arguments.parameter))
 
 
 def _presets(arguments: argparse.Namespace) -> None:

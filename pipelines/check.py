@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import tempfile
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +28,58 @@ from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
 from components.train.config import TrainConfig
 from components.train.weight_sources import SOURCES, KerasFile
-from pipelines.parameters import STEP_CONFIGS, RunParameters, validate
+from pipelines.parameters import MEMBERS, OPTIONS, STEP_CONFIGS, RunParameters, validate
 
 _ASKED_OF_VAL = ("folds", "operating_point", "target_sensitivity", "delta", "abstain_alpha")
 log = logging.getLogger(__name__)
 
 
-def check_run(values: Mapping[str, Any], cluster_options: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+def check_run(
+    values: Mapping[str, Any], cluster_options: Mapping[str, Any], *, members: bool = False
+) -> tuple[Any, ...]:
     """Checks a run before its first step starts.
 
     Args:
         values: the pipeline's parameters.
         cluster_options: options that the cluster file sets.
+        members: whether the compiled pipeline has the loop over members.
 
     Returns:
-        The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`, then `demands`. Where a step
-        reads from outside, the entry `reads` has digests of what is there: changed data under the same name is then
-        another input to the step, and no cache answers with the result of the old.
+        The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`, that of train as JSON text; then
+        `demands`; with `members` also the list of the members' texts and what becomes of them. Text, because a loop of
+        Kubeflow Pipelines carries nothing else. Where a step reads from outside, the entry `reads` has digests of what
+        is there: changed data under the same name is then another input to the step, and no cache answers with the
+        result of the old.
 
     Raises:
-        ConfigError: a line for each bad parameter, or for each thing that cannot be read.
+        ConfigError: a line for each bad parameter, or for each thing that cannot be read; or members for a pipeline
+            without the loop, or none for one that has it.
     """
     with step_session("check"):
         run = validate(values, cluster_options)
+        _check_kind(run, members=members)
         reads = check_inputs(run)
         made = run.step_values()
-        configs = ({**made[step], READS: reads[step]} if reads.get(step) else made[step] for step in STEP_CONFIGS)
-        return (*configs, demands(run))
+        given = {step: {**made[step], READS: reads[step]} if reads.get(step) else made[step] for step in STEP_CONFIGS}
+        given["train"] = json.dumps(given["train"], sort_keys=True)
+        outputs = (*given.values(), demands(run))
+        if not members:
+            return outputs
+        return (*outputs, [one.text(reads.get(one.name, {})) for one in run.members], run.combine)
+
+
+def _check_kind(run: RunParameters, *, members: bool) -> None:
+    received = run.values[OPTIONS].get(MEMBERS, 0)
+    if run.members and not members:
+        raise ConfigError(
+            f"{MEMBERS}: received {received!r}; this pipeline was compiled for a single model; allowed: 0, or compile "
+            "it again with members (lesionflow compile --set members=3 ...)"
+        )
+    if members and not run.members:
+        raise ConfigError(
+            f"{MEMBERS}: received {received!r}; this pipeline was compiled for several models; allowed: at least two "
+            "members in options, or compile it again without members"
+        )
 
 
 def demands(run: RunParameters) -> dict[str, Any]:
@@ -61,10 +88,14 @@ def demands(run: RunParameters) -> dict[str, Any]:
     if not isinstance(train, TrainConfig):
         raise TypeError(type(train))
     gate = [parse_condition(text) for text in values["evaluate"]["gate"]]
+    # of several members, the one with the most folds asks for the most
+    most = max((member.config for member in run.members), default=train, key=lambda one: (one.folds, one.fold))
+    counted = isinstance(run.values[OPTIONS].get(MEMBERS), int) and bool(run.members)
     asked = Demands(
         **{name: values["calibrate"][name] for name in _ASKED_OF_VAL},
-        train_folds=train.folds,
-        train_fold=train.fold,
+        train_folds=most.folds,
+        train_fold=0 if counted else most.fold,  # fewer members leave out fewer folds
+        **({"train_folds_name": MEMBERS} if counted else {}),
         gate=tuple(GateBound(one.text, one.figure, one.part, one.least) for one in gate),
     )
     return {**asdict(asked), "champion": values["evaluate"]["champion"]}
@@ -74,7 +105,8 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
     """Reads table, label policy, weights and champion, and lists the image folders.
 
     Returns:
-        For each step that reads from outside, sha256 (hex) of each thing it reads, by the parameter's name.
+        For each step that reads from outside, sha256 (hex) of each thing it reads, by the parameter's name; of a run
+        with members, for each member instead of train.
 
     Raises:
         ConfigError: a line for each that cannot be read.
@@ -86,10 +118,13 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
     }
     if values["label_policy"] != AUTO:
         asked["ingest", "label_policy"] = lambda: _label_policy(values["label_policy"])
-    if values["weights"] not in ("none", "imagenet"):
-        asked["train", "weights"] = lambda: _file("weights", values["weights"])
-    elif values["weights"] == "imagenet":
-        asked["train", "weights"] = lambda: _downloadable(values["architecture"])
+    weights_file = cache(lambda uri: _file("weights", uri))
+    trainings = [(one.name, one.config) for one in run.members] or [("train", run.steps["train"])]
+    for name, training in trainings:
+        if isinstance(training, TrainConfig) and training.weights == "imagenet":
+            asked[name, "weights"] = partial(_downloadable, training.architecture)
+        elif isinstance(training, TrainConfig) and training.weights != "none":
+            asked[name, "weights"] = partial(weights_file, training.weights)
     if values["champion"]:
         asked["evaluate", "champion"] = lambda: _file("champion", values["champion"], load_scores)
     found: dict[str, dict[str, str]] = {}
@@ -100,7 +135,7 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
         except (LesionflowError, OSError) as error:
             faults.append(str(error))
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
     log.info("parameters are valid; table, image folders and label policy can be read")
     return found
 

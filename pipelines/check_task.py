@@ -18,21 +18,29 @@ DEMANDS = "demands"
 _ABOUT = "Checks the parameters of a run and what it will read, and gives each step its configuration."
 
 
-def _source() -> str:
+def _source(members: bool) -> str:
     """The component's source, which kfp sends to the pod as text: the signature has to be written in it."""
     given = "".join(f"{one.name}: {one.annotation.__name__}, " for one in signature().parameters.values())
-    returned = ", ".join(f'("{name}", dict)' for name in (*STEP_CONFIGS, DEMANDS))
+    named = [(step, "str" if step == "train" else "dict") for step in STEP_CONFIGS]
+    named += [(DEMANDS, "dict")]
+    named += [("members", "list"), ("combine", "str")] if members else []
+    returned = ", ".join(f'("{name}", {kind})' for name, kind in named)
+    more = ", members=True" if members else ""
     return (
         f'def {CHECK_TASK}({given}{CLUSTER_OPTIONS}: dict) -> NamedTuple("Configurations", [{returned}]):\n'
         "    values = dict(locals())\n"
         "    from pipelines.check import check_run\n"
-        f"    return check_run(values, values.pop({CLUSTER_OPTIONS!r}))\n"
+        f"    return check_run(values, values.pop({CLUSTER_OPTIONS!r}){more})\n"
     )
 
 
-def check_component() -> Any:
-    """The component, whose inputs are the pipeline's parameters and whose outputs are the steps' configurations."""
-    text = _source()
+def check_component(*, members: bool = False) -> Any:
+    """The component, whose inputs are the pipeline's parameters and whose outputs are the steps' configurations.
+
+    Args:
+        members: for a pipeline with several trainings: their configurations, and how they are combined, as well.
+    """
+    text = _source(members)
     file = f"<component {CHECK_TASK}>"
     # inspect.getsource, which kfp calls, looks here for functions that stand in no file
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
@@ -42,5 +50,7 @@ def check_component() -> Any:
     about = [f"    {CLUSTER_OPTIONS}: Options that the cluster file sets.", "", "Returns:"]
     about += [f"    {step}: Configuration of the step {step}." for step in STEP_CONFIGS]
     about += [f"    {DEMANDS}: What later steps will ask of the split."]
+    if members:
+        about += ["    members: Configuration of each training, as JSON text.", "    combine: What becomes of them."]
     check.__doc__ = docstring(_ABOUT) + "\n".join(about)
     return dsl.component(check, base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

@@ -38,9 +38,11 @@ from pipelines.cluster_values import (
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("check", "ingest", "split", "feasibility", "records", "train", "calibrate", "export", "evaluate", "gate")
+PLAN_TASK, COMBINE_TASK = "plan", "combine"  # before and after the trainings of a run with members
 REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
 EXIT_TASK = "report-end"  # after all others, however they ended
-TASKS = (*STEPS, REGISTER_TASK, EXIT_TASK)
+_AROUND_TRAIN = {"train": (PLAN_TASK, "train", COMBINE_TASK)}
+TASKS = (*(task for step in STEPS for task in _AROUND_TRAIN.get(step, (step,))), REGISTER_TASK, EXIT_TASK)
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -126,6 +128,9 @@ class Training(StepConfig):
     shm: Memory = Field("8Gi", description="size of /dev/shm")
     timeout_s: int = Field(86_400, ge=60, description="seconds one attempt may run; Pending does not count")
     retries: int = Field(3, ge=0, le=10, description="further attempts after a failed or lost one")
+    parallelism: int = Field(
+        0, ge=0, le=100, description="members of one run that train at the same time; 0: as many as there are"
+    )
     retry_wait_s: int = Field(60, ge=0, description="seconds before the first retry")
     retry_wait_factor: float = Field(2.0, ge=1, le=10, description="each further wait is this many times as long")
 
@@ -214,7 +219,9 @@ class Cluster(StepConfig):
 
     images: Images = Field(default_factory=Images)
     gpu: Gpu = Field(default_factory=Gpu)
-    sizes: dict[Literal[STEPS], Size] = Field(default_factory=dict, description="CPU and memory by step")  # type: ignore[valid-type]
+    sizes: dict[Literal[(*STEPS, COMBINE_TASK)], Size] = Field(  # type: ignore[valid-type]
+        default_factory=dict, description="CPU and memory by step"
+    )
     training: Training = Field(default_factory=Training)
     service_account: ObjectName = Field("", description="service account of the run's pods; empty: KFP's own default")
     image_pull_secret: ObjectName = Field("", description="name of the secret that pulls the images")
@@ -287,14 +294,16 @@ class Cluster(StepConfig):
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""
         # the exit task is not a step, a cached one would tell how an earlier run ended; a cached check asks nobody
-        return self.caching and step in STEPS[1:] and step not in self.uncached_steps
+        return self.caching and step in (*STEPS[1:], PLAN_TASK, COMBINE_TASK) and step not in self.uncached_steps
 
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = dict.fromkeys(("feasibility", EXIT_TASK), small) | {"ingest": reading, "records": reading}
+        defaults = dict.fromkeys(("feasibility", PLAN_TASK, EXIT_TASK), small)
         defaults |= {
+            "ingest": reading,
+            "records": reading,
             "check": Size(cpu="500m", memory="1Gi"),
             "feasibility": Size(cpu="500m", memory="1Gi"),
             "gate": Size(cpu="1", memory="1Gi"),  # it computes every figure again
@@ -307,7 +316,7 @@ class Cluster(StepConfig):
         """The image that runs `step`."""
         if step == "train":
             return self.images.reference("gpu" if self.gpu.count else "cpu")
-        return self.images.reference("cpu" if step in ("export", "evaluate", REGISTER_TASK) else "data")
+        return self.images.reference("cpu" if step in (COMBINE_TASK, "export", "evaluate", REGISTER_TASK) else "data")
 
     def check_images(self, *, allow_mutable_tags: bool) -> None:
         """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.

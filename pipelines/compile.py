@@ -16,14 +16,18 @@ from components.common.artifacts.json_file import write_atomic
 from pipelines.cluster_file import Cluster
 from pipelines.dag import build_pipeline
 from pipelines.parameter_texts import signature
+from pipelines.parameters import has_members
 
 
-def compile_pipeline(cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> str:
+def compile_pipeline(
+    cluster: Cluster, defaults: Mapping[str, Any] | None = None, *, members: bool | None = None
+) -> str:
     """Compiles the DAG for `cluster`; equal inputs give equal text.
 
     Args:
         cluster: where the pods will run; also gives the defaults of selector and tolerations.
         defaults: parameter values that replace the DAG's defaults, as a preset has them.
+        members: whether its runs train several models; None: whether `defaults` name members.
 
     Returns:
         Both YAML documents: the pipeline spec and the platform spec.
@@ -35,7 +39,9 @@ def compile_pipeline(cluster: Cluster, defaults: Mapping[str, Any] | None = None
     }
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(build_pipeline(cluster), str(target), pipeline_parameters=parameters)
+        several = has_members(defaults or {}) if members is None else members
+        pipeline = build_pipeline(cluster, members=several)
+        compiler.Compiler().compile(pipeline, str(target), pipeline_parameters=parameters)
         return _header(parameters) + _without_comments(target.read_text(encoding="utf-8"))
 
 
@@ -58,8 +64,10 @@ def _without_comments(text: str) -> str:
     return "".join(dropwhile(lambda line: line.startswith("#"), lines))
 
 
-def write_pipeline(out: Path, cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> None:
-    """Compiles into `out`, atomically."""
-    text = compile_pipeline(cluster, defaults)
+def write_pipeline(
+    out: Path, cluster: Cluster, defaults: Mapping[str, Any] | None = None, *, members: bool | None = None
+) -> None:
+    """Compiles into `out`, atomically; see `compile_pipeline`."""
+    text = compile_pipeline(cluster, defaults, members=members)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, text)

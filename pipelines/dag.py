@@ -8,13 +8,14 @@ from components.export.component import export
 from components.ingest.component import ingest
 from components.records.component import records
 from components.split.component import feasibility, split
-from components.train.component import train
+from components.train.component import combine, train
 from pipelines.check_task import DEMANDS, check_component
 from pipelines.cluster.exit_task import report_end
-from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, STEPS, Cluster
+from pipelines.cluster_file import COMBINE_TASK, EXIT_TASK, PLAN_TASK, REGISTER_TASK, STEPS, Cluster
 from pipelines.parameter_texts import docstring, signature
 from pipelines.parameters import cluster_options
 from pipelines.placement import pipeline_config, place
+from pipelines.plan_task import plan
 from pipelines.registry.task import register
 
 PIPELINE_NAME = "lesionflow"
@@ -22,10 +23,16 @@ NESTED = "steps"
 _ABOUT = "Dermoscopic images and a table become a calibrated, audited benign/malignant classifier."
 
 
-def build_pipeline(cluster: Cluster):
-    """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally."""
+def build_pipeline(cluster: Cluster, *, members: bool = False):
+    """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally.
+
+    Args:
+        cluster: where it will run.
+        members: for runs with several trainings. Without it there is no loop: one model needs neither its two more
+            pods nor the longer way to the training pod.
+    """
     names = list(signature().parameters)
-    check = check_component()
+    check = check_component(members=members)
 
     def steps(*values):
         given = dict(zip(names, values, strict=True))
@@ -40,8 +47,8 @@ def build_pipeline(cluster: Cluster):
         parts = split(index=index.outputs["index"], config=config["split"])
         feasible = feasibility(split_data=parts.outputs["split_data"], config=config[DEMANDS])
         shards = records(split_data=parts.outputs["split_data"], config=config["records"]).after(feasible)
-        trained = train(records=shards.outputs["records"], config=config["train"])
-        model = trained.outputs["model"]
+        trained = _train_members if members else _train_one
+        training, model = trained(shards.outputs["records"], config, placed)
         policy = calibrate(model=model, config=config["calibrate"])
         bundle = export(
             model=model,
@@ -57,7 +64,7 @@ def build_pipeline(cluster: Cluster):
             config=config["evaluate"],
         )
         verdict = gate(evaluation=evaluation.outputs["evaluation"], config=config["evaluate"])
-        tasks = (checked, index, parts, feasible, shards, trained, policy, bundle, evaluation, verdict)
+        tasks = (checked, index, parts, feasible, shards, training, policy, bundle, evaluation, verdict)
         for step, task in zip(STEPS, tasks, strict=True):
             place(task, step, **placed)
         if cluster.registry.server:
@@ -72,6 +79,24 @@ def build_pipeline(cluster: Cluster):
             place(registered, REGISTER_TASK, **placed)
 
     return _with_exit_task(_with_signature(steps), cluster)
+
+
+def _train_one(shards, config, placed):
+    """The training task and its model."""
+    trained = train(records=shards, config=config["train"])
+    return trained, trained.outputs["model"]
+
+
+def _train_members(shards, config, placed):
+    """The training task in a loop over the members' configurations, and the one model made of theirs."""
+    # a task of its own: KFP's local runner cannot loop over a task's named output
+    planned = plan(members=config["members"])
+    place(planned, PLAN_TASK, **placed)
+    with dsl.ParallelFor(items=planned.output, parallelism=placed["cluster"].training.parallelism) as member:
+        trained = train(records=shards, config=member)
+    combined = combine(members=dsl.Collected(trained.outputs["model"]), planned=planned.output, how=config["combine"])
+    place(combined, COMBINE_TASK, **placed)
+    return trained, combined.outputs["model"]
 
 
 def _with_signature(function):

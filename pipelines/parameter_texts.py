@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from components.common.runtime.cli import default_text, described
 from components.common.runtime.config import allowed
-from pipelines.parameters import FLAT, OPTIONS, STEP_CONFIGS, current_name, field_of, option_names
+from pipelines.parameters import FLAT, OPTION_CONFIGS, OPTIONS, current_name, field_of, option_names
 
 # The first word of a text in the form, which the UI sorts by name only.
 _GROUPS = {
@@ -80,7 +80,7 @@ def described_parameters(name: str | None) -> str:
         ConfigError: `name` is neither a parameter nor a step.
     """
     texts = [*flat_texts(), *option_texts()]
-    if name is None or name in STEP_CONFIGS:
+    if name is None or name in OPTION_CONFIGS:
         shown = [text for text in texts if name in (None, _step_of(text.name))]
         return "\n".join(_wrapped(text) for text in shown)
     found = [text for text in texts if text.name == current_name(name)]
@@ -124,7 +124,7 @@ def markdown() -> str:
     """The reference page: both kinds of parameters as tables."""
     parts = [_HEAD.format(count=len(FLAT) + 1)]
     parts += ["## Parameters of the pipeline", "", *_table(flat_texts()), f"| `{OPTIONS}` | {OPTIONS_TEXT} | | empty |"]
-    for step in STEP_CONFIGS:
+    for step in OPTION_CONFIGS:
         rows = [text for text in option_texts() if text.group == step]
         parts += ["", f"## Options of {step}", "", *_table(rows)]
     return "\n".join(parts) + "\n"

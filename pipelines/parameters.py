@@ -21,11 +21,11 @@ from components.common.runtime.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
 from components.export.config import ExportConfig
 from components.ingest.config import IngestSources
-from components.ingest.sources import root_problem
 from components.records.config import RecordsConfig
 from components.split.config import SplitConfig
 from components.train.config import TrainConfig
 from pipelines.cluster_file import Cluster, Gpu, load_yaml
+from pipelines.members import SHARED, EnsembleConfig, Member, named, overrides_of, refuse_equal
 
 PRESETS = Path(__file__).parent / "configs"
 OPTIONS = "options"
@@ -61,7 +61,11 @@ FLAT: dict[str, tuple[str, ...]] = {
     "gpu_node_selector": ("gpu.node_selector",),
     "gpu_tolerations": ("gpu.tolerations",),
 }
-_MODELS: dict[str, type[StepConfig]] = {**STEP_CONFIGS, "gpu": Gpu}
+ENSEMBLE = "ensemble"
+MEMBERS = f"{ENSEMBLE}.members"
+# everything whose fields are options: the steps, and what decides how many trainings a run has
+OPTION_CONFIGS: dict[str, type[StepConfig]] = {**STEP_CONFIGS, ENSEMBLE: EnsembleConfig}
+_MODELS: dict[str, type[StepConfig]] = {**OPTION_CONFIGS, "gpu": Gpu}
 _OLD_OPTIONS = "train_options"
 # fields with one flat name; a field that shares its flat name can still be set alone, as an option
 _OWN_NAME = {targets[0]: name for name, targets in FLAT.items() if len(targets) == 1}
@@ -73,11 +77,15 @@ class RunParameters:
 
     Attributes:
         values: what the pipeline is given: every flat parameter and `options`, as JSON has them.
-        steps: the configuration of each step.
+        steps: the configuration of each step; of train what its members start from.
+        members: the trainings of a run that has several; empty for a single model.
+        combine: what becomes of the members: mean or best.
     """
 
     values: dict[str, Any]
     steps: dict[str, StepConfig]
+    members: tuple[Member, ...] = ()
+    combine: str = "mean"
 
     def step_values(self) -> dict[str, dict[str, Any]]:
         """Each step's configuration as JSON has it; without nulls, which KFP's local runner does not take."""
@@ -96,7 +104,7 @@ def field_of(target: str) -> Any:
 
 def option_names() -> list[str]:
     """Every name that `options` takes, in the order of the steps."""
-    named = [f"{step}.{name}" for step, config in STEP_CONFIGS.items() for name in config.model_fields]
+    named = [f"{step}.{name}" for step, config in OPTION_CONFIGS.items() for name in config.model_fields]
     return [name for name in named if name not in _OWN_NAME]
 
 
@@ -166,42 +174,24 @@ def validate(values: Mapping[str, Any], cluster_options: Mapping[str, Any] | Non
             steps[step] = _step_config(step, values, options)
         except ConfigError as error:
             faults += str(error).splitlines()
+    ensemble, base = steps.pop(ENSEMBLE, None), steps.get("train")
+    members: list[Member] = []
+    if isinstance(ensemble, EnsembleConfig) and isinstance(base, TrainConfig):
+        try:
+            members = _members(ensemble, base, values, options)
+        except ConfigError as error:
+            faults += str(error).splitlines()
     if faults:  # a value that two steps share is refused by both
         raise ConfigError("\n".join(dict.fromkeys(faults)))
     train, records = steps["train"], steps["records"]
     if "records.record_size" not in options and isinstance(train, TrainConfig):
         steps["records"] = records.model_copy(update={"record_size": min(train.height_width)})
-    typed = {step: config.model_dump(mode="json") for step, config in steps.items()}
+    chosen = EnsembleConfig.model_validate(ensemble)
+    typed = {step: config.model_dump(mode="json") for step, config in {**steps, ENSEMBLE: chosen}.items()}
     flat = {name: _at(typed, targets[0]) for name, targets in FLAT.items()}
     del steps["gpu"]
-    return RunParameters({**flat, OPTIONS: {name: _at(typed, name) for name in given}}, steps)
-
-
-def resolve_paths(run: RunParameters) -> RunParameters:
-    """Makes local paths absolute, for a run on this machine, and checks that they are there.
-
-    Raises:
-        ConfigError: a table, image folder, weights or champion file that does not exist.
-    """
-
-    def local(name: str, text: str, *, folder: bool = False) -> str:
-        if "://" in text:
-            return text
-        path = Path(text).expanduser().resolve()
-        if folder and not path.is_dir():
-            raise ConfigError(f"{name}: received {text!r}, which {root_problem(text, exists=False)}")
-        if not folder and not path.is_file():
-            raise ConfigError(f"{name}: received {text!r}, no such file")
-        return str(path)
-
-    values = dict(run.values)
-    tables = [values["metadata"]] if Path(values["metadata"]).is_file() else values["metadata"].split(",")
-    values["metadata"] = ",".join(local("metadata", table) for table in tables)
-    values["images"] = [local("images", root, folder=True) for root in values["images"]]
-    values["champion"] = values["champion"] and local("champion", values["champion"])
-    if values["weights"] not in ("none", "imagenet"):
-        values["weights"] = local("weights", values["weights"])
-    return validate(values)
+    flat[OPTIONS] = {name: _at(typed, name) for name in given}
+    return RunParameters(flat, steps, tuple(members), chosen.combine)
 
 
 def cluster_options(cluster: Cluster) -> dict[str, Any]:
@@ -214,6 +204,11 @@ def cluster_options(cluster: Cluster) -> dict[str, Any]:
     return {
         name: value for name, value in chosen.items() if value != field_of(name).get_default(call_default_factory=True)
     }
+
+
+def has_members(values: Mapping[str, Any]) -> bool:
+    """Whether parameters, as `merge` lays them out, ask for several trainings."""
+    return bool((values.get(OPTIONS) or {}).get(MEMBERS))
 
 
 def shown_name(target: str) -> str:
@@ -263,7 +258,8 @@ def current_name(name: str) -> str:
     if steps == [f"train.{name}"]:  # training options had no prefix once
         warn_old_name(name, steps[0])
         return steps[0]
-    if steps == [f"ingest.{name}"]:  # how a table is read is said beside where it is: `columns: {image_id: filename}`
+    # how a table is read is said beside where it is, `columns: {image_id: filename}`; `members: 3` is as plain
+    if steps in ([f"ingest.{name}"], [f"{ENSEMBLE}.{name}"]):
         return steps[0]
     if steps:
         raise ConfigError(f"unknown parameter {name!r}: did you mean {' or '.join(repr(one) for one in steps)}?")
@@ -272,8 +268,8 @@ def current_name(name: str) -> str:
 
 def _unknown(name: str) -> str:
     step, dot, _ = name.partition(".")
-    if dot and step in STEP_CONFIGS:
-        return unknown_name(name, [f"{step}.{field}" for field in STEP_CONFIGS[step].model_fields])
+    if dot and step in OPTION_CONFIGS:
+        return unknown_name(name, [f"{step}.{field}" for field in OPTION_CONFIGS[step].model_fields])
     near = nearest(name, [*FLAT, *option_names()])
     hint = f"did you mean {near!r}? " if near else ""
     return f"unknown parameter {name!r}: {hint}known are {', '.join(FLAT)}; lesionflow parameters lists all"
@@ -307,6 +303,49 @@ def _step_config(step: str, values: Mapping[str, Any], options: Mapping[str, Any
         elif names[field] in values:
             chosen[field] = values[names[field]]
     return config.parse(chosen, names)
+
+
+def _members(
+    ensemble: EnsembleConfig, base: TrainConfig, values: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[Member]:
+    """Every member with its whole configuration.
+
+    Raises:
+        ConfigError: a line for each override that no member can have, or that its training would refuse.
+    """
+    found, faults = [], []
+    for number, overrides in enumerate(overrides_of(ensemble, base)):
+        try:
+            own = {_member_field(key): value for key, value in overrides.items()}
+            config = _step_config("train", values, {**options, **{f"train.{name}": own[name] for name in own}})
+        except ConfigError as error:
+            faults += [f"{MEMBERS}.{number}: {line}" for line in str(error).splitlines()]
+            continue
+        found.append((TrainConfig.model_validate(config), list(own)))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    members = named(ensemble, found)
+    refuse_equal(members)
+    return members
+
+
+def _member_field(name: str) -> str:
+    """The field of training that an override means.
+
+    Raises:
+        ConfigError: a name that nobody knows, or of something that all members share.
+    """
+    field = name.removeprefix("train.")
+    if field not in TrainConfig.model_fields:
+        known = current_name(name)
+        owner = FLAT.get(known, (known,))[0].partition(".")[0]
+        raise ConfigError(
+            f"received {name}, a parameter of {owner}, which runs once for all members; allowed: parameters of "
+            "training, such as seed, architecture, weights or dropout"
+        )
+    if field in SHARED:
+        raise ConfigError(f"received {name}, which members share: {SHARED[field]}; allowed: {name} for the whole run")
+    return field
 
 
 def _at(typed: Mapping[str, Mapping[str, Any]], target: str) -> Any:

@@ -8,7 +8,9 @@ neither trained on them nor been stopped by them.
 
 from __future__ import annotations
 
+import json
 import logging
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +56,34 @@ class EnsembleResult:
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
+    """A model and its validation scores."""
+
     model: Model
     scores: Scores
 
     @property
     def path(self) -> Path:
+        """The folder."""
         return self.model.path
+
+
+@dataclass(frozen=True)
+class Members:
+    """Several models that can be compared.
+
+    Attributes:
+        models: each of them.
+        logits: of each, (n,) uncalibrated validation logits, in the order of the first one's images.
+    """
+
+    models: list[Member]
+    logits: list[Floats]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest of each, by `member_0` and so on."""
+        return {f"member_{i}": member.model.artifact.digest for i, member in enumerate(self.models)}
 
 
 def run(models: Sequence[Path], out: Path, against: Path | None = None) -> EnsembleResult:
@@ -75,28 +98,21 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
         ArtifactError: not a model artifact, models for other image sizes, or validated on other images.
         ConfigError: fewer than two models, or one twice.
     """
-    if len(models) < 2:
-        raise ConfigError(f"ensemble: received {len(models)} model; allowed: two or more model artifacts of train")
-    members = [_open(path) for path in models]
-    digests = [member.model.artifact.digest for member in members]
-    if len(set(digests)) < len(digests):
-        raise ConfigError("ensemble: received the same model twice; allowed: models trained separately")
-    for member in members[1:]:
-        _check_alike(members[0], member)
-    logits = [_aligned(members[0], member) for member in members]
+    opened = open_members(models)
+    members, logits = opened.models, opened.logits
     scores = _mean(members[0].scores, logits)
     record = {
-        "members": [_member_record(member) for member in members],
+        "members": [member_record(member) for member in members],
         "images": len(scores),
         "resamples": RESAMPLES,
         "over_members": paired_gain(logits, scores.logit, scores.label, scores.group_id),
     }
-    made_from = {f"member_{i}": digest for i, digest in enumerate(digests)}
+    made_from = opened.digests
     if against is not None:
         single = _open(against)
         _check_alike(members[0], single)
         base = _aligned(members[0], single)
-        record["single"] = _member_record(single)
+        record["single"] = member_record(single)
         record["over_single"] = paired_gain([base], scores.logit, scores.label, scores.group_id)
         made_from["single"] = single.model.artifact.digest
     with new_artifact(out, KIND, made_from) as folder:
@@ -106,14 +122,32 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
     return EnsembleResult(out, record)
 
 
-def _open(path: Path) -> _Member:
+def open_members(models: Sequence[Path]) -> Members:
+    """Opens models that were validated on the same images, prepared in the same way.
+
+    Raises:
+        ArtifactError: not a model artifact, models for other image sizes, or validated on other images.
+        ConfigError: fewer than two models, or one twice.
+    """
+    if len(models) < 2:
+        raise ConfigError(f"ensemble: received {len(models)} model; allowed: two or more model artifacts of train")
+    members = [_open(path) for path in models]
+    digests = [member.model.artifact.digest for member in members]
+    if len(set(digests)) < len(digests):
+        raise ConfigError("ensemble: received the same model twice; allowed: models trained separately")
+    for member in members[1:]:
+        _check_alike(members[0], member)
+    return Members(members, [_aligned(members[0], member) for member in members])
+
+
+def _open(path: Path) -> Member:
     model = open_model(path)
     if model.facts.members:
         raise ArtifactError(f"{path}: is an ensemble itself; give its members instead")
-    return _Member(model, model.val_scores())
+    return Member(model, model.val_scores())
 
 
-def _check_alike(first: _Member, other: _Member) -> None:
+def _check_alike(first: Member, other: Member) -> None:
     for name in _ALIKE:
         mine, theirs = (getattr(member.model.facts, name) for member in (first, other))
         if mine != theirs:
@@ -123,7 +157,7 @@ def _check_alike(first: _Member, other: _Member) -> None:
             )
 
 
-def _aligned(first: _Member, other: _Member) -> Floats:
+def _aligned(first: Member, other: Member) -> Floats:
     """The other's validation logits in the order of the first's."""
     mine = first.scores
     try:
@@ -144,7 +178,7 @@ def _mean(first: Scores, logits: Sequence[Floats]) -> Scores:
     return Scores(first.image_id, first.lesion_id, first.group_id, first.label, logit, sigmoid(logit))
 
 
-def _write_network(members: Sequence[_Member], path: Path) -> int:
+def _write_network(members: Sequence[Member], path: Path) -> int:
     """Writes one Keras model of built-in layers that holds all members; returns its number of parameters."""
     import keras
 
@@ -153,14 +187,30 @@ def _write_network(members: Sequence[_Member], path: Path) -> int:
         network = keras.models.load_model(member.model.network, compile=False, safe_mode=True)
         network.name = f"member_{i}"
         networks.append(network)
-    image = keras.Input(networks[0].input_shape[1:])
-    whole = keras.Model(image, keras.layers.Average(dtype="float32")([network(image) for network in networks]))
+    # named, since Keras counts up what has no name, and equal members are to make equal files
+    image = keras.Input(networks[0].input_shape[1:], name="image")
+    mean = keras.layers.Average(dtype="float32", name="mean")([network(image) for network in networks])
+    whole = keras.Model(image, mean, name="ensemble")
     whole.save(path)
+    _drop_date(path)
     return int(whole.count_params())
 
 
+def _drop_date(path: Path) -> None:
+    """Takes the time of saving out of a `.keras` file: the same members make the same ensemble, to the byte."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(content["metadata.json"])
+    metadata.pop("date_saved", None)
+    content["metadata.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in content.items():
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+                member.write(data)
+
+
 def _write_records(
-    folder: Path, members: Sequence[_Member], scores: Scores, record: Mapping[str, Any], parameters: int
+    folder: Path, members: Sequence[Member], scores: Scores, record: Mapping[str, Any], parameters: int
 ) -> None:
     names = sorted({member.model.facts.architecture for member in members})
     own = {"architecture": "+".join(names), "members": len(members), "parameters": parameters}
@@ -180,7 +230,8 @@ def _shared(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
 
 
-def _member_record(member: _Member) -> dict[str, Any]:
+def member_record(member: Member) -> dict[str, Any]:
+    """What records of several models say of one: hashes, in what it differs, and its figures on validation."""
     scores, model = member.scores, member.model
     figures = paired_gain([scores.logit], scores.logit, scores.label, scores.group_id, resamples=1)
     return {

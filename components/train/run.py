@@ -17,9 +17,10 @@ from components.common.artifacts.model import ENVIRONMENT, HISTORY, KIND, TRAINI
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.runtime.errors import DataError, TrainingError
 from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
+from components.common.storage.store import join
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
-from components.train.checkpoint import CheckpointStore, run_facts
+from components.train.checkpoint import CheckpointStore, identity_of, run_facts
 from components.train.class_balance import loss_weights, write_balance
 from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
@@ -56,7 +57,7 @@ class TrainResult:
     roc_auc: float
 
 
-def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
+def run(config: TrainConfig, records: Path, out: Path, *, member: bool = False) -> TrainResult:
     """Trains a network and writes the model artifact.
 
     The same command resumes a stopped or killed run from the resume file in `config.checkpoint_dir`; on a cluster
@@ -66,6 +67,7 @@ def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
         config: parameters.
         records: a records artifact.
         out: folder for the model artifact.
+        member: one training of several in this run, which keep their resume files apart.
 
     Raises:
         ArtifactError: damaged records, weights that do not fit, or a resume file of another run.
@@ -83,11 +85,28 @@ def run(config: TrainConfig, records: Path, out: Path) -> TrainResult:
         from components.train.model_files import training_log
 
         with training_log(folder / "train.log"):
-            return _train(config, artifact, folder, out, device, policy, stop)
+            store = _checkpoints(config, artifact, policy, backend, member=member)
+            return _train(config, artifact, folder, out, device, policy, store, stop)
+
+
+def _checkpoints(config: TrainConfig, records: Artifact, policy: str, backend: str, *, member: bool) -> CheckpointStore:
+    """Where this training saves; a member's folder is named after what decides its result, so it is nobody else's."""
+    facts = run_facts(config, records.digest, policy, backend)
+    place = checkpoint_place(config)
+    if member and place:
+        place = join(place, f"member-{identity_of(facts)[:16]}")
+    return CheckpointStore(place, facts, config.checkpoint_minutes)
 
 
 def _train(
-    config: TrainConfig, records: Artifact, folder: Path, out: Path, device: Device, policy: str, stop: StopRequest
+    config: TrainConfig,
+    records: Artifact,
+    folder: Path,
+    out: Path,
+    device: Device,
+    policy: str,
+    store: CheckpointStore,
+    stop: StopRequest,
 ) -> TrainResult:
     import keras
 
@@ -106,8 +125,6 @@ def _train(
         log.info("fold %d of %d left out: %d images", config.fold, config.folds, len(stop_by.rows))
     for name, data in (("train", train), ("val", val)):
         _need_both_classes(name, data)
-    facts = run_facts(config, records.digest, policy, keras.backend.backend())
-    store = CheckpointStore(checkpoint_place(config), facts, config.checkpoint_minutes)
     start = store.load()
     seed_everything(config.seed, deterministic=config.deterministic)
     previous = keras.config.dtype_policy()

@@ -154,9 +154,10 @@ def _sample(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
+    from pipelines.local.paths import resolve_paths
     from pipelines.local.run import run_locally
     from pipelines.local.workspace import check_out
-    from pipelines.parameters import resolve_paths, validate
+    from pipelines.parameters import validate
 
     given = {"metadata": arguments.metadata, "images": arguments.images, "weights": arguments.weights}
     parameters = resolve_paths(validate(_given(arguments, given)))

@@ -87,16 +87,21 @@ def read_cluster(arguments: argparse.Namespace, images: Path | None) -> Cluster:
     return load_cluster(arguments.cluster, images, changes)
 
 
-def compiled_text(arguments: argparse.Namespace) -> str:
+def compiled_text(arguments: argparse.Namespace, values: Mapping[str, Any] | None = None) -> str:
     """The compiled pipeline.
+
+    Args:
+        arguments: the parsed flags of `add_pipeline_flags`.
+        values: parameters of the run it is for, which may ask for several trainings.
 
     Raises:
         ConfigError: `--pipeline` together with what it makes meaningless, not readable, or faulty.
     """
     if arguments.pipeline is None:
         from pipelines.compile import compile_pipeline
+        from pipelines.parameters import has_members
 
-        return compile_pipeline(cluster_of(arguments))
+        return compile_pipeline(cluster_of(arguments), members=has_members(values or {}))
     if arguments.cluster or arguments.image_refs or arguments.set_cluster:
         raise ConfigError(
             "--pipeline: received with --cluster, --set-cluster or --image-refs; allowed: a compiled file or these"

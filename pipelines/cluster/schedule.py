@@ -55,7 +55,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _add(arguments: argparse.Namespace) -> None:
     when = {"cron_expression": cron_of(arguments.cron)} if arguments.cron else {"interval_second": _every(arguments)}
-    text, values = compiled_text(arguments), parameters_of(arguments)
+    values = parameters_of(arguments)
+    text = compiled_text(arguments, values)
     check_signature(text, values)
     made = schedule(
         Connection.of(arguments),

@@ -60,7 +60,8 @@ def add_run_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    text, values = compiled_text(arguments), parameters_of(arguments)
+    values = parameters_of(arguments)
+    text = compiled_text(arguments, values)
     check_signature(text, values)
     if arguments.no_cache:
         text = without_cache(text)

@@ -25,8 +25,8 @@ from components.common.artifacts.place import refuse_among_images, refuse_inside
 from components.common.bundle.verify import BUNDLE_OK
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import EVENTS_VARIABLE
-from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE
-from pipelines.cluster_file import Cluster
+from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
+from pipelines.cluster_file import COMBINE_TASK, Cluster
 from pipelines.compile import write_pipeline
 from pipelines.local.step_cache import code_identity
 from pipelines.local.summary import summarize, summary_lines
@@ -47,6 +47,7 @@ _MAIN_OUTPUT = {
 _LOG_TAIL = 30
 _GRACE_S = 10
 _SECONDS = "seconds.json"
+_CHECKPOINTS = "checkpoints"
 
 
 class RunFailedError(LesionflowError):
@@ -64,11 +65,12 @@ class LocalRun:
 def this_machine() -> Cluster:
     """The cluster file of a local run.
 
-    No retries: KFP's local runner would repeat a failed training after minutes of waiting. Nothing runs in the
-    images; their names are part of the key of a finished step, and stand for the code.
+    No retries: KFP's local runner would repeat a failed training after minutes of waiting. One training at a time.
+    Nothing runs in the images; their names are part of the key of a finished step, and stand for the code.
     """
     image = f"lesionflow-local:{code_identity()}"
-    return Cluster.parse({"training": {"retries": 0}, "images": {"data": image, "cpu": image, "gpu": image}})
+    training = {"retries": 0, "parallelism": 1}
+    return Cluster.parse({"training": training, "images": {"data": image, "cpu": image, "gpu": image}})
 
 
 def run_locally(parameters: RunParameters, out: Path, console: Console, *, fresh: bool = False) -> LocalRun:
@@ -119,7 +121,7 @@ def _execute(parameters: RunParameters, steps: Path, console: Console) -> tuple[
     work = steps / "run"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    write_pipeline(work / "lesionflow.yaml", this_machine())
+    write_pipeline(work / "lesionflow.yaml", this_machine(), members=bool(parameters.members))
     write_json(work / "arguments.json", parameters.values)
     events = work / "events.jsonl"
     places = [work / "lesionflow.yaml", work / "arguments.json", steps / "kfp", steps / "cache"]
@@ -133,13 +135,13 @@ def _execute(parameters: RunParameters, steps: Path, console: Console) -> tuple[
             env={
                 CHECKPOINT_ROOT_VARIABLE: str(steps.absolute()),
                 **_environment(),
+                **_resumed(parameters),
                 EVENTS_VARIABLE: str(events),
-                "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.PIPE,  # nothing is sent: the worker ends when the kernel closes this end
             start_new_session=True,
         )
-        watcher = Watcher(events, console)
+        watcher = Watcher(events, console, [member.name for member in parameters.members])
         try:
             return watcher.state, watcher.follow(process)
         finally:
@@ -148,7 +150,15 @@ def _execute(parameters: RunParameters, steps: Path, console: Console) -> tuple[
 
 def _environment() -> dict[str, str]:
     """The environment of child processes: quiet, and without the current folder among the places to import from."""
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONSAFEPATH": "1"}
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _resumed(parameters: RunParameters) -> dict[str, str]:
+    """Lets members save what they go on from after a kill, below the root of checkpoints.
+
+    A single training starts anew, as it always has: its resume file would be in the way of one with other parameters.
+    """
+    return {RUN_ID_VARIABLE: _CHECKPOINTS} if parameters.members else {}
 
 
 def _bundle_fault(bundle: Path) -> str:
@@ -192,10 +202,15 @@ def _results(state: RunState, steps: Path) -> Path:
     results = steps / "results"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir()
+    trainings = [step for name, step in state.steps.items() if name.startswith("train ")]
+    sources = {step: COMBINE_TASK if step == "train" and trainings else step for step in _MAIN_OUTPUT}
     for step, output in _MAIN_OUTPUT.items():
-        found = state.steps[step].outputs.get(output)
+        found = state.steps[sources[step]].outputs.get(output)
         if found is not None:
             link_tree(found, results / step)
+    for number, training in enumerate(trainings):
+        if "model" in training.outputs:
+            link_tree(training.outputs["model"], results / "members" / str(number))
     for name in ("lesionflow.yaml", "run.log"):
         shutil.copyfile(steps / "run" / name, results / name)
     return results
@@ -213,6 +228,7 @@ def _seconds(state: RunState, steps: Path) -> dict[str, float]:
 def _prune(state: RunState, out: Path, steps_name: str) -> None:
     """Removes outputs that only earlier runs used, so that a folder of results does not grow for ever."""
     steps = out / steps_name
+    shutil.rmtree(steps / _CHECKPOINTS, ignore_errors=True)
     used = {path.parent for step in state.steps.values() for path in step.outputs.values()}
     for folder in (steps / "kfp").glob("*/*"):
         if folder not in used:

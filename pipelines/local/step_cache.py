@@ -7,6 +7,7 @@ on one machine, so the image's name carries what else decides a result: the code
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import threading
@@ -23,6 +24,7 @@ from components.common.artifacts.folder import MANIFEST, SCHEMA, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.events import emit
+from pipelines.members import MEMBER
 
 _LIBRARIES = ("tensorflow", "keras", "jax", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "simplejpeg")
 _SUFFIXES = frozenset({".py", ".yaml", ".j2", ".csv", ".json", ".css", ".npz"})
@@ -51,6 +53,9 @@ class StepCache(cache.LocalCache):  # type: ignore[misc] # kfp ships no types
     def compute_key(self, component_name: str, *arguments: Any, **more: Any) -> str:
         """The key of a task; remembers whose key it is."""
         self._steps.name = component_name.removeprefix("comp-")
+        given = more.get("arguments") or next((one for one in arguments if isinstance(one, dict)), {})
+        if member := _member_of(given.get("config")):
+            self._steps.name += f" {member}"
         return str(super().compute_key(component_name, *arguments, **more))
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -74,6 +79,11 @@ class StepCache(cache.LocalCache):  # type: ignore[misc] # kfp ships no types
     def _tell(self, event: str, outputs: Mapping[str, Any]) -> None:
         folders = {name: str(path) for name, path in _folders(outputs).items()}
         emit({"event": event, "step": self._steps.name, "outputs": folders})
+
+
+def _member_of(config: object) -> str:
+    """The name of the member whose training has this configuration; empty for any other step."""
+    return str(json.loads(config).get(MEMBER, "")) if isinstance(config, str) else ""
 
 
 def _artifacts(outputs: Mapping[str, Any]) -> Iterator[dsl.Artifact]:

@@ -63,7 +63,11 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "class_weight": manifest.class_weight["1"],
             "groups": split.groups.unit,
         },
-        "model": {"architecture": model.architecture, "image_size": list(model.image_size)},
+        "model": {
+            "architecture": model.architecture,
+            "image_size": list(model.image_size),
+            **({"members": model.members} if model.members else {}),
+        },
         "test": {
             "n": metrics.n,
             "malignant": metrics.malignant,
@@ -105,7 +109,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         ("  train, val, test", " / ".join(str(split["found"][name]) for name in SPLITS)),
         ("  malignant", " / ".join(str(split["malignant"][name]) for name in SPLITS)),
         ("  class weight", f"{split['class_weight']:.4f}"),
-        ("model", f"{summary['model']['architecture']} at {size}"),
+        ("model", f"{summary['model']['architecture']} at {size}{_members(summary['model'])}"),
         ("test", f"{test['n']} images of {test['lesions']} lesions, {_opened(test['openings'])}"),
         ("  malignant found", _found(test)),
         ("  ROC-AUC", _interval(test["roc_auc"])),
@@ -124,6 +128,10 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         "",
         *_warnings(summary["before_you_trust_this"]),
     ]
+
+
+def _members(model: Mapping[str, Any]) -> str:
+    return f", mean of {model['members']} members" if model.get("members") else ""
 
 
 def _images(images: Mapping[str, int]) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pipelines.cluster_file import STEPS
+from pipelines.cluster_file import COMBINE_TASK, PLAN_TASK, STEPS
 
 _POLL_S = 0.2
 _PLAIN_EVERY_S = 10.0
@@ -30,11 +32,22 @@ class StepState:
     outputs: dict[str, Path] = field(default_factory=dict)
 
 
+def steps_of(members: Iterable[str] = ()) -> list[str]:
+    """The steps of a run in the order of the DAG; of one with members, a training for each.
+
+    Args:
+        members: names of the members.
+    """
+    trainings = [f"train {name}" for name in members]
+    around = [PLAN_TASK, *trainings, COMBINE_TASK] if trainings else ["train"]
+    return [name for step in STEPS for name in (around if step == "train" else [step])]
+
+
 @dataclass
 class RunState:
     """All steps, in the order of the DAG."""
 
-    steps: dict[str, StepState] = field(default_factory=lambda: {name: StepState(name) for name in STEPS})
+    steps: dict[str, StepState] = field(default_factory=lambda: {name: StepState(name) for name in steps_of()})
 
     @property
     def failed(self) -> StepState | None:
@@ -49,8 +62,8 @@ class RunState:
 class Watcher:
     """Follows the events file of a run until its process ends."""
 
-    def __init__(self, events: Path, console: Console) -> None:
-        self.state = RunState()
+    def __init__(self, events: Path, console: Console, members: Iterable[str] = ()) -> None:
+        self.state = RunState({name: StepState(name) for name in steps_of(members)})
         self._events = events
         self._console = console
         self._position = 0
@@ -117,7 +130,7 @@ class Watcher:
     def _line(self, step: StepState) -> None:
         colour = {"done": "green", "reused": "green", "failed": "red"}.get(step.state, "cyan")
         seconds = f"{step.seconds:8.1f} s" if step.state not in ("running", "reused") else ""
-        self._console.print(f"{step.name:<10} [{colour}]{step.state:<8}[/] {seconds}", highlight=False)
+        self._console.print(f"{escape(step.name):<10} [{colour}]{step.state:<8}[/] {seconds}", highlight=False)
 
     def _draw(self, event: dict[str, Any]) -> None:
         what, done, total = event["what"], event["done"], event["total"]

@@ -7,6 +7,7 @@ from components.common.runtime.yaml_text import parse_assignments
 from components.common.statistics.feasibility import Demands, GroupCounts, SplitCounts, changes_that_work
 from pipelines.check import demands
 from pipelines.cluster_file import Cluster
+from pipelines.local.paths import resolve_paths
 from pipelines.parameters import (
     FLAT,
     OPTIONS,
@@ -17,7 +18,6 @@ from pipelines.parameters import (
     load_preset,
     merge,
     option_names,
-    resolve_paths,
     validate,
 )
 

@@ -30,12 +30,14 @@ TRAINING_CONFIG = "training_config.json"
 ENVIRONMENT = "environment.json"
 HISTORY = "history.csv"
 ENSEMBLE = "ensemble.json"
+SELECTION = "selection.json"
 
 SCHEMA = "lesionflow.model/1"
 _SCHEMAS = {
     TRAINING_CONFIG: "lesionflow.training_config/1",
     ENVIRONMENT: "lesionflow.environment/1",
     ENSEMBLE: "lesionflow.ensemble/1",
+    SELECTION: "lesionflow.selection/1",
 }
 
 Whole = Annotated[int, Strict(), Field(ge=1)]
@@ -85,6 +87,7 @@ class Model:
         training_config: every parameter of training; for an ensemble those that its members share.
         environment: commit, image, versions and device; for an ensemble what its members share.
         ensemble: content of `ensemble.json`; empty for a single model.
+        selection: content of `selection.json`; empty for a model that was not chosen from several.
         history: rows of `history.csv`, as text; empty for an ensemble.
     """
 
@@ -93,6 +96,7 @@ class Model:
     training_config: dict[str, Any]
     environment: dict[str, Any]
     ensemble: dict[str, Any]
+    selection: dict[str, Any]
     history: list[dict[str, str]]
 
     @property
@@ -156,6 +160,7 @@ def open_model(path: Path) -> Model:
         training_config=_read(path, TRAINING_CONFIG),
         environment=_read(path, ENVIRONMENT),
         ensemble=_read(path, ENSEMBLE) if ENSEMBLE in artifact.files else {},
+        selection=_read(path, SELECTION) if SELECTION in artifact.files else {},
         history=_read_history(path / HISTORY) if HISTORY in artifact.files else [],
     )
 
@@ -170,7 +175,7 @@ def read_facts(folder: Path) -> ModelFacts:
 
 
 def write_record(folder: Path, name: str, content: Mapping[str, Any]) -> None:
-    """Writes `training_config.json`, `environment.json` or `ensemble.json`, by its name."""
+    """Writes `training_config.json`, `environment.json`, `ensemble.json` or `selection.json`, by its name."""
     write_json(folder / name, {"schema": _SCHEMAS[name], **content})
 
 

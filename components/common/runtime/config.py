@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+import types
 import typing
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -130,6 +131,8 @@ def _in_words(kind: Any) -> str:
         return "one of " + ", ".join(str(a) for a in args)
     if origin is typing.Annotated:
         return _in_words(args[0])
+    if origin is types.UnionType:
+        return " or ".join(_in_words(one) for one in args if one is not type(None))
     if origin in (list, tuple):
         inner = _in_words(args[0]).removeprefix("an ").removeprefix("a ")
         plural = {"integer": "integers", "number": "numbers", "mapping of names to values": "mappings"}

@@ -1,5 +1,7 @@
 """The KFP interface with real artifact objects, and the command line."""
 
+import json
+
 from kfp import dsl
 
 from components.common.artifacts.folder import open_artifact
@@ -14,14 +16,16 @@ def test_component_trains_and_logs_finite_metrics(records, tmp_path):
         records=dsl.Dataset(uri=str(records)),
         model=model,
         metrics=metrics,
-        config={
-            "architecture": "small_cnn",
-            "image_size": "32x40",
-            "epochs": 1.0,
-            "batch_size": 16,
-            "learning_rate": 3e-3,
-            "warmup_epochs": 0.0,
-        },
+        config=json.dumps(
+            {
+                "architecture": "small_cnn",
+                "image_size": "32x40",
+                "epochs": 1,
+                "batch_size": 16,
+                "learning_rate": 3e-3,
+                "warmup_epochs": 0.0,
+            }
+        ),
     )
     open_artifact(tmp_path / "model", "model")
     assert set(metrics.metadata) == {"average_precision", "roc_auc", "best_epoch", "epochs"}

@@ -223,7 +223,7 @@ def test_estimates_read_as_value_and_interval():
 def test_training_history_gives_time_and_best_validation_figures(tmp_path):
     rows = list(csv.DictReader(["epoch,seconds,val_average_precision,val_roc_auc", "1,10.5,0.5,0.8", "2,9.5,0.6,nan"]))
     facts = ModelFacts(architecture="small_cnn", image_size=(72, 96))
-    model = Model(Artifact(tmp_path, "model", "", {}, {}), facts, {}, {}, {}, [])
+    model = Model(Artifact(tmp_path, "model", "", {}, {}), facts, {}, {}, {}, {}, [])
     assert training_history(model) == {}
     assert training_history(replace(model, history=rows)) == {
         "epochs_run": 2,

@@ -26,7 +26,6 @@ from components.common.storage.store import StoredObject
 from components.evaluate.gate import parse_condition
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
-from components.train.config import TrainConfig
 from components.train.weight_sources import SOURCES, KerasFile
 from pipelines.parameters import MEMBERS, OPTIONS, STEP_CONFIGS, RunParameters, validate
 
@@ -60,9 +59,9 @@ def check_run(
         _check_kind(run, members=members)
         reads = check_inputs(run)
         made = run.step_values()
-        given = {step: {**made[step], READS: reads[step]} if reads.get(step) else made[step] for step in STEP_CONFIGS}
-        given["train"] = json.dumps(given["train"], sort_keys=True)
-        outputs = (*given.values(), demands(run))
+        given = [(step, {**made[step], READS: reads[step]} if reads.get(step) else made[step]) for step in STEP_CONFIGS]
+        configs = (json.dumps(config, sort_keys=True) if step == "train" else config for step, config in given)
+        outputs = (*configs, demands(run))
         if not members:
             return outputs
         return (*outputs, [one.text(reads.get(one.name, {})) for one in run.members], run.combine)
@@ -84,9 +83,7 @@ def _check_kind(run: RunParameters, *, members: bool) -> None:
 
 def demands(run: RunParameters) -> dict[str, Any]:
     """What later steps will ask of the split: `statistics.feasibility.Demands` as JSON has it, and the champion."""
-    values, train = run.step_values(), run.steps["train"]
-    if not isinstance(train, TrainConfig):
-        raise TypeError(type(train))
+    values, train = run.step_values(), run.training
     gate = [parse_condition(text) for text in values["evaluate"]["gate"]]
     # of several members, the one with the most folds asks for the most
     most = max((member.config for member in run.members), default=train, key=lambda one: (one.folds, one.fold))
@@ -95,7 +92,7 @@ def demands(run: RunParameters) -> dict[str, Any]:
         **{name: values["calibrate"][name] for name in _ASKED_OF_VAL},
         train_folds=most.folds,
         train_fold=0 if counted else most.fold,  # fewer members leave out fewer folds
-        **({"train_folds_name": MEMBERS} if counted else {}),
+        train_folds_name=MEMBERS if counted else "train.folds",
         gate=tuple(GateBound(one.text, one.figure, one.part, one.least) for one in gate),
     )
     return {**asdict(asked), "champion": values["evaluate"]["champion"]}
@@ -119,11 +116,11 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
     if values["label_policy"] != AUTO:
         asked["ingest", "label_policy"] = lambda: _label_policy(values["label_policy"])
     weights_file = cache(lambda uri: _file("weights", uri))
-    trainings = [(one.name, one.config) for one in run.members] or [("train", run.steps["train"])]
+    trainings = [(one.name, one.config) for one in run.members] or [("train", run.training)]
     for name, training in trainings:
-        if isinstance(training, TrainConfig) and training.weights == "imagenet":
+        if training.weights == "imagenet":
             asked[name, "weights"] = partial(_downloadable, training.architecture)
-        elif isinstance(training, TrainConfig) and training.weights != "none":
+        elif training.weights != "none":
             asked[name, "weights"] = partial(weights_file, training.weights)
     if values["champion"]:
         asked["evaluate", "champion"] = lambda: _file("champion", values["champion"], load_scores)

@@ -87,6 +87,11 @@ class RunParameters:
     members: tuple[Member, ...] = ()
     combine: str = "mean"
 
+    @property
+    def training(self) -> TrainConfig:
+        """The configuration of train, which members start from."""
+        return TrainConfig.model_validate(self.steps["train"])
+
     def step_values(self) -> dict[str, dict[str, Any]]:
         """Each step's configuration as JSON has it; without nulls, which KFP's local runner does not take."""
         dumped = {step: config.model_dump(mode="json") for step, config in self.steps.items()}

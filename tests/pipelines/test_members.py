@@ -10,14 +10,16 @@ import pytest
 from components.common.runtime.errors import ConfigError
 from components.train.config import TrainConfig
 from pipelines.check import check_run
+from pipelines.check_task import DEMANDS
 from pipelines.cluster_file import CLUSTERS, COMBINE_TASK, PLAN_TASK, STEPS, Cluster, load_cluster
 from pipelines.compile import compile_pipeline
 from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.local.paths import resolve_paths
 from pipelines.parameters import STEP_CONFIGS, merge, validate
 
-DATA = {"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"]}
-TWO = [{"seed": 1}, {"architecture": "small_cnn", "dropout": 0.4, "train.target": "diagnosis"}]
+SCRATCH = {"architecture": "small_cnn", "weights": "none"}
+DATA = {"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **SCRATCH}
+TWO = [{"seed": 1}, {"architecture": "resnet50", "dropout": 0.4, "train.target": "diagnosis"}]
 SEVERAL = {"options": {"ensemble.members": 3}}
 
 
@@ -33,8 +35,8 @@ def test_a_number_leaves_one_fold_out_in_each_and_counts_the_seeds_up():
 
 def test_a_list_replaces_parameters_of_training_under_any_of_their_names():
     first, second = members_of(TWO, epochs=3)
-    assert (first.name, second.name) == ("seed 1", "architecture small_cnn, dropout 0.4, tar")
-    assert (first.config.seed, first.config.architecture, first.config.epochs) == (1, "efficientnet_lite0", 3)
+    assert (first.name, second.name) == ("seed 1", "architecture resnet50, dropout 0.4, targ")
+    assert (first.config.seed, first.config.architecture, first.config.epochs) == (1, "small_cnn", 3)
     assert (second.config.dropout, second.config.target, second.config.seed) == (0.4, "diagnosis", 42)
 
 
@@ -84,7 +86,7 @@ def test_a_number_of_members_beside_folds_is_refused():
 def test_weights_of_a_member_are_looked_for_on_this_machine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table.csv").touch()
-    given = {"metadata": "table.csv", "images": ["."], "members": [{"weights": "w.npz"}, {"seed": 1}]}
+    given = {**SCRATCH, "metadata": "table.csv", "images": ["."], "members": [{"weights": "w.npz"}, {"seed": 1}]}
     with pytest.raises(ConfigError, match=r"weights: received 'w\.npz', no such file"):
         resolve_paths(validate(merge(given)))
     (tmp_path / "w.npz").touch()
@@ -96,7 +98,7 @@ def data(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"no image, but one by its name")
     (tmp_path / "table.csv").write_text("image_id,label\na,benign\n")
-    return {"metadata": str(tmp_path / "table.csv"), "images": [str(tmp_path / "images")]}
+    return {"metadata": str(tmp_path / "table.csv"), "images": [str(tmp_path / "images")], **SCRATCH}
 
 
 def test_the_check_hands_on_a_text_for_each_member_with_the_weights_it_reads(data, tmp_path):
@@ -172,7 +174,8 @@ def test_a_pipeline_for_a_single_model_has_no_loop_and_no_further_pod():
     spec, _ = load_documents(compile_pipeline(Cluster()))
     assert set(step_tasks(spec)) == {*STEPS, "report-end"}
     assert "iterator" not in json.dumps(spec).lower()
-    assert list(spec["components"]["comp-check"]["outputDefinitions"]["parameters"]) == sorted(STEP_CONFIGS)
+    handed_on = set(spec["components"]["comp-check"]["outputDefinitions"]["parameters"])
+    assert handed_on == {*STEP_CONFIGS, DEMANDS}
 
 
 def test_every_example_cluster_compiles_to_equal_bytes_in_any_process():
@@ -197,3 +200,11 @@ def test_every_example_cluster_compiles_to_equal_bytes_in_any_process():
     ]
     assert made[0] == made[1]
     assert made[0].count(":") == len(list(CLUSTERS.glob("*.yaml")))
+
+
+def test_the_split_is_asked_for_as_many_groups_as_there_are_folds(data):
+    *_, asked, _, _ = check_run(merge(data, {"members": 4}), {}, members=True)
+    assert (asked["train_folds"], asked["train_folds_name"]) == (4, "ensemble.members")
+    listed = [{"train.folds": 5, "train.fold": 4}, {"train.folds": 3}]
+    *_, asked, _, _ = check_run(merge(data, {"members": listed}), {}, members=True)
+    assert (asked["train_folds"], asked["train_fold"], asked["train_folds_name"]) == (5, 4, "train.folds")

@@ -21,7 +21,7 @@ def wait_for_the_second_member_to_finish_an_epoch(process, out):
     """Each member saves once before its first step, then after every epoch, into a folder of its own."""
     first_saved = None
     while True:
-        saved = sorted(path.stat().st_mtime_ns for path in out.glob(".steps/checkpoints/members/*/resume.ckpt"))
+        saved = sorted(path.stat().st_mtime_ns for path in out.glob(".steps/checkpoints/*/resume.ckpt"))
         if len(saved) == 2:
             first_saved = first_saved or saved[1]
             if saved[1] > first_saved:

@@ -33,7 +33,7 @@ Predict = Callable[[Pixels], Mapping[str, npt.NDArray[Any]]]
 OUTPUTS = ("probability", "logit", "decision")
 FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
 _NEEDED = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
-_OPSET = 18
+OPSET = 18
 _TIMED = 60
 
 
@@ -95,7 +95,7 @@ def write_format(name: str, network: Any, policy: DecisionPolicy, augmentation: 
         import tf2onnx
 
         tf2onnx.convert.from_function(
-            function, [tf.TensorSpec([None, *size, 3], tf.uint8, "pixels")], opset=_OPSET, output_path=str(path)
+            function, [tf.TensorSpec([None, *size, 3], tf.uint8, "pixels")], opset=OPSET, output_path=str(path)
         )
     else:
         module = tf.Module()

@@ -130,6 +130,7 @@ def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") ->
     """The card as Markdown, with its evaluation and the bundle's digest where they are given."""
     given = {
         "ensemble": {},
+        "recalibration": {},
         **facts,
         "metrics": judged.metrics if judged else None,
         "trust": judged.trust if judged else (),
@@ -156,6 +157,7 @@ def _template() -> Any:
     environment.filters |= {
         "estimate": card_text.estimate,
         "signed": card_text.signed,
+        "interval": card_text.interval,
         "scalar": card_text.scalar,
         "plain": card_text.plain,
         "heading": heading,

@@ -18,6 +18,11 @@ def estimate(found: Estimate | None, form: str = "{:.3f}") -> str:
     return estimate_text(found, form, NOT_ESTIMABLE)
 
 
+def interval(found: Mapping[str, float | None]) -> str:
+    """`0.884 (0.861 to 0.905)` from {value, lower, upper}."""
+    return estimate(Estimate(value=found["value"], lower=found["lower"], upper=found["upper"]))
+
+
 def slice_figure(row: SliceRow, name: Graded) -> str:
     """`45/50, 0.900 (0.800 to 0.960)`; `too few (n = 12)`; a dash where the group has no image of the class."""
     found, n = graded(row, name), images_behind(row, name)

@@ -14,6 +14,7 @@ FORMATS = "formats.json"
 OPERATIONS = "operations.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
+RECALIBRATION = "recalibration.json"  # of a bundle that was adjusted for another site
 FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
 INTERNAL_SCORES = "internal_probs.npz"  # of a bundle that was handed over with its evaluation
 

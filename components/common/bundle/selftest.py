@@ -34,10 +34,11 @@ def generated_image(seed: int, height: int = 450, width: int = 600) -> npt.NDArr
 
 
 def write_selftest(bundle: Bundle, folder: Path) -> None:
-    """Predicts the generated image and writes image and prediction into `folder`."""
-    data = pixels.encode_jpeg(generated_image(0), 90)
-    found = bundle.predict([data])
-    write_atomic(folder / layout.SELFTEST_IMAGE, data)
+    """Predicts the test image and writes the prediction into `folder`; the image too, where none is there yet."""
+    image = folder / layout.SELFTEST_IMAGE
+    if not image.exists():
+        write_atomic(image, pixels.encode_jpeg(generated_image(0), 90))
+    found = bundle.predict([image.read_bytes()])
     record = {
         "schema": layout.SELFTEST_SCHEMA,
         "logit": float(found.logit[0]),

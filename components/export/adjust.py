@@ -1,0 +1,218 @@
+"""A bundle under an adjusted policy: a new bundle around the parent's own network, checked against the parent.
+
+Nothing is exported again, since a bundle holds no Keras model. Graph and files are taken over with the new rule behind
+them (`redecide`, `splice`); everything else that the parent carries is copied.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.artifacts.folder import MANIFEST, Artifact, new_artifact
+from components.common.artifacts.json_file import read_json, read_object, write_json
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.bundle import layout
+from components.common.bundle.card import FACTS, FACTS_SCHEMA, write_card
+from components.common.bundle.load import Bundle, load_parts
+from components.common.bundle.operations import record_operations
+from components.common.bundle.selftest import generated_image, write_selftest
+from components.common.imaging import inspect, pixels
+from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.statistics.numeric import Floats
+from components.export.config import ExportConfig
+from components.export.formats import FILES, check_available, check_format, open_format
+from components.export.parity import expected_decisions
+from components.export.resizing import resize_reference
+from components.export.splice import splice
+
+log = logging.getLogger(__name__)
+
+_GENERATED = 16
+_UNREADABLE = (b"", b"not an image")
+# of the parent, made anew; everything else is copied
+_ANEW = {
+    MANIFEST, FACTS, layout.SAVED_MODEL, layout.POLICY, layout.PREPROCESSING, layout.CARD, layout.PARITY,
+    layout.FORMATS, layout.OPERATIONS, layout.SELFTEST, layout.RECALIBRATION, *FILES.values(),
+}  # fmt: skip
+
+
+def adjust(
+    parent: Bundle, policy: DecisionPolicy, record: Mapping[str, Any], validation: Artifact, logit: Floats, out: Path
+) -> Path:
+    """Writes the parent's bundle under another policy.
+
+    Args:
+        parent: the bundle, loaded.
+        policy: the new policy, of the same model.
+        record: content of `recalibration.json`: how it was chosen.
+        validation: the validation that it was chosen on.
+        logit: (n,) raw logits there, for the check that graph and policy decide alike.
+        out: the new bundle.
+
+    Raises:
+        ArtifactError: the policy is another model's, or parent and child do not agree.
+    """
+    source = parent.artifact
+    if policy.model_sha256 != parent.policy.model_sha256:
+        raise ArtifactError(
+            f"the policy belongs to model {policy.model_sha256[:12]}, {source.path} holds "
+            f"{parent.policy.model_sha256[:12]}; adjust the bundle that was validated"
+        )
+    kept: dict[str, str] = {name: source.made_from[name] for name in ("model", "split") if name in source.made_from}
+    made_from: dict[str, str] = {**kept, "bundle": source.digest, "validation": validation.digest}
+    _check_rule(policy, logit)
+    with new_artifact(out, "bundle", made_from) as folder:
+        log.info("adjusting %s: policy %s to %s", source.path, parent.policy.policy_id, policy.policy_id)
+        _copy(source.path, folder)
+        graphs = _write_graph(parent, policy, folder)
+        policy.save(folder / layout.POLICY)
+        write_json(folder / layout.PREPROCESSING, parent.preprocessing | {"policy_id": policy.policy_id})
+        record = {**record, "parent": source.digest, "graph_sha256": graphs}
+        write_json(folder / layout.RECALIBRATION, record)
+        child = load_parts(Artifact(folder, "bundle", "", {}, {}))
+        parity = _compare(parent, child)
+        write_json(folder / layout.PARITY, parity)
+        write_selftest(child, folder)
+        formats = _write_formats(parent, policy, folder)
+        write_card(folder, _facts(source.path, folder, record, formats))
+    log.info("bundle %s: policy %s of %s, network unchanged", out, policy.policy_id, parent.policy.policy_id)
+    return out
+
+
+def _copy(parent: Path, folder: Path) -> None:
+    for path in sorted(parent.iterdir()):
+        if path.name not in _ANEW:
+            copy = shutil.copytree if path.is_dir() else shutil.copyfile
+            copy(path, folder / path.name)
+
+
+def _write_graph(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict[str, str]:
+    from components.export.redecide import check_same_graph, write_again
+
+    write_again(parent, policy, folder / layout.SAVED_MODEL)
+    record_operations(folder)
+    return check_same_graph(parent.artifact.path / layout.SAVED_MODEL, folder / layout.SAVED_MODEL)
+
+
+def _check_rule(policy: DecisionPolicy, logit: Floats) -> None:
+    """Holds the rule as graph operations against the policy in NumPy, on real logits, in both arithmetics.
+
+    Raises:
+        ArtifactError: a decision differs, or a probability by more than the tolerance of a bundle or a format.
+    """
+    import tensorflow as tf
+
+    from components.export.redecide import decide_again
+
+    config = ExportConfig()
+    decision = np.zeros(len(logit), np.int32)
+    before = {"logit": logit.astype(np.float32), "probability": np.zeros(len(logit), np.float32), "decision": decision}
+    for kind, tolerance in ((tf.float64, config.parity_tolerance), (tf.float32, config.format_tolerance)):
+        found = {
+            k: v.numpy() for k, v in decide_again(policy, {k: tf.constant(v) for k, v in before.items()}, kind).items()
+        }
+        exact = before["logit"].astype(np.float64)
+        apart = float(np.abs(found["probability"] - policy.probability(exact)).max())
+        flips = int((found["decision"] != expected_decisions(policy, exact)).sum())
+        if flips or not apart <= tolerance:
+            raise ArtifactError(
+                f"policy {policy.policy_id}: graph and policy disagree on {len(logit)} logits of the site: largest "
+                f"difference in probability {apart:.3g} (allowed {tolerance:g}), {flips} changed decisions (allowed 0)"
+            )
+
+
+def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
+    """Content of `parity.json`: both bundles on generated images, on files and on pixels.
+
+    Raises:
+        ArtifactError: a logit or a status differs, or the child does not decide by its policy.
+    """
+    images = [generated_image(i) for i in range(_GENERATED)]
+    files = [(parent.artifact.path / layout.SELFTEST_IMAGE).read_bytes()]
+    files += [pixels.encode_jpeg(image, 95) for image in images]
+    asked: tuple[tuple[Any, Any], ...] = (
+        (parent.predict([*files, *_UNREADABLE]), child.predict([*files, *_UNREADABLE])),
+        (parent.predict_pixels(np.stack(images)), child.predict_pixels(np.stack(images))),
+    )
+    policy, worst, apart, flips = child.policy, 0.0, 0.0, 0
+    for before, after in asked:
+        read = before.decision != layout.UNREADABLE
+        apart = max(apart, float(np.abs(before.logit - after.logit).max()))
+        same_status = np.array_equal(before.status[~read], after.status[~read])
+        if apart > 0 or not same_status or not np.array_equal(read, after.decision != layout.UNREADABLE):
+            raise ArtifactError(
+                f"{parent.artifact.path}: the adjusted bundle reads generated images otherwise than its parent "
+                f"(largest difference in logit {apart:.3g}); it was not written"
+            )
+        logit = after.logit[read].astype(np.float64)
+        worst = max(worst, float(np.abs(policy.probability(logit) - after.probability[read]).max()))
+        flips += int((expected_decisions(policy, logit) != after.decision[read]).sum())
+    tolerance = ExportConfig().parity_tolerance
+    if flips or not worst <= tolerance:
+        raise ArtifactError(
+            f"{parent.artifact.path}: the adjusted bundle does not decide by its policy: largest difference in "
+            f"probability {worst:.3g} (allowed {tolerance:g}), {flips} changed decisions; it was not written"
+        )
+    return {
+        "schema": layout.PARITY_SCHEMA,
+        "images_from": "generated",
+        "parity": {
+            "images": len(files) + len(images),
+            "max_probability_difference": worst,
+            "max_logit_difference": apart,
+            "changed_decisions": flips,
+            "tolerance": tolerance,
+        },
+        "parent": read_json(parent.artifact.path / layout.PARITY, layout.PARITY_SCHEMA),
+    }
+
+
+def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict[str, Any]:
+    """Every further file of the parent under the new policy, or the sentence that says why it is left out."""
+    path = parent.artifact.path
+    if not (path / layout.FORMATS).is_file():
+        return {}
+    of_parent = read_json(path / layout.FORMATS, layout.FORMATS_SCHEMA)["formats"]
+    how = parent.preprocessing
+    size = (how["image_size"][0], how["image_size"][1])
+    files = [pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)]
+    prepared = np.stack([resize_reference(inspect.decode_rgb(data), how["record_size"], size) for data in files])
+    entries: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for name, entry in of_parent.items():
+        try:
+            check_available([name])
+        except ConfigError as error:
+            left_out[name] = f"{entry['file']} of the parent was left out: {error}"
+            log.warning("%s", left_out[name])
+            continue
+        before = open_format(name, path / entry["file"])(prepared)["logit"].astype(np.float64)
+        splice(name, path / entry["file"], policy, folder / entry["file"])
+        after = open_format(name, folder / entry["file"])(prepared)["logit"]
+        if not np.array_equal(before, after):
+            raise ArtifactError(f"{path / entry['file']}: the adjusted file gives other logits; it was not written")
+        expected = {"probability": policy.probability(before), "decision": expected_decisions(policy, before)}
+        made = check_format(name, folder / entry["file"], prepared, policy, expected, entry["tolerance"])
+        entries[name] = {**entry, **made}
+    if entries:
+        write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
+    return {"formats": entries, "left_out": left_out}
+
+
+def _facts(parent: Path, folder: Path, record: Mapping[str, Any], formats: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's facts: the parent's, where the adjustment changed nothing."""
+    return {
+        **read_json(parent / FACTS, FACTS_SCHEMA),
+        "policy": read_object(folder / layout.POLICY),
+        "calibration": {"config": record["config"]},
+        "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
+        "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
+        "formats": formats.get("formats", {}),
+        "recalibration": {**record, "left_out": sorted(formats.get("left_out", {}).values())},
+    }

@@ -1,0 +1,114 @@
+"""Commands for another clinic: recalibrate, on the labelled images that `lesionflow validate` has scored there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.common.runtime.cli import add_command
+from components.common.runtime.errors import ArtifactError, ConfigError
+
+if TYPE_CHECKING:
+    from components.calibrate.config import CalibrateConfig
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the commands to the `lesionflow` command."""
+    command = add_command(
+        commands,
+        "recalibrate",
+        "adjust a bundle for another site: probabilities and threshold, not the network",
+        example="lesionflow recalibrate results/export --validation clinic-b --out clinic-b-bundle",
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    command.add_argument(
+        "--validation", type=Path, required=True, metavar="DIR", help="what `lesionflow validate` wrote of this bundle"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="NEW", help="folder for the adjusted bundle")
+    command.add_argument("--site", metavar="NAME", help="name of the site; default: that of the --validation folder")
+    command.add_argument(
+        "--keep-threshold", action="store_true", help="adjust probabilities only; every decision stays as it is"
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of calibrate for the threshold, such as operating_point=point; default: the bundle's own",
+    )
+    command.set_defaults(run=_recalibrate)
+
+
+def _recalibrate(arguments: argparse.Namespace) -> None:
+    from components.calibrate.recalibrate import recalibrate
+    from components.common.artifacts.folder import open_artifact
+    from components.common.artifacts.json_file import read_json
+    from components.common.artifacts.scores import EXTERNAL_SCORES, load_scores
+    from components.common.bundle.card import FACTS, FACTS_SCHEMA
+    from components.common.bundle.load import load_bundle
+    from components.common.runtime.session import setup_logging
+    from components.export.adjust import adjust
+
+    setup_logging()
+    validation = open_artifact(arguments.validation, "validation")
+    parent = load_bundle(arguments.bundle)
+    if validation.made_from.get("bundle") != parent.artifact.digest:
+        raise ArtifactError(
+            f"{arguments.validation}: made from another bundle than {arguments.bundle}; validate this one first"
+        )
+    facts = read_json(arguments.bundle / FACTS, FACTS_SCHEMA)
+    config = _config(parent.policy.operating_point, facts, arguments.set)
+    scores = load_scores(arguments.validation / EXTERNAL_SCORES)
+    site = arguments.site if arguments.site is not None else arguments.validation.resolve().name
+    made = recalibrate(
+        config, parent.policy, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold
+    )
+    adjust(parent, made.policy, made.record, validation, scores.logit, arguments.out)
+    print(_summary(made.record, made.why, arguments.out))
+
+
+def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[str]) -> CalibrateConfig:
+    """The rule for the threshold: that of the bundle's own calibration, and what is given."""
+    from components.calibrate.config import CalibrateConfig
+    from components.common.artifacts.policy import ASKED
+    from pipelines.parameters import parse_assignments
+
+    values = {name.removeprefix("calibrate."): value for name, value in parse_assignments(given).items()}
+    if "calibration" in values:
+        raise ConfigError(
+            "--set calibration: a recalibration keeps the bundle's calibrator and moves it; allowed: operating_point, "
+            "target_sensitivity, delta, cost_ratio, abstain_alpha, seed"
+        )
+    own = facts["calibration"].get("config")
+    if own is None and point.get("policy") != "kept":  # no calibration record: what the policy itself says
+        own = {"operating_point": point["policy"], **{name: point[name] for name in ASKED[point["policy"]]}}
+    return CalibrateConfig.parse({**(own or {}), **values})
+
+
+def _summary(record: Mapping[str, Any], why: str, out: Path) -> str:
+    from components.common.artifacts.metrics import Estimate
+    from components.common.artifacts.presentation import estimate_text
+
+    before, after, counts = record["before"], record["cross_fitted"], record["counts"]
+    rows = [
+        (label, estimate_text(Estimate(**before[name])), estimate_text(Estimate(**after[name])))
+        for name, label in (
+            ("calibration_in_the_large", "calibration in the large"),
+            ("slope", "calibration slope"),
+            ("sensitivity", "sensitivity"),
+            ("specificity", "specificity"),
+        )
+    ]
+    rows.insert(2, ("calibration error", f"{before['calibration_error']:.3f}", f"{after['calibration_error']:.3f}"))
+    lines = [
+        f"{record['site']}: {counts['n']} images of {counts['groups']} lesion groups, "
+        f"{counts['malignant_groups']} malignant groups",
+        why,
+        f"{'':26}{'before':26}after, cross-fitted",
+        *(f"{label:26}{old:26}{new}" for label, old, new in rows),
+        "(in brackets: 95 % intervals that resample lesion groups)",
+        f"wrote {out}: policy {record['policy_id']}, adjusted from {record['parent_policy_id']}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,77 @@
+"""`lesionflow recalibrate` as its user runs it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.policy import load_policy
+from components.common.artifacts.scores import EXTERNAL_SCORES, Scores, save_scores
+from components.common.bundle.verify import verify_bundle
+from components.common.statistics.numeric import sigmoid
+from pipelines.cli.main import main
+
+
+def site_scores(lesions=200, malignant=40, seed=0):
+    """Lesions of one image each, with logits that say too much, too high."""
+    rng = np.random.default_rng(seed)
+    label = (np.arange(lesions) < malignant).astype(np.int8)
+    logit = (3.0 + 2.0 * (2.4 * label - 2.4 + rng.normal(0, 1.0, lesions))).astype(np.float32).astype(float)
+    ids = np.array([f"I{k:04d}" for k in range(lesions)])
+    return Scores(ids, ids, ids, label, logit, sigmoid(logit))
+
+
+@pytest.fixture
+def validation_of(exported, tmp_path):
+    def make(scores, digest=None, name="clinic-b"):
+        made_from = {"bundle": digest or open_artifact(exported.path, "bundle").digest}
+        with new_artifact(tmp_path / name, "validation", made_from) as folder:
+            save_scores(folder / EXTERNAL_SCORES, scores)
+        return tmp_path / name
+
+    return make
+
+
+def recalibrate(bundle, validation, out, *more):
+    return main(["recalibrate", str(bundle), "--validation", str(validation), "--out", str(out), *more])
+
+
+def test_an_adjusted_bundle_verifies_and_its_policy_names_parent_and_site(exported, validation_of, tmp_path, capsys):
+    validation = validation_of(site_scores())
+    assert recalibrate(exported.path, validation, tmp_path / "new", "--set", "target_sensitivity=0.85") == 0
+    said = capsys.readouterr().out
+    assert "after, cross-fitted" in said
+    policy = load_policy(tmp_path / "new/decision_policy.json")
+    assert policy.parent == {"policy_id": exported.policy_id, "site": "clinic-b"}
+    assert policy.operating_point["target_sensitivity"] == 0.85
+    assert policy.val_probs_sha256 == open_artifact(validation, "validation").files[EXTERNAL_SCORES]
+    assert f"policy {policy.policy_id}, adjusted from {exported.policy_id}" in said
+    assert verify_bundle(tmp_path / "new", load=False).policy_id == policy.policy_id
+
+
+def test_wrong_input_is_one_line_and_writes_nothing(exported, validation_of, tmp_path, capsys):
+    good = validation_of(site_scores())
+    few = validation_of(site_scores(malignant=12), name="few")
+    other = validation_of(site_scores(), "0" * 64, "other")
+    for validation, more, code, line in (
+        (other, [], 1, "made from another bundle than"),
+        (few, [], 1, "12 malignant groups: new intercept is allowed"),
+        (exported.path, [], 1, "this is a bundle artifact, expected a validation artifact"),
+        (good, ["--set", "calibration=beta"], 2, "--set calibration: a recalibration keeps the bundle's calibrator"),
+        (good, ["--set", "delta=2"], 2, "delta"),
+        (good, ["--site", ""], 2, "--site: received ''"),
+    ):
+        assert recalibrate(exported.path, validation, tmp_path / "new", *more) == code
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("error: ") and line in last
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_way_out_for_few_lesions_works(exported, validation_of, tmp_path):
+    few = validation_of(replace(site_scores(malignant=12)))
+    assert recalibrate(exported.path, few, tmp_path / "new", "--keep-threshold", "--site", "Clinic B") == 0
+    parent = load_policy(exported.path / "decision_policy.json")
+    made = load_policy(tmp_path / "new/decision_policy.json")
+    assert made.threshold_logit == parent.threshold_logit
+    assert made.operating_point["policy"] == "kept"

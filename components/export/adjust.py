@@ -33,7 +33,7 @@ from components.export.splice import splice
 
 log = logging.getLogger(__name__)
 
-_GENERATED = 16
+_GENERATED = 8
 _UNREADABLE = (b"", b"not an image")
 # of the parent, made anew; everything else is copied
 _ANEW = {

@@ -47,25 +47,22 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
     from components.common.artifacts.json_file import read_json
     from components.common.artifacts.scores import EXTERNAL_SCORES, load_scores
     from components.common.bundle.card import FACTS, FACTS_SCHEMA
-    from components.common.bundle.load import load_bundle
+    from components.common.bundle.load import check_parts, load_parts
     from components.common.runtime.session import setup_logging
     from components.export.adjust import adjust
 
     setup_logging()
-    validation = open_artifact(arguments.validation, "validation")
-    parent = load_bundle(arguments.bundle)
-    if validation.made_from.get("bundle") != parent.artifact.digest:
+    validation, bundle = open_artifact(arguments.validation, "validation"), open_artifact(arguments.bundle, "bundle")
+    if validation.made_from.get("bundle") != bundle.digest:
         raise ArtifactError(
             f"{arguments.validation}: made from another bundle than {arguments.bundle}; validate this one first"
         )
-    facts = read_json(arguments.bundle / FACTS, FACTS_SCHEMA)
-    config = _config(parent.policy.operating_point, facts, arguments.set)
-    scores = load_scores(arguments.validation / EXTERNAL_SCORES)
-    site = arguments.site if arguments.site is not None else arguments.validation.resolve().name
-    made = recalibrate(
-        config, parent.policy, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold
-    )
-    adjust(parent, made.policy, made.record, validation, scores.logit, arguments.out)
+    parent, _ = check_parts(bundle.path)
+    config = _config(parent.operating_point, read_json(bundle.path / FACTS, FACTS_SCHEMA), arguments.set)
+    scores = load_scores(validation.path / EXTERNAL_SCORES)
+    site = arguments.site if arguments.site is not None else validation.path.resolve().name
+    made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
+    adjust(load_parts(bundle), made.policy, made.record, validation, scores.logit, arguments.out)
     print(_summary(made.record, made.why, arguments.out))
 
 

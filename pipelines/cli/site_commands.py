@@ -70,7 +70,7 @@ def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[
     """The rule for the threshold: that of the bundle's own calibration, and what is given."""
     from components.calibrate.config import CalibrateConfig
     from components.common.artifacts.policy import ASKED
-    from pipelines.parameters import parse_assignments
+    from components.common.runtime.yaml_text import parse_assignments
 
     values = {name.removeprefix("calibrate."): value for name, value in parse_assignments(given).items()}
     if "calibration" in values:

@@ -55,11 +55,11 @@ def trace(folder: Path, split: Split, manifest: RecordsManifest | None, unread: 
         ),
         generated=int(table["dataset"].str.startswith(GENERATED).sum()),
         malignant_diagnoses=sorted(set(table.loc[(table["label"] == 1) & ~dropped, "dx"]) - {""})[:_LISTED],
-        dropped=_left(table[dropped], "verdict"),
+        dropped=left_by(table[dropped], "verdict"),
         undivided=counts_of(table[~dropped & ~divided]),
         parts={name: _part(split.part(name), _lost(manifest, name)) for name in _NAMES},
         near_duplicates=_near_duplicates(split.record.audit),
-        unread=_left(failed.assign(status=failed["image_id"].map(reasons)), "status"),
+        unread=left_by(failed.assign(status=failed["image_id"].map(reasons)), "status"),
         read=counts_of(test[~test["image_id"].isin(list(reasons))]),
     )
 
@@ -70,7 +70,7 @@ def counts_of(rows: pd.DataFrame) -> Counts:
     return Counts(images=len(rows), malignant=malignant, benign=benign, unlabelled=len(rows) - malignant - benign)
 
 
-def _left(rows: pd.DataFrame, column: str) -> list[Left]:
+def left_by(rows: pd.DataFrame, column: str) -> list[Left]:
     """Rows by reason, the most common first; diagnoses of each."""
     out = []
     for reason, n in rows[column].value_counts().items():
@@ -85,7 +85,7 @@ def _part(rows: pd.DataFrame, lost: set[str] | None) -> Part:
     usable = rows[rows["verdict"] == Verdict.OK]
     return Part(
         assigned=counts_of(rows),
-        unusable=_left(rows[rows["verdict"] != Verdict.OK], "verdict"),
+        unusable=left_by(rows[rows["verdict"] != Verdict.OK], "verdict"),
         usable=counts_of(usable),
         lost_in_records=None if lost is None else counts_of(usable[usable["image_id"].isin(list(lost))]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,17 +103,38 @@ SECTIONS = {
 }
 
 
-def report_html(inputs: Inputs, settings: Settings, said: Said) -> str:
+@dataclass(frozen=True)
+class Page:
+    """Which page is made of the figures: the evaluation's report, or one that fills other words into its blocks.
+
+    Attributes:
+        folder: of the template; those of the report are found beside it.
+        template: name of the template.
+        sections: headings of the sections that the first screen links to.
+        values: what the template needs besides the figures.
+    """
+
+    folder: Path = _TEMPLATES
+    template: str = "report.html.j2"
+    sections: Mapping[str, str] = field(default_factory=lambda: SECTIONS)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+PAGE = Page()
+
+
+def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAGE) -> str:
     """report.html, from computed numbers; equal inputs give equal bytes."""
     metrics, context = said.metrics, said.context
     lesion = metrics.lesion_level
     thousand = per_thousand(lesion.confusion)
     return str(
-        _template().render(
+        template_of(page).render(
+            **page.values,
             m=metrics,
             lesion=lesion,
             trust=said.trust,
-            sections=SECTIONS,
+            sections=page.sections,
             banner=said.lineage.notice if said.lineage else "",
             verdicts=said.verdicts,
             failed=[v for v in said.verdicts if not v.passed],
@@ -145,12 +166,17 @@ def report_html(inputs: Inputs, settings: Settings, said: Said) -> str:
     )
 
 
+def template_of(page: Page) -> Any:
+    """The page's template."""
+    return _environment(page.folder).get_template(page.template)
+
+
 @cache
-def _template() -> Any:
+def _environment(folder: Path) -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -166,7 +192,7 @@ def _template() -> Any:
         "reason": reason_words,
     }
     environment.globals |= {"value_words": value_words}
-    return environment.get_template("report.html.j2")
+    return environment
 
 
 def own_prevalence(metrics: Metrics, policy: DecisionPolicy) -> PrevalenceRow:

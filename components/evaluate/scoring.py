@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,8 +80,16 @@ def refuse_overlap(rows: pd.DataFrame) -> None:
                 )
 
 
-def score(bundle: Predictor, test: pd.DataFrame, batch_size: int) -> tuple[Scores, list[dict[str, str]]]:
+def score(
+    bundle: Predictor, test: pd.DataFrame, batch_size: int, what: str = "test"
+) -> tuple[Scores, list[dict[str, str]]]:
     """Runs the bundle on every test image.
+
+    Args:
+        bundle: what answers.
+        test: the images: image_id, lesion_id, group_id, label, uri, sha256.
+        batch_size: images sent to the bundle at once.
+        what: what the images are called where something is wrong with one.
 
     Returns:
         The scores, and the images the bundle could not read with the reason.
@@ -92,8 +101,8 @@ def score(bundle: Predictor, test: pd.DataFrame, batch_size: int) -> tuple[Score
     predictions = []
     # the next batch is read while the bundle works on this one
     listed = list(zip(test["uri"], test["sha256"], strict=True))
-    files = ordered_map(listed, _read, _READERS, ahead=-(-2 * batch_size // _READERS))
-    with progress("test images", len(test)) as bar:
+    files = ordered_map(listed, partial(_read, what), _READERS, ahead=-(-2 * batch_size // _READERS))
+    with progress(f"{what} images", len(test)) as bar:
         for batch in chunks((data for _, data in files), batch_size):
             predictions.append(bundle.predict(batch))
             bar.advance(len(batch), note=f"batch {len(predictions)}")
@@ -105,7 +114,7 @@ def score(bundle: Predictor, test: pd.DataFrame, batch_size: int) -> tuple[Score
         for i, s in zip(test["image_id"][~read], joined["status"][~read], strict=True)
     ]
     if not read.any():
-        raise DataError(f"the bundle could read none of {len(test)} test images, for example {unread[0]}")
+        raise DataError(f"the bundle could read none of {len(test)} {what} images, for example {unread[0]}")
     check_predictions(bundle.policy, {name: column[read] for name, column in joined.items()})
     rows = test[read]
     image, lesion, group = (rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id"))
@@ -153,18 +162,18 @@ def slice_columns(rows: pd.DataFrame) -> dict[str, Any]:
     return out
 
 
-def _read(file: tuple[str, str]) -> bytes:
+def _read(what: str, file: tuple[str, str]) -> bytes:
     from components.common.storage.store import read_bytes
 
     uri, sha256 = file
     try:
         data = read_bytes(uri)
     except (OSError, LesionflowError) as error:
-        raise DataError(f"test image {uri}: cannot be read ({error}); look at the image root") from error
+        raise DataError(f"{what} image {uri}: cannot be read ({error}); look at the image root") from error
     received = hashlib.sha256(data).hexdigest()
     if received != sha256:
         raise DataError(
-            f"test image {uri}: its sha256 begins {received[:12]}, ingest saw {sha256[:12]}: the file was changed or "
+            f"{what} image {uri}: its sha256 begins {received[:12]}, ingest saw {sha256[:12]}: the file was changed or "
             "swapped since; put it back, or ingest and split again"
         )
     return data

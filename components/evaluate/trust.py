@@ -48,8 +48,8 @@ def questions(
         _groups(lineage, same_split),
         _lost(lineage),
         _near_duplicates(lineage),
-        _calibration(metrics),
-        _slices(metrics),
+        calibration_line(metrics),
+        slices_line(metrics),
         _shortcuts(metrics),
         _opened(openings),
         Line(
@@ -206,7 +206,8 @@ def _near_duplicates(lineage: Lineage | None) -> Line:
     return Line(level="red" if many else "amber", question=question, answer=answer, section="data")
 
 
-def _calibration(metrics: Metrics) -> Line:
+def calibration_line(metrics: Metrics) -> Line:
+    """Whether the probabilities are right within what chance allows."""
     c = metrics.calibration
     off = c.slope.lower is not None and c.slope.upper is not None and not c.slope.lower <= 1 <= c.slope.upper
     beyond = c.ece > c.ece_null_95
@@ -221,7 +222,8 @@ def _calibration(metrics: Metrics) -> Line:
     )
 
 
-def _slices(metrics: Metrics) -> Line:
+def slices_line(metrics: Metrics) -> Line:
+    """The groups in which the operating point fails."""
     question = "Is there a group in which the operating point fails?"
     if all(row.slice == "images per lesion" for row in metrics.slices):
         answer = "not known: the table has no sex, age, site, diagnosis or source"

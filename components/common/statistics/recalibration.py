@@ -134,7 +134,7 @@ def calibration_line(
     ones = np.ones_like(s)
     a = float(fit_logistic(ones[:, None], y, offset=s)[0])
     line = fit_logistic(np.column_stack([ones, s]), y)
-    found = [_refit(s, y, c[codes].astype(np.float64), a, line) for c in _blocks(groups, len(y), resamples, seed)]
+    found = [refit(s, y, c[codes].astype(np.float64), a, line) for c in _blocks(groups, len(y), resamples, seed)]
     intercepts, slopes = (np.concatenate(part) for part in zip(*found, strict=True))
     units = rarer(codes, y.astype(np.int8))
     return percentile(a, intercepts, units), percentile(float(line[1]), slopes, units)
@@ -144,7 +144,7 @@ def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Iterator[Count
     return group_counts(groups, resamples, seed, cells=max(groups, 2_000_000 * groups // rows))
 
 
-def _refit(s: Floats, y: Floats, w: Floats, a: float, line: Floats) -> tuple[Floats, Floats]:
+def refit(s: Floats, y: Floats, w: Floats, a: float, line: Floats) -> tuple[Floats, Floats]:
     """Newton steps from the full fit, for (n, b) weights at once; NaN where a resample does not converge."""
     columns = w.shape[1]
     intercept, c, d = np.full(columns, a), np.full(columns, line[0]), np.full(columns, line[1])

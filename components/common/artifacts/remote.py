@@ -1,0 +1,40 @@
+"""Artifacts in an object store: fetched by the list of files that each carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.common.artifacts.folder import MANIFEST, listed_artifact
+from components.common.runtime.errors import ArtifactError
+from components.common.storage import store
+
+
+def local_artifact(uri: str, kind: str, scratch: Path) -> Path:
+    """The folder of an artifact: its own where it is local, else a download into `scratch`; not verified yet.
+
+    Args:
+        uri: folder, gs:// or s3:// URI.
+        kind: what it must be.
+        scratch: an empty folder for the download.
+
+    Raises:
+        ArtifactError: there is none, or one of its files is missing.
+        StorageError: storage refused or kept failing.
+    """
+    if store.is_local(uri):
+        return store.local_path(uri)
+    scratch.mkdir(parents=True, exist_ok=True)
+    _copy(uri, MANIFEST, scratch)
+    for name in listed_artifact(scratch, kind).files:
+        _copy(uri, name, scratch)
+    return scratch
+
+
+def _copy(uri: str, name: str, folder: Path) -> None:
+    try:
+        data = store.read_bytes(store.join(uri, name))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{store.join(uri, name)}: no such object; expected a whole artifact at {uri}") from error
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)

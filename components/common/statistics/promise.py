@@ -1,0 +1,74 @@
+"""Does a promised sensitivity hold on new lesions, and if that cannot be told yet, how many more would tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import beta
+
+from components.common.statistics.numeric import Floats
+
+Answer = Literal["holds", "does not hold", "too few"]
+_MOST = 10_000  # lesions looked ahead
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A promised sensitivity against what was found.
+
+    Attributes:
+        answer: holds: the lower bound reaches the target; does not hold: the upper bound is below it; else too few.
+        found: malignant lesions found.
+        of: malignant lesions.
+        lower: one-sided Clopper-Pearson lower bound at 1 - delta.
+        upper: one-sided upper bound at 1 - delta.
+        more: malignant lesions that would decide it, if they are found at the same rate; None where it is decided, or
+            where the rate is so near to the target that no number in reach decides.
+    """
+
+    answer: Answer
+    found: int
+    of: int
+    lower: float
+    upper: float
+    more: int | None
+
+
+def judge(found: int, of: int, target: float, delta: float) -> Promise:
+    """Compares a sensitivity with its target by the rule that made the promise (Clopper and Pearson 1934).
+
+    >>> judge(17, 17, 0.90, 0.05).answer, judge(17, 17, 0.90, 0.05).more
+    ('too few', 12)
+    >>> judge(29, 29, 0.90, 0.05).answer, judge(20, 40, 0.90, 0.05).answer
+    ('holds', 'does not hold')
+    """
+    n, k = np.array([of], np.float64), np.array([found], np.float64)
+    lower, upper = float(_lower(k, n, delta)[0]), float(_upper(k, n, delta)[0])
+    if of and lower >= target:
+        return Promise("holds", found, of, lower, upper, None)
+    if of and upper < target:
+        return Promise("does not hold", found, of, lower, upper, None)
+    return Promise("too few", found, of, lower, upper, _more(found, of, target, delta))
+
+
+def _more(found: int, of: int, target: float, delta: float) -> int | None:
+    if not of:  # nothing is known of the rate: as many as all found would take
+        return math.ceil(math.log(delta) / math.log(target) - 1e-9)
+    rate = found / of
+    n = np.arange(of + 1, _MOST + 1, dtype=np.float64)
+    if rate >= target:
+        decided = _lower(np.floor(rate * n + 1e-9), n, delta) >= target
+    else:
+        decided = _upper(np.ceil(rate * n - 1e-9), n, delta) < target
+    return int(n[np.argmax(decided)]) - of if decided.any() else None
+
+
+def _lower(found: Floats, n: Floats, delta: float) -> Floats:
+    return np.where(found > 0, beta.ppf(delta, np.maximum(found, 1e-9), n - found + 1), 0.0)
+
+
+def _upper(found: Floats, n: Floats, delta: float) -> Floats:
+    return np.where(found < n, beta.ppf(1 - delta, found + 1, np.maximum(n - found, 1e-9)), 1.0)

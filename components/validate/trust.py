@@ -1,0 +1,155 @@
+"""Before you trust this, at another clinic: the same questions every time, answered from its own figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.common.artifacts.lineage import Lineage, total
+from components.common.artifacts.metrics import Estimate, Metrics
+from components.common.artifacts.presentation import estimate_text, one_line, percent_text, reason_words
+from components.common.artifacts.trust import Level, Line
+from components.common.artifacts.validation import Answer, FigureKey, Overlap, Validation
+from components.evaluate.trust import ENOUGH, FEW, calibration_line, slices_line
+
+_LEVELS: Mapping[Answer, Level] = {
+    "holds": "green",
+    "does not hold": "red",
+    "too few": "amber",
+    "nothing promised": "amber",
+}
+_MUCH_REFUSED, _MANY = 0.05, 0.20  # of the labelled images; of the rows
+_REPRESENTED, _EFFECTIVE = 0.8, 100  # of the internal mix; images after weighting
+_UNKNOWN = "not known: the bundle does not carry its internal test"
+
+
+def questions(metrics: Metrics, record: Validation, lineage: Lineage) -> list[Line]:
+    """The lines of the block, always in this order."""
+    lines = [
+        Line(
+            level=_LEVELS[record.verdict.answer],
+            question="Does the promised sensitivity hold here?",
+            answer=record.verdict.sentence,
+            section="compared",
+        ),
+        _size(metrics),
+        _overlap(record.overlap),
+        _as_good(record, "roc_auc", "Does the model rank as well here as in its internal test?", "ROC-AUC"),
+        _as_good(record, "specificity", "Does it clear benign images as well?", "specificity"),
+        calibration_line(metrics),
+        _labels(record),
+        _mix(record),
+        _refused(record),
+        _in_no_figure(record, lineage),
+        slices_line(metrics),
+    ]
+    return [line.model_copy(update={"answer": one_line(line.answer)}) for line in lines]
+
+
+def _size(metrics: Metrics) -> Line:
+    n = metrics.lesion_level.malignant
+    level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
+    words = {"green": "", "amber": f"; {ENOUGH} or more are asked for", "red": f"; fewer than {FEW} show little"}
+    return Line(
+        level=level,
+        question="How many malignant lesions stand behind this?",
+        answer=f"{n} malignant lesions of {metrics.lesion_level.n} here ({metrics.malignant} malignant images)"
+        + words[level],
+        section="decision",
+    )
+
+
+def _overlap(overlap: Overlap) -> Line:
+    question = "Has the model seen these images before?"
+    if not overlap.known:
+        answer = "not known: the bundle carries no fingerprints of what it was trained on; export it again"
+        return Line(level="red", question=question, answer=answer, section="data")
+    only = "" if overlap.pictures else "; by equal bytes only, copies that were encoded again are not recognised"
+    if not overlap.seen:
+        level: Level = "green" if overlap.pictures else "amber"
+        answer = f"no: none of {overlap.images:,} images has the bytes or is a near-duplicate of one it has seen{only}"
+        return Line(level=level, question=question, answer=answer, section="data")
+    answer = (
+        f"{overlap.seen:,} of {overlap.images:,} images ({overlap.bytes:,} with equal bytes, "
+        f"{overlap.near_duplicates:,} near-duplicates); left out, with {overlap.same_lesion:,} further images of their "
+        f"lesions{only}"
+    )
+    return Line(level="amber", question=question, answer=answer, section="data")
+
+
+def _as_good(record: Validation, name: FigureKey, question: str, words: str) -> Line:
+    one = next(figure for figure in record.figures if figure.name == name)
+    if one.there is None or one.difference is None:
+        answer = f"{_UNKNOWN}; here {words} {estimate_text(one.here)}"
+        return Line(level="amber", question=question, answer=answer, section="compared")
+    answer = (
+        f"{words} {estimate_text(one.here)} here, {estimate_text(one.there)} there, difference "
+        f"{estimate_text(one.difference, '{:+.3f}')}"
+    )
+    return Line(level=_level(one.difference), question=question, answer=answer, section="compared")
+
+
+def _level(difference: Estimate) -> Level:
+    if difference.upper is not None and difference.upper < 0:
+        return "red"
+    return "green" if difference.lower is not None and difference.lower > -0.05 else "amber"
+
+
+def _labels(record: Validation) -> Line:
+    question = "Does malignant mean the same here and in training?"
+    known = record.labelling
+    new = ", ".join(f"{name} {n:,}" for name, n in list(known.unknown.items())[:5])
+    shown = f"; diagnoses it was never shown: {new}" if new else ""
+    if known.unlike:
+        return Line(level="red", question=question, answer=f"no: {'; '.join(known.unlike)}{shown}", section="data")
+    level: Level = "amber" if new else "green"
+    return Line(
+        level=level, question=question, answer=f"no diagnosis is counted otherwise (policy {known.policy}){shown}",
+        section="data",
+    )  # fmt: skip
+
+
+def _mix(record: Validation) -> Line:
+    question = "Is the mix of diagnoses one that can be compared?"
+    mix = record.mix
+    if mix is None:
+        answer = "not known: one side has no diagnoses, so a difference may be case mix alone"
+        return Line(level="amber", question=question, answer=answer, section="compared")
+    enough = mix.represented >= _REPRESENTED and mix.effective >= _EFFECTIVE
+    answer = (
+        f"{percent_text(mix.represented, 0)} of the internal test's diagnoses are here; standardised figures are worth "
+        f"{mix.effective:,.0f} of {record.here.images:,} images"
+    )
+    return Line(level="green" if enough else "amber", question=question, answer=answer, section="compared")
+
+
+def _in_no_figure(record: Validation, lineage: Lineage) -> Line:
+    """Rows that no figure is computed on, besides those the bundle has seen or refused."""
+    question = "Is anything in no figure, and from which class?"
+    unusable, unlabelled = total(lineage.parts["test"].unusable), sum(record.unlabelled.values())
+    rows = lineage.table.images
+    if not unusable.images and not unlabelled:
+        return Line(level="green", question=question, answer="nothing is lost or unlabelled", section="data")
+    said = []
+    if unusable.images:
+        why = ", ".join(
+            f"{reason_words(left.reason)}: {left.counts.images:,}" for left in lineage.parts["test"].unusable
+        )
+        said.append(
+            f"{unusable.images:,} of {rows:,} images cannot be used ({unusable.malignant:,} malignant, "
+            f"{unusable.benign:,} benign; {why})"
+        )
+    if unlabelled:
+        why = ", ".join(f"{reason_words(reason)}: {n:,}" for reason, n in record.unlabelled.items())
+        said.append(f"{unlabelled:,} of {rows:,} images have no usable label and are scored apart ({why})")
+    many = unusable.images + unlabelled > _MANY * rows
+    return Line(level="red" if many else "amber", question=question, answer="; ".join(said), section="data")
+
+
+def _refused(record: Validation) -> Line:
+    question = "Did the bundle refuse images, and why?"
+    if not record.refused:
+        return Line(level="green", question=question, answer="none of the labelled images", section="data")
+    why = ", ".join(f"{reason_words(reason)}: {n:,}" for reason, n in record.refused.items())
+    level: Level = "red" if record.refused_share > _MUCH_REFUSED else "amber"
+    answer = f"{percent_text(record.refused_share)} of the labelled images ({why})"
+    return Line(level=level, question=question, answer=answer, section="data")

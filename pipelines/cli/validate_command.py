@@ -1,0 +1,74 @@
+"""`lesionflow validate`: a finished bundle on another clinic's images, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from components.common.runtime.cli import add_command
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command with its flags."""
+    command = add_command(
+        commands,
+        "validate",
+        "measure a finished bundle on another clinic's images",
+        example="lesionflow validate handover --metadata table.csv --images folder --out validation",
+        notes=_notes,
+    )
+    command.add_argument("bundle", metavar="BUNDLE", help="folder or URI of the bundle")
+    command.add_argument(
+        "--metadata", required=True, metavar="FILE", help="the clinic's table: one row per image (CSV)"
+    )
+    command.add_argument(
+        "--images", required=True, nargs="+", action="extend", metavar="DIR", help="folders or URIs with its images"
+    )
+    command.add_argument(
+        "--internal", metavar="DIR", help="evaluation of the bundle to compare with; default: what the bundle carries"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the validation")
+    command.set_defaults(run=_run)
+
+
+def _notes() -> str:
+    import textwrap
+
+    from components.common.runtime.cli import field_help
+    from pipelines.validation import fields
+
+    lines = ["parameters (--set NAME=VALUE):"]
+    for name, (_, field) in fields().items():
+        if name not in ("bundle", "metadata", "images", "internal"):
+            lines += [
+                f"  {name}",
+                *textwrap.wrap(field_help(field), 96, initial_indent=" " * 6, subsequent_indent=" " * 6),
+            ]
+    return "\n".join(lines)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from components.common.runtime.session import setup_logging
+    from components.common.runtime.yaml_text import parse_assignments
+    from pipelines.validation import check_local, parse
+
+    given = {"bundle": arguments.bundle, "metadata": arguments.metadata, "images": arguments.images}
+    given |= {"internal": arguments.internal} if arguments.internal else {}
+    parameters = parse({**parse_assignments(arguments.set), **given})
+    check_local(parameters)
+    setup_logging()
+    from components.ingest.run import run as ingest
+    from components.validate.run import run as validate
+    from components.validate.summary import summary_lines
+
+    asked, sources = parameters.validate, parameters.ingest
+    with TemporaryDirectory() as scratch:
+        index = Path(scratch) / "index"
+        ingest(sources, sources.metadata, sources.images, index)
+        validate(asked, asked.bundle, index, asked.internal, arguments.out)
+    print("\n".join(summary_lines(arguments.out)))

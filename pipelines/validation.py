@@ -1,0 +1,72 @@
+"""The parameters of a validation: those of ingest and validate under one flat set of names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from components.common.runtime.config import StepConfig, unknown_name
+from components.common.runtime.errors import ConfigError
+from components.ingest.config import IngestSources
+from components.ingest.sources import root_problem
+from components.validate.config import ValidateSources
+
+STEPS: dict[str, type[StepConfig]] = {"ingest": IngestSources, "validate": ValidateSources}
+_FIRST = ("bundle", "metadata", "images", "site", "internal", "label_policy", "max_overlap_pct", "max_lost_pct")
+_FIXED = {"unlabelled": "keep"}  # what makes an ingest one for validation
+
+
+@dataclass(frozen=True)
+class ValidationParameters:
+    """The configurations of both steps, validated."""
+
+    ingest: IngestSources
+    validate: ValidateSources
+
+
+def fields() -> dict[str, tuple[str, FieldInfo]]:
+    """Every parameter with its step and field; those that need thought come first."""
+    known = {name: (step, field) for step, config in STEPS.items() for name, field in config.model_fields.items()}
+    return {name: known[name] for name in (*_FIRST, *known) if name not in _FIXED}
+
+
+def parse(values: Mapping[str, Any]) -> ValidationParameters:
+    """Validates parameters by the configurations of both steps.
+
+    Raises:
+        ConfigError: a line for each that is unknown, missing or not allowed.
+    """
+    names = fields()
+    faults = [unknown_name(name, names) for name in values if name not in names]
+    made: dict[str, Any] = {}
+    for step, config in STEPS.items():
+        own = {name: value for name, value in values.items() if name in names and names[name][0] == step}
+        try:
+            made[step] = config.parse(own | (_FIXED if step == "ingest" else {}))
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return ValidationParameters(made["ingest"], made["validate"])
+
+
+def check_local(parameters: ValidationParameters) -> None:
+    """Refuses local folders and files that are not there, before anything is read.
+
+    Raises:
+        ConfigError: a line for each.
+    """
+    faults = []
+    for root in parameters.ingest.images:
+        if "://" not in root and not Path(root).expanduser().is_dir():
+            faults.append(f"images: received {root!r}, which {root_problem(root, exists=Path(root).exists())}")
+    for name in ("bundle", "internal"):
+        given = getattr(parameters.validate, name)
+        if given and "://" not in given and not Path(given).expanduser().is_dir():
+            faults.append(f"{name}: received {given!r}, no such folder")
+    if faults:
+        raise ConfigError("\n".join(faults))

@@ -1,0 +1,109 @@
+"""There and here: diagnoses under common names, the verdict on the promise, labels that mean something else."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.statistics.numeric import sigmoid
+from components.validate.compare import Place, common_names, compare, labelling, verdict
+
+POINT = {
+    "policy": "lower_bound",
+    "target_sensitivity": 0.9,
+    "delta": 0.05,
+    "sensitivity": 0.97,
+    "lesion_sensitivity": 0.96,
+    "sensitivity_lower": 0.91,
+    "specificity": 0.6,
+    "chance": 0.98,
+    "guarantee": "simulated",
+}
+
+
+def policy_at(threshold, **point):
+    return DecisionPolicy(
+        calibrator=Calibrator("none"),
+        threshold_logit=threshold,
+        threshold_probability=float(sigmoid(np.array(threshold))),
+        operating_point={**POINT, **point},
+        counts={"n": 5, "malignant": 1, "groups": 5, "malignant_groups": 1},
+        prevalence=0.2,
+        model_sha256="0" * 64,
+        val_probs_sha256="1" * 64,
+    )
+
+
+def diagnoses(scores, benign="nv"):
+    return np.where(scores.label == 1, "mel", benign)
+
+
+def test_diagnoses_have_the_codes_of_the_label_policy_whatever_the_table_calls_them():
+    names = {"mel": ["melanoma"], "nv": ["nevus", "melanocytic nevus"]}
+    written = ["Melanoma", " MEL ", "Benign::Melanocytic  nevus", "wart", ""]
+    assert common_names(written, names).tolist() == ["mel", "mel", "nv", "wart", ""]
+
+
+def test_every_figure_has_its_difference_and_the_same_with_the_mix_there(sim):
+    here, there = sim(120, 1), sim(160, 2)
+    places = Place(here, diagnoses(here)), Place(there, diagnoses(there))
+    figures, mix = compare(*places, policy_at(-0.5), 200, 0)
+    assert [one.name for one in figures][:3] == ["roc_auc", "sensitivity", "specificity"]
+    for one in figures:
+        assert one.difference.value == pytest.approx(one.here.value - one.there.value)
+        assert one.difference.lower < one.difference.value < one.difference.upper
+    assert mix.represented == 1
+    # with two diagnoses the weights change the prevalence, and with it nothing within a class
+    assert figures[1].standardised.value == pytest.approx(figures[1].here.value)
+
+
+def test_without_the_internal_test_only_here_is_known(sim):
+    here = sim(60, 1)
+    figures, mix = compare(Place(here, None), None, policy_at(-0.5), 200, 0)
+    assert mix is None
+    assert all(one.there is None and one.difference is None and one.standardised is None for one in figures)
+    assert all(one.here.value is not None for one in figures)
+
+
+def test_without_diagnoses_on_one_side_nothing_is_standardised(sim):
+    here, there = sim(60, 1), sim(60, 2)
+    blank = np.full(len(here), "unknown")
+    figures, mix = compare(Place(here, blank), Place(there, diagnoses(there)), policy_at(-0.5), 200, 0)
+    assert mix is None
+    assert all(one.difference is not None and one.standardised is None for one in figures)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "lesions", "said"),
+    [
+        (-50.0, 400, r"promised sensitivity of 0\.90 holds here: (\d+) of \1 malignant lesions found, with 95 %"),
+        (50.0, 400, r"does not hold here: 0 of \d+ malignant lesions found, with 95 % confidence at most 0\.0\d"),
+        (-50.0, 60, r"^\d+ malignant lesions are too few to tell .*: \d+ more would do, if they are found at the same"),
+    ],
+)
+def test_the_answer_is_plain(threshold, lesions, said, sim):
+    told = verdict(sim(lesions, 3), policy_at(threshold), "lesions")
+    assert re.search(said, told.sentence), told.sentence
+
+
+def test_several_images_of_a_lesion_count_once(sim):
+    scores = sim(200, 4)
+    told = verdict(scores, policy_at(-50.0), "lesions")
+    assert told.of == len(np.unique(scores.group_id[scores.label == 1]))
+
+
+def test_a_policy_without_a_target_promises_nothing(sim):
+    told = verdict(sim(60, 1), policy_at(-0.5, policy="youden", target_sensitivity=None), "lesions")
+    assert told.answer == "nothing promised"
+    assert told.sentence.startswith("The policy promises no sensitivity (rule youden); here ")
+
+
+def test_diagnoses_that_mean_something_else_are_named(sim):
+    here = sim(60, 1)
+    dx = diagnoses(here, benign="akiec")
+    said = labelling("other", Place(here, dx), {"akiec": 1, "nv": 0})
+    assert said.unlike == ["akiec: benign here, malignant in training"]
+    assert said.unknown == {"mel": int((dx == "mel").sum())}
+    assert labelling("other", replace(Place(here, dx), diagnosis=None), {"mel": 1}).unlike == []

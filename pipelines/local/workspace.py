@@ -16,6 +16,7 @@ from pathlib import Path
 from components.common.artifacts.atomic import exchange, is_scratch
 from components.common.artifacts.ledger import LINES as LEDGER
 from components.common.runtime.errors import ConfigError
+from components.common.runtime.session import FULL, no_room
 
 MARK = "run.json"
 STEPS_FOLDER = ".steps"
@@ -196,5 +197,8 @@ def _clear_one(path: Path) -> None:
 
 
 def _refused(out: Path, error: OSError) -> ConfigError:
+    if error.errno in FULL:
+        error.filename = error.filename or str(out / MARK)
+        return ConfigError(f"--out: {no_room(error)}")
     said = error.strerror or str(error)
     return ConfigError(f"--out: {out} cannot be written ({said}); allowed: a folder that may be written and has room")

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.common.runtime.errors import ArtifactError, ConfigError
+from components.common.runtime.session import FULL
 
 _NEW = "new"  # being made
 _READY = "ready"  # complete: from here on the new content counts, and the old is being taken away
@@ -28,7 +29,6 @@ _OLD = "old"
 _INSIDE, _END = ".lesionflow.", ".partial"
 _LOST_AND_FOUND = "lost+found"  # in the root of an ext4 volume
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -259,15 +259,21 @@ def _refused(out: Path, error: Exception) -> ConfigError:
 
 def _is_full(error: BaseException) -> bool:
     """Whether a file system was full, also where a library has made another error of it."""
-    return getattr(error, "errno", None) in _FULL or os.strerror(errno.ENOSPC) in str(error)
+    return getattr(error, "errno", None) in FULL or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _full(out: Path, place: Path, error: Exception) -> ArtifactError:
-    written = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    free = shutil.disk_usage(place).free
+    """What was half made is removed, so its bytes are free again: more than these and the rest are needed."""
+    free = _size(place) + shutil.disk_usage(place).free
+    before = _size(out) - (_size(place) if place.parent == out else 0)
+    needed = f"more than {free:,}" if before <= free else f"about {before:,}, as the content it would replace has,"
     file = getattr(error, "filename", None)
-    where = f" (while writing {file})" if file and not str(file).startswith(str(place)) else ""
+    where = f" while writing {file}" if file and not str(file).startswith(str(place)) else ""
     return ArtifactError(
-        f"{out}: no space left on the device{where}: {written} bytes were written before it was full, {free} bytes are "
-        "free; make room, or choose another --out"
+        f"{out}: no space left on the device of {place.parent}{where}: {needed} bytes are needed, {free:,} bytes are "
+        "free; make room there, or choose another --out"
     )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -38,11 +38,15 @@ def dump_json(value: Any) -> str:
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Writes a file under a scratch name beside it, then renames it into place."""
     scratch = path.with_name(f".{secrets.token_hex(6)}.partial")
+    content = data.encode() if isinstance(data, str) else data
     try:
-        scratch.write_bytes(data.encode() if isinstance(data, str) else data)
+        scratch.write_bytes(content)
         scratch.replace(path)
-    except BaseException:
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+            error.add_note(f"{len(content):,} bytes are needed")
         raise
 
 

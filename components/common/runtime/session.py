@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import emit
 
 DEBUG_VARIABLE = "LESIONFLOW_DEBUG"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (*FULL, errno.EROFS)
 # What the compiled pipeline tells a pod: where checkpoints and the test ledger live, which outlive it, and the run,
 # equal for all its attempts.
 CHECKPOINT_ROOT_VARIABLE = "LESIONFLOW_CHECKPOINT_ROOT"
@@ -50,7 +53,12 @@ def step_session(name: str) -> Iterator[None]:
         log.error("%s failed: %s", name, error)
         raise
     except Exception as error:
-        emit({"event": "failed", "step": name, "error": f"{type(error).__name__}: {error}", "exit_code": 1})
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            text = no_room(error)
+            emit({"event": "failed", "step": name, "error": text, "exit_code": 1})
+            log.error("%s failed: %s", name, text)
+        else:
+            emit({"event": "failed", "step": name, "error": f"{type(error).__name__}: {error}", "exit_code": 1})
         raise
     seconds = time.monotonic() - started
     emit({"event": "done", "step": name, "seconds": seconds})
@@ -76,13 +84,23 @@ def exit_code_of(body: Callable[[], None]) -> int:
             raise
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
-        where = error.filename or "a file that was being written"
-        sys.stderr.write(f"error: {where}: {error.strerror}; make room or the folder writable, or choose another\n")
+        sys.stderr.write(f"error: {no_room(error)}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; unfinished output was removed\n")
         return 130
     return 0
+
+
+def no_room(error: OSError) -> str:
+    """The line for a full or read-only file system: file, bytes needed where that is known, bytes free, a way out."""
+    where = Path(error.filename) if isinstance(error.filename, str) else None
+    said = [f"{where or 'a file that was being written'}: {error.strerror}", *getattr(error, "__notes__", [])]
+    if where is not None and error.errno in FULL:
+        folder = next((one for one in where.absolute().parents if one.is_dir()), Path("/"))
+        said.append(f"{shutil.disk_usage(folder).free:,} bytes are free in {folder}")
+    way = "make room there, or choose another folder" if error.errno in FULL else "choose a folder that may be written"
+    return f"{', '.join(said)}; {way}"
 
 
 @contextmanager

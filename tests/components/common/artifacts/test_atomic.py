@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -180,7 +181,11 @@ def test_a_full_file_system_is_one_line_with_folder_and_bytes_and_the_old_conten
     with pytest.raises(ArtifactError) as caught, replacing(out) as folder:
         (folder / "a.txt").write_bytes(bytes(1000))
         raise error
-    assert f"{out}: no space left on the device: 1000 bytes were written before it was full, " in str(caught.value)
+    assert re.fullmatch(
+        rf"{out}: no space left on the device of {tmp_path}: more than ([\d,]+) bytes are needed, \1 bytes are free; "
+        "make room there, or choose another --out",
+        str(caught.value),
+    )
     assert caught.value.__cause__ is error
     assert content(out) == {"a.txt": "old"}
     assert names(tmp_path) == ["out"]
@@ -193,9 +198,14 @@ def test_a_file_system_that_is_full_or_read_only_refuses_in_one_line(tmp_path):
         pytest.skip("mounting needs privileges")
     try:
         make(out, "old")
-        with pytest.raises(ArtifactError, match=r"no space left on the device: \d+ bytes .* \d+ bytes are free"):
+        full = rf"no space left on the device of {out}: more than ([\d,]+) bytes are needed, \1 bytes are free"
+        with pytest.raises(ArtifactError, match=full):
             make(out, "x" * 100_000)
         assert content(out) == {"a.txt": "old"}
+        make(out, "y" * 40_000)
+        with pytest.raises(ArtifactError, match="about 40,000, as the content it would replace has, bytes are"):
+            make(out, "z" * 40_000)
+        (out / "a.txt").write_text("old")
         subprocess.run(["mount", "-o", "remount,ro", out], check=True)
         for place in (out, out / "below"):
             with pytest.raises(ConfigError, match=r"cannot be written \(Read-only file system\); choose another --out"):

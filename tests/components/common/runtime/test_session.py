@@ -4,9 +4,12 @@ import errno
 import json
 import logging
 import os
+import re
+from pathlib import Path
 
 import pytest
 
+from components.common.artifacts.json_file import write_atomic
 from components.common.runtime.errors import ConfigError, DataError
 from components.common.runtime.events import EVENTS_VARIABLE, Progress, progress
 from components.common.runtime.session import exit_code_of, native_stderr_hidden, step_session
@@ -79,13 +82,26 @@ def test_exit_codes(error, code, capsys):
     assert capsys.readouterr().err == (f"error: {error}\n" if error else "")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-def test_a_full_or_read_only_file_system_is_one_line_that_names_the_file(number, capsys):
+def test_a_full_file_system_is_one_line_with_folder_bytes_needed_and_bytes_free(tmp_path, capsys, monkeypatch, events):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    said = rf"No space left on device, 1,500 bytes are needed, [\d,]+ bytes are free in {tmp_path}; make"
+    line = f"{tmp_path}/card.md: {said}"
+    assert exit_code_of(lambda: write_atomic(tmp_path / "card.md", bytes(1500))) == 1
+    assert re.match(f"error: {line} room there, or choose another folder\n$", capsys.readouterr().err)
+    with pytest.raises(OSError), step_session("evaluate"):
+        write_atomic(tmp_path / "card.md", bytes(1500))
+    assert re.match(line, events()[-1]["error"])
+
+
+def test_a_read_only_file_system_is_one_line_that_names_the_file(capsys):
     def body():
-        raise OSError(number, os.strerror(number), "/data/x")
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/data/x")
 
     assert exit_code_of(body) == 1
-    assert capsys.readouterr().err.startswith(f"error: /data/x: {os.strerror(number)}; make room")
+    assert capsys.readouterr().err == "error: /data/x: Read-only file system; choose a folder that may be written\n"
 
 
 def test_another_error_of_the_system_keeps_its_traceback():

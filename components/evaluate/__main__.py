@@ -48,9 +48,7 @@ def _report(argv: Sequence[str]) -> None:
     parser.add_argument("--probs", required=True, type=Path, metavar="FILE", help="test_probs.npz of an evaluation")
     parser.add_argument("--val-probs", type=Path, metavar="FILE", help="val_probs.npz the policy was chosen on")
     parser.add_argument("--policy", required=True, type=Path, metavar="FILE", help="decision_policy.json")
-    context_help = (
-        "context.json, with lineage.json and openings.json beside it: hashes, thumbnails (default: beside --probs)"
-    )
+    context_help = "context.json, with lineage.json and others beside it: hashes, pictures (default: beside --probs)"
     parser.add_argument("--context", type=Path, metavar="FILE", help=context_help)
     parser.add_argument("--champion", default="", metavar="FILE", help="another model's test_probs.npz")
     parser.add_argument("--gate", nargs="*", default=None, metavar="CONDITION", help="default: the evaluation's own")
@@ -67,7 +65,7 @@ def _regenerate(given: argparse.Namespace) -> None:
     from components.common.artifacts.scores import load_scores
     from components.evaluate.analysis import Settings
     from components.evaluate.belongs import refuse_val_overlap
-    from components.evaluate.regenerate import lineage_beside, load_context, openings_beside, render
+    from components.evaluate.regenerate import lineage_beside, load_context, openings_beside, render, table1_beside
 
     context = load_context(given.context, given.probs)
     asked = {name: value for name in ("gate", "resamples", "seed") if (value := getattr(given, name)) is not None}
@@ -87,6 +85,7 @@ def _regenerate(given: argparse.Namespace) -> None:
             context=context,
             lineage=lineage_beside(given.context, given.probs),
             openings=openings_beside(given.context, given.probs),
+            table1=table1_beside(given.context, given.probs),
             settings=Settings(config.resamples, config.seed),
             gate=config.gate,
             folder=folder,

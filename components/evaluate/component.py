@@ -29,7 +29,7 @@ def evaluate(
         config: Parameters of the step, as the task check made them.
 
     Returns:
-        evaluation: Scores, metrics.json, trust.json, lineage.json, openings.json, gate.json, predictions.csv, report.
+        evaluation: Scores, figures, answers, lineage, characteristics, openings, predictions and report, see docs.
         report: The HTML report.
         model_card: The model card with the test metrics, as Markdown.
         roc: ROC curve and confusion matrix.

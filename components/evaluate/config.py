@@ -29,7 +29,7 @@ class EvaluateConfig(StepConfig):
         "checkpoint root, or none",
     )
     batch_size: int = Field(64, description="images sent to the bundle at once", ge=1, le=4096)
-    cases: int = Field(8, description="thumbnails of each kind in the report", ge=0, le=50)
+    cases: int = Field(8, description="pictures of each kind in the report", ge=0, le=50)
 
     @field_validator("gate", mode="before")
     @classmethod

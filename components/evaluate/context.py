@@ -1,4 +1,4 @@
-"""What a report tells besides numbers: hashes, training curve, data quality, thumbnails.
+"""What a report tells besides numbers: hashes, training curve, data quality, pictures.
 
 It is gathered once, where images and model are at hand, and kept in `context.json`, so that the report
 can be made again without them.
@@ -24,7 +24,7 @@ from components.common.runtime.errors import LesionflowError
 
 SCHEMA = "lesionflow.evaluation_context/1"
 FILE = "context.json"
-_THUMBNAIL = 132  # pixels on the short side
+PICTURE_SIDE = 480  # most pixels on the short side
 _LISTED = 50
 _CURVES = ("loss", "val_loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
 
@@ -56,7 +56,7 @@ def case_records(
     dx: npt.NDArray[np.str_] | None,
     read: Callable[[str], bytes],
 ) -> dict[str, list[dict[str, Any]]]:
-    """The cases with their ids, diagnosis, probability and thumbnail (base64 JPEG; empty without an image)."""
+    """The cases with their ids, diagnosis, probability and picture (base64 JPEG; empty without an image)."""
     return {
         name: [
             {
@@ -65,7 +65,7 @@ def case_records(
                 "dx": str(dx[i]) if dx is not None else "",
                 "label": int(scores.label[i]),
                 "probability": float(scores.probability[i]),
-                "thumbnail": thumbnail(read, str(scores.image_id[i])),
+                "thumbnail": picture(read, str(scores.image_id[i])),
             }
             for i in rows
         ]
@@ -73,12 +73,12 @@ def case_records(
     }
 
 
-def thumbnail(read: Callable[[str], bytes], image_id: str) -> str:
-    """A small JPEG of an image, base64."""
+def picture(read: Callable[[str], bytes], image_id: str) -> str:
+    """A JPEG of an image as base64, small enough for two dozen of them in one page."""
     from components.common.imaging import inspect, pixels
 
     try:
-        small = pixels.shrink(inspect.decode_rgb(read(image_id)), _THUMBNAIL)
+        small = pixels.shrink(inspect.decode_rgb(read(image_id)), PICTURE_SIDE)
         return base64.b64encode(pixels.encode_jpeg(small, 80)).decode()
     except LesionflowError:
         return ""  # a missing picture must not cost the report its numbers

@@ -12,15 +12,15 @@ _TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def thousand_svg(parts: Sequence[tuple[int, str]], label: str) -> str:
-    """1,000 squares, one per lesion, coloured part by part; drawn by hand to stay small and sharp."""
-    columns, step, size = 50, 8, 6.6
+    """1,000 squares, one per lesion, coloured part by part, light ones outlined; drawn by hand to stay small."""
+    columns, step, size, edge = 50, 8, 6.2, 0.7
     paths, start = [], 0
     for count, colour in parts:
         moves = "".join(
-            f"M{step * (i % columns):g} {step * (i // columns):g}h{size}v{size}h-{size}z"
+            f"M{step * (i % columns) + edge:g} {step * (i // columns) + edge:g}h{size}v{size}h-{size}z"
             for i in range(start, start + count)
         )
-        paths.append(f'<path fill="{colour}" d="{moves}"/>' if moves else "")
+        paths.append(f'<path fill="{colour}" stroke="{MUTED}" stroke-width="0.5" d="{moves}"/>' if moves else "")
         start += count
     rows = -(-start // columns)
     return (

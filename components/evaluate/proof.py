@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_json, shown
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, shown
 from components.common.artifacts.ledger import FILE as OPENINGS
 from components.common.artifacts.ledger import load_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
@@ -56,7 +56,7 @@ def enforce(evaluation: Path, asked: EvaluateConfig | None = None) -> list[Verdi
     """
     artifact = open_artifact(evaluation, "evaluation")
     recorded = read_gate(evaluation / GATE)
-    context = read_json(evaluation / about.FILE, about.SCHEMA)
+    context = read_json(evaluation / about.FILE, about.SCHEMA, most=LARGE_BYTES)
     settings = _settings(evaluation, context)
     for name in ("gate", "resamples", "seed") if asked else ():
         said, given = getattr(settings, name), getattr(asked, name)

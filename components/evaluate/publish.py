@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,18 @@ def publish(result: EvaluateResult, bundle: Path, report: Any, model_card: Any, 
     pages, card = Path(report.path), Path(model_card.path)
     for target in (pages, card):
         target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(result.path / "report.html", pages)
+    write_atomic(pages, kfp_page((result.path / "report.html").read_text(encoding="utf-8")))
     write_atomic(card, bundle_card(bundle, result.path))
     fpr, tpr, thresholds = roc_points(result.scores)
     roc.log_roc_curve(fpr, tpr, thresholds)
     roc.log_confusion_matrix(*confusion_matrix(result.metrics.confusion))
     for name, value in kfp_metrics(result.metrics).items():
         metrics.log_metric(name, value)
+
+
+def kfp_page(report: str) -> str:
+    """The report for the frame in which Kubeflow's UI shows it.
+
+    The frame's address is about:srcdoc, its base that of the UI: a link to `#place` would load the UI into the frame.
+    """
+    return report.replace('<a href="#', '<a href="about:srcdoc#')

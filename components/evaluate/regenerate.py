@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
+from components.common.artifacts.characteristics import Characteristics, load_characteristics
 from components.common.artifacts.folder import sha256_file
-from components.common.artifacts.json_file import read_json, write_atomic, write_json
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_atomic, write_json
 from components.common.artifacts.ledger import FILE as OPENINGS
 from components.common.artifacts.ledger import Opening, load_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
@@ -47,6 +49,7 @@ def render(
     context: Mapping[str, Any],
     lineage: Lineage | None,
     openings: Sequence[Opening],
+    table1: Characteristics | None,
     settings: Settings,
     gate: Sequence[str],
     folder: Path,
@@ -69,7 +72,7 @@ def render(
     write_json(folder / GATE, gate_record(verdicts))
     write_atomic(folder / PREDICTIONS, predictions_csv(inputs.test, inputs.policy))
     write_atomic(folder / SUMMARY, summary_markdown(metrics, verdicts))
-    said = Said(metrics, verdicts, trust, lineage, openings, context)
+    said = Said(metrics, verdicts, trust, lineage, openings, context, table1)
     write_atomic(folder / "report.html", report_html(inputs, settings, said))
     return metrics, verdicts
 
@@ -145,6 +148,11 @@ def lineage_beside(path: Path | None, probs: Path) -> Lineage | None:
     return load_lineage((path or probs).with_name(LINEAGE))
 
 
+def table1_beside(path: Path | None, probs: Path) -> Characteristics | None:
+    """Who is in each split, beside the context or the scores; None where there is no such file."""
+    return load_characteristics((path or probs).with_name(CHARACTERISTICS))
+
+
 def openings_beside(path: Path | None, probs: Path) -> list[Opening]:
     """What the ledger said, beside the context or the scores; empty where none was kept."""
     return load_openings((path or probs).with_name(OPENINGS))
@@ -155,4 +163,4 @@ def load_context(path: Path | None, probs: Path) -> dict[str, Any]:
     found = path or probs.with_name(about.FILE)
     if path is None and not found.is_file():
         return {"schema": about.SCHEMA}
-    return read_json(found, about.SCHEMA)
+    return read_json(found, about.SCHEMA, most=LARGE_BYTES)  # it holds pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common.artifacts.characteristics import Characteristics
 from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Lineage
 from components.common.artifacts.metrics import Estimate, FigureName, HasInterval, Metrics, PrevalenceRow, SliceRow
@@ -24,24 +26,25 @@ from components.common.artifacts.presentation import (
     reason_words,
     value_words,
 )
-from components.common.artifacts.slices import Graded, failures, gaps, graded, images_behind
+from components.common.artifacts.slices import Graded, failures, gaps, graded, images_behind, skin_types_known
 from components.common.artifacts.trust import Line
-from components.common.runtime.svg import BENIGN, GRID, MALIGNANT, MODEL, MUTED
+from components.common.runtime.svg import ALARM, BENIGN, GRID, MALIGNANT, MODEL, MUTED
 from components.common.statistics.numeric import logit_of, sigmoid
 from components.evaluate import drawings, figures
 from components.evaluate.analysis import Inputs, Settings
 from components.evaluate.checklist import checklist
+from components.evaluate.context import PICTURE_SIDE
 from components.evaluate.curves import roc_and_pr
 from components.evaluate.gate import Verdict
 from components.evaluate.summary import Thousand, per_thousand, per_thousand_ranges
 from components.evaluate.trust import sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_ALARM = "#e0a458"
+_HEADINGS = re.compile(r'<h[23] id="([a-z0-9_]+)">')
 _COLOURS = {
     "found": MODEL,
     "missed": MALIGNANT,
-    "false_positives": _ALARM,
+    "false_positives": ALARM,
     "cleared": GRID,
     "benign": BENIGN,
     "muted": MUTED,
@@ -84,6 +87,7 @@ class Said:
         lineage: where the rows of the table went; None if not at hand.
         openings: every time the test set was opened, this one last; empty where no ledger is kept.
         context: content of `context.json`.
+        table1: who is in each split; None if not at hand.
     """
 
     metrics: Metrics
@@ -92,14 +96,37 @@ class Said:
     lineage: Lineage | None
     openings: Sequence[Opening]
     context: Mapping[str, Any]
+    table1: Characteristics | None = None
 
 
 SECTIONS = {
+    "trust": "Before you trust this",
+    "words": "In plain words",
+    "gate": "Release gate",
     "decision": "The decision",
+    "ranking": "Telling malignant from benign",
     "calibration": "Calibration: do predicted probabilities match observed rates?",
+    "worth": "Is it worth using, and where?",
     "slices": "Does it work equally well for everybody?",
     "shortcuts": "Shortcuts: how much can be had without the image?",
+    "champion": "Against the champion",
+    "cases": "Images worth a look",
     "data": "Data: from the table to the test images",
+    "table1": "Table 1: who is in training, validation and test",
+    "openings": "Openings of this test set",
+    "training": "Training and provenance",
+    "checklist": "Reporting checklist",
+}
+# where the title is a question, what contents and links call it
+_SHORT = {
+    "ranking": "ROC, precision and recall",
+    "calibration": "Calibration",
+    "worth": "Net benefit, other prevalences",
+    "slices": "Groups of patients",
+    "shortcuts": "Shortcuts",
+    "data": "Data",
+    "table1": "Table 1: who is in it",
+    "openings": "Openings of the test set",
 }
 
 
@@ -111,12 +138,14 @@ class Page:
         folder: of the template; those of the report are found beside it.
         template: name of the template.
         sections: headings of the sections that the first screen links to.
+        short: what contents and links call sections whose headings are long, besides those of the report.
         values: what the template needs besides the figures.
     """
 
     folder: Path = _TEMPLATES
     template: str = "report.html.j2"
     sections: Mapping[str, str] = field(default_factory=lambda: SECTIONS)
+    short: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,44 +155,51 @@ PAGE = Page()
 def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAGE) -> str:
     """report.html, from computed numbers; equal inputs give equal bytes."""
     metrics, context = said.metrics, said.context
-    lesion = metrics.lesion_level
+    lesion, lineage = metrics.lesion_level, said.lineage
     thousand = per_thousand(lesion.confusion)
-    return str(
-        template_of(page).render(
-            **page.values,
-            m=metrics,
-            lesion=lesion,
-            trust=said.trust,
-            sections=page.sections,
-            banner=said.lineage.notice if said.lineage else "",
-            verdicts=said.verdicts,
-            failed=[v for v in said.verdicts if not v.passed],
-            thousand=thousand,
-            ranges=per_thousand_ranges(thousand, lesion.sensitivity, lesion.specificity),
-            form_of=form_of,
-            scale=drawings.scale_svg(),
-            colours=_COLOURS,
-            ranking=_RANKING,
-            decision=_DECISION,
-            own=own_prevalence(metrics, inputs.policy),
-            figures=_figures(inputs, settings, metrics, context, thousand),
-            slices=_by_slice(metrics.slices),
-            failing=[sentence(one) for one in failures(metrics)],
-            gaps=_largest_gaps(metrics),
-            graded=graded,
-            behind=images_behind,
-            cases=[(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
-            lineage=said.lineage,
-            openings=said.openings,
-            opened=times_text(len(said.openings)),
-            bundles=bundles_of(said.openings),
-            data=context.get("data", {}),
-            training=context.get("training", {}),
-            provenance=_provenance(metrics, context),
-            champion_name=context.get("champion", ""),
-            checklist=checklist(metrics, said.lineage, context),
-        )
-    )
+    short = {**page.sections, **_SHORT, **page.short}
+    values = {
+        **page.values,
+        "m": metrics,
+        "lesion": lesion,
+        "trust": said.trust,
+        "sections": page.sections,
+        "short": short,
+        "banner": lineage.notice if lineage else "",
+        "malignant_words": ", ".join(value_words("dx", dx) for dx in lineage.malignant_diagnoses) if lineage else "",
+        "patients": said.table1.all["test"].patients if said.table1 else None,
+        "picture_side": PICTURE_SIDE,
+        "verdicts": said.verdicts,
+        "failed": [v for v in said.verdicts if not v.passed],
+        "thousand": thousand,
+        "ranges": per_thousand_ranges(thousand, lesion.sensitivity, lesion.specificity),
+        "form_of": form_of,
+        "scale": drawings.scale_svg(),
+        "colours": _COLOURS,
+        "ranking": _RANKING,
+        "decision": _DECISION,
+        "own": own_prevalence(metrics, inputs.policy),
+        "figures": _figures(inputs, settings, metrics, context, thousand),
+        "slices": _by_slice(metrics.slices),
+        "failing": [sentence(one) for one in failures(metrics)],
+        "gaps": _largest_gaps(metrics),
+        "graded": graded,
+        "behind": images_behind,
+        "cases": [(*CASE_TITLES[name], rows) for name, rows in _cases(context)],
+        "lineage": lineage,
+        "openings": said.openings,
+        "opened": times_text(len(said.openings)),
+        "bundles": bundles_of(said.openings),
+        "table1": said.table1,
+        "skin_types": skin_types_known(metrics.slices),
+        "data": context.get("data", {}),
+        "training": context.get("training", {}),
+        "provenance": _provenance(metrics, context),
+        "champion_name": context.get("champion", ""),
+        "checklist": checklist(metrics, said.lineage, context, table1=said.table1 is not None),
+    }
+    template = template_of(page)
+    return str(template.render(**values, contents=_contents(template.render(**values, contents=()), short)))
 
 
 def template_of(page: Page) -> Any:
@@ -233,7 +269,7 @@ def _figures(
     both = 0 < metrics.malignant < metrics.n
     roc, pr = roc_and_pr(inputs.test, settings.resamples, settings.seed) if both else (None, None)
     counts = (thousand.found, thousand.missed, thousand.false_positives, thousand.cleared)
-    parts = list(zip(counts, (MODEL, MALIGNANT, _ALARM, GRID), strict=True))
+    parts = list(zip(counts, (MODEL, MALIGNANT, ALARM, GRID), strict=True))
     return {
         "thousand": drawings.thousand_svg(parts, "Of 1,000 lesions: found, missed, false positives, correctly cleared"),
         "roc": figures.roc_svg(roc, metrics) if roc else "",
@@ -250,6 +286,11 @@ def _figures(
 def _by_slice(rows: Sequence[SliceRow]) -> list[tuple[str, list[SliceRow]]]:
     names = dict.fromkeys(row.slice for row in rows)
     return [(name, [row for row in rows if row.slice == name]) for name in names]
+
+
+def _contents(html: str, short: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Id and short title of each section that a page has, in order."""
+    return [(one, short[one]) for one in _HEADINGS.findall(html)]
 
 
 def _cases(context: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:

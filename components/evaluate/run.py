@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.json_file import write_atomic, write_json
 from components.common.artifacts.ledger import FILE as OPENINGS
@@ -19,6 +20,7 @@ from components.common.bundle.load import load_parts
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
 from components.evaluate.belongs import check_together, refuse_seen, refuse_val_overlap
+from components.evaluate.characteristics import characteristics
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
 from components.evaluate.lineage import trace
@@ -80,7 +82,7 @@ def run(
         refuse_val_overlap(scores, val)
     uri = dict(zip(rows["image_id"], rows["uri"], strict=True))
     manifest = read_manifest(records) if records is not None else None
-    lineage = trace(split, divided, manifest, unread)
+    lineage, table1 = trace(split, divided, manifest, unread), characteristics(divided)
     context = {
         "schema": about.SCHEMA,
         "settings": {"resamples": config.resamples, "seed": config.seed, "gate": config.gate},
@@ -97,6 +99,7 @@ def run(
             write_atomic(folder / VAL_SCORES, (trained.path / VAL_SCORES).read_bytes())
         write_json(folder / about.FILE, context)
         lineage.save(folder / LINEAGE)
+        table1.save(folder / CHARACTERISTICS)
         if openings:
             save_openings(folder / OPENINGS, openings)
         metrics, verdicts = render(
@@ -107,6 +110,7 @@ def run(
             context=context,
             lineage=lineage,
             openings=openings,
+            table1=table1,
             settings=Settings(config.resamples, config.seed),
             gate=config.gate,
             folder=folder,

@@ -22,7 +22,7 @@ from components.common.runtime.ordered import chunks, ordered_map
 
 _READERS = 4
 _TOLERANCE = 1e-5
-META = ("dx", "sex", "localization", "dx_type", "dataset")
+META = ("dx", "sex", "localization", "dx_type", "dataset", "skin_type")
 log = logging.getLogger(__name__)
 
 

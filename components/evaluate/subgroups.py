@@ -19,7 +19,14 @@ from components.evaluate.operating import count_calls, rates
 
 MINIMUM = 30
 MOST = 24  # values of one slice; the rarer ones are counted together
-TEXT_COLUMNS = {"sex": "sex", "site": "localization", "dx": "dx", "dx_type": "dx_type", "source": "dataset"}
+TEXT_COLUMNS = {
+    "sex": "sex",
+    "site": "localization",
+    "dx": "dx",
+    "dx_type": "dx_type",
+    "source": "dataset",
+    "skin_type": "skin_type",
+}
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -29,8 +36,7 @@ def slice_values(scores: Scores, columns: Columns) -> dict[str, npt.NDArray[np.s
     out = {}
     for name, column in TEXT_COLUMNS.items():
         if column in columns:
-            text = columns[column].astype(np.str_)
-            out[name] = np.where(np.isin(text, ("", "nan", "None")), "unknown", text)
+            out[name] = text_values(columns[column])
     if "age" in columns:
         out["age"] = age_band(columns["age"])
     _, codes, counts = np.unique(scores.lesion_id, return_inverse=True, return_counts=True)
@@ -38,15 +44,21 @@ def slice_values(scores: Scores, columns: Columns) -> dict[str, npt.NDArray[np.s
     return out
 
 
+def text_values(column: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    """(n,) text of a column of the table, `unknown` where it has nothing."""
+    text = column.astype(np.str_)
+    return np.where(np.isin(text, ("", "nan", "None")), "unknown", text)
+
+
 def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, seed: int) -> list[SliceRow]:
     """One row for each value of each slice, in the order a report shows them."""
-    order = ["sex", "age", "site", "dx", "dx_type", "source", "images per lesion"]
+    order = ["sex", "age", "site", "dx", "dx_type", "source", "skin_type", "images per lesion"]
     values = slice_values(scores, columns)
     rows = []
     for name in (n for n in order if n in values):
         values[name] = pooled(values[name])
         present, counts = np.unique(values[name], return_counts=True)
-        ranked = sorted(zip(present.tolist(), counts.tolist(), strict=True), key=lambda vc: _rank(name, *vc))
+        ranked = sorted(zip(present.tolist(), counts.tolist(), strict=True), key=lambda vc: rank(name, *vc))
         for value, _ in ranked:
             rows.append(_row(name, value, scores, values[name] == value, threshold, resamples, seed))
     return rows
@@ -61,7 +73,10 @@ def pooled(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
     return np.where(np.isin(values, rare) & (values != "unknown"), f"{len(rare)} rarer values", values)
 
 
-def _rank(name: str, value: str, count: int) -> tuple[int, str]:
+def rank(name: str, value: str, count: int) -> tuple[int, str]:
+    """Where a value stands among those of its slice: ages in order, else the most common first; unknown last."""
+    if name == "skin_type":
+        return (value == "unknown", value)
     if name in ("age", "images per lesion"):
         return ([*AGE_BANDS, "1", "2", "3+", "unknown"].index(value), value)
     return ({"unknown": 2}.get(value, 1 if value.endswith(" rarer values") else -count), value)

@@ -261,15 +261,14 @@ def _opened(openings: Sequence[Opening]) -> Line:
     question = "How often has this test set been opened?"
     if not openings:
         answer = "not known: no ledger was kept, so this bundle may be the best of many that were tried on test"
-        return Line(level="amber", question=question, answer=answer, section="data")
+        return Line(level="amber", question=question, answer=answer, section="openings")
     bundles = bundles_of(openings)
     if len(bundles) == 1:
-        return Line(
-            level="green", question=question, answer=f"{times_text(len(openings))}, by this bundle only", section="data"
-        )
+        answer = f"{times_text(len(openings))}, by this bundle only"
+        return Line(level="green", question=question, answer=answer, section="openings")
     shown = ", ".join(bundle[:12] for bundle in bundles[:4]) + (" and others" if len(bundles) > 4 else "")
     many = len(bundles) > _MANY_BUNDLES
     answer = (
         f"{times_text(len(openings))}, by {len(bundles)} bundles ({shown}): the best of several looks better than it is"
     )
-    return Line(level="red" if many else "amber", question=question, answer=answer, section="data")
+    return Line(level="red" if many else "amber", question=question, answer=answer, section="openings")

@@ -87,5 +87,6 @@ def _page(record: Validation) -> Page:
         folder=Path(__file__).parent / "templates",
         template="validation.html.j2",
         sections=_SECTIONS,
+        short={"compared": "There and here"},
         values={"v": record, "headings": HEADINGS, "value_words": value_words},
     )

@@ -38,6 +38,7 @@ SLICES: Mapping[str, str] = {
     "dx": "diagnosis",
     "dx_type": "diagnosis confirmed by",
     "source": "acquisition source",
+    "skin_type": "skin type (Fitzpatrick)",
     "images per lesion": "images per lesion",
 }
 _WORDS: Mapping[str, str] = {**{str(name): words for name, words in NAMES.items()}, **SLICES}
@@ -126,6 +127,7 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
         "consensus": "expert consensus",
         "confocal": "confocal microscopy",
     },
+    "images per lesion": {"1": "one image", "2": "two images", "3+": "three or more images"},
 }
 
 

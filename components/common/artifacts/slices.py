@@ -94,6 +94,11 @@ def gaps(slices: Sequence[SliceRow], metric: Graded) -> list[Gap]:
     return sorted(wide, key=lambda gap: -gap.size)
 
 
+def skin_types_known(slices: Sequence[SliceRow]) -> bool:
+    """Whether the skin type of any test image is in the table."""
+    return any(row.slice == "skin_type" and row.value != "unknown" for row in slices)
+
+
 @dataclass(frozen=True)
 class Confirmed:
     """Test images confirmed by histology, and all, of each class."""

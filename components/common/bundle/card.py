@@ -11,9 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
+from components.common.artifacts.characteristics import Characteristics, Units, load_characteristics
 from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import read_json, read_object, write_json
+from components.common.artifacts.ledger import FILE as OPENINGS
+from components.common.artifacts.ledger import Opening, bundles_of, load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.lineage import Counts, Lineage, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
@@ -25,10 +29,11 @@ from components.common.artifacts.presentation import (
     markdown_code,
     markdown_text,
     named,
+    percent_text,
     reason_words,
     value_words,
 )
-from components.common.artifacts.slices import confirmed, gaps
+from components.common.artifacts.slices import confirmed, gaps, skin_types_known
 from components.common.artifacts.split import read_record
 from components.common.artifacts.trust import FILE as TRUST
 from components.common.artifacts.trust import Line, load_trust
@@ -109,11 +114,15 @@ class Judged:
         metrics: every figure.
         trust: the questions a reader should ask first, answered.
         lineage: where the rows of the table went; None for evaluations by version 0.1.
+        openings: every time the test set was opened, this one last; empty where no ledger is kept.
+        table1: who is in each split; None for evaluations by version 0.1.
     """
 
     metrics: Metrics
     trust: Sequence[Line] = ()
     lineage: Lineage | None = None
+    openings: Sequence[Opening] = ()
+    table1: Characteristics | None = None
 
 
 def judged_by(evaluation: Path) -> Judged:
@@ -122,8 +131,13 @@ def judged_by(evaluation: Path) -> Judged:
     Raises:
         ArtifactError: a file of it is not readable.
     """
-    lineage = load_lineage(evaluation / LINEAGE)
-    return Judged(load_metrics(evaluation / METRICS), load_trust(evaluation / TRUST), lineage)
+    return Judged(
+        load_metrics(evaluation / METRICS),
+        load_trust(evaluation / TRUST),
+        load_lineage(evaluation / LINEAGE),
+        load_openings(evaluation / OPENINGS),
+        load_characteristics(evaluation / CHARACTERISTICS),
+    )
 
 
 def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") -> str:
@@ -135,6 +149,8 @@ def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") ->
         "metrics": judged.metrics if judged else None,
         "trust": judged.trust if judged else (),
         "lineage": judged.lineage if judged else None,
+        "openings": judged.openings if judged else (),
+        "table1": judged.table1 if judged else None,
         "digest": digest,
         "decisions": layout.DECISIONS,
     }
@@ -165,11 +181,15 @@ def _template() -> Any:
         "reason": reason_words,
         "code": _code,
         "counted": _counted,
+        "units": _units,
+        "times": times_text,
+        "bundles": bundles_of,
         "listed": card_text.listed,
     }
     environment.globals |= {
         "gaps": gaps,
         "confirmed": confirmed,
+        "skin_types_known": skin_types_known,
         "slice_figure": card_text.slice_figure,
         "value_words": value_words,
         "form_of": form_of,
@@ -198,6 +218,18 @@ def _counted(counts: Counts) -> Any:
 
     cells = (counts.images, counts.malignant, counts.benign, counts.unlabelled or "")
     return markupsafe.Markup(" | ".join(str(cell) for cell in cells))  # numbers only
+
+
+def _units(counts: Mapping[str, Units], every: Mapping[str, Units]) -> Any:
+    """The cells of a row of Table 1: images with their share of the split, lesions, patients where they are known."""
+    import markupsafe
+
+    cells = []
+    for split, one in counts.items():
+        share = f" ({percent_text(one.images / every[split].images)})" if every[split].images else ""
+        patients = "" if one.patients is None else f", {one.patients} patients"
+        cells.append(f"{one.images}{share}, {one.lesions} lesions{patients}")
+    return markupsafe.Markup(" | ".join(cells))  # numbers only
 
 
 def _optional(path: Path) -> dict[str, Any]:

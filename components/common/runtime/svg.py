@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
-MODEL, MALIGNANT, BENIGN, BAND = "#1d4e89", "#b8336a", "#3a7d6b", "#9fb8d6"
+# Told apart with every kind of colour blindness where they stand together: tests/components/evaluate/test_colours.py
+MODEL, MALIGNANT, BENIGN, ALARM, BAND = "#1d4e89", "#c2410c", "#3f8fc0", "#e8b44c", "#9fb8d6"
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": MUTED,
@@ -58,5 +60,13 @@ def to_svg(figure: Figure, title: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     # hundredths of a point: a third of the size, same picture; glyph scales need all their digits
     svg = re.sub(r"scale\([^)]*\)|(\d+\.\d{2})\d+", lambda found: found[1] or found[0], svg)
+    svg = _own_ids(svg, f"{zlib.crc32(svg.encode()):08x}")
     label = title.replace("&", "and").replace('"', "'").replace("<", "below")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _own_ids(svg: str, mark: str) -> str:
+    """Ids that no other figure of a page has; those that nothing refers to are left out."""
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{found[1]}-{mark}"' if found[1] in used else "", svg)
+    return re.sub(r'(href="#|url\(#)([^")]+)', rf"\1\2-{mark}", svg)

@@ -9,6 +9,7 @@ from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.bundle.card import bundle_card
 from components.common.runtime.errors import ArtifactError, GateError
 from components.evaluate.component import evaluate, gate
+from components.evaluate.publish import kfp_page
 
 CONFIG = {"gate": ["ap.lower >= 0.1", "auc >= 0.9999"], "resamples": 500}
 
@@ -45,7 +46,7 @@ def test_no_value_that_reaches_kfp_is_numpy_or_non_finite(outputs):
 
 def test_the_html_output_is_the_report(outputs):
     kept = Path(outputs["evaluation"].path) / "report.html"
-    assert Path(outputs["report"].path).read_bytes() == kept.read_bytes()
+    assert Path(outputs["report"].path).read_text() == kfp_page(kept.read_text())
 
 
 def test_the_model_card_output_has_the_test_metrics(outputs, shipped):

@@ -40,8 +40,9 @@ def test_a_missed_condition_is_listed_and_does_not_stop_the_report(evaluation, r
     assert not gate["passed"]
     names = {p.name for p in evaluation.path.iterdir()}
     assert names == {
-        "artifact.json", "context.json", "decision_policy.json", "gate.json", "lineage.json", "metrics.json",
-        "predictions.csv", "report.html", "summary.md", "test_probs.npz", "trust.json", "val_probs.npz",
+        "artifact.json", "characteristics.json", "context.json", "decision_policy.json", "gate.json", "lineage.json",
+        "metrics.json", "predictions.csv", "report.html", "summary.md", "test_probs.npz", "trust.json",
+        "val_probs.npz",
     }  # fmt: skip
 
 

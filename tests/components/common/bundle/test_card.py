@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from components.common.artifacts.characteristics import Characteristic, Characteristics, Level, Units
 from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import Lineage
 from components.common.artifacts.metrics import (
     CountedEstimate,
@@ -230,3 +232,48 @@ def test_training_history_gives_time_and_best_validation_figures(tmp_path):
         "seconds_of_training": 20.0,
         "best_validation_average_precision": 0.6,
     }
+
+
+@pytest.fixture
+def bundle_facts(exported):
+    return json.loads((exported.path / "card.json").read_text())
+
+
+def characteristics_of(patients):
+    def units(images, lesions):
+        return Units(images=images, lesions=lesions, patients=patients)
+
+    every = {"train": units(8, 6), "val": units(4, 3), "test": units(4, 4)}
+    few = {"train": units(2, 1), "val": units(0, 0), "test": units(1, 1)}
+    sex = Characteristic(name="sex", levels=[Level(value="female", counts=every), Level(value="unknown", counts=few)])
+    return Characteristics(all=every, malignant=few, age={}, columns=[sex], absent=["skin_type"])
+
+
+def test_the_card_says_who_is_in_each_split_and_how_often_the_test_set_was_opened(bundle_facts, metrics):
+    openings = [
+        Opening(split="s", bundle=one * 64, commit="c" * 40, time=f"2026-11-28T0{k}:00:00Z")
+        for k, one in enumerate("aba")
+    ]
+    card = render(bundle_facts, Judged(metrics, openings=openings, table1=characteristics_of(None)))
+    assert (
+        "| malignant | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesions | 0 (0.0\N{NO-BREAK SPACE}%), 0 lesions | 1 (25.0" in card
+    )
+    assert "| Sex: not recorded | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesions |" in card
+    assert "not in the table: skin type (Fitzpatrick)." in card
+    assert "This test set has been opened 3 times, by 2 bundles:" in card
+    assert "| 2026-11-28T01:00:00Z | `bbbbbbbbbbbb` | `cccccccccccccccccc` |" in card
+    lesion = metrics.lesion_level
+    assert f"Found: {lesion.confusion.tp} of {lesion.malignant} malignant lesions (photos of a lesion" in card
+    assert "The reporting checklist (TRIPOD+AI 2024, CLAIM 2024) is in the evaluation's report" in card
+    assert "5 patients" in render(bundle_facts, Judged(metrics, table1=characteristics_of(5)))
+
+
+def test_without_a_ledger_the_card_says_that_nobody_knows(bundle_facts, metrics):
+    assert "No ledger was kept: how often this test set has been opened" in render(bundle_facts, Judged(metrics))
+    assert "ledger" not in render(bundle_facts, None)
+
+
+def test_skin_types_that_are_known_are_not_called_unknown(bundle_facts, metrics):
+    assert "The data carries no skin-tone labels" in render(bundle_facts, Judged(metrics))
+    known = metrics.model_copy(update={"slices": [*metrics.slices, slice_row("skin_type", "2", 80, 20)]})
+    assert "The data carries no skin-tone labels" not in render(bundle_facts, Judged(known))

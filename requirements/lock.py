@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_DATA = ["pyproject.toml", "--extra", "s3", "--extra", "excel"]
+_DATA = ["pyproject.toml", "--extra", "s3", "--extra", "excel", "--extra", "dicom"]
 _CPU = [*_DATA, "--extra", "cpu", "--extra", "formats", "--extra", "registry", "--extra", "completion"]
 ENVIRONMENTS: dict[str, list[str]] = {
     "data": _DATA,

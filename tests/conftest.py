@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib.util
 import io
 import subprocess
 import sys
@@ -258,6 +259,16 @@ def write_split(out, files):
     with new_artifact(out, split.KIND, {"index": "0" * 64}) as folder:
         split.write_split(folder, index, place, split.SplitRecord("reference", 42, "a" * 64, counts))
     return out
+
+
+@pytest.fixture(scope="session")
+def dicom_file():
+    """`dicom_file(jpeg, ...)` of `tests/dicom_files.py`: the bytes of a real DICOM file that holds a JPEG."""
+    pytest.importorskip("pydicom", reason="the extra `dicom` is not installed")
+    spec = importlib.util.spec_from_file_location("dicom_files", Path(__file__).with_name("dicom_files.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.dicom_file
 
 
 @pytest.fixture(scope="session")

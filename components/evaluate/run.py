@@ -128,6 +128,6 @@ def _open(bundle: Path, split: Path, model: Model | None, records: Path | None) 
 
 
 def _bytes(uri: str) -> bytes:
-    from components.common.storage.store import read_bytes
+    from components.common.imaging.picture import read_picture
 
-    return read_bytes(uri)
+    return read_picture(uri)

@@ -163,11 +163,11 @@ def slice_columns(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _read(what: str, file: tuple[str, str]) -> bytes:
-    from components.common.storage.store import read_bytes
+    from components.common.imaging.picture import read_picture
 
     uri, sha256 = file
     try:
-        data = read_bytes(uri)
+        data = read_picture(uri)
     except (OSError, LesionflowError) as error:
         raise DataError(f"{what} image {uri}: cannot be read ({error}); look at the image root") from error
     received = hashlib.sha256(data).hexdigest()

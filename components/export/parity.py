@@ -23,10 +23,10 @@ from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import read_split
 from components.common.bundle.load import Bundle
 from components.common.imaging import inspect
+from components.common.imaging.picture import read_picture
 from components.common.runtime.errors import ArtifactError, DataError
 from components.common.runtime.events import progress
 from components.common.runtime.ordered import chunks, ordered_map
-from components.common.storage import store
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
 
@@ -80,7 +80,7 @@ def compare(
     sources: Sequence[Source],
     logits_of: Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
     bundle: Bundle,
-    read: Callable[[str], bytes] = store.read_bytes,
+    read: Callable[[str], bytes] = read_picture,
 ) -> Compared:
     """Asks both sides about every image.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from threading import BoundedSemaphore
 
 from components.common.artifacts.index import Verdict
 from components.common.imaging import inspect
+from components.common.imaging.dicom import NotTakenError, Wrapping
 from components.common.imaging.inspect import Inspection
+from components.common.imaging.kinds import format_of_name
+from components.common.imaging.picture import picture_in
 from components.common.runtime.byte_semaphore import ByteSemaphore
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import progress
@@ -39,9 +42,10 @@ class Checked:
     Attributes:
         uri: where it was read from; empty if it is missing.
         size: bytes.
-        sha256: of the bytes, hex; empty if they could not be read.
+        sha256: of the picture's bytes, hex: the file's own, or the JPEG in a DICOM file; empty if it could not be read.
         inspection: what the bytes are.
         copies: further files with the same name and the same bytes.
+        wrapping: what the DICOM file around the picture says; None for other files.
         passed_over: URIs of files of the same name that are not images that can be read.
     """
 
@@ -51,6 +55,7 @@ class Checked:
     inspection: Inspection
     copies: int = 0
     passed_over: tuple[str, ...] = ()
+    wrapping: Wrapping | None = None
 
 
 def check_images(candidates: Sequence[list[StoredObject]], cache: Cache, threads: int) -> Iterator[Checked]:
@@ -106,7 +111,8 @@ class _Checker:
         if item.size > inspect.MAX_BYTES:
             reason = f"{item.size} bytes; at most {inspect.MAX_BYTES} are read"
             return _lost(item.uri, item.size, Verdict.UNSUPPORTED, reason)
-        with self.files.take(item.size):
+        copies = 3 if format_of_name(item.name) == "dicom" else 1  # the file, its data set, the picture
+        with self.files.take(copies * item.size):
             return self._read_and_check(item)
 
     def _read_and_check(self, item: StoredObject) -> Checked:
@@ -116,13 +122,18 @@ class _Checker:
             return _lost(item.uri, item.size, Verdict.MISSING, "it was listed and is gone")
         except (LesionflowError, OSError) as error:
             return _lost(item.uri, item.size, Verdict.UNREADABLE, " ".join(str(error).split()))
-        digest = hashlib.sha256(data).hexdigest()
-        inspection = self.cache.get(digest, item.name)
+        try:
+            picture = picture_in(data, item.name)
+        except NotTakenError as error:  # not for the cache: another day pydicom may be there
+            return _lost(item.uri, len(data), Verdict(error.verdict), error.reason, sha256(data).hexdigest())
+        digest = sha256(picture.data).hexdigest()
+        inspection = self.cache.get(digest, picture.name)
         if inspection is None:
             with self.decoding:
-                inspection = inspect.inspect(data, item.name, self.pixels.take)
-        self.cache.add(item, digest, inspection)
-        return Checked(item.uri, len(data), digest, inspection)
+                inspection = inspect.inspect(picture.data, picture.name, self.pixels.take)
+        if picture.wrapping is None:  # a DICOM file is read each time, for its patient
+            self.cache.add(item, digest, inspection)
+        return Checked(item.uri, len(data), digest, inspection, wrapping=picture.wrapping)
 
 
 def explain_missing(image_ids: Iterable[str], checked: Sequence[Checked], reasons: Mapping[str, str]) -> list[Checked]:
@@ -138,8 +149,8 @@ def any_missing(checked: Iterable[Checked]) -> bool:
     return any(item is _MISSING for item in checked)
 
 
-def _lost(uri: str, size: int, verdict: Verdict, reason: str) -> Checked:
-    return Checked(uri, size, "", Inspection(str(verdict), reason, ""))
+def _lost(uri: str, size: int, verdict: Verdict, reason: str, digest: str = "") -> Checked:
+    return Checked(uri, size, digest, Inspection(str(verdict), reason, "dicom" if digest else ""))
 
 
 _MISSING = _lost("", 0, Verdict.MISSING, "no file of this name in any root")

@@ -31,6 +31,7 @@ from components.common.storage import retry, store
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, any_missing, check_images, explain_missing
 from components.ingest.config import IngestConfig
+from components.ingest.dicom_patients import name_patients
 from components.ingest.filters import keep_only
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy
 from components.ingest.sources import Files, Root, list_roots, misfits, printable
@@ -109,6 +110,8 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
             checked = explain_missing(table.rows["image_id"], checked, misfits(root.uri for root in roots))
         if config.cache:
             cache.save(config.cache)
+        dicom, said = name_patients(table.rows, checked)
+        more += said
         # the same error page under two names is not a picture with two labels
         readable = [item.sha256 if item.inspection.verdict == Verdict.OK else "" for item in checked]
         more += conflicts_of_bytes(table.rows, found, pd.Series(readable, dtype="str"))
@@ -118,6 +121,7 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
         account = _account(index, policy, roots, notes, not_lost) | {
             "table": _about(table, policy),
             **kept,
+            **dicom,
         }
         write_index(folder, index)
         write_account(folder, account)
@@ -185,7 +189,7 @@ def _about(table: Table, policy: LabelPolicy) -> dict[str, Any]:
     columns = {meaning: names[0] for meaning, names in sorted(reading.columns.items())}
     ids = {
         f"{name}s": int(table.rows.loc[table.rows[name] != "", name].nunique()) if stated else 0
-        for name, stated in (("lesion", "lesion_id" in columns), ("patient", "patient_id" in columns))
+        for name, stated in (("lesion", "lesion_id" in columns), ("patient", "patient_id" in table.rows))
         for name in [f"{name}_id"]
     }
     return {"layout": reading.layout, "columns": columns, "label_policy": policy.name, **ids}

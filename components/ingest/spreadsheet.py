@@ -136,12 +136,10 @@ def _bytes(uri: str) -> bytes:
     try:
         return store.read_bytes(uri)
     except FileNotFoundError as error:
-        windows = store.windows_path(uri)
-        if windows:
-            raise DataError(f"{uri}: {windows}") from error
-        raise DataError(f"{uri}: no such file; expected the metadata table (CSV)") from error
+        problem = store.file_problem(uri) if store.is_local(uri) else "does not exist: no such file"
+        raise DataError(f"{uri} {problem}; expected the metadata table (CSV)") from error
     except IsADirectoryError as error:
-        raise DataError(f"{uri}: this is a folder and cannot be read; give the metadata table in it (CSV)") from error
+        raise DataError(f"{uri} is a folder and cannot be read; expected the metadata table (CSV)") from error
     except OSError as error:
         raise DataError(f"{uri}: cannot be read ({error.strerror}); expected the metadata table (CSV)") from error
 

@@ -8,12 +8,12 @@ from threading import BoundedSemaphore
 
 from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.record import Record, encode_record
+from components.common.imaging.picture import read_picture
 from components.common.imaging.pixels import shrunk_size
 from components.common.imaging.prepare import stored_image
 from components.common.runtime.byte_semaphore import ByteSemaphore
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.resources import usable_cores
-from components.common.storage.store import read_bytes
 from components.records.config import RecordsConfig
 
 _DECODED_BYTES = 3 * 2**28  # of all images being decoded together; the process stays below 1 GB
@@ -100,7 +100,7 @@ def _checked_bytes(source: Source) -> bytes | str:
     if source.verdict != "ok":
         return f"{source.verdict}: {source.reason}" if source.reason else source.verdict
     try:
-        data = read_bytes(source.uri)
+        data = read_picture(source.uri)
     except FileNotFoundError:
         return f"missing: {source.uri} is gone since ingest"
     except (LesionflowError, OSError) as error:

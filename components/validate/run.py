@@ -195,6 +195,6 @@ def _refuse_one_class(labelled: pd.DataFrame) -> None:
 
 
 def _bytes(uri: str) -> bytes:
-    from components.common.storage.store import read_bytes
+    from components.common.imaging.picture import read_picture
 
-    return read_bytes(uri)
+    return read_picture(uri)

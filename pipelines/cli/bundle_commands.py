@@ -16,9 +16,11 @@ from components.common.bundle.load import Bundle, load_bundle
 from components.common.bundle.predictions import Predictions
 from components.common.bundle.verify import Verified, verify_bundle
 from components.common.imaging import inspect
+from components.common.imaging.dicom import NotTakenError
+from components.common.imaging.picture import picture_in
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.events import progress
-from components.common.storage.store import IMAGE_SUFFIXES
+from components.common.storage.store import IMAGE_SUFFIXES, not_a_file
 from pipelines.cli.predictions import Prediction, visible
 
 log = logging.getLogger(__name__)
@@ -118,16 +120,19 @@ def _predicted(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
             if problem := _too_much(path):
                 problems[path] = problem
                 continue
-            content = path.read_bytes()
+            picture = picture_in(path.read_bytes(), path.name)
         except OSError as error:
-            problems[path] = ("missing", error.strerror or str(error))
+            problems[path] = ("missing", not_a_file(path) or error.strerror or str(error))
+            continue
+        except NotTakenError as error:
+            problems[path] = (error.verdict, error.reason)
             continue
         # libjpeg warns about holes in the data which TensorFlow's decoder can pass over; ingest's check does not
-        seen = inspect.inspect(content, path.name)
+        seen = inspect.inspect(picture.data, picture.name)
         if seen.verdict in _UNFIT:
             problems[path] = (seen.verdict, seen.reason)
         else:
-            data[path] = content
+            data[path] = picture.data
     found = bundle.predict(list(data.values()))
     rows = {path: _row(bundle, path, found, i) for i, path in enumerate(data)}
     rows |= {path: _unread(bundle, path, *problem) for path, problem in problems.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.errors import ConfigError
+from components.common.storage.store import file_problem
 from components.ingest.sources import root_problem
 from pipelines.parameters import MEMBERS, OPTIONS, RunParameters, validate
 
@@ -25,7 +26,7 @@ def resolve_paths(run: RunParameters) -> RunParameters:
         if folder and not path.is_dir():
             raise ConfigError(f"{name}: received {text!r}, which {root_problem(text, exists=False)}")
         if not folder and not path.is_file():
-            raise ConfigError(f"{name}: received {text!r}, no such file")
+            raise ConfigError(f"{name}: received {text!r}, which {file_problem(text)}")
         return str(path)
 
     values = dict(run.values)

@@ -192,7 +192,7 @@ def test_an_unknown_preset_lists_the_known():
 def test_a_missing_table_is_found_before_the_run(tmp_path):
     (tmp_path / "images").mkdir()
     run = validate({"metadata": str(tmp_path / "no.csv"), "images": [str(tmp_path / "images")]})
-    with pytest.raises(ConfigError, match=r"metadata: received .*no\.csv', no such file"):
+    with pytest.raises(ConfigError, match=r"metadata: received .*no\.csv', which does not exist"):
         resolve_paths(run)
 
 

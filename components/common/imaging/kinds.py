@@ -44,6 +44,7 @@ _SUFFIXES = {
     ".jxl": "jpegxl",
     ".psd": "psd",
     ".dcm": "dicom",
+    ".dicom": "dicom",
 }
 _STORE_ERROR = "often the error message of a store or server; download the file again"
 # What data that is not an image begins with; text in lower case.

@@ -28,6 +28,7 @@ __all__ = [
     "StoredObject",
     "exists",
     "fetch",
+    "file_problem",
     "is_local",
     "join",
     "list_files",
@@ -47,7 +48,22 @@ log = logging.getLogger(__name__)
 # What counts as an image by its name. Formats that are refused later are listed all the same: a
 # verdict about a file says more than "missing".
 _READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
-_NAMED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".psd", ".dcm")
+_NAMED = (
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".j2k",
+    ".jxl",
+    ".psd",
+    ".dcm",
+    ".dicom",
+)
 IMAGE_SUFFIXES = frozenset({*_READ, *_NAMED})
 SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
 SCHEMES = ("file", "gs", "s3")
@@ -122,14 +138,19 @@ def list_misfits(root: str) -> dict[str, str]:
 
 def not_a_file(path: Path) -> str:
     """What something is that is not a file, as the end of a sentence; empty for a file and where nothing is."""
-    if path.is_symlink() and not path.exists():
+    if os.path.islink(path) and not os.path.exists(path):  # noqa: PTH110, PTH114 - pathlib raises for a long name
         return f"is a link that leads nowhere (to {os.readlink(path)})"  # noqa: PTH115 - readlink() normalises
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         return "is a folder"
-    if not path.exists() or path.is_file():
+    if not os.path.exists(path) or os.path.isfile(path):  # noqa: PTH110, PTH113
         return ""
-    kinds = {"a named pipe": path.is_fifo, "a socket": path.is_socket, "a device": path.is_block_device}
+    kinds = {"a named pipe": path.is_fifo, "a socket": path.is_socket}
     return f"is {next((name for name, found in kinds.items() if found()), 'a device')}, not a file"
+
+
+def file_problem(uri: str) -> str:
+    """Why there is no file at a local path, as the end of a sentence."""
+    return windows_path(uri) or not_a_file(local_path(uri)) or "does not exist: no such file"
 
 
 def list_files(root: str) -> list[StoredObject]:
@@ -167,7 +188,7 @@ def fetch(uri: str, folder: Path) -> Path:
     if is_local(uri):
         path = local_path(uri)
         if not path.is_file():
-            raise FileNotFoundError(f"{uri}: {windows_path(uri) or 'no such file'}")
+            raise FileNotFoundError(f"{uri} {file_problem(uri)}")
         return path
     target = folder / PurePosixPath(bucket_and_object(uri)[1]).name
     data = read_bytes(uri)

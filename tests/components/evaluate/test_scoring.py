@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +81,17 @@ def test_an_image_that_went_missing_is_named(policy, rows, tmp_path):
     (tmp_path / "3.bin").unlink()
     with pytest.raises(DataError, match=r"test image .*3\.bin: cannot be read"):
         score(Brightness(policy), rows, 4)
+
+
+def test_what_is_scored_of_a_dicom_file_is_its_jpeg(policy, rows, tmp_path, dicom_file):
+    jpeg = b"\xff\xd8" + bytes(range(100)) + b"\xff\xd9"
+    (tmp_path / "3.dcm").write_bytes(dicom_file(jpeg))
+    (tmp_path / "3.jpg").write_bytes(jpeg)
+    found = []
+    for name in ("3.dcm", "3.jpg"):
+        one = rows.iloc[3:4].assign(uri=str(tmp_path / name), sha256=hashlib.sha256(jpeg).hexdigest())
+        found.append(float(score(Brightness(policy), one, 4)[0].logit[0]))
+    assert found[0] == found[1]
 
 
 def test_a_swapped_image_is_named(policy, rows, tmp_path):

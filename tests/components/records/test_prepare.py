@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,12 @@ def test_a_record_holds_the_image_small_and_validation_holds_it_as_it_is(sources
     train, val = (decode_record(prepare(sources[name][0], CONFIG, WEIGHTS)) for name in ("train", "val"))
     assert (train.height, train.width, train.weight) == (30, 40, WEIGHTS[str(sources["train"][0].label)])
     assert (val.height, val.width) == (60, 80)
+
+
+def test_the_record_of_a_dicom_file_is_that_of_its_jpeg(sources, dicom_file, tmp_path):
+    for source in (sources["train"][0], sources["val"][0]):
+        (tmp_path / "a.dcm").write_bytes(dicom_file(Path(source.uri).read_bytes(), fragments=2))
+        assert prepare(replace(source, uri=str(tmp_path / "a.dcm"))) == prepare(source)
 
 
 def test_what_ingest_has_decoded_is_not_decoded_again_where_its_bytes_are_kept(sources, tmp_path):

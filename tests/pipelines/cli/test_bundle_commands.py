@@ -48,6 +48,21 @@ def test_a_folder_with_broken_images_gives_a_row_for_each(exported, bundle, kit,
     assert {row.policy_id for row in rows} == {bundle.policy.policy_id}
 
 
+def test_a_dicom_file_has_the_probability_of_its_jpeg_to_the_bit(exported, kit, dicom_file, tmp_path):
+    uid = pytest.importorskip("pydicom.uid")
+    for seed, fragments in enumerate((1, 4)):
+        (tmp_path / f"{seed}.jpg").write_bytes(kit.jpeg(seed))
+        (tmp_path / f"{seed}.dcm").write_bytes(dicom_file(kit.jpeg(seed), fragments=fragments, offsets=seed == 0))
+    (tmp_path / "ct.dcm").write_bytes(dicom_file(kit.jpeg(0), sop_class=uid.CTImageStorage))
+    (tmp_path / "cut.dcm").write_bytes(dicom_file(kit.jpeg(0))[:900])
+    rows = {row.image.rsplit("/", 1)[-1]: row for row in predict(exported.path, [str(tmp_path)])}
+    for seed in range(2):
+        wrapped, plain = rows[f"{seed}.dcm"], rows[f"{seed}.jpg"]
+        assert (wrapped.status, wrapped.probability, wrapped.logit) == ("ok", plain.probability, plain.logit)
+    assert (rows["ct.dcm"].status, rows["cut.dcm"].status) == ("unsupported", "corrupt")
+    assert rows["ct.dcm"].reason.startswith("a DICOM object of class CT Image Storage, modality XC; VL Photographic")
+
+
 def test_what_is_too_large_or_no_file_is_not_read(exported, tmp_path):
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as handle:

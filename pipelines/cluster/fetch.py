@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ from components.common.runtime.secrets import without_secrets
 from components.common.storage import store
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.fetch_cached import CachedSteps
 from pipelines.cluster.runs import CACHED, find_run, steps_of
 from pipelines.cluster_file import TASKS
 
@@ -75,21 +77,27 @@ def fetch(
         The folders that were made.
 
     Raises:
-        ClusterError: no such run, or a step that has made nothing in it.
+        ClusterError: no such run, a step that has made nothing in it, or a cached one whose maker is not found.
         ConfigError: a folder is there already, or the store cannot be reached this way.
         ArtifactError: what was copied does not fit its hashes.
     """
     run = find_run(connection, id_or_name)
     states = {step.name: step.state for step in steps_of(run)}
-    base = store.join(_reachable(root or _root_of(connection, run)), f"{PIPELINE_NAME}/{run.run_id}")
+    runs = store.join(_reachable(root or _root_of(connection, run)), PIPELINE_NAME)
+    cached = CachedSteps(connection, run, runs)
     made = []
     for step in dict.fromkeys(steps):
         target = out / step
         if target.exists():
             raise ConfigError(f"--out: {target} is there already; allowed: a folder without it")
-        files = _files(store.join(base, step))
+        base = store.join(runs, f"{run.run_id}/{step}")
+        files = _files(base)
+        if not files and states.get(step) == CACHED:
+            maker = cached.made_by(step)
+            sys.stderr.write(f"{step}: from the cache, made by run {maker}\n")
+            files = _files(store.join(runs, f"{maker}/{step}"))
         if not files:
-            raise ClusterError(_nothing(step, states.get(step, ""), store.join(base, step)))
+            raise ClusterError(_nothing(step, states.get(step, ""), base))
         with replacing(target) as scratch:
             for uri, name in files:
                 file = scratch / name
@@ -155,8 +163,6 @@ def _place(name: str, uri: str) -> PurePosixPath:
 
 
 def _nothing(step: str, state: str, where: str) -> str:
-    if state == CACHED:
-        return f"step {step}: its result came from the cache; fetch the run that made it, which the UI links"
     if state and state != "SUCCEEDED":
         return f"step {step} is {state.lower()} and has made nothing"
     return f"step {step}: nothing is below {without_secrets(where)}; give the store's folder with --pipeline-root"

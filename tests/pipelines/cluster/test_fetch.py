@@ -1,8 +1,10 @@
 """What a run has made comes back from the store: whole, checked, and nowhere but into the folder asked for."""
 
+import shutil
+
 import pytest
 
-from components.common.artifacts.folder import new_artifact
+from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
 from components.common.storage.retry import StoredObject
@@ -67,7 +69,6 @@ def test_what_is_there_already_is_left_alone(stored, connection, run_id, tmp_pat
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ("ingest", "its result came from the cache; fetch the run that made it"),
         ("gate", "gate is failed and has made nothing"),
         ("records", "records is not run"),
     ],
@@ -100,3 +101,67 @@ def test_kubeflows_own_store_is_reached_by_a_port_forward(
     with pytest.raises(ClusterError, match="give the store's folder with --pipeline-root"):
         fetch(connection, run_id, ["export"], tmp_path / "results")
     assert asked == [f"s3://mlpipeline/v2/artifacts/lesionflow/{run_id}/export"]
+
+
+EARLIER, OTHER = "11111111-0000-4000-8000-000000000000", "22222222-0000-4000-8000-000000000000"
+RUNS = "/apis/v2beta1/runs"
+
+
+def put(root, run, step, output, kind, made_from, text="x"):
+    """An artifact in the store; its digest."""
+    target = root / run / step / EXECUTION / output
+    target.parent.mkdir(parents=True)
+    with new_artifact(target, kind, made_from) as folder:
+        (folder / "file.txt").write_text(text)
+    return open_artifact(target, kind).digest
+
+
+@pytest.fixture
+def reused(cluster, run_id, make_run, tmp_path):
+    """A run that reused split and ingest of an earlier one; a run in between split other data."""
+    root = tmp_path / "root" / "lesionflow"
+    index = put(root, EARLIER, "ingest", "index", "index", {"metadata": "0" * 64})
+    split = put(root, EARLIER, "split", "split_data", "split", {"index": index}, "the split")
+    put(root, OTHER, "split", "split_data", "split", {"index": "f" * 64}, "another split")
+    put(root, run_id, "records", "records", "records", {"split": split})
+    states = {"ingest": "CACHED", "split": "CACHED", "records": "SUCCEEDED"}
+    cluster.on("GET", f"{RUNS}/{run_id}", (200, make_run("SUCCEEDED", states)))
+    cluster.on("GET", SETTINGS, (200, {"data": {"defaultPipelineRoot": str(tmp_path / "root")}}))
+    pages = [
+        {"runs": [{"run_id": run_id}, {"run_id": OTHER}], "next_page_token": "more"},
+        {"runs": [{"run_id": EARLIER}]},
+    ]
+    cluster.on("GET", RUNS, lambda request: (200, pages[request.query.get("page_token") == ["more"]]))
+    return root
+
+
+def test_a_cached_step_is_fetched_from_the_run_that_made_it(reused, connection, run_id, tmp_path, capsys):
+    fetch(connection, run_id, ["split", "ingest"], tmp_path / "results")
+    assert (tmp_path / "results" / "split" / "split_data" / "file.txt").read_text() == "the split"
+    assert (tmp_path / "results" / "ingest" / "index" / "file.txt").is_file()
+    assert f"split: from the cache, made by run {EARLIER}" in capsys.readouterr().err
+
+
+def test_a_cached_step_whose_maker_was_removed_is_not_replaced_by_a_similar_one(reused, connection, run_id, tmp_path):
+    shutil.rmtree(reused / EARLIER / "split")
+    with pytest.raises(ClusterError, match="none of 2 earlier runs has it in the store"):
+        fetch(connection, run_id, ["split"], tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_run_that_was_cached_as_a_whole_names_runs_with_the_same_parameters(
+    reused, cluster, connection, run_id, make_run, tmp_path
+):
+    """Nothing that ran anew says which result was reused, so none is taken for it."""
+    shutil.rmtree(reused / run_id)
+    cluster.on("GET", f"{RUNS}/{run_id}", (200, make_run("SUCCEEDED", {"split": "CACHED", "records": "CACHED"})))
+    mine = make_run("SUCCEEDED", {})["runtime_config"]
+    listed = [
+        {"run_id": OTHER, "runtime_config": {"parameters": {"seed": 1}}},
+        {"run_id": EARLIER, "runtime_config": mine},
+    ]
+    cluster.on("GET", rf"{RUNS}\?.*", (200, {"runs": listed}))
+    with pytest.raises(
+        ClusterError, match=rf"the same parameters had: {EARLIER} \(lesionflow fetch RUN --step split\)"
+    ):
+        fetch(connection, run_id, ["split"], tmp_path / "results")

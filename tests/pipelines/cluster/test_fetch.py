@@ -154,7 +154,6 @@ def test_a_run_that_was_cached_as_a_whole_names_runs_with_the_same_parameters(
 ):
     """Nothing that ran anew says which result was reused, so none is taken for it."""
     shutil.rmtree(reused / run_id)
-    cluster.on("GET", f"{RUNS}/{run_id}", (200, make_run("SUCCEEDED", {"split": "CACHED", "records": "CACHED"})))
     mine = make_run("SUCCEEDED", {})["runtime_config"]
     listed = [
         {"run_id": OTHER, "runtime_config": {"parameters": {"seed": 1}}},

@@ -71,6 +71,9 @@ class TrainConfig(StepConfig):
     checkpoint_dir: str = Field(
         "", description="folder or URI that survives the pod: training resumes from there; empty: the cluster's, or off"
     )
+    # A save takes 0.4 s for EfficientNet-Lite0 and 3.4 s for EfficientNetV2-S on a local disk (55 and 325 MB, two busy
+    # cores), about 10 s for the latter to a bucket at 50 MB/s; training waits for it. With a node lost every 12 hours
+    # the best interval, sqrt(2 x cost x time between losses) (Young 1974, doi:10.1145/361147.361115), is 3 to 15 min.
     checkpoint_minutes: float = Field(
         10.0, ge=0, description="minutes between saves within an epoch, the most a lost node costs; 0: at its end only"
     )

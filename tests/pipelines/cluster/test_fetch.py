@@ -154,12 +154,14 @@ def test_a_run_that_was_cached_as_a_whole_names_runs_with_the_same_parameters(
 ):
     """Nothing that ran anew says which result was reused, so none is taken for it."""
     shutil.rmtree(reused / run_id)
-    mine = make_run("SUCCEEDED", {})["runtime_config"]
+    mine = {"parameters": {"seed": 42}}
+    whole = {**make_run("SUCCEEDED", {"split": "CACHED", "records": "CACHED"}), "runtime_config": mine}
+    cluster.on("GET", f"{RUNS}/{run_id}", (200, whole))
     listed = [
         {"run_id": OTHER, "runtime_config": {"parameters": {"seed": 1}}},
         {"run_id": EARLIER, "runtime_config": mine},
     ]
-    cluster.on("GET", rf"{RUNS}\?.*", (200, {"runs": listed}))
+    cluster.on("GET", RUNS, (200, {"runs": listed}))
     with pytest.raises(
         ClusterError, match=rf"the same parameters had: {EARLIER} \(lesionflow fetch RUN --step split\)"
     ):

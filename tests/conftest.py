@@ -224,7 +224,7 @@ def write_policy(out, model, threshold, **changes):
         "val_probs_sha256": sha256_file(model / "val_probs.npz"),
     }
     rule = DecisionPolicy(**(values | changes))
-    with new_artifact(out, "policy", {"model": "0" * 64}) as folder:
+    with new_artifact(out, "policy", {"model": sha256_file(model / "artifact.json")}) as folder:
         rule.save(folder / "decision_policy.json")
     return rule
 
@@ -256,8 +256,9 @@ def write_split(out, files):
     index.loc[usable, "sha256"] = [sha256_file(path) for path in files.values()]
     place = pd.Series("val", index.index).where(index["image_id"] != "IMG_other", "train")
     counts = {"val": {"images": COUNT, "malignant": 8}}
+    digest = split.split_digest(index["image_id"], place)
     with new_artifact(out, split.KIND, {"index": "0" * 64}) as folder:
-        split.write_split(folder, index, place, split.SplitRecord("reference", 42, "a" * 64, counts))
+        split.write_split(folder, index, place, split.SplitRecord("reference", 42, digest, counts))
     return out
 
 

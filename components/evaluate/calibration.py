@@ -65,7 +65,8 @@ class Brier:
 
 def brier_decomposition(y: Floats, probability: Floats) -> Brier:
     """The Brier score in three parts by isotonic regression (Dimitriadis 2021, doi:10.1073/pnas.2016191118)."""
-    fitted = IsotonicRegression().fit_transform(probability, y)
+    # clip: it merges probabilities that are nearly equal, and the outermost would then lie outside of its range
+    fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(probability, y)
     score, best, base = brier(y, probability), brier(y, fitted), brier(y, np.full_like(y, y.mean()))
     return Brier(score, score - best, base - best, base)
 

@@ -88,7 +88,7 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     if split is not None:
         made_of["split"] = open_artifact(split, "split")
     rule = load_policy(policy / layout.POLICY)
-    trained.check_policy(rule)
+    check_made_from(made_of["policy"], trained, rule)
     preparation = preparation_of(trained.facts, rule, config)
     network = load_network(trained.network, config.precision)
     check_input(network, preparation)
@@ -111,6 +111,21 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)
     return ExportResult(out, rule.policy_id, report, size)
+
+
+def check_made_from(policy: Artifact, model: Model, rule: DecisionPolicy) -> None:
+    """Refuses a policy that was chosen on another model, or on this one before it was edited.
+
+    Raises:
+        ArtifactError: network, validation scores, or another file of the model are not those it was made from.
+    """
+    model.check_policy(rule)
+    expected = policy.made_from.get("model", model.artifact.digest)
+    if expected != model.artifact.digest:
+        raise ArtifactError(
+            f"{policy.path}: was made from the model with digest {expected[:12]}, received {model.path} with "
+            f"{model.artifact.digest[:12]}; calibrate this model"
+        )
 
 
 def preparation_of(facts: ModelFacts, policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.index import THUMBNAIL, Verdict, read_index, write_index
-from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_json
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, shown, write_json
 from components.common.runtime.errors import ArtifactError
 
 KIND = "split"
@@ -159,7 +159,8 @@ def read_split(folder: Path, columns: Sequence[str] | None = None) -> Split:
         columns: columns of the index that are needed beside those of `split.csv`; all of them by default.
 
     Raises:
-        ArtifactError: a file or column is missing, an image is listed twice, has no label or is not in the index.
+        ArtifactError: a file or column is missing, an image is listed twice, has no label or is not in the index, or
+            the table is not the one that `split.json` describes.
     """
     path = folder / _TABLE
     assigned = _read_csv(path)
@@ -173,7 +174,13 @@ def read_split(folder: Path, columns: Sequence[str] | None = None) -> Split:
     absent = assigned.loc[~assigned["image_id"].isin(index["image_id"]), "image_id"]
     if len(absent):
         raise ArtifactError(f"{folder}: image {absent.iloc[0]} is in {_TABLE} and not in index.parquet; split again")
-    return Split(assigned.merge(index, on="image_id", how="left"), read_record(folder))
+    record = read_record(folder)
+    digest = split_digest(assigned["image_id"], assigned["split"])
+    if digest != record.sha256:
+        raise ArtifactError(
+            f"{path}: its digest is {digest[:12]}, {_RECORD} says {shown(record.sha256[:12])}; split again"
+        )
+    return Split(assigned.merge(index, on="image_id", how="left"), record)
 
 
 def read_record(folder: Path) -> SplitRecord:

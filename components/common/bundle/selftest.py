@@ -56,7 +56,7 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
         The recorded and the received logit.
 
     Raises:
-        ArtifactError: this runtime computes something else.
+        ArtifactError: this runtime computes something else, or the graph holds another policy than the one beside it.
     """
     folder = bundle.artifact.path
     record = read_json(folder / layout.SELFTEST, layout.SELFTEST_SCHEMA)
@@ -66,5 +66,14 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
         raise ArtifactError(
             f"{folder}: the test image gives logit {received:.6g} ({found.status[0]}) here and gave "
             f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve it"
+        )
+    policy = bundle.policy
+    said = (str(found.policy_id[0]), int(found.decision[0]) == layout.MALIGNANT, float(found.probability[0]))
+    due = (policy.policy_id, bool(policy.decide(found.logit)[0]), float(policy.probability(found.logit)[0]))
+    referred = str(found.status[0]) == layout.STATUSES[layout.REFERRED]
+    if said[0] != due[0] or (said[1] != due[1] and not referred) or not abs(said[2] - due[2]) <= _TOLERANCE:
+        raise ArtifactError(
+            f"{folder}: the graph answers with policy {said[0]} and probability {said[2]:.6g}, {layout.POLICY} is "
+            f"{due[0]} and gives {due[2]:.6g}; it was edited: export the bundle again"
         )
     return {"recorded_logit": record["logit"], "received_logit": received}

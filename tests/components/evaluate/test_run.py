@@ -6,7 +6,7 @@ import pytest
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.lineage import load_lineage
 from components.common.artifacts.scores import load_extra, load_scores, save_scores
-from components.common.artifacts.split import read_split
+from components.common.artifacts.split import read_record, read_split
 from components.common.artifacts.trust import load_trust
 from components.common.runtime.errors import ArtifactError, ConfigError, DataError, GateError
 from components.evaluate.__main__ import main
@@ -139,7 +139,7 @@ def test_every_opening_of_the_test_set_is_noted_shown_and_can_be_gated(shipped, 
     assert (second.verdicts[0].received, second.verdicts[0].passed) == (2, False)
     openings = read(second.path / "openings.json")["openings"]
     digest = open_artifact(shipped.bundle, "bundle").digest
-    assert [(one["split"], one["bundle"]) for one in openings] == [("a" * 64, digest)] * 2
+    assert [(one["split"], one["bundle"]) for one in openings] == [(read_record(shipped.split).sha256, digest)] * 2
     with pytest.raises(GateError, match=r"missed: test\.openings <= 1 \(2\.0000\)"):
         enforce(second.path)
     line = next(one for one in load_trust(second.path / "trust.json") if "been opened" in one.question)

@@ -20,6 +20,7 @@ from components.common.artifacts.metrics import (
     SourceEstimate,
 )
 from components.common.artifacts.model import Model, ModelFacts
+from components.common.artifacts.split import read_record
 from components.common.artifacts.trust import Line
 from components.common.bundle.card import Judged, bundle_card, render
 from components.common.bundle.card_text import estimate, plain, training_history
@@ -72,7 +73,8 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
     rule = export_inputs.rule
     for text in (
         rule.policy_id, f"{rule.threshold_logit:.6g}", f"{rule.threshold_probability:.4f}", "not a medical device",
-        "no skin-tone labels", "lower_bound", "a" * 64, "| val | 24 | 8 |", "| mel | malignant |",
+        "no skin-tone labels", "lower_bound", read_record(export_inputs.split).sha256,
+        "| val | 24 | 8 |", "| mel | malignant |",
         "On 24 validation images", "the test split is not opened before that",
     ):  # fmt: skip
         assert text in card, text

@@ -195,6 +195,11 @@ class Registry(StepConfig):
         description="gs:// or s3:// folder where registered models are staged for model servers; empty: nowhere",
     )
     token_secret: ObjectName = Field("", description="name of a secret whose entry `token` signs in to the registry")
+    signing_secret: ObjectName = Field(
+        "",
+        description="name of a secret whose entry `key` (and `certificate`, if there is one) signs what is staged; "
+        "empty: unsigned",
+    )
 
 
 class Serving(StepConfig):

@@ -9,9 +9,11 @@ from kfp import dsl, kubernetes
 from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
 from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, S3_KEYS, STORAGE_STEPS, Cluster
 from pipelines.registry.client import TOKEN_VARIABLE
+from pipelines.registry.publishing import SIGNING_VARIABLE
 
 STEP_LABEL = "lesionflow/step"
 _TOKEN_MOUNT = "/var/run/secrets/model-registry"
+_SIGNING_MOUNT = "/var/run/secrets/model-signing"
 
 
 def pipeline_config(cluster: Cluster) -> Any:
@@ -48,6 +50,9 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
     if step == REGISTER_TASK and cluster.registry.token_secret:
         kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.token_secret, mount_path=_TOKEN_MOUNT)
         task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
+    if step == REGISTER_TASK and cluster.registry.signing_secret:
+        kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.signing_secret, mount_path=_SIGNING_MOUNT)
+        task.set_env_variable(SIGNING_VARIABLE, _SIGNING_MOUNT)
     if step in STORAGE_STEPS:
         _reach_s3(task, cluster)
     if step in STORAGE_STEPS and step != REGISTER_TASK:

@@ -37,13 +37,13 @@ _REASONS = {
 }
 
 
-def verify(bundle: Path, digest: str | None = None) -> Verified:
+def verify(bundle: Path, digest: str | None = None, key: Path | None = None) -> Verified:
     """Checks hashes, documents and operations of a bundle, loads it and predicts its test image.
 
     Raises:
         ArtifactError: the first thing that is wrong.
     """
-    return verify_bundle(bundle, digest=digest)
+    return verify_bundle(bundle, digest=digest, key=key)
 
 
 def card(bundle: Path, evaluation: Path | None, out: Path | None) -> str:
@@ -62,12 +62,13 @@ def card(bundle: Path, evaluation: Path | None, out: Path | None) -> str:
     return text
 
 
-def predict(bundle: Path, images: Sequence[str]) -> list[Prediction]:
+def predict(bundle: Path, images: Sequence[str], key: Path | None = None) -> list[Prediction]:
     """Predictions for images; a broken or missing image is a row with its reason.
 
     Args:
         bundle: the bundle's folder; it is verified before it is loaded.
         images: files, folders (searched for names of image files) or globs.
+        key: public key or certificate by which the bundle must be signed.
 
     Raises:
         ArtifactError: the bundle is not fit to be loaded.
@@ -75,7 +76,7 @@ def predict(bundle: Path, images: Sequence[str]) -> list[Prediction]:
     """
     paths = find_images(images)
     log.info("%d images; checking and loading the bundle, which takes a while", len(paths))
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle, key)
     rows: list[Prediction] = []
     with progress("images", len(paths)) as bar:
         for start in range(0, len(paths), _BATCH):

@@ -30,6 +30,7 @@ def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
+    _add_key(command)
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     form.add_argument("--csv", action="store_true", help="a table for spreadsheets (CSV) instead")
@@ -40,7 +41,7 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(
         commands,
         "bundle",
-        "check, describe, stage or hand over a serving bundle",
+        "check, sign, describe, stage or hand over a serving bundle",
         example="lesionflow bundle verify results/export",
     )
     command.set_defaults(run=lambda arguments: command.print_help())
@@ -53,7 +54,18 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     )
     verify.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle")
     _add_digest(verify)
+    _add_key(verify)
     verify.set_defaults(run=_verify)
+    sign = add_command(
+        actions,
+        "sign",
+        "sign a bundle (OpenSSF model signing), so that others can check who made it",
+        example="lesionflow bundle sign results/export --key private.pem",
+    )
+    sign.add_argument("bundle", type=Path, metavar="DIR", help="folder of the bundle; model.sig is written into it")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key (ECDSA), PEM, no password")
+    _add_certificate(sign)
+    sign.set_defaults(run=_sign)
     card = add_command(
         actions,
         "card",
@@ -76,6 +88,9 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     stage.add_argument("--version", type=int, required=True, metavar="N", help="a server takes the highest it finds")
     _add_evaluation(stage)
     _add_digest(stage)
+    _add_key(stage)
+    stage.add_argument("--sign-key", type=Path, metavar="FILE", help="private key that signs the staged version")
+    _add_certificate(stage)
     stage.set_defaults(run=_stage)
     handover = add_command(
         actions,
@@ -124,12 +139,23 @@ def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument("--version", default="", metavar="NAME", help="default: commit and digest")
     command.add_argument("--token-file", type=Path, metavar="FILE", help="bearer token; default: KFP's own, or none")
     command.add_argument("--ca", type=Path, metavar="FILE", help="certificate authorities to trust; default: system")
+    _add_key(command)
     command.set_defaults(run=_register)
 
 
 def _add_digest(command: CommandParser) -> None:
     command.add_argument(
         "--digest", metavar="SHA256", help="the digest the bundle must have, received separately from it"
+    )
+
+
+def _add_key(command: CommandParser) -> None:
+    command.add_argument("--key", type=Path, metavar="FILE", help="public key or certificate that must have signed it")
+
+
+def _add_certificate(command: CommandParser) -> None:
+    command.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="certificate of the private key, then those above it (PEM)"
     )
 
 
@@ -143,7 +169,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     from pipelines.cli.bundle_commands import predict
 
     setup_logging()
-    rows = predict(arguments.bundle, arguments.images)
+    rows = predict(arguments.bundle, arguments.images, arguments.key)
     form = predictions.as_json if arguments.json else predictions.as_csv if arguments.csv else predictions.table
     predictions.write_out(form(rows))
     lost = sum(row.probability is None for row in rows)
@@ -155,10 +181,18 @@ def _verify(arguments: argparse.Namespace) -> None:
     from components.common.bundle.verify import BUNDLE_OK
     from pipelines.cli.bundle_commands import verify
 
-    known = verify(arguments.bundle, _digest(arguments))
+    known = verify(arguments.bundle, _digest(arguments), arguments.key)
     print(f"digest {known.digest}")
     print(f"policy {known.policy_id}, model {known.model_sha256[:12]}, {known.files} files")
+    if arguments.key:
+        print(f"signed by {arguments.key}")
     print(BUNDLE_OK)  # last: whoever scripts this can look for it, since a process may also end early with code 0
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    from components.common.bundle.signing import sign_bundle
+
+    print(f"wrote {sign_bundle(arguments.bundle, arguments.key, arguments.certificate)}")
 
 
 def _card(arguments: argparse.Namespace) -> None:
@@ -169,10 +203,13 @@ def _card(arguments: argparse.Namespace) -> None:
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    from components.common.bundle.stage import stage_bundle
+    from components.common.bundle.stage import Keys, stage_bundle
 
+    keys = Keys(arguments.key, arguments.sign_key, arguments.certificate)
     digest, evaluation = _digest(arguments), arguments.evaluation
-    staged = stage_bundle(arguments.bundle, arguments.out, arguments.version, digest=digest, evaluation=evaluation)
+    staged = stage_bundle(
+        arguments.bundle, arguments.out, arguments.version, digest=digest, evaluation=evaluation, keys=keys
+    )
     print(f"{'staged' if staged.new else 'already staged'}: {arguments.bundle} as {staged.uri}")
     if arguments.evaluation is None:
         print("its card has no test metrics; give --evaluation to put them in")
@@ -199,11 +236,15 @@ def _ensemble(arguments: argparse.Namespace) -> None:
 
 
 def _register(arguments: argparse.Namespace) -> None:
+    from components.common.artifacts.folder import open_artifact
+    from components.common.bundle.signing import check_signature
     from components.evaluate.proof import enforce
     from pipelines.registry.client import register, server_at
     from pipelines.registry.registration import registration_of
 
     server = server_at(arguments.server, arguments.token_file, arguments.ca)
+    if arguments.key:
+        check_signature(open_artifact(arguments.bundle, "bundle"), arguments.key)
     what = registration_of(
         arguments.bundle,
         arguments.evaluation,

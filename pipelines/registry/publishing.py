@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from components.common.artifacts.json_file import write_atomic
 from components.common.bundle.card import bundle_card
-from components.common.bundle.stage import stage_bundle
+from components.common.bundle.stage import Keys, stage_bundle
+from components.common.runtime.errors import ConfigError
 from components.common.storage import store
 from pipelines.registry.client import register, server_at
 from pipelines.registry.registration import registration_of
 
+SIGNING_VARIABLE = "LESIONFLOW_SIGNING"  # folder of the secret's entries, where the cluster file names one
 log = logging.getLogger("lesionflow")
 _ONLY = 1  # every registered version has a folder of its own, so the number a model server wants is always this
 
@@ -21,6 +24,8 @@ def publish(
     server: str, name: str, models: str, bundle: Path, bundle_uri: str, evaluation: Path, card: Path, card_uri: str
 ) -> str:
     """Registers an evaluated bundle; repeated after a failure it goes on where it was.
+
+    Where the cluster file names a secret with a key, what is staged is signed with it.
 
     Args:
         server: address of the registry.
@@ -41,10 +46,25 @@ def publish(
     if models:
         served = store.join(models, what.version)
         what = replace(what, uri=served)
-        stage_bundle(bundle, served, _ONLY, evaluation=evaluation)
+        stage_bundle(bundle, served, _ONLY, evaluation=evaluation, keys=_keys())
     card.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(card, bundle_card(bundle, evaluation))
     outcome = register(where, what)
     line = f"{what.name} {what.version}: {outcome.state} at {where.url}, files at {what.uri}"
     log.info(line)
     return line
+
+
+def _keys() -> Keys:
+    """The key of the mounted secret.
+
+    Raises:
+        ConfigError: the secret has no entry `key`.
+    """
+    folder = os.environ.get(SIGNING_VARIABLE)
+    if not folder:
+        return Keys()
+    key, certificate = Path(folder) / "key", Path(folder) / "certificate"
+    if not key.is_file():
+        raise ConfigError("registry.signing_secret: the secret has no entry `key`; expected a private key as PEM there")
+    return Keys(sign=key, certificate=certificate if certificate.is_file() else None)

@@ -12,11 +12,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from kfp import dsl
 
-from components.common.artifacts.folder import MANIFEST, sha256_file
+from components.common.artifacts.folder import MANIFEST, open_artifact, sha256_file
 from components.common.artifacts.handover import hand_over, handed_over
 from components.common.artifacts.scores import load_scores
+from components.common.bundle.signing import check_signature, sign_bundle
 from components.common.runtime.errors import ArtifactError, LesionflowError
 
 
@@ -78,6 +81,26 @@ def test_a_tampering_ends_as_the_page_says(one, runs, tmp_path):
             one.read(store, tmp_path)
         assert one.said in str(error.value), str(error.value)
         assert "\n" not in str(error.value)
+
+
+def test_a_signature_refuses_whatever_is_done_to_a_bundle(runs, tmp_path):
+    this, older = runs
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = tmp_path / "key.pem", tmp_path / "key.pub"
+    pem = serialization.Encoding.PEM
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    signed = tmp_path / "signed"
+    shutil.copytree(this, signed)
+    sign_bundle(signed / "export", private)
+    t.by_evaluate(signed, tmp_path)
+    check_signature(open_artifact(signed / "export", "bundle"), public)
+    for number, one in enumerate(one for one in t.TAMPERINGS if one.step == "export"):
+        store = tmp_path / str(number)
+        shutil.copytree(signed, store)
+        one.edit(store, older)
+        with pytest.raises(LesionflowError):
+            check_signature(open_artifact(store / "export", "bundle"), public)
 
 
 def table():

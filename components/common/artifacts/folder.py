@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,7 +31,9 @@ from components.common.artifacts.place import refuse_among_images
 from components.common.runtime.errors import ArtifactError, ConfigError
 
 MANIFEST = "artifact.json"
+SIGNATURE = "model.sig"  # of a bundle, written after it: `artifact.json` does not list it, it covers `artifact.json`
 SCHEMA = "lesionflow.artifact/1"
+_SIGNED = "bundle"  # the kind of artifact that may have one
 _EMPTY = "assets"  # a folder that TensorFlow makes in every SavedModel, and that object stores do not keep
 
 _Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
@@ -102,7 +105,7 @@ def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
         ArtifactError: not an artifact of this kind, a file is missing, added, changed or a link.
     """
     artifact = listed_artifact(path, kind)
-    _check_present(path, artifact.files)
+    _check_present(path, artifact.files, {SIGNATURE} if kind == _SIGNED else set())
     if verify:
         for name, expected in artifact.files.items():
             received = sha256_file(path / name)
@@ -142,6 +145,7 @@ class _Manifest:
                 or path.is_absolute()
                 or path.as_posix() != name
                 or {"", "..", MANIFEST} & {name, *path.parts}
+                or name == SIGNATURE
             ):
                 raise ArtifactError(
                     f"files: {shown(name)} is not the name of a file inside the artifact; make it again"
@@ -155,13 +159,13 @@ def _settle(path: Path) -> None:
             recover(resolved(path))
 
 
-def _check_present(path: Path, files: Mapping[str, str]) -> None:
+def _check_present(path: Path, files: Mapping[str, str], beside: AbstractSet[str]) -> None:
     """Refuses missing and additional files and folders, links, and what is neither file nor folder."""
     present, folders = _content(path)
     absent = [name for name in files if name not in present]
     if absent:
         raise ArtifactError(f"{path / absent[0]}: missing; the artifact is incomplete, make it again")
-    extra = sorted(present - set(files))
+    extra = sorted(present - set(files) - beside)
     if extra:
         name = extra[0] if extra[0].isprintable() else shown(extra[0])
         raise ArtifactError(f"{path}: {name} is not part of the artifact ({len(extra)} such files); remove it")
@@ -173,7 +177,7 @@ def _check_present(path: Path, files: Mapping[str, str]) -> None:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(_content(folder)[0])
+    return sorted(_content(folder)[0] - {SIGNATURE})
 
 
 def _content(folder: Path) -> tuple[set[str], set[str]]:

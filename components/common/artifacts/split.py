@@ -137,12 +137,13 @@ def write_split(folder: Path, index: pd.DataFrame, split: pd.Series, record: Spl
         folder: of the artifact.
         index: the index with its final groups; `thumbnail` is left out.
         split: train, val or test, for some or all rows of `index` (joined by their labels).
-        record: what `split.json` is to say.
+        record: what `split.json` is to say; its digest is made here.
     """
     write_index(folder, index.drop(columns=THUMBNAIL, errors="ignore"))
     rows = index.loc[split.index].assign(split=split)
     rows[list(COLUMNS)].to_csv(folder / _TABLE, index=False, lineterminator="\n")
-    write_json(folder / _RECORD, {"schema": SCHEMA, **asdict(record)})
+    digest = split_digest(rows["image_id"], rows["split"])
+    write_json(folder / _RECORD, {"schema": SCHEMA, **asdict(record), "sha256": digest})
 
 
 def split_digest(image_id: pd.Series, split: pd.Series) -> str:

@@ -18,6 +18,7 @@ from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.predictions import Predictions
+from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
 from components.common.runtime.session import native_stderr_hidden
@@ -64,14 +65,21 @@ def _columns(outputs: Any) -> Predictions:
     return Predictions(**columns)
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(path: Path, key: Path | None = None) -> Bundle:
     """Hashes a bundle, checks it and loads its SavedModel.
+
+    Args:
+        path: the bundle.
+        key: public key or certificate by which it must be signed; None: it need not be.
 
     Raises:
         ArtifactError: files are missing, added or changed; the graph was built with another policy; the graph holds
             operations that are not allowed or that this TensorFlow does not have.
     """
-    return load_parts(open_artifact(path, "bundle"))
+    artifact = open_artifact(path, "bundle")
+    if key is not None:
+        check_signature(artifact, key)
+    return load_parts(artifact)
 
 
 def load_parts(artifact: Artifact) -> Bundle:

@@ -69,7 +69,8 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
         )
     policy = bundle.policy
     said = (str(found.policy_id[0]), int(found.decision[0]) == layout.MALIGNANT, float(found.probability[0]))
-    due = (policy.policy_id, bool(policy.decide(found.logit)[0]), float(policy.probability(found.logit)[0]))
+    logit = np.array([received])
+    due = (policy.policy_id, bool(policy.decide(logit)[0]), float(policy.probability(logit)[0]))
     referred = str(found.status[0]) == layout.STATUSES[layout.REFERRED]
     if said[0] != due[0] or (said[1] != due[1] and not referred) or not abs(said[2] - due[2]) <= _TOLERANCE:
         raise ArtifactError(

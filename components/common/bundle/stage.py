@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.common.artifacts.atomic import replacing
-from components.common.artifacts.folder import MANIFEST
+from components.common.artifacts.folder import MANIFEST, SIGNATURE
 from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
+from components.common.bundle.signing import write_signature
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
@@ -33,8 +35,29 @@ class Staged:
     new: bool
 
 
+@dataclass(frozen=True)
+class Keys:
+    """What is asked of a bundle that is staged, and what is signed.
+
+    Attributes:
+        check: public key or certificate by which the bundle must be signed; None: it need not be.
+        sign: private key that signs the version; None: it is not signed.
+        certificate: certificates of the private key, the signing one first; None: the key alone.
+    """
+
+    check: Path | None = None
+    sign: Path | None = None
+    certificate: Path | None = None
+
+
 def stage_bundle(
-    bundle: Path, target: str, version: int, *, digest: str | None = None, evaluation: Path | None = None
+    bundle: Path,
+    target: str,
+    version: int,
+    *,
+    digest: str | None = None,
+    evaluation: Path | None = None,
+    keys: Keys | None = None,
 ) -> Staged:
     """Verifies a bundle and copies it to where a model server reads it.
 
@@ -48,6 +71,7 @@ def stage_bundle(
         version: number of the new version, 1 to 2^63 - 1.
         digest: what the bundle's digest must be.
         evaluation: evaluation of this bundle; the staged card then has its metrics.
+        keys: a signature that is asked for, and one that is made: `model.sig` in the version's folder, over all of it.
 
     Raises:
         ArtifactError: the bundle is not fit to be served, or the version is there and holds something else.
@@ -55,7 +79,8 @@ def stage_bundle(
     """
     if not 1 <= version <= _LARGEST_VERSION:
         raise ConfigError(f"version: received {version}; allowed: an integer from 1 to {_LARGEST_VERSION}")
-    verify_bundle(bundle, digest=digest, load=False)
+    keys = keys or Keys()
+    verify_bundle(bundle, digest=digest, key=keys.check, load=False)
     place = store.join(target, str(version))
     with TemporaryDirectory() as scratch:
         card = Path(scratch) / layout.CARD
@@ -64,6 +89,8 @@ def stage_bundle(
         if store.exists(store.join(place, _INDEX)):
             _check_same(place, files)
             return Staged(place, new=False)
+        if keys.sign is not None:
+            files = {SIGNATURE: _signed(files, Path(scratch) / "version", keys.sign, keys.certificate), **files}
         if store.is_local(place):
             _copy_whole(store.local_path(place), files)
         else:
@@ -81,6 +108,15 @@ def _files(bundle: Path, card: Path) -> dict[str, Path]:
     return files | {f"assets.extra/{layout.CARD}": card, _INDEX: model / _INDEX}
 
 
+def _signed(files: Mapping[str, Path], folder: Path, key: Path, certificate: Path | None) -> Path:
+    """The signature of a version, which is laid out for it as it will be."""
+    for name, path in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
+    write_signature(folder, folder / SIGNATURE, key, certificate)
+    return folder / SIGNATURE
+
+
 def _check_same(place: str, files: Mapping[str, Path]) -> None:
     """Refuses a whole version that is of another bundle or has another card: servers may have loaded it."""
     for name, what in ((f"assets.extra/{MANIFEST}", "another bundle"), (f"assets.extra/{layout.CARD}", "another card")):
@@ -93,7 +129,7 @@ def _check_same(place: str, files: Mapping[str, Path]) -> None:
 
 
 def _copy_whole(place: Path, files: Mapping[str, Path]) -> None:
-    foreign = sorted(set(_names(place)) - set(files))
+    foreign = sorted(set(_names(place)) - {*files, SIGNATURE})
     if foreign:
         raise ArtifactError(f"{place / foreign[0]}: not put there by a staging; remove it or choose another version")
     with replacing(place) as folder:

@@ -11,6 +11,7 @@ from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.load import check_parts, load_parts
 from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.selftest import run_selftest
+from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
 
 BUNDLE_OK = "bundle OK: complete, unmodified, self-test passed"  # the last line of `lesionflow bundle verify`
@@ -37,13 +38,14 @@ class Verified:
     logit_difference: float | None
 
 
-def verify_bundle(path: Path, *, digest: str | None = None, load: bool = True) -> Verified:
+def verify_bundle(path: Path, *, digest: str | None = None, key: Path | None = None, load: bool = True) -> Verified:
     """Verifies a bundle.
 
     Args:
         path: the bundle's folder.
         digest: what the bundle's digest must be, from the evaluation or from whoever sent it. The hashes
             inside find damage and edits; only a digest that came another way finds a replaced bundle.
+        key: public key or certificate by which the bundle must be signed.
         load: also load it and run its self-test, which needs TensorFlow.
 
     Raises:
@@ -52,6 +54,8 @@ def verify_bundle(path: Path, *, digest: str | None = None, load: bool = True) -
     artifact = open_artifact(path, "bundle")
     if digest is not None and artifact.digest != digest.lower():
         raise ArtifactError(f"{path}: digest is {artifact.digest}, expected {digest}; this is another bundle")
+    if key is not None:
+        check_signature(artifact, key)
     policy, _ = check_parts(path)
     for part in (layout.LABELS, layout.CARD, layout.SELFTEST, layout.SELFTEST_IMAGE):
         if part not in artifact.files:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.artifacts.json_file import write_json
-from components.common.artifacts.split import SCHEMA, SplitRecord
+from components.common.artifacts.split import SCHEMA, SplitRecord, split_digest
 from components.records.sources import read_sources
 
 NAMES = ["ISIC_0024306", "7", "007", "im,1", 'im"2"', "größe", "画像", "NA", "null", " im", "x" * 40]
@@ -28,7 +28,8 @@ def folder(tmp_path):
         label = [1 if one == "malignant" else 0 for one in ids]
         rows = {"image_id": ids, "lesion_id": [f"lesion {one}" for one in ids], "group_id": ids, "label": label}
         pd.DataFrame(rows | {"split": places}).to_csv(tmp_path / "split.csv", index=False)
-        write_json(tmp_path / "split.json", {"schema": SCHEMA, **asdict(SplitRecord("test", 0, "", {}))})
+        digest = split_digest(pd.Series(ids), pd.Series(places))
+        write_json(tmp_path / "split.json", {"schema": SCHEMA, **asdict(SplitRecord("test", 0, digest, {}))})
         return tmp_path
 
     return write

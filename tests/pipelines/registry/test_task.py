@@ -1,5 +1,9 @@
 """The optional last task: registered by the compiled pipeline, from real artifacts, at a registry on loopback."""
 
+import base64
+import json
+import subprocess
+
 import pytest
 import tensorflow as tf
 from kfp import dsl
@@ -49,6 +53,35 @@ def test_its_pod_runs_the_cpu_image_with_the_token_from_its_secret(documents):
     assert {"name": "KF_PIPELINES_SA_TOKEN_PATH", "value": f"{mount}/token"} in container["env"]
     (secret,) = placement(platform)["register"]["secretAsVolume"]
     assert (secret["secretName"], secret["mountPath"]) == ("registry-token", mount)
+
+
+def test_a_signing_secret_reaches_the_task_and_what_it_stages_is_signed(
+    exported, evaluation, serve_registry, tmp_path, monkeypatch
+):
+    cluster = Cluster.parse({"registry": {**REGISTRY, "signing_secret": "model-signing"}})
+    spec, platform = load_documents(compile_pipeline(cluster))
+    mount = "/var/run/secrets/model-signing"
+    assert {"name": "LESIONFLOW_SIGNING", "value": mount} in executors(spec)["register"]["env"]
+    (secret,) = placement(platform)["register"]["secretAsVolume"]
+    assert (secret["secretName"], secret["mountPath"]) == ("model-signing", mount)
+
+    monkeypatch.setenv("LESIONFLOW_SIGNING", str(tmp_path))
+    bundle, judged = dsl.Model(uri=str(exported.path)), dsl.Artifact(uri=str(evaluation))
+    card = dsl.Markdown(uri=str(tmp_path / "card"))
+    with serve_registry() as (url, server):
+        with pytest.raises(ConfigError, match=r"registry\.signing_secret: the secret has no entry `key`"):
+            register.python_func(bundle, judged, CONFIG, card, server=url, models=str(tmp_path / "models"))
+        assert not server.models
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-out", tmp_path / "key"], check=True)
+        register.python_func(bundle, judged, CONFIG, card, server=url, models=str(tmp_path / "models"))
+    (signature,) = (tmp_path / "models").glob("*/1/model.sig")
+    names = {one["name"] for one in statement(signature)["predicate"]["resources"]}
+    version = signature.parent
+    assert names == {p.relative_to(version).as_posix() for p in version.rglob("*") if p.is_file()} - {"model.sig"}
+
+
+def statement(signature):
+    return json.loads(base64.b64decode(json.loads(signature.read_text())["dsseEnvelope"]["payload"]))
 
 
 def test_an_address_that_is_none_is_refused_when_the_pipeline_is_compiled():

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -54,7 +55,8 @@ def test_what_is_written_is_what_is_read(make, tmp_path):
     index.loc[3, ["label", "verdict", "dx", "age"]] = [1, "missing", "mel", 41.5]
     write_split(tmp_path, index, pd.Series(turns(9), [8, 7, 6, 5, 4, 3, 2, 1, 0]), RECORD)
     split = read_split(tmp_path)
-    assert split.record == read_record(tmp_path) == RECORD
+    digest = split_digest(split.rows["image_id"], split.rows["split"])
+    assert split.record == read_record(tmp_path) == replace(RECORD, sha256=digest)
     assert split.rows["image_id"].tolist() == NAMES[8::-1]  # the tenth has no split
     assert list(split.rows) == [*COLUMNS, *(name for name in INDEX if name not in COLUMNS), "patient"]
     test = split.part("test")
@@ -99,6 +101,14 @@ def test_a_table_that_contradicts_itself_is_named(make, tmp_path, table, words):
     write_split(tmp_path, make(["a", "b"]), pd.Series(turns(2)), RECORD)
     (tmp_path / "split.csv").write_text(table)
     with pytest.raises(ArtifactError, match=words):
+        read_split(tmp_path)
+
+
+def test_a_table_that_is_not_the_one_of_the_record_is_refused(make, tmp_path):
+    write_split(tmp_path, make(["a", "b"]), pd.Series(turns(2)), RECORD)
+    path = tmp_path / "split.csv"
+    path.write_text(path.read_text().replace("b,b,b,0,val", "b,b,b,0,train"))
+    with pytest.raises(ArtifactError, match=r"split.csv: its digest is \w+, split.json says '\w+'; split again"):
         read_split(tmp_path)
 
 

@@ -17,7 +17,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _DATA = ["pyproject.toml", "--extra", "s3", "--extra", "excel", "--extra", "dicom"]
-_CPU = [*_DATA, *(part for name in ("cpu", "formats", "registry", "completion", "signing") for part in ("--extra", name))]
+_CPU = [
+    *_DATA,
+    *(part for name in ("cpu", "formats", "registry", "completion", "signing") for part in ("--extra", name)),
+]
 ENVIRONMENTS: dict[str, list[str]] = {
     "data": _DATA,
     "cpu": [*_CPU, "--group", "build"],

@@ -142,10 +142,13 @@ def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
     )
     policy, worst, apart, flips = child.policy, 0.0, 0.0, 0
     for before, after in asked:
-        read = before.decision != layout.UNREADABLE
+        read = before.probability >= 0
         apart = max(apart, float(np.abs(before.logit - after.logit).max()))
-        same_status = np.array_equal(before.status[~read], after.status[~read])
-        if apart > 0 or not same_status or not np.array_equal(read, after.decision != layout.UNREADABLE):
+        same = all(
+            np.array_equal(getattr(before, name)[~read], getattr(after, name)[~read])
+            for name in ("probability", "decision", "status")
+        )
+        if apart > 0 or not same or not np.array_equal(read, after.probability >= 0):
             raise ArtifactError(
                 f"{parent.artifact.path}: the adjusted bundle reads generated images otherwise than its parent "
                 f"(largest difference in logit {apart:.3g}); it was not written"

@@ -21,7 +21,7 @@ from components.common.runtime.plain_path import plain_path
 from components.export import rule
 from components.export.saver import strip_saver
 
-DECIDED = ("probability", "decision")
+DECIDED = ("probability", "decision", "status")
 _INPUTS = {
     "serving_default": tf.TensorSpec([None], tf.string, "image_bytes"),
     "predict_pixels": tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels"),
@@ -37,11 +37,13 @@ def decide_again(policy: DecisionPolicy, parent: Mapping[str, Any], kind: Any = 
         kind: arithmetic of the calibrator, as in `rule.decide`.
 
     Returns:
-        The same outputs. Rows that the parent did not read keep its answer.
+        The same outputs. Rows to which the parent gave no probability keep its answer.
     """
-    read = parent["decision"] != layout.UNREADABLE
+    answered = parent["probability"] >= 0
     outputs = rule.decide(policy, parent["logit"], tf.fill(tf.shape(parent["decision"]), layout.OK), kind)
-    changed = {name: tf.where(read, outputs[name], parent[name]) for name in (*DECIDED, "status") if name in parent}
+    if "status" in parent and parent["status"].dtype != tf.string:  # a code, in files for runtimes without text
+        outputs["status"] = tf.where(tf.equal(outputs["decision"], layout.REFER), layout.REFERRED, layout.OK)
+    changed = {name: tf.where(answered, outputs[name], parent[name]) for name in DECIDED if name in parent}
     return {**parent, **changed, **({"policy_id": outputs["policy_id"]} if "policy_id" in parent else {})}
 
 

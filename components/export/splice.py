@@ -6,13 +6,15 @@ become inner values, which the appended rule reads together with the logit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.runtime.errors import ArtifactError
-from components.export.formats import OPSET, OUTPUTS
+from components.export.formats import OPSET
 
+_NEEDED = ("probability", "logit", "decision")
 _BEFORE = "before_"  # names of the rule's inputs, which must differ from those of its outputs
 
 
@@ -34,18 +36,20 @@ def splice(name: str, parent: Path, policy: DecisionPolicy, out: Path) -> None:
         _splice_litert(parent, policy, out)
 
 
-def _rule(policy: DecisionPolicy, kind: Any) -> tuple[Any, list[Any]]:
+def _rule(policy: DecisionPolicy, outputs: Sequence[str], kind: Any) -> tuple[Any, list[Any]]:
     """The rule as a traced function of a parent's outputs, and its inputs."""
     import tensorflow as tf
 
     from components.export.redecide import DECIDED, decide_again
 
-    def decide(probability: Any, logit: Any, decision: Any) -> dict[str, Any]:
-        outputs = decide_again(policy, {"probability": probability, "logit": logit, "decision": decision}, kind)
-        return {key: outputs[key] for key in DECIDED}
+    kinds = {"probability": tf.float32, "logit": tf.float32, "decision": tf.int32, "status": tf.int32}
+    names = [name for name in kinds if name in outputs]
 
-    kinds = {"probability": tf.float32, "logit": tf.float32, "decision": tf.int32}
-    inputs = [tf.TensorSpec([None], kinds[key], _BEFORE + key) for key in OUTPUTS]
+    def decide(*values: Any) -> dict[str, Any]:
+        found = decide_again(policy, dict(zip(names, values, strict=True)), kind)
+        return {name: found[name] for name in DECIDED if name in names}
+
+    inputs = [tf.TensorSpec([None], kinds[name], _BEFORE + name) for name in names]
     return tf.function(decide, inputs), inputs
 
 
@@ -54,10 +58,10 @@ def _splice_onnx(parent: Path, policy: DecisionPolicy, out: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    function, inputs = _rule(policy, tf.float64)
-    rule, _ = tf2onnx.convert.from_function(function, inputs, opset=OPSET)
     model = onnx.load(str(parent))
-    _check_outputs(parent, [output.name for output in model.graph.output])
+    outputs = _checked(parent, [output.name for output in model.graph.output])
+    function, inputs = _rule(policy, outputs, tf.float64)
+    rule, _ = tf2onnx.convert.from_function(function, inputs, opset=OPSET)
     mark = f"{policy.policy_id}/"  # unlike any name in the parent, which may have been adjusted itself
     decided = [output.name for output in rule.graph.output]
     _rename(model.graph, {name: mark + _BEFORE + name for name in decided})
@@ -89,14 +93,14 @@ def _splice_litert(parent: Path, policy: DecisionPolicy, out: Path) -> None:
     import tensorflow as tf
     from ai_edge_litert import schema_py_generated as schema
 
-    function, _ = _rule(policy, tf.float32)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
-    model, rule = (
-        schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
-        for data in (parent.read_bytes(), converter.convert())
-    )
+    def read(data: bytes) -> Any:
+        return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+
+    model = read(parent.read_bytes())
     answers = {item.name.decode(): item for item in model.signatureDefs[0].outputs}
-    _check_outputs(parent, list(answers))
+    function, _ = _rule(policy, _checked(parent, list(answers)), tf.float32)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
+    rule = read(converter.convert())
     before = {_BEFORE + name: item.tensorIndex for name, item in answers.items()}
     asked = {item.tensorIndex: before[item.name.decode()] for item in rule.signatureDefs[0].inputs}
     place = _append(model, rule, asked, f"{policy.policy_id}/".encode())
@@ -130,7 +134,8 @@ def _append(model: Any, rule: Any, asked: dict[int, int], mark: bytes) -> dict[i
     return place
 
 
-def _check_outputs(parent: Path, names: list[str]) -> None:
-    missing = sorted(set(OUTPUTS) - set(names))
+def _checked(parent: Path, names: list[str]) -> list[str]:
+    missing = sorted(set(_NEEDED) - set(names))
     if missing:
-        raise ArtifactError(f"{parent}: lacks outputs {missing}, expected {list(OUTPUTS)}; export the bundle again")
+        raise ArtifactError(f"{parent}: lacks outputs {missing}, expected {list(_NEEDED)}; export the bundle again")
+    return names

@@ -1,4 +1,7 @@
+import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +10,9 @@ from components.calibrate.config import CalibrateConfig
 from components.calibrate.recalibrate import recalibrate
 from components.common.artifacts.policy import Calibrator, DecisionPolicy, load_policy
 from components.common.runtime.errors import ConfigError, DataError
+from components.common.statistics.reliability import calibration_error
+
+BENCH = Path(__file__).parents[2] / "benchmarks" / "bench_recalibrate.py"
 
 PARENT = DecisionPolicy(
     Calibrator("platt", 0.0, {"a": 1.0, "b": 0.0}),
@@ -105,3 +111,17 @@ def test_labels_that_are_turned_round_are_refused(sim):
 def test_a_name_of_a_site_is_a_line_of_text(sim, site):
     with pytest.raises(ConfigError, match="1 to 80 printable characters"):
         recalibrate(CalibrateConfig(), PARENT, sim(100, 1), "c" * 64, site)
+
+
+def test_lesions_that_were_not_seen_keep_the_promise_whatever_was_planted(sim):
+    """The short form of tests/benchmarks/bench_recalibrate.py, on simulated scores."""
+    spec = importlib.util.spec_from_file_location("bench_recalibrate", BENCH)
+    bench = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = bench
+    spec.loader.exec_module(bench)
+    site = bench.shifted(sim(2500, 3, prevalence=0.15), 3.0, 0.5)
+    assert calibration_error(site.label.astype(float), PARENT.probability(site.logit)) >= 0.25
+    found = bench.judge(site, PARENT, 20)
+    assert 0.8 <= np.median(found.slope) <= 1.25
+    assert abs(np.median(found.in_the_large)) <= 0.1
+    assert (found.sensitivity >= 0.9).sum() >= 18

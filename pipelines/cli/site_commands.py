@@ -27,7 +27,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
         "--validation", type=Path, required=True, metavar="DIR", help="what `lesionflow validate` wrote of this bundle"
     )
     command.add_argument("--out", type=Path, required=True, metavar="NEW", help="folder for the adjusted bundle")
-    command.add_argument("--site", metavar="NAME", help="name of the site; default: that of the --validation folder")
+    command.add_argument("--site", metavar="NAME", help="name of the site; default: that of the validation")
     command.add_argument(
         "--keep-threshold", action="store_true", help="adjust probabilities only; every decision stays as it is"
     )
@@ -45,22 +45,22 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
     from components.calibrate.recalibrate import recalibrate
     from components.common.artifacts.folder import open_artifact
     from components.common.artifacts.json_file import read_json
-    from components.common.artifacts.scores import EXTERNAL_SCORES, load_scores
+    from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation
     from components.common.bundle.card import FACTS, FACTS_SCHEMA
     from components.common.bundle.load import check_parts, load_parts
     from components.common.runtime.session import setup_logging
     from components.export.adjust import adjust
 
     setup_logging()
-    validation, bundle = open_artifact(arguments.validation, "validation"), open_artifact(arguments.bundle, "bundle")
+    validation, measured, scores = open_validation(arguments.validation)
+    bundle = open_artifact(arguments.bundle, "bundle")
     if validation.made_from.get("bundle") != bundle.digest:
         raise ArtifactError(
             f"{arguments.validation}: made from another bundle than {arguments.bundle}; validate this one first"
         )
     parent, _ = check_parts(bundle.path)
     config = _config(parent.operating_point, read_json(bundle.path / FACTS, FACTS_SCHEMA), arguments.set)
-    scores = load_scores(validation.path / EXTERNAL_SCORES)
-    site = arguments.site if arguments.site is not None else validation.path.resolve().name
+    site = arguments.site if arguments.site is not None else measured.site or validation.path.resolve().name
     made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
     adjust(load_parts(bundle), made.policy, made.record, validation, scores.logit, arguments.out)
     print(_summary(made.record, made.why, arguments.out))

@@ -15,7 +15,6 @@ from components.common.artifacts.npz import read_npz, write_npz
 from components.common.runtime.errors import ArtifactError, DataError
 from components.common.storage import store
 
-EXTERNAL_SCORES = "external_probs.npz"  # of a validation: a finished bundle on another site's images
 TEST_SCORES = "test_probs.npz"  # of an evaluation; a model artifact's stand in artifacts.model
 _TEXT = ("image_id", "lesion_id", "group_id")
 _COLUMNS = (*_TEXT, "label", "logit", "probability")

@@ -5,7 +5,8 @@ import pytest
 
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.policy import load_policy
-from components.common.artifacts.scores import EXTERNAL_SCORES, Scores, save_scores
+from components.common.artifacts.scores import Scores, save_scores
+from components.common.artifacts.validation import EXTERNAL_SCORES, Labelling, Overlap, Size, Validation, Verdict
 from components.common.bundle.verify import verify_bundle
 from components.common.statistics.numeric import sigmoid
 from pipelines.cli.main import main
@@ -20,12 +21,37 @@ def site_scores(lesions=200, malignant=40, seed=0):
     return Scores(ids, ids, ids, label, logit, sigmoid(logit))
 
 
+def validation(bundle, site):
+    """What a validation says, as far as recalibrate reads it."""
+    size = Size(images=1, malignant=1, groups=1, malignant_groups=1)
+    verdict = Verdict(
+        answer="too few", sentence="-", target=0.9, delta=0.05, found=1, of=1, lower=0.05, upper=1.0, more=28
+    )
+    overlap = Overlap(known=False, pictures=False, images=1, bytes=0, near_duplicates=0, same_lesion=0, examples=[])
+    return Validation(
+        site=site,
+        policy_id="0" * 12,
+        bundle=bundle,
+        here=size,
+        there=None,
+        verdict=verdict,
+        figures=[],
+        overlap=overlap,
+        refused={},
+        refused_share=0.0,
+        unlabelled={},
+        mix=None,
+        labelling=Labelling(policy="ham10000", unlike=[], unknown={}),
+    )
+
+
 @pytest.fixture
 def validation_of(exported, tmp_path):
     def make(scores, digest=None, name="clinic-b"):
         made_from = {"bundle": digest or open_artifact(exported.path, "bundle").digest}
         with new_artifact(tmp_path / name, "validation", made_from) as folder:
             save_scores(folder / EXTERNAL_SCORES, scores)
+            validation(made_from["bundle"], name).save(folder)
         return tmp_path / name
 
     return make

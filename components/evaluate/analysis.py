@@ -33,6 +33,7 @@ from components.evaluate import operating
 from components.evaluate.calibration import calibration_metrics
 from components.evaluate.champion import compare
 from components.evaluate.conformal import prediction_sets
+from components.evaluate.members import gain_over_members
 from components.evaluate.shortcuts import shortcut_metrics
 from components.evaluate.subgroups import Columns, slices
 
@@ -81,6 +82,7 @@ def analyse(inputs: Inputs, settings: Settings) -> Metrics:
         test.logit, np.array([policy.threshold_logit]), test.label, codes, groups, resamples=b, seed=seed
     )
     interval, error = clustered_auc(test.logit, test.label, codes, groups)
+    gained = gain_over_members(inputs.columns, test, b, seed)
     return Metrics(
         policy_id=policy.policy_id,
         method=Method(
@@ -109,6 +111,7 @@ def analyse(inputs: Inputs, settings: Settings) -> Metrics:
         prediction_sets=prediction_sets(inputs.val, test, policy, b, seed) if inputs.val is not None else [],
         validation=_validation(inputs.val, policy, b, seed) if inputs.val is not None else None,
         champion=compare(test, inputs.champion, b, seed) if inputs.champion is not None else None,
+        **({"ensemble": gained} if gained else {}),
         test_probs_sha256=inputs.test_probs_sha256,
         val_probs_sha256=policy.val_probs_sha256,
     )

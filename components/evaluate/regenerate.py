@@ -29,6 +29,8 @@ from components.evaluate.analysis import Inputs, Settings, analyse
 from components.evaluate.belongs import same_split
 from components.evaluate.gate import FILE as GATE
 from components.evaluate.gate import Verdict, check, gate_record
+from components.evaluate.members import PREFIX as MEMBER_PREFIX
+from components.evaluate.members import check_members
 from components.evaluate.predictions import FILE as PREDICTIONS
 from components.evaluate.predictions import predictions_csv
 from components.evaluate.report import Said, report_html
@@ -107,6 +109,7 @@ def measure(
         )
     columns = load_extra(probs)
     _check_numbers(probs, columns)
+    check_members(columns, test)
     inputs = Inputs(test, columns, rule, val, champion, sha256_file(probs))
     return inputs, analyse(inputs, settings)
 
@@ -128,12 +131,12 @@ def check_lineage(metrics: Metrics, lineage: Lineage | None) -> None:
 
 
 def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
-    """Refuses ages that are not numbers and shortcut controls that are not finite.
+    """Refuses ages that are not numbers, and shortcut controls and members' logits that are not finite.
 
     Raises:
         ArtifactError: names the column.
     """
-    for name in (n for n in columns if n == "age" or n.startswith(PREFIX)):
+    for name in (n for n in columns if n == "age" or n.startswith((PREFIX, MEMBER_PREFIX))):
         try:
             values = columns[name].astype(np.float64)
         except ValueError as error:

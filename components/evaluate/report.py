@@ -109,6 +109,7 @@ SECTIONS = {
     "worth": "Is it worth using, and where?",
     "slices": "Does it work equally well for everybody?",
     "shortcuts": "Shortcuts: how much can be had without the image?",
+    "members": "Several members against one",
     "champion": "Against the champion",
     "cases": "Images worth a look",
     "data": "Data: from the table to the test images",

@@ -24,6 +24,7 @@ from components.evaluate.characteristics import characteristics
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
 from components.evaluate.lineage import trace
+from components.evaluate.members import MemberRecorder
 from components.evaluate.openings import note_opening
 from components.evaluate.regenerate import render
 from components.evaluate.scoring import lost_images, open_split, score, slice_columns
@@ -75,9 +76,10 @@ def run(
     val = trained.val_scores() if trained is not None else None
     test = divided.usable("test")
     openings = note_opening(config.ledger, divided.record.sha256, made_of["bundle"].digest)
-    scores, unread = score(loaded, test, config.batch_size)
+    recorder = MemberRecorder(loaded)
+    scores, unread = score(recorder, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
-    columns = {**slice_columns(rows), **control_scores(divided.usable("train"), rows)}
+    columns = {**slice_columns(rows), **control_scores(divided.usable("train"), rows), **recorder.columns(test, scores)}
     if val is not None:
         refuse_val_overlap(scores, val)
     uri = dict(zip(rows["image_id"], rows["uri"], strict=True))

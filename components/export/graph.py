@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle import layout
+from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
 from components.export import rule
 from components.export.decoding import decode
@@ -83,11 +84,32 @@ def prepare_pixels(pixels: Any, how: Preparation) -> tuple[Any, Any]:
 
 def mean_logit(network: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
     """Raw malignant logits float32 [N], averaged over mirrored views where asked for."""
-    views = [tf.cast(pixels, tf.float32)]
-    if augmentation == "flips":
-        views = [tf.reverse(views[0], axes) for axes in ([], [1], [2], [1, 2])]
-    logits = [tf.cast(network(view, training=False), tf.float32)[:, 0] for view in views]
+    logits = [tf.cast(network(view, training=False), tf.float32)[:, 0] for view in _views(pixels, augmentation)]
     return tf.add_n(logits) / float(len(logits))
+
+
+def member_logits(members: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
+    """The same of each member of an ensemble by itself, float32 [N, members]."""
+    views = [members(view, training=False) for view in _views(pixels, augmentation)]
+    logits = [tf.stack([tf.cast(one, tf.float32)[:, 0] for one in outputs], axis=1) for outputs in views]
+    return tf.add_n(logits) / float(len(logits))
+
+
+def _views(pixels: Any, augmentation: str) -> list[Any]:
+    plain = tf.cast(pixels, tf.float32)
+    if augmentation != "flips":
+        return [plain]
+    return [tf.reverse(plain, axes) for axes in ([], [1], [2], [1, 2])]
+
+
+def with_members(network: Any) -> Any:
+    """An ensemble as a network with several outputs: its own, then each member's."""
+    import keras
+
+    mean = network.layers[-1]
+    if not isinstance(mean, keras.layers.Average):
+        raise ArtifactError(f"an ensemble's last layer is {type(mean).__name__}, expected Average; make it again")
+    return keras.Model(network.input, [network.output, *mean.input])
 
 
 def with_constants(network: Any, most_bytes: int = _CONSTANTS) -> Any:
@@ -103,14 +125,23 @@ def with_constants(network: Any, most_bytes: int = _CONSTANTS) -> Any:
 
     def logits(pixels: Any) -> Any:
         values = ([tf.constant(value) for value in known] for known in (trainable, fixed))
-        return network.stateless_call(*values, pixels, training=False)[0]
+        return network.stateless_call(*values, pixels, training=False)[0]  # of outputs and state
 
     function = tf.function(logits, [tf.TensorSpec(network.input_shape, tf.float32)])
     return lambda pixels, training: function(pixels)
 
 
-def signatures(network: Any, policy: DecisionPolicy, how: Preparation) -> Mapping[str, Any]:
-    """The bundle's two entry points, as traced functions by signature name."""
+def signatures(
+    network: Callable[..., Any], policy: DecisionPolicy, how: Preparation, members: Callable[..., Any] | None = None
+) -> Mapping[str, Any]:
+    """The bundle's entry points, as traced functions by signature name: two, and a third for an ensemble.
+
+    Args:
+        network: pixels to logits [N, 1].
+        policy: the decision policy.
+        how: what happens to an image before.
+        members: pixels to the logits of each member, for an ensemble.
+    """
 
     def serving_default(image_bytes: Any) -> dict[str, Any]:
         pixels, status = prepare_bytes(image_bytes, how)
@@ -122,21 +153,51 @@ def signatures(network: Any, policy: DecisionPolicy, how: Preparation) -> Mappin
         outputs = rule.decide(policy, mean_logit(network, ready, how.augmentation), status)
         return {name: value[: tf.shape(pixels)[0]] for name, value in outputs.items()}
 
-    return {
-        "serving_default": tf.function(serving_default, [tf.TensorSpec([None], tf.string, "image_bytes")]),
+    def each_member(image_bytes: Any) -> dict[str, Any]:
+        pixels, _ = prepare_bytes(image_bytes, how)
+        return {"logit": member_logits(members, pixels, how.augmentation)[: tf.shape(image_bytes)[0]]}  # type: ignore[arg-type]
+
+    files = [tf.TensorSpec([None], tf.string, "image_bytes")]
+    found = {
+        "serving_default": tf.function(serving_default, files),
         "predict_pixels": tf.function(predict_pixels, [tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")]),
     }
+    return {**found, layout.MEMBER_LOGITS: tf.function(each_member, files)} if members else found
 
 
 def write_saved_model(
-    network: Any, policy: DecisionPolicy, how: Preparation, out: Path, most_bytes: int = _CONSTANTS
+    network: Any,
+    policy: DecisionPolicy,
+    how: Preparation,
+    out: Path,
+    most_bytes: int = _CONSTANTS,
+    *,
+    members: bool = False,
 ) -> None:
-    """Writes the SavedModel folder `out`; weights of more than `most_bytes` stay variables."""
+    """Writes the SavedModel folder `out`; weights of more than `most_bytes` stay variables.
+
+    Args:
+        network: the Keras model.
+        policy: the decision policy.
+        how: what happens to an image before.
+        out: the folder.
+        most_bytes: the most that becomes constants.
+        members: it is an ensemble, whose members answer by themselves as well.
+    """
     module = tf.Module()
+    network = with_members(network) if members else network
     served = with_constants(network, most_bytes)
     if served is network:
         module.network_variables = [variable.value for variable in network.variables]  # else TensorFlow saves copies
-    functions = signatures(served, policy, how)
+    if members:
+        functions = signatures(
+            lambda pixels, training: served(pixels, training=training)[0],
+            policy,
+            how,
+            lambda pixels, training: served(pixels, training=training)[1:],
+        )
+    else:
+        functions = signatures(served, policy, how)
     concrete = {name: function.get_concrete_function() for name, function in functions.items()}
     out.mkdir()
     with plain_path(out) as folder:

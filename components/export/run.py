@@ -94,7 +94,7 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     check_input(network, preparation)
     log.info("writing the serving graph: %s", trained.network)
     with new_artifact(out, "bundle", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
-        _write_graph(network, rule, preparation, folder)
+        _write_graph(network, rule, preparation, folder, members=bool(trained.facts.members))
         record_operations(folder)
         write_json(folder / layout.PREPROCESSING, preparation)
         write_json(folder / layout.LABELS, labels(split))
@@ -181,14 +181,16 @@ def _diagnoses(split: Path) -> dict[str, int]:
     return {str(dx): int(label) for dx, label in sorted(known.itertuples(index=False, name=None))}
 
 
-def _write_graph(network: Any, rule: DecisionPolicy, preparation: Mapping[str, Any], folder: Path) -> None:
+def _write_graph(
+    network: Any, rule: DecisionPolicy, preparation: Mapping[str, Any], folder: Path, *, members: bool
+) -> None:
     from components.export.graph import Preparation, write_saved_model
 
     how = Preparation(
         image_size=(preparation["image_size"][0], preparation["image_size"][1]),
         **{key: preparation[key] for key in ("record_size", "min_side", "max_pixels", "augmentation")},
     )
-    write_saved_model(network, rule, how, folder / layout.SAVED_MODEL)
+    write_saved_model(network, rule, how, folder / layout.SAVED_MODEL, members=members)
 
 
 def _check(

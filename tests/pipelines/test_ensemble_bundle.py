@@ -41,8 +41,12 @@ def test_the_bundle_answers_with_the_mean_of_what_its_members_bundles_answer(shi
         config = ExportConfig.parse({"augmentation": "flips"})
         single = export(config, member, tmp_path / f"policy{i}", None, tmp_path / f"bundle{i}")
         logits.append(load_bundle(single.path).predict(files).logit)
-    answers = load_bundle(result.path).predict(files)
+    bundle = load_bundle(result.path)
+    answers = bundle.predict(files)
     np.testing.assert_allclose(answers.logit, np.mean(logits, axis=0), atol=1e-4)
+    np.testing.assert_allclose(bundle.member_logits(files), np.transpose(logits), atol=1e-4)
+    assert bundle.member_logits([]).shape == (0, 2)
+    assert load_bundle(single.path).member_logits(files) is None
     assert set(answers.policy_id) == {result.policy_id}
 
 

@@ -333,6 +333,25 @@ class ChampionComparison(_Part):
     ap_difference: Difference
 
 
+class PairedGain(_Part):
+    """A figure before and after, and the difference on the same images; each resample holds the same lesions."""
+
+    before: Number
+    after: Number
+    gain: Estimate
+
+
+class EnsembleGain(_Part):
+    """What the mean of several members gains over them: `before` is the mean of their own figures.
+
+    That is what to expect of one of them taken at random; the best of them is known only by looking at these images.
+    """
+
+    members: Count
+    average_precision: PairedGain
+    roc_auc: PairedGain
+
+
 class Metrics(Figures):
     """The content of `metrics.json`.
 
@@ -357,6 +376,7 @@ class Metrics(Figures):
     prediction_sets: list[PredictionSet]
     validation: ValidationLevel | None
     champion: ChampionComparison | None
+    ensemble: EnsembleGain | None = None
     test_probs_sha256: str
     val_probs_sha256: str
 

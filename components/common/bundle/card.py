@@ -60,6 +60,7 @@ def collect_facts(folder: Path, model: Model, policy: Path, split: Path | None) 
         "environment": model.environment,
         "history": card_text.training_history(model),
         "ensemble": model.ensemble,
+        "selection": model.selection,
         "class_weight": _optional(model.path / CLASS_WEIGHT),
         "calibration": _optional(policy / "calibration.json"),
         "policy": _optional(folder / layout.POLICY),
@@ -145,6 +146,7 @@ def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") ->
     given = {
         "ensemble": {},
         "recalibration": {},
+        "selection": {},
         **facts,
         "metrics": judged.metrics if judged else None,
         "trust": judged.trust if judged else (),

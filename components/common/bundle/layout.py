@@ -39,4 +39,5 @@ NO_PROBABILITY = -1.0
 NO_LOGIT = 0.0
 
 SIGNATURES = ("serving_default", "predict_pixels")
+MEMBER_LOGITS = "member_logits"  # a third one, of ensembles only: what each member says by itself
 OUTPUTS = ("probability", "decision", "logit", "policy_id", "status")

@@ -56,6 +56,19 @@ class Bundle:
 
         return _columns(self.signatures["predict_pixels"](pixels=tf.constant(pixels, tf.uint8)))
 
+    def member_logits(self, images: Sequence[bytes]) -> npt.NDArray[np.float32] | None:
+        """(n, members) raw logit of each member of an ensemble for image files given as bytes; None for one network.
+
+        Out of the graph that serves: `predict` gives the mean of each row. What stands in the row of an image that
+        cannot be read means nothing.
+        """
+        import tensorflow as tf
+
+        if layout.MEMBER_LOGITS not in self.signatures:
+            return None
+        outputs = self.signatures[layout.MEMBER_LOGITS](image_bytes=tf.constant(list(images), tf.string))
+        return np.asarray(outputs["logit"].numpy(), np.float32)
+
 
 def _columns(outputs: Any) -> Predictions:
     """The tensors of a signature as NumPy columns."""

@@ -9,6 +9,7 @@ import yaml
 
 from components.common.artifacts.characteristics import Characteristic, Characteristics, Level, Units
 from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.json_file import read_json
 from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import Lineage
 from components.common.artifacts.metrics import (
@@ -279,3 +280,13 @@ def test_skin_types_that_are_known_are_not_called_unknown(bundle_facts, metrics)
     assert "The data carries no skin-tone labels" in render(bundle_facts, Judged(metrics))
     known = metrics.model_copy(update={"slices": [*metrics.slices, slice_row("skin_type", "2", 80, 20)]})
     assert "The data carries no skin-tone labels" not in render(bundle_facts, Judged(known))
+
+
+def test_a_model_chosen_from_several_says_from_which(exported):
+    facts = read_json(exported.path / "card.json", "lesionflow.card/1")
+    members = [{"name": f"seed {k}", "average_precision": 0.5 + k / 10, "roc_auc": 0.8} for k in range(3)]
+    card = render(facts | {"selection": {"members": members, "chosen": 2, "images": 24}}, None)
+    assert "### Chosen from 3 members" in card
+    assert "| seed 2 | 0.8 | 0.7 | chosen |" in card
+    assert card.count("chosen |") == 1
+    assert "Chosen from" not in render(facts, None)

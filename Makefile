@@ -62,9 +62,10 @@ contracts: setup ## who may import whom
 lock-check: setup ## requirements/ equals what pyproject.toml asks for, and names no index
 	@$(BIN)/python requirements/lock.py --check
 
-reference: setup ## write docs/reference/parameters.md and table-layouts.md anew from configurations and layouts
+reference: setup ## write the generated pages of docs/reference anew: parameters, table layouts, label policies
 	@$(BIN)/python docs/write_parameters.py
 	@$(BIN)/python -m components.ingest.layouts > docs/reference/table-layouts.md
+	@$(BIN)/python -m components.ingest.labels > docs/reference/label-policies.md
 
 reference-check: setup ## docs/reference/parameters.md says what the configurations of the steps say
 	@$(BIN)/python docs/write_parameters.py --check

@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from components.common.runtime.cli import default_text, described
 from components.common.runtime.config import allowed
+from components.ingest.labels import described_policies
 from pipelines.parameters import FLAT, OPTION_CONFIGS, OPTIONS, current_name, field_of, option_names
 
 # The first word of a text in the form, which the UI sorts by name only.
@@ -84,7 +85,8 @@ def described_parameters(name: str | None) -> str:
         shown = [text for text in texts if name in (None, _step_of(text.name))]
         return "\n".join(_wrapped(text) for text in shown)
     found = [text for text in texts if text.name == current_name(name)]
-    return "\n".join(_wrapped(text) for text in found)
+    more = [described_policies()] if any(text.name == "label_policy" for text in found) else []
+    return "\n".join([*(_wrapped(text) for text in found), *more])
 
 
 def _step_of(name: str) -> str:

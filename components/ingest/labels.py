@@ -8,6 +8,8 @@ stand in `diagnoses.yaml`.
 from __future__ import annotations
 
 import re
+import sys
+import textwrap
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -36,6 +38,7 @@ class LabelPolicy:
         malignant: diagnoses with label 1, as codes or names in lower case.
         benign: diagnoses with label 0.
         excluded: diagnoses that are known and left out of training and evaluation.
+        about: what the choice rests on, and where it is unsure.
         names: names of the diagnoses by code.
     """
 
@@ -44,6 +47,7 @@ class LabelPolicy:
     malignant: tuple[str, ...]
     benign: tuple[str, ...]
     excluded: tuple[str, ...] = ()
+    about: str = ""
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -140,10 +144,10 @@ def _parse(text: str, source: str) -> LabelPolicy:
         value = yaml_text.load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"label_policy: {source} is not YAML ({' '.join(str(error).split())})") from error
-    fields = f"name, version, {', '.join(_GROUPS)}"
+    fields = f"name, version, about, {', '.join(_GROUPS)}"
     if not isinstance(value, dict):
         raise ConfigError(f"label_policy: {source} holds {type(value).__name__}; expected {fields}")
-    unknown = sorted(str(key) for key in set(value) - {"name", "version", *_GROUPS})
+    unknown = sorted(str(key) for key in set(value) - {"name", "version", "about", *_GROUPS})
     if unknown:
         raise ConfigError(f"label_policy: {source}: unknown field {unknown[0]!r}; known are {fields}")
     name, version = value.get("name"), value.get("version")
@@ -151,11 +155,14 @@ def _parse(text: str, source: str) -> LabelPolicy:
         raise ConfigError(f"label_policy: {source}: name is {name!r}; expected text")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ConfigError(f"label_policy: {source}: version is {version!r}; expected an integer >= 1")
+    about = value.get("about", "")
+    if not isinstance(about, str):
+        raise ConfigError(f"label_policy: {source}: about is {about!r}; expected text")
     groups = {group: _diagnoses(value.get(group, []), group, source) for group in _GROUPS}
     _check_disjoint(groups, source)
     known = _names_by_code()
     names = {code: known[code] for codes in groups.values() for code in codes if code in known}
-    return LabelPolicy(name=name, version=version, **groups, names=names)
+    return LabelPolicy(name=name, version=version, **groups, about=about, names=names)
 
 
 def _diagnoses(value: Any, group: str, source: str) -> tuple[str, ...]:
@@ -174,3 +181,45 @@ def _check_disjoint(groups: dict[str, tuple[str, ...]], source: str) -> None:
             if code in seen:
                 raise ConfigError(f"label_policy: {source}: {code!r} is in both {seen[code]} and {group}; keep one")
             seen[code] = group
+
+
+def describe() -> str:
+    """The reference page of the policies that come with lesionflow, in Markdown."""
+    lines = [_HEAD]
+    for policy in map(load_label_policy, policy_names()):
+        lines += [f"## {policy.name}", "", policy.about, "", "| label | diagnosis | also called |", "|---|---|---|"]
+        for group in _GROUPS:
+            for code in getattr(policy, group):
+                lines.append(f"| {group} | `{code}` | {', '.join(policy.names.get(code, ()))} |")
+        lines += ["", f"Version {policy.version}.", ""]
+    return "\n".join(lines)
+
+
+def described_policies() -> str:
+    """The policies for a terminal: what each counts as malignant, benign and neither, and on what that rests."""
+    shown = []
+    for policy in map(load_label_policy, policy_names()):
+        groups = "; ".join(f"{group}: {', '.join(getattr(policy, group))}" for group in _GROUPS)
+        shown += [
+            f"    {policy.name}",
+            *(
+                textwrap.fill(text, 100, initial_indent=_INDENT, subsequent_indent=_INDENT)
+                for text in (groups, policy.about)
+            ),
+        ]
+    return "\n".join(shown)
+
+
+_INDENT = " " * 8
+_HEAD = """# Label policies
+
+Generated from `components/ingest/label_policies` and `diagnoses.yaml` by `make reference`; a test compares the two.
+A policy says which diagnoses are malignant, benign, or left out of training and evaluation; that is a clinical choice,
+and each policy says what it rests on and where it is unsure. `label_policy: auto` takes the one that fits the table.
+Write your own as a YAML file with `name`, `version`, `about`, `malignant`, `benign`, `excluded`; a diagnosis stands in
+exactly one list.
+"""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(describe())

@@ -82,6 +82,7 @@ class Layout(StepConfig):
     Attributes:
         title: the data set and where it is had.
         about: what a user should know.
+        source: what the columns were taken from, and the publication.
         recognised_by: columns that are all there in such a table, and together in no other.
         without_header: the names of the columns of a file whose first row is not a header.
         columns: the column, or columns in order of preference, by meaning.
@@ -94,6 +95,7 @@ class Layout(StepConfig):
 
     title: str = Field(min_length=1)
     about: str = ""
+    source: str = Field(min_length=1)
     recognised_by: list[str] = Field(default_factory=list)
     without_header: list[str] = Field(default_factory=list)
     columns: dict[str, str | list[str]]
@@ -318,6 +320,7 @@ def describe() -> str:
         known = ", ".join(f"`{one}`" for one in layout.recognised_by) or "two columns without a header"
         policy = f", with label policy `{layout.policy}`" if layout.decided_by == "diagnosis" else ""
         lines += ["", f"Layout `{name}`, recognised by {known}. The {layout.decided_by} decides{policy}.", ""]
+        lines += [f"Source: {layout.source}.", ""]
     meanings = [f"| {meaning} | {text} | {_usual_names(meaning)} |" for meaning, text in MEANINGS.items()]
     return "\n".join([*lines, _OTHER_TABLES, *meanings]) + "\n"
 
@@ -328,7 +331,7 @@ def _usual_names(meaning: str) -> str:
 
 _HEAD = """# Table layouts
 
-Generated from `components/ingest/table_layouts` by `python -m components.ingest.layouts`; a test compares the two. To
+Generated from `components/ingest/table_layouts` by `make reference`; a test compares the two. To
 add a layout, add a YAML file there and a fixture to `tests/components/ingest/test_layouts.py`, and generate this page
 again.
 """

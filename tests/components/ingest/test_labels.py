@@ -1,10 +1,14 @@
 """A policy says what every diagnosis means, and nothing about the ones it does not know."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from components.common.runtime.errors import ConfigError
-from components.ingest.labels import load_label_policy, policies_that_know, policy_names
+from components.ingest.config import IngestConfig
+from components.ingest.labels import describe, load_label_policy, policies_that_know, policy_names
+from pipelines.parameter_texts import described_parameters
 
 GOOD = {"name": "mine", "version": 2, "malignant": ["mel"], "benign": ["nv", "BKL"], "excluded": ["unk"]}
 
@@ -31,6 +35,30 @@ def test_the_variant_leaves_akiec_out_without_forgetting_it():
 @pytest.mark.parametrize("name", policy_names())
 def test_every_shipped_policy_is_named_like_its_file(name):
     assert load_label_policy(name).name == name
+
+
+def test_the_reference_page_is_the_policies():
+    page = Path(__file__).parents[3] / "docs" / "reference" / "label-policies.md"
+    assert page.read_text(encoding="utf-8") == describe(), "run make reference"
+
+
+def test_the_parameter_names_every_policy_and_its_description_shows_them():
+    text = IngestConfig.model_fields["label_policy"].description
+    named = text.partition("the table; ")[2].partition(", or the URI")[0].split(", ")
+    assert sorted(named) == policy_names()
+    shown = " ".join(described_parameters("label_policy").split())
+    for name in policy_names():
+        policy = load_label_policy(name)
+        assert policy.about and " ".join(policy.about.split()) in shown
+        assert f"malignant: {', '.join(policy.malignant)}" in shown
+
+
+@pytest.mark.parametrize("name", policy_names())
+def test_what_pathology_cannot_decide_is_left_out(name):
+    policy = load_label_policy(name)
+    for text in ("Atypical Spitz tumour", "Melanocytic tumor of uncertain malignant potential", "melanocytoma"):
+        assert (policy.knows(text), policy.label(text)) == (True, None)
+    assert policy.label("lentigo maligna") == 1
 
 
 def test_a_policy_of_ones_own_is_read_from_a_file(tmp_path):

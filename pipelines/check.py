@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import sha256_bytes, sha256_file
+from components.common.artifacts.folder import MANIFEST, sha256_bytes, sha256_file
 from components.common.artifacts.json_file import dump_json
 from components.common.artifacts.scores import load_scores
 from components.common.runtime.config import READS
@@ -27,9 +27,11 @@ from components.evaluate.gate import parse_condition
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
 from components.train.weight_sources import SOURCES, KerasFile
+from pipelines import validation
 from pipelines.parameters import MEMBERS, OPTIONS, STEP_CONFIGS, RunParameters, validate
 
 _ASKED_OF_VAL = ("folds", "operating_point", "target_sensitivity", "delta", "abstain_alpha")
+_Asked = dict[tuple[str, str], Callable[[], str]]
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,44 @@ def check_run(
         if not members:
             return outputs
         return (*outputs, [one.text(reads.get(one.name, {})) for one in run.members], run.combine)
+
+
+def check_validation(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Checks a validation before its first step starts.
+
+    Returns:
+        The configurations of ingest and validate as JSON has them, each with digests of what it reads from outside.
+
+    Raises:
+        ConfigError: a line for each bad parameter, or for each thing that cannot be read.
+    """
+    with step_session("check"):
+        asked = validation.parse(values)
+        sources, bundle = asked.ingest, asked.validate
+        things = _asked_of_ingest(sources.metadata, sources.images, sources.label_policy)
+        things["validate", "bundle"] = lambda: _artifact("bundle", bundle.bundle)
+        if bundle.internal:
+            things["validate", "internal"] = lambda: _artifact("internal", bundle.internal)
+        found = _answers(things)
+        log.info("parameters are valid; bundle, table and image folders can be read")
+        made = ((name, getattr(asked, name).model_dump(mode="json")) for name in validation.STEPS)
+        ingest, validate_ = ({**config, READS: found[name]} for name, config in made)
+        return ingest, validate_
+
+
+def _asked_of_ingest(metadata: str, images: list[str], label_policy: str) -> _Asked:
+    asked: _Asked = {
+        ("ingest", "metadata"): lambda: _tables(metadata),
+        ("ingest", "images"): lambda: _listing(images),
+    }
+    if label_policy != AUTO:
+        asked["ingest", "label_policy"] = lambda: _label_policy(label_policy)
+    return asked
+
+
+def _artifact(name: str, uri: str) -> str:
+    """sha256 of the manifest, which stands for every file."""
+    return _file(name, store.join(uri, MANIFEST))
 
 
 def _check_kind(run: RunParameters, *, members: bool) -> None:
@@ -109,12 +149,7 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
         ConfigError: a line for each that cannot be read.
     """
     values = run.values
-    asked: dict[tuple[str, str], Callable[[], str]] = {
-        ("ingest", "metadata"): lambda: _tables(values["metadata"]),
-        ("ingest", "images"): lambda: _listing(values["images"]),
-    }
-    if values["label_policy"] != AUTO:
-        asked["ingest", "label_policy"] = lambda: _label_policy(values["label_policy"])
+    asked = _asked_of_ingest(values["metadata"], values["images"], values["label_policy"])
     weights_file = cache(lambda uri: _file("weights", uri))
     trainings = [(one.name, one.config) for one in run.members] or [("train", run.training)]
     for name, training in trainings:
@@ -124,6 +159,17 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
             asked[name, "weights"] = partial(weights_file, training.weights)
     if values["champion"]:
         asked["evaluate", "champion"] = lambda: _file("champion", values["champion"], load_scores)
+    found = _answers(asked)
+    log.info("parameters are valid; table, image folders and label policy can be read")
+    return found
+
+
+def _answers(asked: _Asked) -> dict[str, dict[str, str]]:
+    """The digest of each thing that is asked for, by step and name.
+
+    Raises:
+        ConfigError: a line for each that cannot be read.
+    """
     found: dict[str, dict[str, str]] = {}
     faults = []
     for (step, name), ask in asked.items():
@@ -133,7 +179,6 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
             faults.append(str(error))
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
-    log.info("parameters are valid; table, image folders and label policy can be read")
     return found
 
 

@@ -40,17 +40,21 @@ def check_component(*, members: bool = False) -> Any:
     Args:
         members: for a pipeline with several trainings: their configurations, and how they are combined, as well.
     """
-    text = _source(members)
-    file = f"<component {CHECK_TASK}>"
-    # inspect.getsource, which kfp calls, looks here for functions that stand in no file
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    defined: dict[str, Any] = {"NamedTuple": NamedTuple}
-    exec(compile(text, file, "exec"), defined)
-    check = defined[CHECK_TASK]
     about = [f"    {CLUSTER_OPTIONS}: Options that the cluster file sets.", "", "Returns:"]
     about += [f"    {step}: Configuration of the step {step}." for step in STEP_CONFIGS]
     about += [f"    {DEMANDS}: What later steps will ask of the split."]
     if members:
         about += ["    members: Configuration of each training, as JSON text.", "    combine: What becomes of them."]
-    check.__doc__ = docstring(_ABOUT) + "\n".join(about)
-    return dsl.component(check, base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+    return written_component(CHECK_TASK, _source(members), docstring(_ABOUT) + "\n".join(about))
+
+
+def written_component(name: str, text: str, doc: str) -> Any:
+    """The component whose function `name` is written in `text`, for a signature that is made of fields."""
+    file = f"<component {name}>"
+    # inspect.getsource, which kfp calls, looks here for functions that stand in no file
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    defined: dict[str, Any] = {"NamedTuple": NamedTuple}
+    exec(compile(text, file, "exec"), defined)
+    function = defined[name]
+    function.__doc__ = doc
+    return dsl.component(function, base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

@@ -38,16 +38,21 @@ from pipelines.cluster_values import (
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("check", "ingest", "split", "feasibility", "records", "train", "calibrate", "export", "evaluate", "gate")
+VALIDATE_TASK = "validate"  # of the other pipeline: check, ingest, validate
 PLAN_TASK, COMBINE_TASK = "plan", "combine"  # before and after the trainings of a run with members
 REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
 EXIT_TASK = "report-end"  # after all others, however they ended
 _AROUND_TRAIN = {"train": (PLAN_TASK, "train", COMBINE_TASK)}
-TASKS = (*(task for step in STEPS for task in _AROUND_TRAIN.get(step, (step,))), REGISTER_TASK, EXIT_TASK)
+_MAIN = tuple(task for step in STEPS for task in _AROUND_TRAIN.get(step, (step,)))
+TASKS = (*_MAIN, VALIDATE_TASK, REGISTER_TASK, EXIT_TASK)
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # the steps that read images, tables, weights, checkpoints or a champion's scores outside KFP's artifact store
-STORAGE_STEPS = ("check", "ingest", "feasibility", "records", "train", "export", "evaluate", REGISTER_TASK)
+_READING = ("check", "ingest", "feasibility", "records", "train", "export", "evaluate")
+STORAGE_STEPS = (*_READING, VALIDATE_TASK, REGISTER_TASK)
+_ON_CPU_IMAGE = (COMBINE_TASK, "export", "evaluate", VALIDATE_TASK, REGISTER_TASK)
+_CACHED = (*STEPS[1:], PLAN_TASK, COMBINE_TASK, VALIDATE_TASK)
 
 
 @cache
@@ -224,7 +229,7 @@ class Cluster(StepConfig):
 
     images: Images = Field(default_factory=Images)
     gpu: Gpu = Field(default_factory=Gpu)
-    sizes: dict[Literal[(*STEPS, COMBINE_TASK)], Size] = Field(  # type: ignore[valid-type]
+    sizes: dict[Literal[(*STEPS, COMBINE_TASK, VALIDATE_TASK)], Size] = Field(  # type: ignore[valid-type]
         default_factory=dict, description="CPU and memory by step"
     )
     training: Training = Field(default_factory=Training)
@@ -248,7 +253,7 @@ class Cluster(StepConfig):
     deadline_s: int = Field(172_800, ge=60, description="seconds until the whole run is stopped, Pending included")
     ttl_s: int = Field(604_800, ge=0, description="seconds after its end until pods and workflow are removed")
     caching: bool = Field(True, description="reuse results of unchanged steps")
-    uncached_steps: list[Literal[STEPS]] = Field(  # type: ignore[valid-type]
+    uncached_steps: list[Literal[(*STEPS, VALIDATE_TASK)]] = Field(  # type: ignore[valid-type]
         default_factory=list, description="steps that always run anew, whatever caching says"
     )
 
@@ -299,7 +304,7 @@ class Cluster(StepConfig):
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""
         # the exit task is not a step, a cached one would tell how an earlier run ended; a cached check asks nobody
-        return self.caching and step in (*STEPS[1:], PLAN_TASK, COMBINE_TASK) and step not in self.uncached_steps
+        return self.caching and step in _CACHED and step not in self.uncached_steps
 
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
@@ -321,7 +326,7 @@ class Cluster(StepConfig):
         """The image that runs `step`."""
         if step == "train":
             return self.images.reference("gpu" if self.gpu.count else "cpu")
-        return self.images.reference("cpu" if step in (COMBINE_TASK, "export", "evaluate", REGISTER_TASK) else "data")
+        return self.images.reference("cpu" if step in _ON_CPU_IMAGE else "data")
 
     def check_images(self, *, allow_mutable_tags: bool) -> None:
         """Refuses images that can change under the same name: KFP's cache key is the name, not the digest.

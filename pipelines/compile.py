@@ -37,21 +37,25 @@ def compile_pipeline(
         "gpu_tolerations": [item.manifest() for item in cluster.gpu.tolerations],
         **(defaults or {}),
     }
+    several = has_members(defaults or {}) if members is None else members
+    return documents(build_pipeline(cluster, members=several), parameters, signature())
+
+
+def documents(pipeline: Any, defaults: Mapping[str, Any], parameters: inspect.Signature) -> str:
+    """Both YAML documents of a kfp pipeline, with a comment that names its parameters."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "pipeline.yaml"
-        several = has_members(defaults or {}) if members is None else members
-        pipeline = build_pipeline(cluster, members=several)
-        compiler.Compiler().compile(pipeline, str(target), pipeline_parameters=parameters)
-        return _header(parameters) + _without_comments(target.read_text(encoding="utf-8"))
+        compiler.Compiler().compile(pipeline, str(target), pipeline_parameters=dict(defaults))
+        return _header(defaults, parameters) + _without_comments(target.read_text(encoding="utf-8"))
 
 
-def _header(defaults: Mapping[str, Any]) -> str:
+def _header(defaults: Mapping[str, Any], parameters: inspect.Signature) -> str:
     """A comment that names the parameters in the order of the signature.
 
     Instead of kfp's own, which prints the entries of a mapping in an order that changes with the process.
     """
     lines = ["lesionflow, compiled for Kubeflow Pipelines. Parameters:"]
-    for one in signature().parameters.values():
+    for one in parameters.parameters.values():
         value = defaults.get(one.name, one.default)
         required = value is inspect.Parameter.empty
         lines.append(f"  {one.name}: " + ("required" if required else json.dumps(value, sort_keys=True)))
@@ -68,6 +72,10 @@ def write_pipeline(
     out: Path, cluster: Cluster, defaults: Mapping[str, Any] | None = None, *, members: bool | None = None
 ) -> None:
     """Compiles into `out`, atomically; see `compile_pipeline`."""
-    text = compile_pipeline(cluster, defaults, members=members)
+    write_documents(out, compile_pipeline(cluster, defaults, members=members))
+
+
+def write_documents(out: Path, text: str) -> None:
+    """Writes a compiled pipeline, atomically."""
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, text)

@@ -1,5 +1,8 @@
 """The DAG: which step reads what. Where each step runs is the concern of `pipelines.placement`."""
 
+import inspect
+from dataclasses import dataclass
+
 from kfp import dsl
 
 from components.calibrate.component import calibrate
@@ -78,7 +81,8 @@ def build_pipeline(cluster: Cluster, *, members: bool = False):
             ).after(verdict)
             place(registered, REGISTER_TASK, **placed)
 
-    return _with_exit_task(_with_signature(steps), cluster)
+    interface = Interface(PIPELINE_NAME, _ABOUT, signature(), docstring(_ABOUT))
+    return with_exit_task(steps, cluster, interface)
 
 
 def _train_one(shards, config, placed):
@@ -99,14 +103,23 @@ def _train_members(shards, config, placed):
     return trained, combined.outputs["model"]
 
 
-def _with_signature(function):
-    """Gives a function of `*values` the parameters, types, defaults and texts that kfp reads."""
-    function.__signature__ = signature()
-    function.__doc__ = docstring(_ABOUT)
-    return function
+@dataclass(frozen=True)
+class Interface:
+    """What the UI shows of a pipeline: its name, what it is for, its parameters and their texts."""
+
+    name: str
+    about: str
+    signature: inspect.Signature
+    docstring: str
+
+    def of(self, function):
+        """Gives a function of `*values` the parameters, types, defaults and texts that kfp reads."""
+        function.__signature__ = self.signature
+        function.__doc__ = self.docstring
+        return function
 
 
-def _with_exit_task(steps, cluster: Cluster):
+def with_exit_task(steps, cluster: Cluster, interface: Interface):
     """The steps as a pipeline inside the pipeline and, after it, however it ended, the exit task.
 
     An exit task starts when the task that it waits for has ended. The last step never starts after an
@@ -114,12 +127,12 @@ def _with_exit_task(steps, cluster: Cluster):
     alone: inside the latter, selector and tolerations would read parameters that nothing declares. The
     outer pipeline has the inner one's parameters, descriptions and defaults.
     """
-    inner = dsl.pipeline(name=NESTED)(steps)
+    inner = dsl.pipeline(name=NESTED)(interface.of(steps))
 
     def lesionflow(*values):
-        body = inner(**dict(zip(signature().parameters, values, strict=True)))
+        body = inner(**dict(zip(interface.signature.parameters, values, strict=True)))
         ending = report_end().after(body).ignore_upstream_failure()
         place(ending, EXIT_TASK, cluster=cluster, selector=None, tolerations=None)
 
-    decorate = dsl.pipeline(name=PIPELINE_NAME, description=_ABOUT, pipeline_config=pipeline_config(cluster))
-    return decorate(_with_signature(lesionflow))
+    decorate = dsl.pipeline(name=interface.name, description=interface.about, pipeline_config=pipeline_config(cluster))
+    return decorate(interface.of(lesionflow))

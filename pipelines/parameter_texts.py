@@ -101,7 +101,7 @@ def signature() -> inspect.Signature:
     """The pipeline's signature as kfp reads it: names, plain types, defaults."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     made = [
-        inspect.Parameter(name, kind, annotation=plain_type(field), default=_signature_default(field))
+        inspect.Parameter(name, kind, annotation=plain_type(field), default=signature_default(field))
         for name, field in ((name, field_of(targets[0])) for name, targets in FLAT.items())
     ]
     return inspect.Signature([*made, inspect.Parameter(OPTIONS, kind, annotation=dict, default={})])
@@ -148,7 +148,8 @@ def _default(field: FieldInfo) -> str:
     return "required" if field.is_required() else default_text(field)
 
 
-def _signature_default(field: FieldInfo) -> Any:
+def signature_default(field: FieldInfo) -> Any:
+    """A field's default as kfp reads it."""
     if field.is_required():
         return inspect.Parameter.empty
     return to_jsonable_python(field.get_default(call_default_factory=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from components.common.runtime.cli import field_help
 from components.common.runtime.config import StepConfig, unknown_name
 from components.common.runtime.errors import ConfigError
 from components.ingest.config import IngestSources
 from components.ingest.sources import root_problem
 from components.validate.config import ValidateSources
+from pipelines.parameter_texts import plain_type, signature_default
 
 STEPS: dict[str, type[StepConfig]] = {"ingest": IngestSources, "validate": ValidateSources}
 _FIRST = ("bundle", "metadata", "images", "site", "internal", "label_policy", "max_overlap_pct", "max_lost_pct")
+_GROUPS = {"ingest": "Data", "validate": "Validation"}  # the first word of a text in the form
 _FIXED = {"unlabelled": "keep"}  # what makes an ingest one for validation
 
 
@@ -52,6 +56,34 @@ def parse(values: Mapping[str, Any]) -> ValidationParameters:
     if faults:
         raise ConfigError("\n".join(faults))
     return ValidationParameters(made["ingest"], made["validate"])
+
+
+def values_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values to send to the pipeline: only those given, typed; what is required and absent is checked there.
+
+    Raises:
+        ConfigError: a line for each that is unknown or not allowed.
+    """
+    absent = {"bundle": "gs://bucket/bundle", "metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"]}
+    asked = parse({**absent, **given})
+    both = {**asked.ingest.model_dump(mode="json"), **asked.validate.model_dump(mode="json")}
+    return {name: both[name] for name in given}
+
+
+def signature() -> inspect.Signature:
+    """The pipeline's signature as kfp reads it."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    made = [
+        inspect.Parameter(name, kind, annotation=plain_type(field), default=signature_default(field))
+        for name, (_, field) in fields().items()
+    ]
+    return inspect.Signature(made)
+
+
+def docstring(about: str) -> str:
+    """A docstring in Google's style that describes every parameter, for the UI."""
+    lines = [f"    {name}: {_GROUPS[step]}: {field_help(field)}" for name, (step, field) in fields().items()]
+    return "\n".join([about, "", "Args:", *lines, ""])
 
 
 def check_local(parameters: ValidationParameters) -> None:

@@ -17,7 +17,7 @@ from components.common.runtime.session import exit_code_of
 from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cli import compare, completion, model_commands, site_commands, validate_command, weights
 from pipelines.cluster import add_parsers
-from pipelines.cluster.compiled import add_cluster_flags
+from pipelines.cluster.compiled import add_cluster_flags, add_kind_flag
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,6 +106,7 @@ def _add_compile(commands: argparse._SubParsersAction[Any]) -> None:
         example="lesionflow compile --cluster cluster.yaml --image-refs out/images.yaml --out lesionflow.yaml",
     )
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the YAML file to write")
+    add_kind_flag(command)
     add_cluster_flags(command)
     add_parameter_flags(command)
     command.set_defaults(run=_compile)
@@ -182,9 +183,14 @@ def _compile(arguments: argparse.Namespace) -> None:
     from pipelines.parameters import validate
 
     cluster = cluster_of(arguments, to_look_at=True)
-    defaults = _given(arguments)
-    typed = validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults}).values
-    write_pipeline(arguments.out, cluster, {name: typed[name] for name in defaults})
+    if arguments.validation:
+        from pipelines.validation_dag import write_validation
+
+        write_validation(arguments.out, cluster, parse_assignments(arguments.set))
+    else:
+        defaults = _given(arguments)
+        typed = validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults}).values
+        write_pipeline(arguments.out, cluster, {name: typed[name] for name in defaults})
     if arguments.image_refs == PLACEHOLDER_REFS:
         print(f"wrote {arguments.out}, to look at: it names images that nobody has pushed")
     else:

@@ -48,7 +48,15 @@ def add_cluster_flags(command: CommandParser) -> None:
 def add_pipeline_flags(command: CommandParser) -> None:
     """Adds the flags that name the pipeline to use."""
     command.add_argument("--pipeline", type=Path, metavar="FILE", help="compiled file; default: compiled now")
+    add_kind_flag(command)
     add_cluster_flags(command)
+
+
+def add_kind_flag(command: CommandParser) -> None:
+    """Adds the flag that asks for the other pipeline."""
+    command.add_argument(
+        "--validation", action="store_true", help="the pipeline that validates a finished bundle at another clinic"
+    )
 
 
 def cluster_of(arguments: argparse.Namespace, *, to_look_at: bool = False) -> Cluster:
@@ -97,6 +105,10 @@ def compiled_text(arguments: argparse.Namespace, values: Mapping[str, Any] | Non
     Raises:
         ConfigError: `--pipeline` together with what it makes meaningless, not readable, or faulty.
     """
+    if arguments.pipeline is None and arguments.validation:
+        from pipelines.validation_dag import compile_validation
+
+        return compile_validation(cluster_of(arguments))
     if arguments.pipeline is None:
         from pipelines.compile import compile_pipeline
         from pipelines.parameters import has_members

@@ -14,7 +14,7 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.pods import ATTEMPT
 from pipelines.cluster.retry import patiently, read
-from pipelines.cluster_file import STEPS, TASKS
+from pipelines.cluster_file import STEPS, TASKS, VALIDATE_TASK
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 CACHED, WAITING, NOT_RUN = "CACHED", "WAITING", "NOT RUN"
@@ -100,7 +100,8 @@ def steps_of(run: Any) -> list[RunStep]:
         if name in TASKS and (name not in found or task.display_name == name):
             found[name] = task
     ended = run.state in ENDED
-    return [_state(name, found.get(name), skipped, ended) for name in TASKS if name in found or name in STEPS]
+    expected = () if VALIDATE_TASK in found else STEPS
+    return [_state(name, found.get(name), skipped, ended) for name in TASKS if name in found or name in expected]
 
 
 def why_failed(connection: Connection, run: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.runtime.cli import add_command
+from components.common.runtime.errors import ConfigError
 from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
 from pipelines.cluster.connection import Connection, add_connection_flags
@@ -94,8 +95,13 @@ def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: what the steps would refuse later.
     """
+    from pipelines import validation
     from pipelines.parameters import load_preset, merge, validate
 
+    if arguments.validation:
+        if arguments.preset:
+            raise ConfigError(f"--preset: received {arguments.preset!r} with --validation, which has none; use --set")
+        return validation.values_of(parse_assignments(arguments.set))
     given = merge(load_preset(arguments.preset) if arguments.preset else {}, parse_assignments(arguments.set))
     typed = validate(given).values
     return {name: typed[name] for name in given}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from components.common.artifacts.index import Verdict
+from components.common.artifacts.index import Verdict, check_unchanged
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import Split, read_split
@@ -170,10 +169,5 @@ def _read(what: str, file: tuple[str, str]) -> bytes:
         data = read_picture(uri)
     except (OSError, LesionflowError) as error:
         raise DataError(f"{what} image {uri}: cannot be read ({error}); look at the image root") from error
-    received = hashlib.sha256(data).hexdigest()
-    if received != sha256:
-        raise DataError(
-            f"{what} image {uri}: its sha256 begins {received[:12]}, ingest saw {sha256[:12]}: the file was changed or "
-            "swapped since; put it back, or ingest and split again"
-        )
+    check_unchanged(data, sha256, f"{what} image {uri}")
     return data

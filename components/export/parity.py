@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.artifacts.index import check_unchanged
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import read_split
@@ -37,10 +38,11 @@ _READERS = 8
 
 @dataclass(frozen=True)
 class Source:
-    """One image to compare on: its id and where its original bytes are."""
+    """One image to compare on: its id, where its original bytes are, and their sha256; empty for a generated one."""
 
     image_id: str
     uri: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ class Compared:
 
 def validation_sources(split: Path, limit: int) -> list[Source]:
     """Up to `limit` readable validation images, spread evenly over the split in order of their ids."""
-    val = read_split(split, ["uri", "verdict"]).usable("val").sort_values("image_id")
-    sources = [Source(image_id, uri) for image_id, uri in zip(val["image_id"], val["uri"], strict=True)]
+    val = read_split(split, ["uri", "verdict", "sha256"]).usable("val").sort_values("image_id")
+    columns = (val[name] for name in ("image_id", "uri", "sha256"))
+    sources = [Source(*row) for row in zip(*columns, strict=True)]
     if not sources:
         raise ArtifactError(f"{split}: holds no readable validation image; parity cannot be checked")
     chosen = np.unique(np.linspace(0, len(sources) - 1, min(limit, len(sources))).round().astype(int))
@@ -92,6 +95,7 @@ def compare(
 
     Raises:
         ArtifactError: the bundle cannot read an image that ingest accepted.
+        DataError: an image cannot be fetched, or is another than ingest saw.
     """
     how = bundle.preprocessing
     size = (how["image_size"][0], how["image_size"][1])
@@ -197,6 +201,9 @@ def preparation_report(
 
 def _fetch(source: Source, read: Callable[[str], bytes]) -> bytes:
     try:
-        return read(source.uri)
+        data = read(source.uri)
     except OSError as error:
         raise DataError(f"{source.uri}: cannot be read any more ({error})") from error
+    if source.sha256:
+        check_unchanged(data, source.sha256, f"validation image {source.uri}")
+    return data

@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_json
-from components.common.runtime.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError, DataError
 
 KIND = "index"
 SCHEMA = "lesionflow.ingest/1"
@@ -132,6 +133,25 @@ def read_index(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFra
         if without:
             raise ArtifactError(f"{path}: {without} of {len(index)} rows have no {name}; make the index again")
     return index
+
+
+def check_unchanged(data: bytes, sha256: str, what: str) -> None:
+    """Refuses bytes of an image that are not those ingest saw.
+
+    Args:
+        data: as they were read now.
+        sha256: of the index.
+        what: names the image and its address, for the error.
+
+    Raises:
+        DataError: they differ.
+    """
+    received = sha256_bytes(data)
+    if received != sha256:
+        raise DataError(
+            f"{what}: its sha256 begins {received[:12]}, ingest saw {sha256[:12]}: the file was changed or swapped "
+            "since; put it back, or ingest and split again"
+        )
 
 
 def write_account(folder: Path, account: dict[str, Any]) -> None:

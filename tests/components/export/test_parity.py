@@ -1,11 +1,13 @@
 """The two comparisons behind the step: bundle against model, training images against original bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores
-from components.common.runtime.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError, DataError
 from components.export.config import ExportConfig
 from components.export.parity import (
     Compared,
@@ -96,3 +98,12 @@ def test_sources_are_the_readable_validation_images_evenly_spread(export_inputs)
 def test_an_image_that_ingest_accepted_and_the_bundle_refuses_fails_the_step(bundle):
     with pytest.raises(ArtifactError, match=r"x\.jpg: ingest accepted this image, the bundle says 'not_an_image'"):
         compare([Source("x", "x.jpg")], lambda x: (np.zeros(len(x)),) * 2, bundle, read=lambda uri: b"text")
+
+
+def test_a_validation_image_that_was_swapped_since_ingest_fails_the_step(export_inputs, bundle):
+    one, other = validation_sources(export_inputs.split, 2)
+    swapped = replace(one, uri=other.uri)
+    with pytest.raises(
+        DataError, match=r"validation image .*: its sha256 begins \w+, ingest saw \w+: .* swapped since"
+    ):
+        compare([swapped], lambda x: (np.zeros(len(x)),) * 2, bundle)

@@ -375,7 +375,12 @@ def load_cluster(
         values["images"] = {**values.get("images", {}), **load_yaml(images)}
     for name, value in (changes or {}).items():
         _set_entry(values, name, value)
-    return Cluster.parse(values)
+    try:
+        return Cluster.parse(values)
+    except ConfigError as error:
+        if path is None:
+            raise
+        raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from error
 
 
 def _set_entry(values: dict[str, Any], name: str, value: Any) -> None:

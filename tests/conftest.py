@@ -139,9 +139,18 @@ def evaluated(sim):
             policy.save(rule)
             write_json(folder / "context.json", context)
             render(
-                probs=probs, val_probs=None, policy=rule, champion=None, context=context, lineage=None, openings=(),
-                settings=Settings(200, 0), gate=gate, folder=folder,
-            )  # fmt: skip
+                probs=probs,
+                val_probs=None,
+                policy=rule,
+                champion=None,
+                context=context,
+                lineage=None,
+                openings=(),
+                table1=None,
+                settings=Settings(200, 0),
+                gate=gate,
+                folder=folder,
+            )
         return out
 
     return make

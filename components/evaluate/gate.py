@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.json_file import read_json
+from components.common.artifacts.json_file import read_json, shown
 from components.common.artifacts.ledger import Opening
 from components.common.artifacts.metrics import FIGURES, Estimate, Metrics
 from components.common.runtime.errors import ArtifactError, GateError
@@ -188,7 +188,9 @@ def read_gate(path: Path) -> list[Verdict]:
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: not a readable gate ({error}); evaluate the bundle again") from error
     if record.get("passed") != all(one.passed for one in found):
-        raise ArtifactError(f"{path}: passed is {record.get('passed')}, its conditions say otherwise; evaluate again")
+        raise ArtifactError(
+            f"{path}: passed is {shown(record.get('passed'))}, its conditions say otherwise; evaluate again"
+        )
     return found
 
 

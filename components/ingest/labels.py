@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from components.common.artifacts.json_file import shown
 from components.common.runtime import yaml_text
 from components.common.runtime.errors import ConfigError
 from components.ingest.values import plain
@@ -152,12 +153,12 @@ def _parse(text: str, source: str) -> LabelPolicy:
         raise ConfigError(f"label_policy: {source}: unknown field {unknown[0]!r}; known are {fields}")
     name, version = value.get("name"), value.get("version")
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"label_policy: {source}: name is {name!r}; expected text")
+        raise ConfigError(f"label_policy: {source}: name is {shown(name)}; expected text")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ConfigError(f"label_policy: {source}: version is {version!r}; expected an integer >= 1")
+        raise ConfigError(f"label_policy: {source}: version is {shown(version)}; expected an integer >= 1")
     about = value.get("about", "")
     if not isinstance(about, str):
-        raise ConfigError(f"label_policy: {source}: about is {about!r}; expected text")
+        raise ConfigError(f"label_policy: {source}: about is {shown(about)}; expected text")
     groups = {group: _diagnoses(value.get(group, []), group, source) for group in _GROUPS}
     _check_disjoint(groups, source)
     known = _names_by_code()

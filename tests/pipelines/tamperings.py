@@ -28,7 +28,7 @@ from components.evaluate.analysis import Settings
 from components.evaluate.belongs import check_together, refuse_seen, refuse_val_overlap
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.proof import enforce
-from components.evaluate.regenerate import load_context, render
+from components.evaluate.regenerate import load_context, render, table1_beside
 from components.evaluate.scoring import open_split
 from components.export.run import check_made_from
 from components.records.sources import read_sources
@@ -215,10 +215,18 @@ def evaluated_again(folder, scores):
     calibrated = replace(scores, probability=load_policy(policy).probability(scores.logit))
     save_scores(probs, calibrated, load_extra(probs))
     render(
-        probs=probs, val_probs=folder / "val_probs.npz", policy=policy, champion=None,
-        context=load_context(None, probs), lineage=load_lineage(folder / "lineage.json"), openings=openings,
-        settings=Settings(ASKED["resamples"], 0), gate=ASKED["gate"], folder=folder,
-    )  # fmt: skip
+        probs=probs,
+        val_probs=folder / "val_probs.npz",
+        policy=policy,
+        champion=None,
+        context=load_context(None, probs),
+        lineage=load_lineage(folder / "lineage.json"),
+        openings=openings,
+        table1=table1_beside(None, probs),
+        settings=Settings(ASKED["resamples"], 0),
+        gate=ASKED["gate"],
+        folder=folder,
+    )
     rehash(folder)
 
 

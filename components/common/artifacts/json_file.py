@@ -85,7 +85,9 @@ def read_object(path: Path, *, most: int = MOST_BYTES) -> dict[str, Any]:
     return value
 
 
-def read_record(path: Path, schema: str, kind: type[T], way_out: str, *, most: int = MOST_BYTES) -> T:
+def read_record(
+    path: Path, schema: str, kind: type[T], way_out: str, *, most: int = MOST_BYTES, complete: bool = False
+) -> T:
     """Reads a JSON object of a schema into a dataclass or pydantic model.
 
     Args:
@@ -94,12 +96,16 @@ def read_record(path: Path, schema: str, kind: type[T], way_out: str, *, most: i
         kind: the class; fields that it does not know are ignored where it allows that.
         way_out: what to do where the file does not fit, for the error.
         most: bytes it may have.
+        complete: for a dataclass: fields with a default must be there as well.
 
     Raises:
         ArtifactError: one line with the file and the field that is missing or of another type.
     """
     value = read_json(path, schema, most=most)
     del value["schema"]
+    for name in getattr(kind, "__dataclass_fields__", ()) if complete else ():
+        if name not in value:
+            raise ArtifactError(f"{path}: {name}: missing; {way_out}")
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

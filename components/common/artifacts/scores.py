@@ -46,7 +46,7 @@ class Scores:
         Raises:
             ArtifactError: names the column and the first bad image.
         """
-        n = len(self.image_id)
+        n = self.image_id.size
         for name in _COLUMNS:
             column = getattr(self, name)
             if column.shape != (n,):
@@ -145,7 +145,7 @@ def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
         ArtifactError: missing or damaged file, pickled objects, or a column of another length.
     """
     columns = _read(path)
-    rows = len(columns["image_id"]) if "image_id" in columns else None
+    rows = columns["image_id"].size if "image_id" in columns else None
     extra = {name: column for name, column in columns.items() if name not in _COLUMNS}
     for name, column in extra.items():
         if column.shape != (rows,):

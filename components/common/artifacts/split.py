@@ -7,21 +7,23 @@ index with its final groups. Other files of the artifact (near-duplicates, class
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from components.common.artifacts import json_file
 from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.index import THUMBNAIL, Verdict, read_index, write_index
-from components.common.artifacts.json_file import LARGE_BYTES, read_json, shown, write_json
+from components.common.artifacts.json_file import LARGE_BYTES, shown, write_json
 from components.common.runtime.errors import ArtifactError
 
 KIND = "split"
 SCHEMA = "lesionflow.split/1"
 SPLITS = ("train", "val", "test")
 COLUMNS = ("image_id", "lesion_id", "group_id", "label", "split")  # of split.csv
+_MOST_SHOWN = 80
 _TABLE, _RECORD = "split.csv", "split.json"
 
 
@@ -170,11 +172,11 @@ def read_split(folder: Path, columns: Sequence[str] | None = None) -> Split:
     for table, where in ((assigned, path), (index, folder / "index.parquet")):
         twice = table["image_id"].duplicated()
         if twice.any():
-            image = table.loc[twice, "image_id"].iloc[0]
+            image = _named(table.loc[twice, "image_id"])
             raise ArtifactError(f"{where}: image {image} is listed twice, expected one row per image; split again")
     absent = assigned.loc[~assigned["image_id"].isin(index["image_id"]), "image_id"]
     if len(absent):
-        raise ArtifactError(f"{folder}: image {absent.iloc[0]} is in {_TABLE} and not in index.parquet; split again")
+        raise ArtifactError(f"{folder}: image {_named(absent)} is in {_TABLE} and not in index.parquet; split again")
     record = read_record(folder)
     digest = split_digest(assigned["image_id"], assigned["split"])
     if digest != record.sha256:
@@ -190,12 +192,13 @@ def read_record(folder: Path) -> SplitRecord:
     Raises:
         ArtifactError: it is missing, not such a file, or a field is missing.
     """
-    value = read_json(folder / _RECORD, SCHEMA, most=LARGE_BYTES)
-    absent = [one.name for one in fields(SplitRecord) if one.name not in value]
-    if absent:
-        raise ArtifactError(f"{folder / _RECORD}: no field {absent[0]}; split again")
-    known = {one.name: value[one.name] for one in fields(SplitRecord)}
-    return SplitRecord(**known | {"groups": Groups(**known["groups"])})
+    return json_file.read_record(folder / _RECORD, SCHEMA, SplitRecord, "split again", most=LARGE_BYTES, complete=True)
+
+
+def _named(column: pd.Series) -> str:
+    """The first value of a column, as an error shows it."""
+    text = str(column.iloc[0])
+    return text if text.isprintable() and len(text) <= _MOST_SHOWN else shown(text)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -203,7 +206,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     try:  # NA and null may be ids
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: not readable as the table of a split ({error}); split again") from error
+        said = shown(" ".join(str(error).split()))
+        raise ArtifactError(f"{path}: not readable as the table of a split ({said}); split again") from error
     absent = [name for name in COLUMNS if name not in table]
     if absent:
         raise ArtifactError(f"{path}: no column {absent[0]}; expected {', '.join(COLUMNS)}; split again")
@@ -211,7 +215,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         bad = table[~table[name].isin(allowed)]
         if len(bad):
             raise ArtifactError(
-                f"{path}: image {bad['image_id'].iloc[0]} has {name} {bad[name].iloc[0]}; expected one of "
+                f"{path}: image {_named(bad['image_id'])} has {name} {_named(bad[name])}; expected one of "
                 f"{', '.join(map(str, allowed))}; split again"
             )
     return table[list(COLUMNS)]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.common.artifacts.index import PICTURE_KEY
+from components.common.artifacts.json_file import shown
 from components.common.artifacts.npz import read_npz, write_npz
 from components.common.artifacts.split import Split
 from components.common.bundle import layout
@@ -122,10 +123,10 @@ def read_fingerprints(bundle: Path) -> Fingerprints | None:
         raise ArtifactError(f"{path}: not readable as fingerprints ({error}); export the bundle again") from error
     schema = " ".join(map(str, arrays.pop("schema", np.array([])).ravel()))
     if schema != layout.FINGERPRINTS_SCHEMA or set(arrays) != set(_WIDTHS):
-        raise ArtifactError(f"{path}: expected {layout.FINGERPRINTS_SCHEMA}, received {schema}; export again")
-    n = len(arrays["part"])
+        raise ArtifactError(f"{path}: expected {layout.FINGERPRINTS_SCHEMA}, received {shown(schema)}; export again")
+    n = arrays["part"].size
     for name, width in _WIDTHS.items():
-        rows = len(arrays["ids"]) if name == "ids" else n
+        rows = arrays["ids"].size // width if name == "ids" else n
         expected = (rows, width) if width else (rows,)
         if arrays[name].dtype != np.uint8 or arrays[name].shape != expected:
             raise ArtifactError(f"{path}: {name} has shape {arrays[name].shape}, expected {expected}; export again")

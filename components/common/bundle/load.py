@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_json
+from components.common.artifacts.json_file import read_json, shown
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_recorded_operations
@@ -136,7 +136,8 @@ def check_parts(path: Path) -> tuple[DecisionPolicy, dict[str, Any]]:
     for name, expected in (("policy_id", policy.policy_id), ("model_sha256", policy.model_sha256)):
         if preprocessing.get(name) != expected:
             raise ArtifactError(
-                f"{path}: {layout.POLICY} has {name} {expected}, the graph was built with {preprocessing.get(name)}; "
+                f"{path}: {layout.POLICY} has {name} {expected}, the graph was built with "
+                f"{shown(preprocessing.get(name))}; "
                 "export the bundle again"
             )
     return policy, preprocessing

@@ -12,7 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from components.common.artifacts.json_file import read_json, write_json
+from components.common.artifacts.json_file import read_json, shown, write_json
 from components.common.bundle import layout
 from components.common.bundle.saved_model import Function, SavedModel, read_saved_model
 from components.common.runtime.errors import ArtifactError
@@ -76,7 +76,7 @@ def check_recorded_operations(bundle: Path) -> list[str]:
     found = check_operations(bundle / layout.SAVED_MODEL)
     recorded = read_json(bundle / layout.OPERATIONS, layout.OPERATIONS_SCHEMA).get("operations")
     if recorded != found:
-        known = {str(name) for name in recorded} if isinstance(recorded, list) else set()
+        known = {shown(name).strip("'") for name in recorded} if isinstance(recorded, list) else set()
         odd = ", ".join(sorted(known ^ set(found))[:_SHOWN]) or "their order"
         raise ArtifactError(
             f"{bundle}: the graph and {layout.OPERATIONS} differ in {ascii(odd)[1:-1]}; it was not loaded: export the "

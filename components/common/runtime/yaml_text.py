@@ -37,6 +37,8 @@ def load(text: str) -> Any:
         return yaml.load(text, _Loader)
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
+    except (ValueError, OverflowError) as error:  # of a number with thousands of digits, or the 31st of February
+        raise yaml.YAMLError(f"a value that cannot be one ({' '.join(str(error).split())[:80]})") from error
 
 
 def load_all(text: str) -> list[Any]:
@@ -45,6 +47,8 @@ def load_all(text: str) -> list[Any]:
         return list(yaml.load_all(text, _Loader))
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
+    except (ValueError, OverflowError) as error:
+        raise yaml.YAMLError(f"a value that cannot be one ({' '.join(str(error).split())[:80]})") from error
 
 
 def parse_assignments(items: Iterable[str], flag: str = "--set", example: str = "epochs=3") -> dict[str, Any]:

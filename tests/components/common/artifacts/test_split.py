@@ -123,7 +123,7 @@ def test_a_record_without_a_field_is_named(make, tmp_path):
     record = json.loads((tmp_path / "split.json").read_text())
     del record["audit"]
     (tmp_path / "split.json").write_text(json.dumps(record))
-    with pytest.raises(ArtifactError, match=r"split.json: no field audit; split again"):
+    with pytest.raises(ArtifactError, match=r"split.json: audit: missing; split again"):
         read_split(tmp_path)
 
 

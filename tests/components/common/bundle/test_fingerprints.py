@@ -68,7 +68,7 @@ def test_equal_splits_give_equal_bytes(split, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": np.array(["lesionflow.fingerprints/9"])}, "received lesionflow.fingerprints/9"),
+        ({"schema": np.array(["lesionflow.fingerprints/9"])}, "received 'lesionflow.fingerprints/9'"),
         ({"picture": np.zeros((4, 31), np.uint8)}, r"picture has shape \(4, 31\), expected \(4, 32\)"),
         ({"part": np.full(4, 7, np.uint8)}, "part holds other numbers"),
         ({"extra": np.zeros(4)}, "expected lesionflow.fingerprints/1"),

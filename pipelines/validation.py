@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from components.common.artifacts.folder import listed_artifact
 from components.common.runtime.cli import field_help
 from components.common.runtime.config import StepConfig, unknown_name
 from components.common.runtime.errors import ConfigError
@@ -87,18 +88,21 @@ def docstring(about: str) -> str:
 
 
 def check_local(parameters: ValidationParameters) -> None:
-    """Refuses local folders and files that are not there, before anything is read.
+    """Refuses local folders that are not there or hold another artifact, before any image is read.
 
     Raises:
-        ConfigError: a line for each.
+        ConfigError: a line for each that is not there.
+        ArtifactError: it is not a bundle, or not an evaluation.
     """
     faults = []
     for root in parameters.ingest.images:
         if "://" not in root and not Path(root).expanduser().is_dir():
             faults.append(f"images: received {root!r}, which {root_problem(root, exists=Path(root).exists())}")
-    for name in ("bundle", "internal"):
-        given = getattr(parameters.validate, name)
-        if given and "://" not in given and not Path(given).expanduser().is_dir():
-            faults.append(f"{name}: received {given!r}, no such folder")
+    kinds = {"bundle": "bundle", "internal": "evaluation"}
+    local = {name: given for name in kinds if (given := getattr(parameters.validate, name)) and "://" not in given}
+    absent = [name for name, given in local.items() if not Path(given).expanduser().is_dir()]
+    faults += [f"{name}: received {local[name]!r}, no such folder" for name in absent]
     if faults:
         raise ConfigError("\n".join(faults))
+    for name, given in local.items():
+        listed_artifact(Path(given).expanduser(), kinds[name])

@@ -42,8 +42,9 @@ VALIDATE_TASK = "validate"  # of the other pipeline: check, ingest, validate
 PLAN_TASK, COMBINE_TASK = "plan", "combine"  # before and after the trainings of a run with members
 REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
 EXIT_TASK = "report-end"  # after all others, however they ended
-_AROUND_TRAIN = {"train": (PLAN_TASK, "train", COMBINE_TASK)}
-_MAIN = tuple(task for step in STEPS for task in _AROUND_TRAIN.get(step, (step,)))
+PART_OF = {"ingest-part": "ingest", "records-part": "records"}  # tasks before a step that data_shards divides
+_AROUND = {"train": (PLAN_TASK, "train", COMBINE_TASK)} | {step: (part, step) for part, step in PART_OF.items()}
+_MAIN = tuple(task for step in STEPS for task in _AROUND.get(step, (step,)))
 TASKS = (*_MAIN, VALIDATE_TASK, REGISTER_TASK, EXIT_TASK)
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
@@ -241,6 +242,13 @@ class Cluster(StepConfig):
     data: Annotated[list[DataVolume], BeforeValidator(_as_list)] = Field(
         default_factory=list, description="claims that the steps which read images, tables or weights see"
     )
+    data_shards: int = Field(
+        1,
+        ge=1,
+        le=200,
+        description="pods that check the images and prepare them, each a part; the results are those of one pod, to "
+        "the byte",
+    )
     ingest_cache: ObjectUri = Field(
         "",
         description="gs:// or s3:// folder of ingest's verdicts: an object of a known version is not read again",
@@ -303,11 +311,13 @@ class Cluster(StepConfig):
 
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""
+        step = PART_OF.get(step, step)
         # the exit task is not a step, a cached one would tell how an earlier run ended; a cached check asks nobody
         return self.caching and step in _CACHED and step not in self.uncached_steps
 
     def size_of(self, step: str) -> Size:
         """CPU and memory of `step`: its own entry, or the defaults for its kind of work."""
+        step = PART_OF.get(step, step)
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
         defaults = dict.fromkeys(("feasibility", PLAN_TASK, EXIT_TASK), small)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from kfp import dsl
 
 from components.calibrate.component import calibrate
+from components.common.runtime.part import parts_of
 from components.evaluate.component import evaluate, gate
 from components.export.component import export
-from components.ingest.component import ingest
-from components.records.component import records
+from components.ingest.component import ingest, ingest_part
+from components.ingest.merge_component import ingest as ingest_of_parts
+from components.records.component import records, records_part
+from components.records.merge_component import records as records_of_parts
 from components.split.component import feasibility, split
 from components.train.component import combine, train
 from pipelines.check_task import DEMANDS, check_component
@@ -46,10 +49,10 @@ def build_pipeline(cluster: Cluster, *, members: bool = False):
         }
         checked = check(**given, cluster_options=cluster_options(cluster))
         config = checked.outputs
-        index = ingest(config=config["ingest"])
+        index = _ingest(config["ingest"], placed)
         parts = split(index=index.outputs["index"], config=config["split"])
         feasible = feasibility(split_data=parts.outputs["split_data"], config=config[DEMANDS])
-        shards = records(split_data=parts.outputs["split_data"], config=config["records"]).after(feasible)
+        shards = _records(parts.outputs["split_data"], config["records"], feasible, placed)
         trained = _train_members if members else _train_one
         training, model = trained(shards.outputs["records"], config, placed)
         policy = calibrate(model=model, config=config["calibrate"])
@@ -83,6 +86,28 @@ def build_pipeline(cluster: Cluster, *, members: bool = False):
 
     interface = Interface(PIPELINE_NAME, _ABOUT, signature(), docstring(_ABOUT))
     return with_exit_task(steps, cluster, interface)
+
+
+def _ingest(config, placed):
+    """The ingest task; with several pods for the data after a loop over parts of the images."""
+    count = placed["cluster"].data_shards
+    if count == 1:
+        return ingest(config=config)
+    with dsl.ParallelFor(items=parts_of(count)) as part:
+        checked = ingest_part(config=config, part=part)
+    place(checked, "ingest-part", **placed)
+    return ingest_of_parts(config=config, parts=dsl.Collected(checked.outputs["verdicts"]))
+
+
+def _records(split_data, config, feasible, placed):
+    """The records task, as `_ingest`."""
+    count = placed["cluster"].data_shards
+    if count == 1:
+        return records(split_data=split_data, config=config).after(feasible)
+    with dsl.ParallelFor(items=parts_of(count)) as part:
+        made = records_part(split_data=split_data, config=config, part=part).after(feasible)
+    place(made, "records-part", **placed)
+    return records_of_parts(split_data=split_data, config=config, parts=dsl.Collected(made.outputs["prepared"]))
 
 
 def _train_one(shards, config, placed):

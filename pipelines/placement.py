@@ -7,7 +7,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
-from pipelines.cluster_file import EXIT_TASK, REGISTER_TASK, S3_KEYS, STORAGE_STEPS, Cluster
+from pipelines.cluster_file import EXIT_TASK, PART_OF, REGISTER_TASK, S3_KEYS, STORAGE_STEPS, Cluster
 from pipelines.registry.client import TOKEN_VARIABLE
 from pipelines.registry.publishing import SIGNING_VARIABLE
 
@@ -31,7 +31,7 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         selector: pipeline parameter with the GPU node selector; used by the training task only.
         tolerations: pipeline parameter with the GPU tolerations; used by the training task only.
     """
-    size = cluster.size_of(step)
+    size, reading = cluster.size_of(step), PART_OF.get(step, step)
     task.set_display_name(step)
     task.set_container_image(cluster.image_of(step))
     task.set_cpu_request(size.cpu).set_cpu_limit(size.cpu)
@@ -45,7 +45,7 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         kubernetes.add_pod_annotation(task, key, value)
     if cluster.image_pull_secret:
         kubernetes.set_image_pull_secrets(task, [cluster.image_pull_secret])
-    if cluster.gcs_credentials.secret and step in STORAGE_STEPS:
+    if cluster.gcs_credentials.secret and reading in STORAGE_STEPS:
         _mount_credentials(task, cluster)
     if step == REGISTER_TASK and cluster.registry.token_secret:
         kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.token_secret, mount_path=_TOKEN_MOUNT)
@@ -53,9 +53,9 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
     if step == REGISTER_TASK and cluster.registry.signing_secret:
         kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.signing_secret, mount_path=_SIGNING_MOUNT)
         task.set_env_variable(SIGNING_VARIABLE, _SIGNING_MOUNT)
-    if step in STORAGE_STEPS:
+    if reading in STORAGE_STEPS:
         _reach_s3(task, cluster)
-    if step in STORAGE_STEPS and step != REGISTER_TASK:
+    if reading in STORAGE_STEPS and step != REGISTER_TASK:
         for volume in cluster.data:
             kubernetes.mount_pvc(task, pvc_name=volume.pvc, mount_path=volume.mount_path)
     if step == EXIT_TASK:

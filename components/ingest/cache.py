@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -31,6 +31,9 @@ _INSPECTIONS = f"inspections-{INSPECTOR}.parquet"
 _VERSIONS = f"versions-{INSPECTOR}.parquet"
 
 
+PART = "index_part"  # kind of the artifact with what a part of a run has found
+
+
 class Cache:
     """What is known of bytes and of stored versions; safe for threads (single dict operations)."""
 
@@ -40,17 +43,27 @@ class Cache:
         self.versions: dict[tuple[str, str], str] = {}
         self.hits = 0
         self._new = False
+        self._just_checked: dict[tuple[str, str], str] = {}  # versions that parts of this very run have read
+        self._used: set[tuple[str, str]] = set()
+        self._used_versions: set[tuple[str, str]] = set()
 
     def get(self, sha256: str, name: str) -> Inspection | None:
         """The verdict on these bytes under a name with this suffix, if it is known."""
-        found = self.inspections.get((sha256, suffix_of(name)))
+        key = (sha256, suffix_of(name))
+        found = self.inspections.get(key)
         if found is not None:
             self.hits += 1
+            self._used.add(key)
         return found
 
     def by_version(self, item: StoredObject) -> tuple[str, Inspection] | None:
         """sha256 and verdict of a stored object, if this very version of it was read before."""
-        sha256 = self.versions.get((item.uri, item.version)) if item.version and not self._rehash else None
+        key = (item.uri, item.version)
+        sha256 = self._just_checked.get(key)
+        if sha256 is None and item.version and not self._rehash:
+            sha256 = self.versions.get(key)
+        if sha256:
+            self._used_versions.add(key)
         found = self.get(sha256, item.name) if sha256 else None
         return (sha256, found) if sha256 and found else None
 
@@ -59,7 +72,9 @@ class Cache:
         key = (sha256, suffix_of(item.name))
         self._new |= key not in self.inspections
         self.inspections[key] = inspection
+        self._used.add(key)
         if item.version:
+            self._used_versions.add((item.uri, item.version))
             self._new |= self.versions.get((item.uri, item.version)) != sha256
             self.versions[(item.uri, item.version)] = sha256
 
@@ -74,6 +89,16 @@ class Cache:
         self.versions |= {
             (uri, version): sha256 for uri, version, sha256 in versions.itertuples(index=False, name=None)
         }
+
+    def load_part(self, folder: Path) -> None:
+        """Adds what a part of this run has found; its files are not read again, also where `rehash` was asked for."""
+        open_artifact(folder, PART)
+        before = self.versions
+        self.versions = {}
+        self.load(str(folder))
+        self._just_checked |= self.versions
+        self.versions = before | self.versions
+        self._new = True
 
     def load_artifact(self, out: Path) -> None:
         """Adds the verdicts of the index artifact at `out`, if there is an intact one."""
@@ -96,13 +121,7 @@ class Cache:
         """Writes everything known to the cache folder; a failure costs time later, not the run."""
         if not self._new:
             return
-        inspections = pd.DataFrame(
-            [(*key, *(getattr(self.inspections[key], name) for name in _FIELDS)) for key in sorted(self.inspections)],
-            columns=["sha256", "suffix", *_FIELDS],
-        )
-        versions = pd.DataFrame(
-            [(*key, self.versions[key]) for key in sorted(self.versions)], columns=["uri", "version", "sha256"]
-        )
+        inspections, versions = self._tables(self.inspections, self.versions)
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 for name, table in ((_INSPECTIONS, inspections), (_VERSIONS, versions)):
@@ -110,6 +129,24 @@ class Cache:
                     store.upload(Path(scratch) / name, store.join(folder, name))
         except (LesionflowError, OSError) as error:
             log.warning("the cache %s could not be written: %s", folder, error)
+
+    def write_used(self, folder: Path) -> None:
+        """Writes into a folder what was asked for or added since this cache was made."""
+        versions = self._used_versions & self.versions.keys()
+        inspections, table = self._tables(self._used, versions)
+        inspections.to_parquet(folder / _INSPECTIONS, index=False)
+        table.to_parquet(folder / _VERSIONS, index=False)
+
+    def _tables(
+        self, inspections: Iterable[tuple[str, str]], versions: Iterable[tuple[str, str]]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        rows = [(*key, *(getattr(self.inspections[key], name) for name in _FIELDS)) for key in sorted(inspections)]
+        return (
+            pd.DataFrame(rows, columns=["sha256", "suffix", *_FIELDS]),
+            pd.DataFrame(
+                [(*key, self.versions[key]) for key in sorted(versions)], columns=["uri", "version", "sha256"]
+            ),
+        )
 
 
 def _read(folder: str, name: str, columns: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""KFP interface of the ingest step."""
+"""KFP interface of the ingest step, and of the task that checks a part of the images."""
 
 from kfp import dsl
 
@@ -27,3 +27,29 @@ def ingest(config: dict, index: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl
         hand_over(index)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+def ingest_part(config: dict, part: str, verdicts: dsl.Output[dsl.Dataset]):
+    """Checks a part of the images the table names.
+
+    Args:
+        config: Parameters of the step, with the URIs of table and images, as the task check made them.
+        part: Which part of how many, as JSON text.
+
+    Returns:
+        verdicts: What was found of each image of the part.
+    """
+    from pathlib import Path
+
+    from components.common.artifacts.handover import hand_over
+    from components.common.runtime.part import Part
+    from components.common.runtime.session import step_session
+    from components.ingest.config import IngestSources
+    from components.ingest.parts import run_part
+
+    which = Part.parse(part)
+    with step_session(f"ingest-part {which.number + 1} of {which.of}"):
+        asked = IngestSources.parse(config)
+        run_part(asked, asked.metadata, asked.images, which, Path(verdicts.path))
+        hand_over(verdicts)

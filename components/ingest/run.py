@@ -28,6 +28,7 @@ from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.runtime.errors import DataError
 from components.common.runtime.resources import usable_cores
 from components.common.storage import retry, store
+from components.common.storage.store import StoredObject
 from components.ingest.cache import Cache
 from components.ingest.check import Checked, any_missing, check_images, explain_missing
 from components.ingest.config import IngestConfig
@@ -75,20 +76,31 @@ class IngestResult:
         return {"rows": self.rows, "ok": self.ok, "lost": self.lost, "malignant": self.malignant, **verdicts}
 
 
-def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> IngestResult:
-    """Checks every image of the table and writes the index artifact `out`.
+@dataclass(frozen=True)
+class Look:
+    """What is known before an image is read: the table, its labels, and where the files are."""
 
-    Args:
-        config: label policy, columns, filters, limits, cache.
-        metadata: URI of the table, or two joined by a comma (labels, facts).
-        images: URIs of the image roots.
-        out: folder of the artifact.
+    table: Table
+    kept: dict[str, Any]
+    policy: LabelPolicy
+    found: pd.DataFrame
+    notes: list[str]
+    roots: list[Root]
+    files: Files
+
+    def candidates(self) -> list[list[StoredObject]]:
+        """The files of each row of the table."""
+        rows = self.table.rows
+        return [self.files.find(name, place) for name, place in zip(rows["image_id"], rows["folder"], strict=True)]
+
+
+def look(config: IngestConfig, metadata: str, images: list[str]) -> Look:
+    """Reads the table, labels its rows and lists the image roots.
 
     Raises:
-        DataError: the table breaks the rules, no image is found, or more than max_lost_pct are unusable.
-        ConfigError: no such label policy, `columns` names what is not there, or `out` lies inside a root.
+        DataError: the table breaks the rules, or no image is found.
+        ConfigError: no such label policy, or `columns` names what is not there.
     """
-    refuse_inside(out, images)
     if config.label_policy != AUTO:
         load_label_policy(config.label_policy)  # a wrong name is told before the table is read
     table = read_table(metadata, config.columns)
@@ -97,15 +109,31 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
     keep = config.unlabelled == "keep"
     found, more = label_rows(table, policy, chosen=config.label_policy != AUTO, unknown_classes=keep)
     more += conflicts_of_lesions(table.rows, found)
-    roots, files = list_roots(images, table.rows["image_id"])
+    return Look(table, kept, policy, found, more, *list_roots(images, table.rows["image_id"]))
+
+
+def run(config: IngestConfig, metadata: str, images: list[str], out: Path, parts: Sequence[Path] = ()) -> IngestResult:
+    """Checks every image of the table and writes the index artifact `out`.
+
+    Args:
+        config: label policy, columns, filters, limits, cache.
+        metadata: URI of the table, or two joined by a comma (labels, facts).
+        images: URIs of the image roots.
+        out: folder of the artifact.
+        parts: verdicts that parts of this run have found, see `parts`.
+
+    Raises:
+        DataError: the table breaks the rules, no image is found, or more than max_lost_pct are unusable.
+        ConfigError: no such label policy, `columns` names what is not there, or `out` lies inside a root.
+    """
+    refuse_inside(out, images)
+    seen = look(config, metadata, images)
+    table, kept, policy, found, more = seen.table, seen.kept, seen.policy, seen.found, seen.notes
+    roots, files = seen.roots, seen.files
+    keep = config.unlabelled == "keep"
     with new_artifact(out, KIND, _made_from(table, policy, config)) as folder:
-        cache = _cache(config, out)
-        candidates = [
-            files.find(image_id, place)
-            for image_id, place in zip(table.rows["image_id"], table.rows["folder"], strict=True)
-        ]
-        threads = config.threads or _threads([root.uri for root in roots])
-        checked = list(check_images(candidates, cache, threads))
+        cache = _cache(config, out, parts)
+        checked = list(check_images(seen.candidates(), cache, threads_for(config, roots)))
         if any_missing(checked):
             checked = explain_missing(table.rows["image_id"], checked, misfits(root.uri for root in roots))
         if config.cache:
@@ -141,11 +169,13 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path) -> In
     )
 
 
-def _cache(config: IngestConfig, out: Path) -> Cache:
+def _cache(config: IngestConfig, out: Path, parts: Sequence[Path]) -> Cache:
     cache = Cache(rehash=config.rehash)
     cache.load_artifact(out)
     if config.cache:
         cache.load(config.cache)
+    for part in parts:
+        cache.load_part(part)
     return cache
 
 
@@ -168,9 +198,11 @@ def _index(rows: pd.DataFrame, found: pd.DataFrame, checked: list[Checked]) -> p
     return pd.DataFrame({name: new.get(name, rows.get(name)) for name in (*COLUMNS, *further, THUMBNAIL)})
 
 
-def _threads(images: list[str]) -> int:
-    # the codecs release the GIL: one thread a core where decoding is the work, more where waiting is
-    return usable_cores() if all(store.is_local(uri) for uri in images) else retry.THREADS
+def threads_for(config: IngestConfig, roots: list[Root]) -> int:
+    """Images read at a time."""
+    # the codecs release the GIL: one thread per core where decoding is the work, more where waiting is
+    local = all(store.is_local(root.uri) for root in roots)
+    return config.threads or (usable_cores() if local else retry.THREADS)
 
 
 def _made_from(table: Table, policy: LabelPolicy, config: IngestConfig) -> dict[str, str]:

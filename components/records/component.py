@@ -1,4 +1,4 @@
-"""KFP interface of the records step."""
+"""KFP interface of the records step, and of the task that prepares a part of the images."""
 
 from kfp import dsl
 
@@ -32,3 +32,29 @@ def records(
         hand_over(records)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)
+
+
+@dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)
+def records_part(split_data: dsl.Input[dsl.Dataset], config: dict, part: str, prepared: dsl.Output[dsl.Dataset]):
+    """Prepares a part of the images for training.
+
+    Args:
+        split_data: Split artifact.
+        config: Parameters of the step, as the task check made them.
+        part: Which part of how many, as JSON text.
+
+    Returns:
+        prepared: Records of the part, in order.
+    """
+    from pathlib import Path
+
+    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.runtime.part import Part
+    from components.common.runtime.session import step_session
+    from components.records.config import RecordsConfig
+    from components.records.parts import run_part
+
+    which = Part.parse(part)
+    with step_session(f"records-part {which.number + 1} of {which.of}"):
+        run_part(RecordsConfig.parse(config), handed_over(split_data), which, Path(prepared.path))
+        hand_over(prepared)

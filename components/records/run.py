@@ -26,9 +26,10 @@ from components.common.runtime.events import progress
 from components.common.runtime.resources import return_large_blocks
 from components.records.config import RecordsConfig
 from components.records.integrity import LossLog, check_loss, refuse_rate, tallies_of, total
+from components.records.part_files import part_facts, read_parts
 from components.records.prepare import Source
 from components.records.sources import read_sources, roots
-from components.records.writing import reweight, write_split
+from components.records.writing import Prepared, prepared, reweight, write_split
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +80,32 @@ class RecordsResult:
         return out | {"class_weight": self.class_weight, "shards": self.shards, "megabytes": self.bytes / 1e6}
 
 
-def run(config: RecordsConfig, split: Path, out: Path) -> RecordsResult:
+def run(config: RecordsConfig, split: Path, out: Path, parts: Sequence[Path] = ()) -> RecordsResult:
     """Prepares every image of the split artifact at `split` and writes the records artifact `out`.
+
+    Args:
+        config: parameters.
+        split: split artifact.
+        out: folder of the artifact.
+        parts: records that parts of this run have prepared, see `parts`; all of them, in any order.
 
     Raises:
         DataError: too many images lost, or one class more than the other.
+        ArtifactError: the parts are not those of this split and these parameters.
     """
     return_large_blocks()
+    sources, digest, weight = open_sources(config, split)
+    found = read_parts(parts, sources, part_facts(config, digest)) if parts else None
+    manifest = _build(config, sources, {"split": digest}, out, weight, found)
+    return RecordsResult.of(out, manifest)
+
+
+def open_sources(config: RecordsConfig, split: Path) -> tuple[dict[str, list[Source]], str, ClassWeight]:
+    """The images by split, the digest of the split, and the class weight of the images that ingest found.
+
+    Raises:
+        DataError: ingest has lost too many already.
+    """
     artifact = open_artifact(split, "split")
     for root in roots(split):
         log.info("image root %s: %s", root["uri"], "exists" if root["exists"] else "DOES NOT EXIST")
@@ -93,18 +113,23 @@ def run(config: RecordsConfig, split: Path, out: Path) -> RecordsResult:
     bad = {one.image_id for images in sources.values() for one in images if one.verdict != "ok"}
     known = tallies_of(sources, bad)
     refuse_rate(total(known.values()), config.max_lost_pct)  # what ingest lost already may be too much
-    manifest = _build(config, sources, {"split": artifact.digest}, out, ClassWeight(*known["train"].found))
-    return RecordsResult.of(out, manifest)
+    return sources, artifact.digest, ClassWeight(*known["train"].found)
 
 
 def _build(
-    config: RecordsConfig, sources: Sources, made_from: Mapping[str, str], out: Path, weight: ClassWeight
+    config: RecordsConfig,
+    sources: Sources,
+    made_from: Mapping[str, str],
+    out: Path,
+    weight: ClassWeight,
+    parts: Mapping[str, Prepared] | None,
 ) -> RecordsManifest:
     """Writes the artifact; `weight` is that of the images ingest found."""
-    losses = LossLog()
+    losses, size = LossLog(), config.shard_bytes
     with new_artifact(out, KIND, made_from) as folder:
         with progress("records", sum(len(images) for images in sources.values())) as bar:
-            shards = {n: write_split(folder, n, images, config, weight, losses, bar) for n, images in sources.items()}
+            ready = parts or {name: prepared(images, config, weight) for name, images in sources.items()}
+            shards = {name: write_split(folder, name, images, size, losses, bar) for name, images in ready.items()}
         tallies = check_loss(sources, losses, config.max_lost_pct)
         final = ClassWeight(*tallies["train"].found)
         if final != weight:  # images were lost after ingest: the weight inside each record follows

@@ -22,20 +22,21 @@ from components.records.shards import ShardWriter
 _BATCH = 16  # local images handed to a thread at once
 
 
+Prepared = Iterable[tuple[Source, bytes | str]]  # of each image its serialized record, or why there is none
+
+
+def prepared(images: Sequence[Source], config: RecordsConfig, weight: ClassWeight) -> Prepared:
+    """Prepares images, in their order whatever the number of threads."""
+    batch, threads = _hand_over(images, config.workers)
+    return ordered_map(images, Preparer(config, weight.weights), threads, batch=batch, size=lambda one: one.size)
+
+
 def write_split(
-    folder: Path,
-    split: str,
-    images: Sequence[Source],
-    config: RecordsConfig,
-    weight: ClassWeight,
-    losses: LossLog,
-    bar: Progress,
+    folder: Path, split: str, images: Prepared, shard_bytes: int, losses: LossLog, bar: Progress
 ) -> list[Shard]:
-    """Writes one split's shards, in the order of `images` whatever the number of threads."""
-    with ShardWriter(folder, split, config.shard_bytes) as writer:
-        work = Preparer(config, weight.weights)
-        batch, threads = _hand_over(images, config.workers)
-        for source, result in ordered_map(images, work, threads, batch=batch, size=lambda one: one.size):
+    """Writes one split's shards, in the order of `images`."""
+    with ShardWriter(folder, split, shard_bytes) as writer:
+        for source, result in images:
             if isinstance(result, str):
                 losses.add(Lost(source.image_id, split, source.label, result))
             else:

@@ -15,7 +15,7 @@ from components.common.runtime.events import Progress
 from components.records.config import RecordsConfig
 from components.records.integrity import LossLog
 from components.records.prepare import Source
-from components.records.writing import write_split
+from components.records.writing import prepared, write_split
 
 # Of the shard below, by these codecs.
 CODECS = {"opencv": "5.0.0", "simplejpeg": "1.9.0"}
@@ -71,6 +71,13 @@ def test_the_bytes_of_a_shard_are_those_that_were_pinned(tmp_path):
         pytest.skip(f"the digest is of {CODECS}, other codecs may give other bytes")
     images = list(sources(tmp_path))
     config = RecordsConfig(record_size=37, jpeg_quality=90)
-    (shard,) = write_split(tmp_path, "train", images, config, ClassWeight(9, 2), LossLog(), Progress("records", 6))
+    (shard,) = write_split(
+        tmp_path,
+        "train",
+        prepared(images, config, ClassWeight(9, 2)),
+        config.shard_bytes,
+        LossLog(),
+        Progress("records", 6),
+    )
     assert shard.records == len(images) == 6
     assert shard.sha256 == DIGEST

@@ -16,6 +16,7 @@ from components.common.artifacts.metrics import (
     Method,
     Metrics,
     OperatingPoint,
+    Refused,
     Size,
     SweepRow,
     Threshold,
@@ -25,17 +26,17 @@ from components.common.artifacts.metrics import (
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.statistics.delong import clustered_auc
-from components.common.statistics.intervals import LEVEL, percentile, rarer
+from components.common.statistics.intervals import LEVEL, percentile, proportion, rarer
 from components.common.statistics.numeric import Floats
 from components.common.statistics.ranking import Ranking
-from components.common.statistics.resampling import group_codes
+from components.common.statistics.resampling import group_codes, group_counts
 from components.evaluate import operating
 from components.evaluate.calibration import calibration_metrics
 from components.evaluate.champion import compare
 from components.evaluate.conformal import prediction_sets
 from components.evaluate.members import gain_over_members
 from components.evaluate.shortcuts import shortcut_metrics
-from components.evaluate.subgroups import Columns, slices
+from components.evaluate.subgroups import Columns, pooled, slices
 
 SWEEP = (0.005, *(round(0.01 * k, 2) for k in range(1, 20)), *(round(0.05 * k, 2) for k in range(4, 20)))
 
@@ -78,9 +79,8 @@ def analyse(inputs: Inputs, settings: Settings) -> Metrics:
     """Every figure of the report."""
     test, policy, b, seed = inputs.test, inputs.policy, settings.resamples, settings.seed
     codes, groups = group_codes(test.group_id)
-    calls = operating.count_calls(
-        test.logit, np.array([policy.threshold_logit]), test.label, codes, groups, resamples=b, seed=seed
-    )
+    decided, threshold = test.decided_by(test.logit), np.array([policy.threshold_logit])
+    calls = operating.count_calls(decided, threshold, test.label, codes, groups, resamples=b, seed=seed)
     interval, error = clustered_auc(test.logit, test.label, codes, groups)
     gained = gain_over_members(inputs.columns, test, b, seed)
     return Metrics(
@@ -103,11 +103,12 @@ def analyse(inputs: Inputs, settings: Settings) -> Metrics:
         calibration=calibration_metrics(test.probability, test.label, codes, groups, b, seed),
         lesion_level=_lesion_level(test, policy, b, seed),
         sweep=_sweep(test, b, seed),
-        decision_curve=operating.decision_curve(test.probability, test.label, codes, groups, b, seed),
+        decision_curve=operating.decision_curve(test.decided_by(test.probability), test.label, codes, groups, b, seed),
         prevalence_table=operating.prevalence_table(calls, policy.threshold_probability, policy.prevalence),
         slices=slices(test, inputs.columns, policy.threshold_logit, b, seed),
         shortcuts=shortcut_metrics(test, inputs.columns, b, seed),
         abstain=_abstain(test, policy),
+        refused=_refused(test, inputs.columns, b, seed),
         prediction_sets=prediction_sets(inputs.val, test, policy, b, seed) if inputs.val is not None else [],
         validation=_validation(inputs.val, policy, b, seed) if inputs.val is not None else None,
         champion=compare(test, inputs.champion, b, seed) if inputs.champion is not None else None,
@@ -160,7 +161,14 @@ def _ranking(score: Floats, scores: Scores, resamples: int, seed: int) -> dict[s
 
 
 def by_lesion(scores: Scores) -> Scores:
-    """One row per lesion: mean probability, its logit column the mean raw logit, malignant if any image is."""
+    """One row per lesion: mean probability, its logit column the mean raw logit, malignant if any image is.
+
+    Refused images take no part in the means; a lesion is refused where all its images are.
+    """
+    refused = scores.not_dermoscopy
+    if refused.any():
+        accepted = np.isin(scores.lesion_id, scores.lesion_id[~refused])
+        scores = scores.take(np.flatnonzero(~refused | ~accepted))
     names, first, codes, counts = np.unique(
         scores.lesion_id, return_index=True, return_inverse=True, return_counts=True
     )
@@ -173,6 +181,7 @@ def by_lesion(scores: Scores) -> Scores:
         label=label,
         logit=np.bincount(codes, weights=scores.logit) / counts,
         probability=np.clip(np.bincount(codes, weights=scores.probability) / counts, 0, 1),
+        refused=scores.refused if scores.refused is None else scores.refused[first],
     )
 
 
@@ -181,7 +190,7 @@ def _lesion_level(test: Scores, policy: DecisionPolicy, resamples: int, seed: in
     codes, groups = group_codes(lesions.group_id)
     threshold = np.array([policy.threshold_probability])  # the image threshold, on the mean probability
     calls = operating.count_calls(
-        lesions.probability, threshold, lesions.label, codes, groups, resamples=resamples, seed=seed
+        lesions.decided_by(lesions.probability), threshold, lesions.label, codes, groups, resamples=resamples, seed=seed
     )
     return LesionLevel(
         aggregation="mean probability of a lesion's images",
@@ -192,7 +201,7 @@ def _lesion_level(test: Scores, policy: DecisionPolicy, resamples: int, seed: in
 def _sweep(test: Scores, resamples: int, seed: int) -> list[SweepRow]:
     codes, groups = group_codes(test.group_id)
     calls = operating.count_calls(
-        test.probability, np.array(SWEEP), test.label, codes, groups, resamples=resamples, seed=seed
+        test.decided_by(test.probability), np.array(SWEEP), test.label, codes, groups, resamples=resamples, seed=seed
     )
     rows = []
     for k, threshold in enumerate(SWEEP):
@@ -214,7 +223,7 @@ def _abstain(test: Scores, policy: DecisionPolicy) -> Abstain | None:
     if not policy.abstain:
         return None
     low, high = policy.abstain["low"], policy.abstain["high"]
-    referred = (test.probability > low) & (test.probability < high)
+    referred = ((test.probability > low) & (test.probability < high)) | test.not_dermoscopy
     predicted = policy.decide(test.logit)
 
     def right(kind: int, decided: npt.NDArray[np.bool_]) -> float | None:
@@ -228,6 +237,30 @@ def _abstain(test: Scores, policy: DecisionPolicy) -> Abstain | None:
         share=float(referred.mean()),
         sensitivity_of_the_rest=right(1, predicted),
         specificity_of_the_rest=right(0, ~predicted),
+    )
+
+
+def _refused(test: Scores, columns: Columns, resamples: int, seed: int) -> Refused | None:
+    if test.refused is None:
+        return None
+    refused = test.refused
+    codes, groups = group_codes(test.group_id)
+    counted = np.zeros((2, groups))
+    np.add.at(counted[0], codes, refused)
+    np.add.at(counted[1], codes, 1)
+    drawn = np.hstack([counted @ c for c in group_counts(groups, resamples, seed)])
+    sources = {}
+    if "dataset" in columns:
+        source = pooled(columns["dataset"].astype(np.str_))
+        sources = {
+            str(one): (int(refused[source == one].sum()), int((source == one).sum())) for one in np.unique(source)
+        }
+    return Refused(
+        images=int(refused.sum()),
+        malignant=int(refused[test.label == 1].sum()),
+        share=Estimate.of(proportion(float(refused.mean()), drawn[0] / drawn[1], groups)),
+        groups=len(np.unique(test.group_id[refused])),
+        sources=sources,
     )
 
 

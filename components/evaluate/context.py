@@ -34,11 +34,11 @@ def pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, n
 
     One image per lesion; ties go to the smaller image id.
     """
-    predicted = policy.decide(scores.logit)
+    predicted, answered = policy.decide(scores.logit), ~scores.not_dermoscopy
     wanted = {
-        "missed": ((scores.label == 1) & ~predicted, scores.logit),
-        "false_alarms": ((scores.label == 0) & predicted, -scores.logit),
-        "borderline": (np.ones(len(scores), bool), np.abs(scores.logit - policy.threshold_logit)),
+        "missed": ((scores.label == 1) & ~predicted & answered, scores.logit),
+        "false_alarms": ((scores.label == 0) & predicted & answered, -scores.logit),
+        "borderline": (answered, np.abs(scores.logit - policy.threshold_logit)),
     }
     out = {}
     for name, (mask, key) in wanted.items():

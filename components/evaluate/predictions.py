@@ -21,6 +21,7 @@ def predictions_csv(scores: Scores, policy: DecisionPolicy) -> str:
         low, high = policy.abstain["low"], policy.abstain["high"]
         between = (scores.probability > low) & (scores.probability < high)
         decided = ["refer" if inside else name for inside, name in zip(between, decided, strict=True)]
+    decided = ["refer" if refused else name for refused, name in zip(scores.not_dermoscopy, decided, strict=True)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -15,6 +15,7 @@ from components.common.artifacts.index import Verdict, check_unchanged
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import Split, read_split
+from components.common.bundle import layout
 from components.common.runtime.errors import ArtifactError, DataError, LesionflowError
 from components.common.runtime.events import progress
 from components.common.runtime.ordered import chunks, ordered_map
@@ -105,7 +106,7 @@ def score(
         for batch in chunks((data for _, data in files), batch_size):
             predictions.append(bundle.predict(batch))
             bar.advance(len(batch), note=f"batch {len(predictions)}")
-    names = ("probability", "logit", "decision", "policy_id", "status")
+    names = ("probability", "logit", "decision", "policy_id", "status", "distance")
     joined = {name: np.concatenate([getattr(one, name) for one in predictions]) for name in names}
     read = joined["decision"] != -1
     unread = [
@@ -117,9 +118,16 @@ def score(
     check_predictions(bundle.policy, {name: column[read] for name, column in joined.items()})
     rows = test[read]
     image, lesion, group = (rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id"))
-    logit, probability = (joined[name][read].astype(np.float64) for name in ("logit", "probability"))
-    scores = Scores(image, lesion, group, rows["label"].to_numpy(np.int8), logit, probability)
-    return scores, unread
+    logit, probability, distance = (
+        joined[name][read].astype(np.float64) for name in ("logit", "probability", "distance")
+    )
+    refused = joined["status"][read] == layout.STATUSES[layout.NOT_DERMOSCOPY]
+    # a refused image has a logit only; figures of the network's ranking count it all the same
+    probability = np.where(refused, bundle.policy.probability(logit), probability)
+    label = rows["label"].to_numpy(np.int8)
+    if (distance == layout.NO_DISTANCE).all():
+        return Scores(image, lesion, group, label, logit, probability), unread
+    return Scores(image, lesion, group, label, logit, probability, distance, refused), unread
 
 
 def check_predictions(policy: DecisionPolicy, predicted: dict[str, Any]) -> None:
@@ -135,7 +143,11 @@ def check_predictions(policy: DecisionPolicy, predicted: dict[str, Any]) -> None
             f"{policy.policy_id!r}: export again"
         )
     logit = predicted["logit"].astype(np.float64)
-    apart = np.abs(policy.probability(logit) - predicted["probability"])
+    refused = predicted["status"] == layout.STATUSES[layout.NOT_DERMOSCOPY]
+    sent = (predicted["decision"] == layout.REFER) & (predicted["probability"] == layout.NO_PROBABILITY)
+    if (refused & ~sent).any():
+        raise ArtifactError("the bundle decides about images that it says are not dermoscopic: export again")
+    apart = np.where(refused, 0, np.abs(policy.probability(logit) - predicted["probability"]))
     if not (apart <= _TOLERANCE).all():
         raise ArtifactError(
             f"the bundle's probability differs from its policy's by {np.nanmax(apart):.2g}, expected at most "

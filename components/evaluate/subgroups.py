@@ -94,7 +94,8 @@ def _row(
     label, logit = scores.label[mask], scores.logit[mask]
     codes, groups = group_codes(scores.group_id[mask])
     malignant, benign = int((label == 1).sum()), int((label == 0).sum())
-    calls = count_calls(logit, np.array([threshold]), label, codes, groups, resamples=resamples, seed=seed)
+    decided = scores.decided_by(scores.logit)[mask]
+    calls = count_calls(decided, np.array([threshold]), label, codes, groups, resamples=resamples, seed=seed)
     found = rates(calls)
 
     def graded(estimate: HasInterval, enough: bool) -> GradedEstimate:

@@ -26,7 +26,7 @@ from components.common.imaging import inspect, pixels
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.statistics.numeric import Floats
 from components.export.config import ExportConfig
-from components.export.formats import FILES, check_available, check_format, open_format
+from components.export.formats import FILES, answers_of, check_available, check_format, open_format
 from components.export.parity import expected_decisions
 from components.export.resizing import resize_reference
 from components.export.splice import splice
@@ -147,14 +147,14 @@ def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
         same = all(
             np.array_equal(getattr(before, name)[~read], getattr(after, name)[~read])
             for name in ("probability", "decision", "status")
-        )
+        ) and np.array_equal(before.distance, after.distance)
         if apart > 0 or not same or not np.array_equal(read, after.probability >= 0):
             raise ArtifactError(
                 f"{parent.artifact.path}: the adjusted bundle reads generated images otherwise than its parent "
                 f"(largest difference in logit {apart:.3g}); it was not written"
             )
         logit = after.logit[read].astype(np.float64)
-        worst = max(worst, float(np.abs(policy.probability(logit) - after.probability[read]).max()))
+        worst = max(worst, float(np.abs(policy.probability(logit) - after.probability[read]).max(initial=0.0)))
         flips += int((expected_decisions(policy, logit) != after.decision[read]).sum())
     tolerance = ExportConfig().parity_tolerance
     if flips or not worst <= tolerance:
@@ -195,17 +195,29 @@ def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict
             left_out[name] = f"{entry['file']} of the parent was left out: {error}"
             log.warning("%s", left_out[name])
             continue
-        before = open_format(name, path / entry["file"])(prepared)["logit"].astype(np.float64)
+        of_file = answers_of(open_format(name, path / entry["file"]), prepared)
+        before = of_file["logit"].astype(np.float64)
         splice(name, path / entry["file"], policy, folder / entry["file"])
         after = open_format(name, folder / entry["file"])(prepared)["logit"]
         if not np.array_equal(before, after):
             raise ArtifactError(f"{path / entry['file']}: the adjusted file gives other logits; it was not written")
-        expected = {"probability": policy.probability(before), "decision": expected_decisions(policy, before)}
-        made = check_format(name, folder / entry["file"], prepared, policy, expected, entry["tolerance"])
+        expected, limit = _expected(policy, of_file), parent.refusal.limit
+        made = check_format(name, folder / entry["file"], prepared, policy, expected, entry["tolerance"], limit)
         entries[name] = {**entry, **made}
     if entries:
         write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
     return {"formats": entries, "left_out": left_out}
+
+
+def _expected(policy: DecisionPolicy, parent: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file must answer under a policy, from its parent's answers: what that refused stays refused."""
+    logit, refused = parent["logit"].astype(np.float64), parent["status"] == layout.NOT_DERMOSCOPY
+    return {
+        "probability": np.where(refused, layout.NO_PROBABILITY, policy.probability(logit)),
+        "decision": np.where(refused, layout.REFER, expected_decisions(policy, logit)),
+        "status": parent["status"],
+        "distance": parent["distance"],
+    }
 
 
 def _facts(parent: Path, folder: Path, record: Mapping[str, Any], formats: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,12 @@ class ExportConfig(StepConfig):
         default_factory=list,
         description="further files for runtimes without TensorFlow, onnx and litert; needs the extra `formats`",
     )
+    reference_images: int = Field(
+        1000,
+        description="training images whose features say what dermoscopy looks like; other pictures get the status "
+        "not_dermoscopy, at most 1 % of validation groups with them; 0 switches that off",
+        ge=0,
+    )
     # the two defaults are ingest's own limits: what it accepts, the bundle reads
     min_side: int = Field(16, description="shortest side in pixels that is read", ge=1)
     max_megapixels: float = Field(

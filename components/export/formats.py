@@ -1,8 +1,9 @@
 """The bundle's decision for runtimes without TensorFlow: ONNX (onnxruntime) and LiteRT, from prepared pixels.
 
 Both take uint8 [n, height, width, 3], prepared as `preprocessing.json` says, since neither reads JPEG; network,
-calibrator, threshold and abstain band are inside. Each file predicts the images of the parity check in its own runtime
-before it is put in place.
+calibrator, threshold, abstain band and the refusal of what is not dermoscopy are inside. Their status is a number, the
+position in `statuses` of `labels.json`: not every runtime has text. Each file predicts the images of the parity check
+in its own runtime before it is put in place.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from components.common.bundle import layout
 from components.common.bundle.load import Bundle
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.export.config import ExportConfig
-from components.export.parity import Compared
+from components.export.familiar import Familiar
+from components.export.parity import Compared, refusal_differences
 
 log = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
 Predict = Callable[[Pixels], Mapping[str, npt.NDArray[Any]]]
 
-OUTPUTS = ("probability", "logit", "decision")
+OUTPUTS = ("probability", "logit", "decision", "status", "distance")
 FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
 _NEEDED = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
 OPSET = 18
@@ -52,41 +54,59 @@ def check_available(formats: Sequence[str]) -> None:
             )
 
 
-def write_formats(bundle: Bundle, network: Any, config: ExportConfig, compared: Compared) -> None:
+def write_formats(
+    bundle: Bundle, network: Any, config: ExportConfig, compared: Compared, familiar: Familiar | None = None
+) -> None:
     """Writes the files asked for into a bundle in the making, checks each, and records it in `formats.json`.
 
     Args:
         bundle: the bundle.
-        network: the Keras model.
+        network: the Keras model, with pooled features where there is `familiar`.
         config: which formats, and how far they may differ.
         compared: the images of the parity check and the bundle's predictions for them.
+        familiar: what is like the training images.
 
     Raises:
         ArtifactError: a file's runtime and the bundle disagree.
     """
     folder = bundle.artifact.path
-    expected = {"probability": compared.bundle_probability, "decision": compared.bundle_decision}
+    expected = {
+        "probability": compared.bundle_probability,
+        "decision": compared.bundle_decision,
+        "distance": compared.bundle_distance,
+        "status": np.array([layout.STATUSES.index(one) for one in compared.bundle_status]),
+    }
+    limit = familiar.limit if familiar is not None else None
     entries = {}
     for name in config.formats:
-        path = write_format(name, network, bundle.policy, config.augmentation, folder)
-        entries[name] = check_format(name, path, compared.pixels, bundle.policy, expected, config.format_tolerance)
+        path = write_format(name, network, bundle.policy, config.augmentation, folder, familiar)
+        entries[name] = check_format(
+            name, path, compared.pixels, bundle.policy, expected, config.format_tolerance, limit
+        )
     write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
 
 
-def write_format(name: str, network: Any, policy: DecisionPolicy, augmentation: str, folder: Path) -> Path:
+def write_format(
+    name: str,
+    network: Any,
+    policy: DecisionPolicy,
+    augmentation: str,
+    folder: Path,
+    familiar: Familiar | None = None,
+) -> Path:
     """Writes `model.onnx` or `model.tflite` into a bundle in the making."""
     import tensorflow as tf
 
     from components.export import rule
-    from components.export.graph import mean_logit, with_constants
+    from components.export.graph import scored, with_constants
 
     served = with_constants(network, most_bytes=2**31)
+    limit = familiar.limit if familiar is not None else None
     kind = tf.float64 if name == "onnx" else tf.float32  # LiteRT has no float64 kernels
 
     def decide(pixels: Any) -> dict[str, Any]:
-        logit = mean_logit(served, pixels, augmentation)
-        outputs = rule.decide(policy, logit, tf.zeros_like(logit, tf.int32), kind)
-        return {key: outputs[key] for key in OUTPUTS}
+        logit, distance = scored(served, pixels, augmentation, familiar)
+        return rule.decide_codes(policy, logit, tf.zeros_like(logit, tf.int32), kind, distance, limit)
 
     size = network.input_shape[1:3]
     function = tf.function(decide, [tf.TensorSpec([None, *size, 3], tf.uint8, "pixels")])
@@ -129,6 +149,16 @@ def _open_litert(path: Path) -> Predict:
     return lambda pixels: dict(signature(pixels=pixels))
 
 
+def answers_of(predict: Predict, pixels: Pixels) -> dict[str, npt.NDArray[Any]]:
+    """A file's answers for (n, h, w, 3) prepared images; one that refuses nothing may have fewer outputs."""
+    parts = [predict(pixels[start : start + 25]) for start in range(0, len(pixels), 25)]
+    found = {key: np.concatenate([part[key] for part in parts]) for key in OUTPUTS if key in parts[0]}
+    referred = found["decision"] == layout.REFER
+    found.setdefault("status", np.where(referred, layout.REFERRED, layout.OK).astype(np.int32))
+    found.setdefault("distance", np.full(len(pixels), layout.NO_DISTANCE, np.float32))
+    return found
+
+
 def check_format(
     name: str,
     path: Path,
@@ -136,6 +166,7 @@ def check_format(
     policy: DecisionPolicy,
     expected: Mapping[str, Any],
     tolerance: float,
+    limit: float | None = None,
 ) -> dict[str, Any]:
     """Predicts in the file's own runtime and compares with the bundle.
 
@@ -144,21 +175,31 @@ def check_format(
         path: the file.
         pixels: (n, h, w, 3) prepared images.
         policy: the decision policy.
-        expected: the bundle's `probability` and `decision`, (n,) each.
+        expected: the bundle's `probability`, `decision`, `distance` and `status` as a code, (n,) each.
         tolerance: largest difference in probability.
+        limit: distance beyond which images are refused.
 
     Returns:
         The file's entry in `formats.json`: parity, size, and latency of one image in milliseconds.
 
     Raises:
-        ArtifactError: a probability differs by more than `tolerance`, or a decision differs.
+        ArtifactError: a probability differs by more than `tolerance`, a decision differs, or an image is refused on
+            one side only.
     """
     predict = open_format(name, path)
-    parts = [predict(pixels[start : start + 25]) for start in range(0, len(pixels), 25)]
-    probability, decision = (np.concatenate([part[key] for part in parts]) for key in ("probability", "decision"))
-    difference = np.abs(probability.astype(np.float64) - expected["probability"])
-    flips = int((decision != expected["decision"]).sum())
-    worst = float(difference.max())
+    found = answers_of(predict, pixels)
+    before, refused = (codes == layout.NOT_DERMOSCOPY for codes in (expected["status"], found["status"]))
+    refusals = refusal_differences(expected["distance"], found["distance"], (before, refused), limit)
+    same = refused == before  # elsewhere one side has no probability
+    difference = np.abs(found["probability"].astype(np.float64) - expected["probability"])[same]
+    flips = int((found["decision"] != expected["decision"])[same].sum())
+    worst = float(difference.max(initial=0.0))
+    if refusals["changed_refusals"]:
+        raise ArtifactError(
+            f"{path.name} and bundle disagree on what is a dermoscopic image: {refusals['changed_refusals']} of "
+            f"{len(pixels)} images are refused on one side only, distances differ by up to "
+            f"{refusals['max_distance_difference']:.3g}"
+        )
     if flips or not worst <= tolerance:
         raise ArtifactError(
             f"{path.name} and bundle disagree on {len(pixels)} images: largest difference in probability {worst:.3g} "
@@ -178,6 +219,7 @@ def check_format(
         "images": len(pixels),
         "max_probability_difference": worst,
         "changed_decisions": flips,
+        **refusals,
         "tolerance": tolerance,
         "latency_p50_ms": float(p50),
         "latency_p95_ms": float(p95),

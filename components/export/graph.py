@@ -16,6 +16,8 @@ from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
 from components.export import rule
 from components.export.decoding import decode
+from components.export.familiar import Familiar
+from components.export.pooled import with_pooled_features
 from components.export.resizing import resize
 from components.export.saver import strip_saver
 
@@ -84,8 +86,25 @@ def prepare_pixels(pixels: Any, how: Preparation) -> tuple[Any, Any]:
 
 def mean_logit(network: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
     """Raw malignant logits float32 [N], averaged over mirrored views where asked for."""
-    logits = [tf.cast(network(view, training=False), tf.float32)[:, 0] for view in _views(pixels, augmentation)]
-    return tf.add_n(logits) / float(len(logits))
+    return scored(network, pixels, augmentation, None)[0]
+
+
+def scored(network: Callable[..., Any], pixels: Any, augmentation: str, familiar: Familiar | None) -> tuple[Any, Any]:
+    """Raw malignant logits as in `mean_logit`, and distances from the training images, float32 [N] each.
+
+    Args:
+        network: pixels to logits [N, 1]; where there is `familiar`, to a list with pooled features behind the logits.
+        pixels: [N, H, W, 3].
+        augmentation: none or flips; the distance is that of the image as it is.
+        familiar: what is like the training images; the distance is None without it.
+    """
+    outputs = [network(view, training=False) for view in _views(pixels, augmentation)]
+    distance = None
+    if familiar is not None:
+        distance = familiar.distance(outputs[0][1:])
+        outputs = [output[0] for output in outputs]
+    logits = [tf.cast(output, tf.float32)[:, 0] for output in outputs]
+    return tf.add_n(logits) / float(len(logits)), distance
 
 
 def member_logits(members: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
@@ -132,25 +151,36 @@ def with_constants(network: Any, most_bytes: int = _CONSTANTS) -> Any:
 
 
 def signatures(
-    network: Callable[..., Any], policy: DecisionPolicy, how: Preparation, members: Callable[..., Any] | None = None
+    network: Callable[..., Any],
+    policy: DecisionPolicy,
+    how: Preparation,
+    members: Callable[..., Any] | None = None,
+    familiar: Familiar | None = None,
 ) -> Mapping[str, Any]:
     """The bundle's entry points, as traced functions by signature name: two, and a third for an ensemble.
 
     Args:
-        network: pixels to logits [N, 1].
+        network: pixels to logits [N, 1]; where there is `familiar`, to a list with pooled features behind the logits.
         policy: the decision policy.
         how: what happens to an image before.
         members: pixels to the logits of each member, for an ensemble.
+        familiar: what is like the training images; images beyond its limit are refused.
     """
+    shape = tf.TensorSpec([None, *how.image_size, 3], tf.uint8)
+    # one function, or its constants would stand in the graph once for each entry point
+    answer = tf.function(lambda pixels: scored(network, pixels, how.augmentation, familiar), [shape])
+    limit = familiar.limit if familiar is not None else None
 
     def serving_default(image_bytes: Any) -> dict[str, Any]:
         pixels, status = prepare_bytes(image_bytes, how)
-        outputs = rule.decide(policy, mean_logit(network, pixels, how.augmentation), status)
+        logit, distance = answer(pixels)
+        outputs = rule.decide(policy, logit, status, distance=distance, limit=limit)
         return {name: value[: tf.shape(image_bytes)[0]] for name, value in outputs.items()}
 
     def predict_pixels(pixels: Any) -> dict[str, Any]:
         ready, status = prepare_pixels(pixels, how)
-        outputs = rule.decide(policy, mean_logit(network, ready, how.augmentation), status)
+        logit, distance = answer(ready)
+        outputs = rule.decide(policy, logit, status, distance=distance, limit=limit)
         return {name: value[: tf.shape(pixels)[0]] for name, value in outputs.items()}
 
     def each_member(image_bytes: Any) -> dict[str, Any]:
@@ -173,6 +203,7 @@ def write_saved_model(
     most_bytes: int = _CONSTANTS,
     *,
     members: bool = False,
+    familiar: Familiar | None = None,
 ) -> None:
     """Writes the SavedModel folder `out`; weights of more than `most_bytes` stay variables.
 
@@ -183,21 +214,26 @@ def write_saved_model(
         out: the folder.
         most_bytes: the most that becomes constants.
         members: it is an ensemble, whose members answer by themselves as well.
+        familiar: what is like the training images; images beyond its limit are refused.
     """
     module = tf.Module()
     network = with_members(network) if members else network
+    network = network if familiar is None else with_pooled_features(network)
     served = with_constants(network, most_bytes)
     if served is network:
         module.network_variables = [variable.value for variable in network.variables]  # else TensorFlow saves copies
     if members:
+        end = len(network.outputs) - (len(familiar.gaussians) if familiar is not None else 0)
+
+        def whole(pixels: Any, training: bool) -> Any:
+            outputs = served(pixels, training=training)
+            return outputs[0] if familiar is None else [outputs[0], *outputs[end:]]
+
         functions = signatures(
-            lambda pixels, training: served(pixels, training=training)[0],
-            policy,
-            how,
-            lambda pixels, training: served(pixels, training=training)[1:],
+            whole, policy, how, lambda pixels, training: served(pixels, training=training)[1:end], familiar
         )
     else:
-        functions = signatures(served, policy, how)
+        functions = signatures(served, policy, how, familiar=familiar)
     concrete = {name: function.get_concrete_function() for name, function in functions.items()}
     out.mkdir()
     with plain_path(out) as folder:

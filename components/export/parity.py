@@ -22,6 +22,7 @@ from components.common.artifacts.index import check_unchanged
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import read_split
+from components.common.bundle import layout
 from components.common.bundle.load import Bundle
 from components.common.imaging import inspect
 from components.common.imaging.picture import read_picture
@@ -34,6 +35,8 @@ from components.export.resizing import resize_reference
 log = logging.getLogger(__name__)
 _BATCH = 25
 _READERS = 8
+_ROUNDING = 1e-3  # of a distance
+Answers = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Compared:
         bundle_logit: (n,) float64.
         bundle_probability: (n,) float64.
         bundle_decision: (n,) int.
+        bundle_status: (n,) text.
+        keras_distance: (n,) from the training images, from the Python path; -1 where it is not measured.
+        bundle_distance: (n,) the same from the bundle.
         pixels: (n, h, w, 3) uint8, what the network saw on the Python path.
     """
 
@@ -65,6 +71,9 @@ class Compared:
     bundle_logit: npt.NDArray[np.float64]
     bundle_probability: npt.NDArray[np.float64]
     bundle_decision: npt.NDArray[np.int64]
+    bundle_status: npt.NDArray[np.str_]
+    keras_distance: npt.NDArray[np.float32]
+    bundle_distance: npt.NDArray[np.float32]
     pixels: npt.NDArray[np.uint8]
 
 
@@ -81,7 +90,7 @@ def validation_sources(split: Path, limit: int) -> list[Source]:
 
 def compare(
     sources: Sequence[Source],
-    logits_of: Callable[[npt.NDArray[np.float32]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+    answers_of: Callable[[npt.NDArray[np.float32]], Answers],
     bundle: Bundle,
     read: Callable[[str], bytes] = read_picture,
 ) -> Compared:
@@ -89,7 +98,8 @@ def compare(
 
     Args:
         sources: the images.
-        logits_of: the Keras model: float32 [n, H, W, 3] to raw logits [n] with augmentation and without.
+        answers_of: the Keras model: float32 [n, H, W, 3] to raw logits [n] with augmentation and without, and distances
+            [n], -1 where they are not measured.
         bundle: the reloaded bundle.
         read: bytes of a URI.
 
@@ -99,40 +109,57 @@ def compare(
     """
     how = bundle.preprocessing
     size = (how["image_size"][0], how["image_size"][1])
-    keras: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
+    keras: list[Answers] = []
     asked, prepared = [], []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
-        read_ahead = ordered_map(sources, lambda source: _fetch(source, read), _READERS)
+        read_ahead = ordered_map(sources, lambda source: fetch(source, read), _READERS)
         for some in chunks(read_ahead, _BATCH):
             batch, files = [source for source, _ in some], [data for _, data in some]
             reply = bundle.predict(files)
             for source, status in zip(batch, reply.status.tolist(), strict=True):
-                if status not in ("ok", "refer"):
+                if status not in layout.READ:
                     raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
             pixels = [resize_reference(inspect.decode_rgb(data), how["record_size"], size) for data in files]
             prepared.append(np.stack(pixels))
-            keras.append(logits_of(prepared[-1].astype(np.float32)))
+            keras.append(answers_of(prepared[-1].astype(np.float32)))
             asked.append(reply)
             bar.advance(len(files))
     return Compared(
         image_id=np.array([source.image_id for source in sources]),
-        keras_logit=np.concatenate([served for served, _ in keras]),
-        plain_logit=np.concatenate([plain for _, plain in keras]),
+        keras_logit=np.concatenate([served for served, _, _ in keras]),
+        plain_logit=np.concatenate([plain for _, plain, _ in keras]),
         bundle_logit=np.concatenate([reply.logit for reply in asked]).astype(np.float64),
         bundle_probability=np.concatenate([reply.probability for reply in asked]).astype(np.float64),
         bundle_decision=np.concatenate([reply.decision for reply in asked]).astype(np.int64),
+        bundle_status=np.concatenate([reply.status for reply in asked]),
+        keras_distance=np.concatenate([distance for _, _, distance in keras]),
+        bundle_distance=np.concatenate([reply.distance for reply in asked]),
         pixels=np.concatenate(prepared),
     )
 
 
-def parity_report(compared: Compared, policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:
+def parity_report(
+    compared: Compared, policy: DecisionPolicy, config: ExportConfig, limit: float | None = None
+) -> dict[str, Any]:
     """Numbers of the parity check.
 
+    Args:
+        compared: both answers.
+        policy: the decision policy.
+        config: the tolerances.
+        limit: distance beyond which images are refused; None where none is.
+
     Raises:
-        ArtifactError: probabilities differ by more than the tolerance, or a decision differs.
+        ArtifactError: probabilities differ by more than the tolerance, a decision differs, or an image is refused on
+            one side only.
     """
-    difference = np.abs(policy.probability(compared.keras_logit) - compared.bundle_probability)
+    refused = compared.bundle_status == layout.STATUSES[layout.NOT_DERMOSCOPY]
+    wanted = compared.keras_distance > (np.inf if limit is None else limit)
+    # a refused image has no probability; its logit has
+    answered = np.where(refused, policy.probability(compared.bundle_logit), compared.bundle_probability)
+    difference = np.abs(policy.probability(compared.keras_logit) - answered)
     expected = expected_decisions(policy, compared.keras_logit)
+    expected[refused] = layout.REFER
     flips = int((expected != compared.bundle_decision).sum())
     worst = int(np.argmax(difference))
     report = {
@@ -141,7 +168,13 @@ def parity_report(compared: Compared, policy: DecisionPolicy, config: ExportConf
         "max_logit_difference": float(np.abs(compared.keras_logit - compared.bundle_logit).max()),
         "changed_decisions": flips,
         "tolerance": config.parity_tolerance,
-    }
+    } | refusal_differences(compared.keras_distance, compared.bundle_distance, (wanted, refused), limit)
+    if report["changed_refusals"]:
+        raise ArtifactError(
+            f"bundle and Keras model disagree on what is a dermoscopic image: {report['changed_refusals']} of "
+            f"{report['images']} images are refused on one side only, distances differ by up to "
+            f"{report['max_distance_difference']:.3g}"
+        )
     if flips or not difference[worst] <= config.parity_tolerance:
         raise ArtifactError(
             f"bundle and Keras model disagree on {report['images']} images: largest difference in probability "
@@ -149,6 +182,32 @@ def parity_report(compared: Compared, policy: DecisionPolicy, config: ExportConf
             f"{flips} changed decisions (allowed 0)"
         )
     return report
+
+
+def refusal_differences(
+    expected: npt.NDArray[np.float32],
+    received: npt.NDArray[np.float32],
+    refused: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+    limit: float | None,
+) -> dict[str, Any]:
+    """How far distances differ, and how many images are refused on one side only.
+
+    An image whose expected distance is within rounding of the limit may be refused or not.
+
+    Args:
+        expected: (n,) distances.
+        received: (n,) distances from the other side.
+        refused: (n,) what each side refuses.
+        limit: distance beyond which images are refused; None where none is.
+    """
+    clear = np.abs(expected - (limit or np.inf)) > _ROUNDING * (limit or 1)
+    wrong = refused[0] != refused[1]
+    far = np.abs(expected - received) > _ROUNDING * np.maximum(expected, 1)
+    return {
+        "refused": int(refused[1].sum()),
+        "changed_refusals": int((wrong & clear | far).sum()),
+        "max_distance_difference": float(np.abs(expected - received).max()),
+    }
 
 
 def expected_decisions(policy: DecisionPolicy, logit: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -199,7 +258,12 @@ def preparation_report(
     return report
 
 
-def _fetch(source: Source, read: Callable[[str], bytes]) -> bytes:
+def fetch(source: Source, read: Callable[[str], bytes] = read_picture) -> bytes:
+    """The original bytes of an image.
+
+    Raises:
+        DataError: they cannot be read any more.
+    """
     try:
         data = read(source.uri)
     except OSError as error:

@@ -42,7 +42,14 @@ def _interpolate(u: Any, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> An
     return tf.where(u >= x[-1], y[-1], tf.where(u <= x[0], y[0], y0 + share * (y1 - y0)))
 
 
-def decide(policy: DecisionPolicy, logit: Any, status: Any, kind: Any = tf.float64) -> dict[str, Any]:
+def decide(
+    policy: DecisionPolicy,
+    logit: Any,
+    status: Any,
+    kind: Any = tf.float64,
+    distance: Any = None,
+    limit: float | None = None,
+) -> dict[str, Any]:
     """All outputs of a bundle for a batch.
 
     Args:
@@ -51,10 +58,24 @@ def decide(policy: DecisionPolicy, logit: Any, status: Any, kind: Any = tf.float
         status: int32 [N], codes of `layout.STATUSES`.
         kind: arithmetic of the calibrator. In float32, thresholds on logits hold exactly, because they are
             float32 values; see `operating_point`.
+        distance: float32 [N], from the training images; None where it is not measured.
+        limit: distance beyond which an image is not a dermoscopic one; None where nothing is refused.
 
     Returns:
-        The tensors named in `layout.OUTPUTS`, each [N].
+        The tensors named in `layout.OUTPUTS` and the distance, each [N].
     """
+    outputs = decide_codes(policy, logit, status, kind, distance, limit)
+    status = outputs["status"]
+    return outputs | {
+        "policy_id": tf.fill(tf.shape(status), policy.policy_id),
+        "status": tf.gather(tf.constant(layout.STATUSES), status),
+    }
+
+
+def decide_codes(
+    policy: DecisionPolicy, logit: Any, status: Any, kind: Any, distance: Any, limit: float | None
+) -> dict[str, Any]:
+    """`decide` without text: the status as its code, and no policy id."""
     exact = tf.cast(logit, kind)
     p = probability(policy.calibrator, exact)
     decision = tf.where(exact >= policy.threshold_logit, layout.MALIGNANT, layout.BENIGN)
@@ -62,11 +83,22 @@ def decide(policy: DecisionPolicy, logit: Any, status: Any, kind: Any = tf.float
         between = (p > policy.abstain["low"]) & (p < policy.abstain["high"]) & tf.equal(status, layout.OK)
         decision = tf.where(between, layout.REFER, decision)
         status = tf.where(between, layout.REFERRED, status)
-    readable = status <= layout.REFERRED
+    read = status <= layout.REFERRED
+    answered = read
+    far = tf.fill(tf.shape(logit), layout.NO_DISTANCE)
+    if distance is not None:
+        # not a number is the farthest, not the nearest
+        far = tf.where(distance <= layout.MOST_DISTANCE, distance, layout.MOST_DISTANCE)
+        far = tf.where(read, far, layout.NO_DISTANCE)
+    if distance is not None and limit is not None:
+        refused = far > limit
+        decision = tf.where(refused, layout.REFER, decision)
+        status = tf.where(refused, layout.NOT_DERMOSCOPY, status)
+        answered = read & ~refused
     return {
-        "probability": tf.where(readable, tf.cast(p, tf.float32), layout.NO_PROBABILITY),
-        "decision": tf.where(readable, decision, layout.UNREADABLE),
-        "logit": tf.where(readable, logit, layout.NO_LOGIT),
-        "policy_id": tf.fill(tf.shape(status), policy.policy_id),
-        "status": tf.gather(tf.constant(layout.STATUSES), status),
+        "probability": tf.where(answered, tf.cast(p, tf.float32), layout.NO_PROBABILITY),
+        "decision": tf.where(read, decision, layout.UNREADABLE),
+        "logit": tf.where(read, logit, layout.NO_LOGIT),
+        "status": status,
+        layout.DISTANCE: far,
     }

@@ -28,9 +28,20 @@ from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 from components.export.augmentation import gain
 from components.export.config import ExportConfig
+from components.export.familiar import Familiar
 from components.export.formats import check_available, write_formats
 from components.export.model_file import load_network
-from components.export.parity import Compared, Source, compare, parity_report, preparation_report, validation_sources
+from components.export.parity import (
+    Answers,
+    Compared,
+    Source,
+    compare,
+    parity_report,
+    preparation_report,
+    validation_sources,
+)
+from components.export.pooled import with_pooled_features
+from components.export.refuse import learn_refusal
 
 log = logging.getLogger(__name__)
 _GENERATED = 8
@@ -92,9 +103,13 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     preparation = preparation_of(trained.facts, rule, config)
     network = load_network(trained.network, config.precision)
     check_input(network, preparation)
+    watched = with_pooled_features(network)
+    familiar, refusal = learn_refusal(watched, split, preparation, config.reference_images)
+    served = network if familiar is None else watched
     log.info("writing the serving graph: %s", trained.network)
     with new_artifact(out, "bundle", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
-        _write_graph(network, rule, preparation, folder, members=bool(trained.facts.members))
+        _write_graph(network, rule, preparation, folder, familiar, members=bool(trained.facts.members))
+        refusal.save(folder)
         record_operations(folder)
         write_json(folder / layout.PREPROCESSING, preparation)
         write_json(folder / layout.LABELS, labels(split))
@@ -102,11 +117,11 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
         if split is not None:
             fingerprints_of(read_split(split)).save(folder)
         loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
-        report, compared = _check(loaded, network, config, trained, split)
+        report, compared = _check(loaded, served, config, trained, split, familiar)
         write_json(folder / layout.PARITY, report)
         write_selftest(loaded, folder)
         if config.formats:
-            write_formats(loaded, network, config, compared)
+            write_formats(loaded, served, config, compared, familiar)
         write_card(folder, collect_facts(folder, trained, policy, split))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)
@@ -182,7 +197,13 @@ def _diagnoses(split: Path) -> dict[str, int]:
 
 
 def _write_graph(
-    network: Any, rule: DecisionPolicy, preparation: Mapping[str, Any], folder: Path, *, members: bool
+    network: Any,
+    rule: DecisionPolicy,
+    preparation: Mapping[str, Any],
+    folder: Path,
+    familiar: Familiar | None,
+    *,
+    members: bool,
 ) -> None:
     from components.export.graph import Preparation, write_saved_model
 
@@ -190,39 +211,47 @@ def _write_graph(
         image_size=(preparation["image_size"][0], preparation["image_size"][1]),
         **{key: preparation[key] for key in ("record_size", "min_side", "max_pixels", "augmentation")},
     )
-    write_saved_model(network, rule, how, folder / layout.SAVED_MODEL, members=members)
+    write_saved_model(network, rule, how, folder / layout.SAVED_MODEL, members=members, familiar=familiar)
 
 
 def _check(
-    loaded: Bundle, network: Any, config: ExportConfig, model: Model, split: Path | None
+    loaded: Bundle,
+    network: Any,
+    config: ExportConfig,
+    model: Model,
+    split: Path | None,
+    familiar: Familiar | None,
 ) -> tuple[dict[str, Any], Compared]:
     import tensorflow as tf
 
-    from components.export.graph import mean_logit
+    from components.export.graph import scored
 
     # compiled, as Keras's own `predict` runs a model: executed layer by layer, float32 sums differ by more
     # than the tolerance for a network that amplifies them
     shape = [None, *loaded.preprocessing["image_size"], 3]
 
     def compiled(augmentation: str) -> Any:
-        return tf.function(lambda pixels: mean_logit(network, pixels, augmentation), [tf.TensorSpec(shape, tf.float32)])
+        spec = [tf.TensorSpec(shape, tf.float32)]
+        return tf.function(lambda pixels: scored(network, pixels, augmentation, familiar), spec)
 
     plain_of, served_of = compiled("none"), compiled(config.augmentation)
 
-    def logits_of(pixels: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        plain = np.asarray(plain_of(pixels).numpy(), np.float64)
+    def answers_of(pixels: npt.NDArray[np.float32]) -> Answers:
+        logit, measured = plain_of(pixels)
+        plain = np.asarray(logit.numpy(), np.float64)
+        distance = np.full(len(plain), layout.NO_DISTANCE, np.float32) if measured is None else measured.numpy()
         if config.augmentation == "none":
-            return plain, plain
-        return np.asarray(served_of(pixels).numpy(), np.float64), plain
+            return plain, plain, distance
+        return np.asarray(served_of(pixels)[0].numpy(), np.float64), plain, distance
 
     report: dict[str, Any] = {"schema": layout.PARITY_SCHEMA, "images_from": "validation" if split else "generated"}
     if split is None:
         log.warning("no split given: parity is checked on %d generated images", _GENERATED)
         files = {f"generated-{i}": pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
-        compared = compare([Source(name, name) for name in files], logits_of, loaded, files.__getitem__)
+        compared = compare([Source(name, name) for name in files], answers_of, loaded, files.__getitem__)
         return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
-    compared = compare(validation_sources(split, config.parity_images), logits_of, loaded)
-    report["parity"] = parity_report(compared, loaded.policy, config)
+    compared = compare(validation_sources(split, config.parity_images), answers_of, loaded)
+    report["parity"] = parity_report(compared, loaded.policy, config, loaded.refusal.limit)
     recorded = model.val_scores()
     report["preparation"] = preparation_report(compared, recorded, loaded.policy, config)
     if config.augmentation != "none":

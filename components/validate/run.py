@@ -131,7 +131,10 @@ def _record(
     figures, mix = compare(here, there, loaded.policy, config.resamples, config.seed)
     labels = read_json(loaded.artifact.path / layout.LABELS, layout.LABELS_SCHEMA).get("diagnoses", {})
     shown = dict(zip(common_names(labels, names).tolist(), labels.values(), strict=True))
-    refused = pd.Series([one["reason"] for one in unread], dtype="str").value_counts()
+    # what is not dermoscopy was read, and counts as referred in every figure
+    sent_on = [layout.STATUSES[layout.NOT_DERMOSCOPY]] * int(scores.not_dermoscopy.sum())
+    reasons = [one["reason"] for one in unread] + sent_on
+    refused = pd.Series(reasons, dtype="str").value_counts()
     return Validation(
         site=config.site,
         policy_id=loaded.policy.policy_id,
@@ -142,7 +145,7 @@ def _record(
         figures=figures,
         overlap=material.overlap,
         refused={str(reason): int(n) for reason, n in sorted(refused.items())},
-        refused_share=len(unread) / len(material.labelled),
+        refused_share=len(reasons) / len(material.labelled),
         unlabelled={str(why): int(n) for why, n in sorted(material.unlabelled["verdict"].value_counts().items())},
         mix=mix,
         labelling=labelling(str(account.get("name", "")), here, shown),
@@ -181,7 +184,7 @@ def _scored_apart(loaded: Bundle, rows: pd.DataFrame, batch_size: int) -> pd.Dat
     empty.loc[read, "logit"] = scores.logit[place[read]]
     empty.loc[read, "probability"] = scores.probability[place[read]]
     decided = np.where(loaded.policy.decide(scores.logit[place[read]]), "malignant", "benign")
-    empty.loc[read, "decision"] = decided
+    empty.loc[read, "decision"] = np.where(scores.not_dermoscopy[place[read]], "refer", decided)
     return empty.assign(decision=empty["decision"].where(read, "not readable"))
 
 

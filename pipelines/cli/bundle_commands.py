@@ -34,6 +34,7 @@ _REASONS = {
     "unsupported": "a kind of JPEG or PNG that has no one conversion to RGB",
     "too_small": "shorter side below the bundle's min_side",
     "too_large": "more pixels than the bundle's max_pixels",
+    "not_dermoscopy": "unlike the dermoscopic images the bundle was trained on",
 }
 
 
@@ -154,15 +155,18 @@ def _row(bundle: Bundle, path: Path, found: Predictions, i: int) -> Prediction:
     code, status = int(found.decision[i]), str(found.status[i])
     if code == layout.UNREADABLE:
         return _unread(bundle, path, status, _REASONS[status])
+    refused = status == layout.STATUSES[layout.NOT_DERMOSCOPY]
+    distance = float(found.distance[i])
     return Prediction(
         image=str(path),
         status=status,
         decision=layout.DECISIONS[code],
-        probability=float(found.probability[i]),
+        probability=None if refused else float(found.probability[i]),
         threshold=bundle.policy.threshold_probability,
         logit=float(found.logit[i]),
         policy_id=str(found.policy_id[i]),
-        reason="",
+        reason=_REASONS[status] if refused else "",
+        distance=None if distance == layout.NO_DISTANCE else distance,
     )
 
 

@@ -164,6 +164,7 @@ def _add_evaluation(command: CommandParser) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
+    from components.common.bundle import layout
     from components.common.runtime.session import setup_logging
     from pipelines.cli import predictions
     from pipelines.cli.bundle_commands import predict
@@ -172,7 +173,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     rows = predict(arguments.bundle, arguments.images, arguments.key)
     form = predictions.as_json if arguments.json else predictions.as_csv if arguments.csv else predictions.table
     predictions.write_out(form(rows))
-    lost = sum(row.probability is None for row in rows)
+    lost = sum(row.decision == layout.DECISIONS[layout.UNREADABLE] for row in rows)
     if lost:
         raise DataError(f"no prediction for {lost} of {len(rows)} images; their rows say why")
 
@@ -186,6 +187,7 @@ def _verify(arguments: argparse.Namespace) -> None:
     print(f"policy {known.policy_id}, model {known.model_sha256[:12]}, {known.files} files")
     if arguments.key:
         print(f"signed by {arguments.key}")
+    print(f"pictures that are not dermoscopy: {known.refusal.words}")
     print(BUNDLE_OK)  # last: whoever scripts this can look for it, since a process may also end early with code 0
 
 

@@ -23,13 +23,14 @@ class Prediction:
 
     Attributes:
         image: the path as it was found.
-        status: `ok`, `refer`, `missing`, or why the image was not read.
+        status: `ok`, `refer`, `not_dermoscopy`, `missing`, or why the image was not read.
         decision: malignant, benign, refer or not readable.
-        probability: calibrated P(malignant); None where not readable.
+        probability: calibrated P(malignant); None where not readable or not dermoscopy.
         threshold: probability from which the decision is malignant.
         logit: raw logit; None where not readable.
         policy_id: the decision policy.
-        reason: why the image was not read; empty otherwise.
+        reason: why there is no probability; empty otherwise.
+        distance: from the bundle's training images, about 1 for one like them; None where it was not measured.
     """
 
     image: str
@@ -40,6 +41,7 @@ class Prediction:
     logit: float | None
     policy_id: str
     reason: str
+    distance: float | None = None
 
 
 def table(rows: Sequence[Prediction]) -> str:

@@ -309,6 +309,16 @@ class Abstain(_Part):
     specificity_of_the_rest: Number | None
 
 
+class Refused(_Part):
+    """Test images refused as not dermoscopic; every decision figure counts them as referred."""
+
+    images: Count
+    malignant: Count
+    share: Estimate
+    groups: Count
+    sources: dict[str, tuple[Count, Count]] = {}  # refused images and all images, by acquisition source
+
+
 class PredictionSet(_Part):
     """Conformal sets at one accepted error."""
 
@@ -373,6 +383,7 @@ class Metrics(Figures):
     slices: list[SliceRow]
     shortcuts: Shortcuts
     abstain: Abstain | None
+    refused: Refused | None = None
     prediction_sets: list[PredictionSet]
     validation: ValidationLevel | None
     champion: ChampionComparison | None

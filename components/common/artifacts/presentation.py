@@ -153,6 +153,7 @@ REASONS: Mapping[str, str] = {
     Verdict.UNSUPPORTED: "kind of image that is not supported",
     Verdict.UNREADABLE: "image file could not be fetched",
     Verdict.DUPLICATE_CONFLICT: "two files with this id and different content",
+    "not_dermoscopy": "unlike the dermoscopic images the bundle was trained on",
 }
 
 

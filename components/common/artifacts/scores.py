@@ -18,6 +18,7 @@ from components.common.storage import store
 TEST_SCORES = "test_probs.npz"  # of an evaluation; a model artifact's stand in artifacts.model
 _TEXT = ("image_id", "lesion_id", "group_id")
 _COLUMNS = (*_TEXT, "label", "logit", "probability")
+_REFUSAL = ("distance", "refused")  # of a bundle that refuses what is not dermoscopy
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Scores:
         label: (n,) int8, 1 = malignant.
         logit: (n,) float64, the model's raw malignant logit.
         probability: (n,) float64 in [0, 1]; uncalibrated in `val_probs.npz`, calibrated in `test_probs.npz`.
+        distance: (n,) float64 from the training images; None where it was not measured.
+        refused: (n,) bool, refused as not a dermoscopic image, which goes to a person whatever its probability; None
+            where nothing is refused.
     """
 
     image_id: npt.NDArray[np.str_]
@@ -39,6 +43,8 @@ class Scores:
     label: npt.NDArray[np.int8]
     logit: npt.NDArray[np.float64]
     probability: npt.NDArray[np.float64]
+    distance: npt.NDArray[np.float64] | None = None
+    refused: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Checks shapes and values.
@@ -47,7 +53,7 @@ class Scores:
             ArtifactError: names the column and the first bad image.
         """
         n = self.image_id.size
-        for name in _COLUMNS:
+        for name in (*_COLUMNS, *self._measured):
             column = getattr(self, name)
             if column.shape != (n,):
                 raise ArtifactError(f"scores: column {name} has shape {column.shape}, expected ({n},)")
@@ -74,9 +80,26 @@ class Scores:
     def __len__(self) -> int:
         return len(self.image_id)
 
+    @property
+    def _measured(self) -> list[str]:
+        return [name for name in _REFUSAL if getattr(self, name) is not None]
+
+    @property
+    def not_dermoscopy(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether an image was refused; False where nothing is."""
+        return np.zeros(len(self), bool) if self.refused is None else self.refused
+
+    def decided_by(self, score: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(n,) a score to compare with thresholds: a refused image is above all, since it goes to a person.
+
+        Args:
+            score: (n,) the logit or the probability.
+        """
+        return np.where(self.not_dermoscopy, np.inf, score)
+
     def take(self, rows: npt.NDArray[np.intp]) -> Scores:
         """The scores at some positions, in their order."""
-        return Scores(**{name: getattr(self, name)[rows] for name in _COLUMNS})
+        return Scores(**{name: getattr(self, name)[rows] for name in (*_COLUMNS, *self._measured)})
 
     def first_row_per_group(self) -> npt.NDArray[np.intp]:
         """Row of the first image of each label in each group, in split order.
@@ -130,7 +153,7 @@ def save_scores(path: Path, scores: Scores, extra: Mapping[str, npt.NDArray[Any]
         scores: the columns every reader knows.
         extra: further (n,) columns of text or numbers, such as what slices are cut by; other readers ignore them.
     """
-    columns = {name: getattr(scores, name) for name in _COLUMNS}
+    columns = {name: getattr(scores, name) for name in (*_COLUMNS, *scores._measured)}
     for name, column in sorted((extra or {}).items()):
         if name in columns or column.shape != (len(scores),):
             raise ArtifactError(f"scores: extra column {name} has shape {column.shape}, expected ({len(scores)},)")
@@ -146,7 +169,7 @@ def load_extra(path: Path) -> dict[str, npt.NDArray[Any]]:
     """
     columns = _read(path)
     rows = columns["image_id"].size if "image_id" in columns else None
-    extra = {name: column for name, column in columns.items() if name not in _COLUMNS}
+    extra = {name: column for name, column in columns.items() if name not in (*_COLUMNS, *_REFUSAL)}
     for name, column in extra.items():
         if column.shape != (rows,):
             raise ArtifactError(f"{path}: scores: column {name} has shape {column.shape}, expected ({rows},)")
@@ -179,7 +202,14 @@ def load_scores(path: Path) -> Scores:
         # a plain cast would turn 256 and 0.5 into 0: both must stay wrong, so that they are refused
         whole = np.where(number["label"] == np.rint(number["label"]), number["label"], -1)
         label = np.clip(whole, -128, 127).astype(np.int8)
-        return Scores(**text, label=label, logit=number["logit"], probability=number["probability"])
+        return Scores(
+            **text,
+            label=label,
+            logit=number["logit"],
+            probability=number["probability"],
+            distance=columns["distance"].astype(np.float64) if "distance" in columns else None,
+            refused=columns["refused"].astype(np.bool_) if "refused" in columns else None,
+        )
     except ValueError as error:
         raise ArtifactError(f"{path}: a column of numbers holds something else ({error}); make them again") from error
     except ArtifactError as error:

@@ -15,6 +15,7 @@ OPERATIONS = "operations.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
 RECALIBRATION = "recalibration.json"  # of a bundle that was adjusted for another site
+REFUSAL = "refusal.json"
 FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
 INTERNAL_SCORES = "internal_probs.npz"  # of a bundle that was handed over with its evaluation
 
@@ -24,20 +25,25 @@ PARITY_SCHEMA = "lesionflow.parity/1"
 FORMATS_SCHEMA = "lesionflow.formats/1"
 OPERATIONS_SCHEMA = "lesionflow.operations/1"
 SELFTEST_SCHEMA = "lesionflow.selftest/1"
+REFUSAL_SCHEMA = "lesionflow.refusal/1"
 FINGERPRINTS_SCHEMA = "lesionflow.fingerprints/1"
 
 MALIGNANT, BENIGN, REFER, UNREADABLE = 1, 0, 2, -1
 DECISIONS = {MALIGNANT: "malignant", BENIGN: "benign", REFER: "refer", UNREADABLE: "not readable"}
 
 # The position in this tuple is the status code inside the graph.
-STATUSES = ("ok", "refer", "not_an_image", "corrupt", "unsupported", "too_small", "too_large")
-OK, REFERRED, NOT_AN_IMAGE, CORRUPT, UNSUPPORTED, TOO_SMALL, TOO_LARGE = range(len(STATUSES))
+STATUSES = ("ok", "refer", "not_an_image", "corrupt", "unsupported", "too_small", "too_large", "not_dermoscopy")
+OK, REFERRED, NOT_AN_IMAGE, CORRUPT, UNSUPPORTED, TOO_SMALL, TOO_LARGE, NOT_DERMOSCOPY = range(len(STATUSES))
+READ = (STATUSES[OK], STATUSES[REFERRED], STATUSES[NOT_DERMOSCOPY])  # the network saw these images
 
-# A row without a readable image: out of range, yet finite, because NaN is not JSON and would make the
+# Where there is no such number: out of range, yet finite, because NaN is not JSON and would make the
 # response of a whole batch unreadable to strict clients.
 NO_PROBABILITY = -1.0
 NO_LOGIT = 0.0
+NO_DISTANCE = -1.0
+MOST_DISTANCE = 1e6  # what is farther, or not a number, is answered as this
 
 SIGNATURES = ("serving_default", "predict_pixels")
 MEMBER_LOGITS = "member_logits"  # a third one, of ensembles only: what each member says by itself
 OUTPUTS = ("probability", "decision", "logit", "policy_id", "status")
+DISTANCE = "distance"  # a further output, of every bundle since there is `refusal.json`

@@ -18,6 +18,7 @@ from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.predictions import Predictions
+from components.common.bundle.refusal import Refusal, read_refusal
 from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
@@ -36,6 +37,7 @@ class Bundle:
         preprocessing: content of `preprocessing.json`.
         signatures: the SavedModel's callable signatures by name.
         owner: keeps the SavedModel's variables alive.
+        refusal: which images it refuses as not dermoscopic.
     """
 
     artifact: Artifact
@@ -43,6 +45,7 @@ class Bundle:
     preprocessing: dict[str, Any]
     signatures: Any
     owner: Any
+    refusal: Refusal
 
     def predict(self, images: Sequence[bytes]) -> Predictions:
         """Predictions for image files given as bytes, as one batch, in their order."""
@@ -73,6 +76,8 @@ class Bundle:
 def _columns(outputs: Any) -> Predictions:
     """The tensors of a signature as NumPy columns."""
     columns = {name: outputs[name].numpy() for name in layout.OUTPUTS}
+    nowhere = np.full(len(columns["logit"]), layout.NO_DISTANCE, np.float32)
+    columns[layout.DISTANCE] = outputs[layout.DISTANCE].numpy() if layout.DISTANCE in outputs else nowhere
     for name in ("policy_id", "status"):
         columns[name] = np.array([text.decode() for text in columns[name]], dtype=np.str_)
     return Predictions(**columns)
@@ -112,17 +117,19 @@ def load_parts(artifact: Artifact) -> Bundle:
         raise ArtifactError(
             f"{path / layout.SAVED_MODEL}: TensorFlow {tf.__version__} cannot load it ({reason})"
         ) from error
-    _check_signatures(path / layout.SAVED_MODEL, model.signatures)
-    return Bundle(artifact, policy, preprocessing, model.signatures, model)
+    refusal = read_refusal(path)
+    _check_signatures(path / layout.SAVED_MODEL, model.signatures, refusal)
+    return Bundle(artifact, policy, preprocessing, model.signatures, model, refusal)
 
 
-def _check_signatures(path: Path, signatures: Any) -> None:
+def _check_signatures(path: Path, signatures: Any, refusal: Refusal) -> None:
+    outputs = (*layout.OUTPUTS, layout.DISTANCE) if refusal.checked else layout.OUTPUTS
     for name in layout.SIGNATURES:
         if name not in signatures:
             raise ArtifactError(f"{path}: signature {name} is missing; expected {', '.join(layout.SIGNATURES)}")
-        missing = sorted(set(layout.OUTPUTS) - set(signatures[name].structured_outputs))
+        missing = sorted(set(outputs) - set(signatures[name].structured_outputs))
         if missing:
-            raise ArtifactError(f"{path}: signature {name} lacks outputs {missing}; expected {list(layout.OUTPUTS)}")
+            raise ArtifactError(f"{path}: signature {name} lacks outputs {missing}; expected {list(outputs)}")
 
 
 def check_parts(path: Path) -> tuple[DecisionPolicy, dict[str, Any]]:

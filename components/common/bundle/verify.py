@@ -10,6 +10,7 @@ from components.common.bundle import layout
 from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.load import check_parts, load_parts
 from components.common.bundle.operations import check_recorded_operations
+from components.common.bundle.refusal import BEFORE, Refusal, read_refusal
 from components.common.bundle.selftest import run_selftest
 from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
@@ -28,6 +29,7 @@ class Verified:
         files: how many files were hashed.
         operations: distinct operations in the graph, all of them allowed.
         logit_difference: of the test image, between here and where the bundle was made; None when not loaded.
+        refusal: what it refuses as not dermoscopic, and how well.
     """
 
     digest: str
@@ -36,6 +38,7 @@ class Verified:
     files: int
     operations: int
     logit_difference: float | None
+    refusal: Refusal = BEFORE
 
 
 def verify_bundle(path: Path, *, digest: str | None = None, key: Path | None = None, load: bool = True) -> Verified:
@@ -61,10 +64,11 @@ def verify_bundle(path: Path, *, digest: str | None = None, key: Path | None = N
         if part not in artifact.files:
             raise ArtifactError(f"{path / part}: missing; export the bundle again")
     read_fingerprints(path)
+    refusal = read_refusal(path)
     operations = check_recorded_operations(path)
     difference = None
     if load:
         figures = run_selftest(load_parts(artifact))
         difference = abs(figures["received_logit"] - figures["recorded_logit"])
     files, kinds = len(artifact.files), len(operations)
-    return Verified(artifact.digest, policy.policy_id, policy.model_sha256, files, kinds, difference)
+    return Verified(artifact.digest, policy.policy_id, policy.model_sha256, files, kinds, difference, refusal)

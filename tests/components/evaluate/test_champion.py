@@ -11,7 +11,7 @@ def changed(scores, **columns):
 
 
 def take(scores, order):
-    return Scores(**{k: getattr(scores, k)[order] for k in scores.__dataclass_fields__})
+    return scores.take(order)
 
 
 def test_the_same_model_differs_by_nothing_in_any_order(sim):

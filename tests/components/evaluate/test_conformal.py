@@ -67,6 +67,6 @@ def test_copies_of_an_image_change_nothing(sim, saved):
     policy = load_policy(saved / "decision_policy.json")
     val, test = sim(200, 3), sim(200, 4)
     order = np.repeat(np.arange(len(val)), 3)
-    columns = {name: getattr(val, name)[order] for name in Scores.__dataclass_fields__}
-    columns["image_id"] = np.array([f"c{k}" for k in range(len(order))])
-    assert prediction_sets(Scores(**columns), test, policy, 200, 0) == prediction_sets(val, test, policy, 200, 0)
+    columns = {name: getattr(val, name)[order] for name in ("lesion_id", "group_id", "label", "logit", "probability")}
+    copies = Scores(image_id=np.array([f"c{k}" for k in range(len(order))]), **columns)
+    assert prediction_sets(copies, test, policy, 200, 0) == prediction_sets(val, test, policy, 200, 0)

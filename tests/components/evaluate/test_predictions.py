@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,3 +52,8 @@ def test_no_id_is_taken_for_a_formula(name):
 def test_commas_quotes_and_line_breaks_stay_in_their_cell():
     table = rows(predictions_csv(scores(['a,"b"', "c\nd"]), policy()))
     assert [row["image_id"] for row in table] == ['a,"b"', "'c d"]
+
+
+def test_what_is_not_dermoscopy_is_referred_whatever_its_probability():
+    given = replace(scores(["a", "b", "c"]), refused=np.array([True, False, True]))
+    assert [row["decision"] for row in rows(predictions_csv(given, policy()))] == ["refer", "benign", "refer"]

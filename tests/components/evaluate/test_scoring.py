@@ -1,5 +1,5 @@
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,9 @@ class Brightness:
         decision = np.where(read, self.policy.decide(logit), -1).astype(np.int32)
         status = np.where(read, "ok", "corrupt").astype(np.str_)
         ids = np.full(len(images), self.policy.policy_id)
-        return Predictions(np.where(read, p, -1), np.where(read, logit, 0), decision, ids, status)
+        return Predictions(
+            np.where(read, p, -1), np.where(read, logit, 0), decision, ids, status, np.full(len(logit), -1.0)
+        )
 
 
 @pytest.fixture
@@ -103,7 +105,8 @@ def test_a_swapped_image_is_named(policy, rows, tmp_path):
 def predicted(policy, **changes):
     logit = np.array([-2.0, 2.0], np.float32)
     values = {"logit": logit, "probability": policy.probability(logit.astype(np.float64)),
-              "decision": policy.decide(logit).astype(np.int32), "policy_id": np.full(2, policy.policy_id)}  # fmt: skip
+              "decision": policy.decide(logit).astype(np.int32), "policy_id": np.full(2, policy.policy_id),
+              "status": np.full(2, "ok")}  # fmt: skip
     return {**values, **changes}
 
 
@@ -162,3 +165,37 @@ def test_missing_metadata_becomes_unknown():
     assert columns["sex"].tolist() == ["male", "unknown"]
     assert columns["sex"].dtype.kind == "U"
     assert np.isnan(columns["age"][1])
+
+
+@dataclass
+class Refusing(Brightness):
+    """Refuses what is brighter than byte 150, as not dermoscopic."""
+
+    probability: float = -1.0
+
+    def predict(self, images):
+        found = super().predict(images)
+        mean = np.array([np.frombuffer(i, np.uint8).mean() for i in images], np.float32)
+        far = mean > 150
+        return replace(
+            found,
+            probability=np.where(far, self.probability, found.probability),
+            decision=np.where(far, 2, found.decision),
+            status=np.where(far, "not_dermoscopy", found.status),
+            distance=mean / 100,
+        )
+
+
+def test_a_refused_image_keeps_its_logit_and_is_marked(policy, rows):
+    scores, unread = score(Refusing(policy), rows, 4)
+    plain, _ = score(Brightness(policy), rows, 4)
+    assert unread == []
+    assert scores.refused.tolist() == [20 * k + 7 > 150 for k in range(11)]
+    np.testing.assert_allclose(scores.distance, [(20 * k + 7) / 100 for k in range(11)], rtol=1e-6)
+    np.testing.assert_allclose(scores.probability, plain.probability, atol=1e-6)
+    assert plain.refused is None
+
+
+def test_a_bundle_that_decides_about_what_it_refused_is_refused(policy, rows):
+    with pytest.raises(ArtifactError, match="decides about images that it says are not dermoscopic"):
+        score(Refusing(policy, probability=0.1), rows, 4)

@@ -14,12 +14,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.operations import ALLOWED
 from components.common.bundle.saved_model import read_saved_model
+from components.common.statistics.outliers import Gaussian
 from components.export import graph
+from components.export.familiar import Familiar
+from components.export.pooled import with_pooled_features
 from components.train.config import TrainConfig
 from components.train.network import build_network
 from components.train.registry import BACKBONES
@@ -58,17 +62,25 @@ def average_of(networks):
 
 def traced(network):
     """Operations of a network inside the serving graph, with its weights as constants."""
-    served = graph.with_constants(network)
+    served = graph.with_constants(with_pooled_features(network))
     spec = tf.TensorSpec([None, *SIZE, 3], tf.uint8)
-    concrete = tf.function(lambda pixels: graph.mean_logit(served, pixels, "none"), [spec]).get_concrete_function()
+
+    def answer(pixels):
+        return served(tf.cast(pixels, tf.float32), training=False)
+
+    concrete = tf.function(answer, [spec]).get_concrete_function()
     found = concrete.graph.as_graph_def()
     nodes = [*found.node, *(node for function in found.library.function for node in function.node_def)]
     return {node.op for node in nodes}
 
 
-def saved(network, calibrator, augmentation="none", abstain=None, **options):
+def saved(network, calibrator, augmentation="none", abstain=None, refusing=False, **options):
     """Operations of a whole SavedModel, as export writes it."""
     policy = DecisionPolicy(calibrator, 0.0, 0.3, {}, {}, 0.2, "m", "v", abstain)
+    if refusing:
+        widths = [output.shape[1] for output in with_pooled_features(network).outputs[1:]]
+        gaussians = [Gaussian(np.zeros(n, np.float32), np.eye(n, dtype=np.float32)) for n in widths]
+        options["familiar"] = Familiar(gaussians, 1.5)
     with tempfile.TemporaryDirectory() as scratch:
         how = graph.Preparation(SIZE, min(SIZE), augmentation=augmentation)
         graph.write_saved_model(network, policy, how, Path(scratch) / "model", **options)
@@ -80,6 +92,7 @@ def rules():
     small = network_of("small_cnn")
     for calibrator in CALIBRATORS:
         yield f"{calibrator.name} calibrator", saved(small, calibrator, abstain={"low": 0.3, "high": 0.5})
+    yield "refusal", saved(small, CALIBRATORS[0], "flips", refusing=True)
     yield "flips", saved(small, CALIBRATORS[0], "flips")
     yield "ensemble", saved(average_of([small, network_of("small_cnn", "diagnosis")]), CALIBRATORS[0])
     yield "variables", saved(small, CALIBRATORS[0], most_bytes=0) - {"RestoreV2"}  # allowed in one place only

@@ -34,7 +34,8 @@ def expected_of(policy, network, pixels):
     logit = np.asarray(network(pixels.astype(np.float32), training=False), np.float64)[:, 0]
     p, decision = policy.probability(logit), policy.decide(logit).astype(int)
     decision[(p > 0.3) & (p < 0.5)] = 2
-    return {"probability": p, "decision": decision}
+    nowhere = np.full(len(p), -1.0, np.float32)
+    return {"probability": p, "decision": decision, "distance": nowhere, "status": np.where(decision == 2, 1, 0)}
 
 
 @pytest.fixture(scope="module")

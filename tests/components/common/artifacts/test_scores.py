@@ -8,6 +8,8 @@ import pytest
 from components.common.artifacts.scores import Scores, load_extra, load_scores, save_scores
 from components.common.runtime.errors import ArtifactError
 
+COLUMNS = ("image_id", "lesion_id", "group_id", "label", "logit", "probability")
+
 
 def some(n=4, **columns):
     ids = np.array([f"image{k}" for k in range(n)])
@@ -18,9 +20,10 @@ def some(n=4, **columns):
 
 
 def test_scores_come_back_as_they_were(tmp_path):
-    scores = some()
-    save_scores(tmp_path / "a.npz", scores)
+    scores = some(distance=np.linspace(1, 2, 4), refused=np.array([False, False, False, True]))
+    save_scores(tmp_path / "a.npz", scores, {"sex": np.array(list("abcd"))})
     again = load_scores(tmp_path / "a.npz")
+    assert list(load_extra(tmp_path / "a.npz")) == ["sex"]
     for name in Scores.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again, name), getattr(scores, name))
         assert getattr(again, name).dtype.kind == getattr(scores, name).dtype.kind
@@ -74,7 +77,7 @@ def test_no_rows_are_no_scores():
 
 @pytest.mark.parametrize("label", [np.array([256, 0, 1, 0]), np.array([0.5, 0, 1, 0]), np.array([np.nan, 0, 1, 0])])
 def test_a_label_that_a_cast_would_turn_into_0_is_refused(tmp_path, label):
-    columns = {name: getattr(some(), name) for name in Scores.__dataclass_fields__}
+    columns = {name: getattr(some(), name) for name in COLUMNS}
     np.savez(tmp_path / "a.npz", **{**columns, "label": label})
     with pytest.raises(ArtifactError, match=r"a\.npz: scores: label of image image0 is"):
         load_scores(tmp_path / "a.npz")
@@ -125,3 +128,15 @@ def test_scores_of_other_images_or_labels_are_not_aligned(rows, columns, said):
     other = some(**columns).take(np.arange(4)[rows])
     with pytest.raises(ArtifactError, match=said):
         other.aligned_to(some())
+
+
+def test_a_refused_image_is_above_every_threshold_and_stays_so_when_rows_are_taken():
+    scores = some(distance=np.linspace(1, 2, 4), refused=np.array([True, False, False, False]))
+    assert scores.decided_by(scores.logit).tolist() == [np.inf, *scores.logit[1:]]
+    assert scores.take(np.array([1, 0])).not_dermoscopy.tolist() == [False, True]
+    without = some()
+    assert without.decided_by(without.logit).tolist() == without.logit.tolist()
+    save = some(refused=np.array([True, False]), n=2)
+    assert save.distance is None
+    with pytest.raises(ArtifactError, match="column refused has shape"):
+        some(refused=np.array([True]))

@@ -58,15 +58,15 @@ class Files:
         self.by_id: dict[str, list[StoredObject]] = {}
         self.other_case: dict[str, str] = {}
         self.other_number: dict[str, str] = {}
-        self._asked = list(asked)
         seen = set()
         for item in items:
             if item.uri not in seen:  # a file that two overlapping roots both hold
                 seen.add(item.uri)
                 name = unicodedata.normalize("NFC", item.name.rpartition(".")[0])
                 self.by_id.setdefault(name, []).append(item)
-        self._folded = _Alike(str.casefold, self.by_id, self._asked)
-        self._numbers = _Alike(_number, self.by_id, self._asked)
+        ids = list(asked)
+        self._folded = _Alike(str.casefold, self.by_id, ids)
+        self._numbers = _Alike(_number, self.by_id, ids)
 
     def find(self, image_id: str, folder: str = "") -> list[StoredObject]:
         """The files that bear a name; in another case, or as another spelling of a number, if just one does.
@@ -105,7 +105,7 @@ class _Alike:
         self._names: dict[str, list[str]] = {}
         for name in names:
             self._names.setdefault(key(name), []).append(name)
-        self._asked = Counter(map(key, asked))
+        self._asked = Counter(one for one in map(key, asked) if one in self._names)
 
     def only(self, image_id: str) -> str:
         """The one name that is like this id, if no other id of the table is like it; else empty."""

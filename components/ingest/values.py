@@ -74,7 +74,9 @@ def image_id(text: str) -> tuple[str, str]:
     Raises:
         OddValueError: not the name of a file below a folder.
     """
-    path = unicodedata.normalize("NFC", _ABSOLUTE.sub("", text)).replace("\\", "/")
+    path = unicodedata.normalize("NFC", text)
+    if "/" in path or "\\" in path:
+        path = _ABSOLUTE.sub("", path).replace("\\", "/")
     folder, _, name = path.rpartition("/")
     if folder and (folder.startswith("~") or ":" in folder or ".." in folder.split("/")):
         raise OddValueError

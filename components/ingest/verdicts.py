@@ -81,7 +81,8 @@ def label_rows(
     reasons = {one: _unknown(one, policy, labels=labels) for one in text[unknown].unique()}
     found.loc[unknown, "verdict"] = str(Verdict.UNKNOWN_DIAGNOSIS)
     found.loc[unknown, "reason"] = text[unknown].map(reasons)
-    notes = _notes(rows, found["label"], by_policy, policy, label_decides=label_decides) if both else []
+    left_out = is_known & (by_policy < 0)
+    notes = _notes(rows, found["label"], by_policy, left_out, policy, label_decides=label_decides) if both else []
     return found, notes
 
 
@@ -200,7 +201,13 @@ def _unknown(text: str, policy: LabelPolicy, *, labels: bool) -> str:
 
 
 def _notes(
-    rows: pd.DataFrame, label: pd.Series[int], by_policy: pd.Series[int], policy: LabelPolicy, *, label_decides: bool
+    rows: pd.DataFrame,
+    label: pd.Series[int],
+    by_policy: pd.Series[int],
+    left_out: pd.Series[bool],
+    policy: LabelPolicy,
+    *,
+    label_decides: bool,
 ) -> list[str]:
     """What is to be said of a table that has diagnoses and labels."""
     stated = rows["stated_label"]
@@ -213,6 +220,13 @@ def _notes(
     if len(other):
         note += f", against {against} in {len(other)} rows, the first is {other.iloc[0]}"
     notes = [note]
+    excluded = rows.loc[label_decides & (label >= 0) & left_out, "image_id"]
+    if len(excluded):
+        notes.append(
+            f"{values.counted(len(excluded), 'row')} with a label though policy {policy.name} leaves the diagnosis "
+            f"out: the first is {excluded.iloc[0]} ({rows.loc[excluded.index[0], 'dx']}); label_policy={policy.name} "
+            "leaves them out"
+        )
     taken = rows.loc[(by_policy < 0) & (label >= 0), "image_id"] if not label_decides else rows.iloc[:0]["image_id"]
     if len(taken):
         notes.append(

@@ -1,12 +1,24 @@
 """Every known table is read as downloaded: which column is what, who decides the label, and how many there are."""
 
+import io
 from pathlib import Path
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
 
+from components.common.artifacts.index import read_account, read_index
+from components.common.artifacts.split import read_split
+from components.common.imaging.pixels import encode_jpeg
+from components.ingest.config import IngestConfig
 from components.ingest.layouts import USUAL, describe, layouts
+from components.ingest.run import run
 from components.ingest.tables import read_table
 from components.ingest.verdicts import label_rows, policy_of
+from components.split.config import SplitConfig
+from components.split.groups import group_ids
+from components.split.run import run as divide
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "table-layouts.md"
 TBP = "tbp_tile_type,tbp_lv_A,tbp_lv_B"
@@ -66,12 +78,15 @@ FIXTURES = {
             f"isic_id,target,patient_id,age_approx,sex,anatom_site_general,image_type,{TBP},attribution,"
             "copyright_license,lesion_id,iddx_full,iddx_1,iddx_2,iddx_3\n"
             "ISIC_1,0,IP_1,60,male,lower extremity,TBP tile: close-up,3D: white,1,2,Clinic,CC-BY,,Benign,Benign,,\n"
+            "ISIC_3,0,IP_2,60,male,torso,TBP tile: close-up,3D: XP,1,2,Clinic,CC-BY,IL_2,Indeterminate::Indeterminate "
+            "melanocytic proliferations::Atypical intraepithelial melanocytic proliferation,Indeterminate,"
+            "Indeterminate melanocytic proliferations,Atypical intraepithelial melanocytic proliferation\n"
             "ISIC_2,1,IP_2,60,male,torso,TBP tile: close-up,3D: XP,1,2,Clinic,CC-BY-NC,IL_1,"
             "Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma Invasive,Malignant,"
             "Malignant melanocytic proliferations (Melanoma),Melanoma Invasive\n"
         ],
-        [0, 1],
-        2,
+        [0, 0, 1],
+        3,
         2,
     ),
     "isic-archive": (
@@ -200,8 +215,12 @@ def test_facts_of_known_tables_have_their_columns(tmp_path):
     assert rows["skin_type"].tolist() == ["2", "unknown", "unknown"]
     assert rows["licence"].tolist() == ["CC-0", "CC-BY", "CC-BY"]
     rows = read(tmp_path, "isic2024").rows
-    assert rows["dx"].tolist() == ["benign", "melanoma invasive"]
-    assert rows["tbp_lv_b"].tolist() == ["2", "2"]
+    assert rows["dx"].tolist() == [
+        "benign",
+        "atypical intraepithelial melanocytic proliferation",
+        "melanoma invasive",
+    ]
+    assert rows["tbp_lv_b"].tolist() == ["2", "2", "2"]
     rows = read(tmp_path, "milk10k").rows
     assert rows["image_id"].tolist() == ["ISIC_1", "ISIC_2", "ISIC_3"]
     assert rows["dx"].tolist() == ["bcc", "bcc", "inf"]
@@ -241,3 +260,76 @@ def test_layouts_map_only_to_known_meanings_and_policies():
 
 def test_the_reference_page_is_the_layouts():
     assert REFERENCE.read_text(encoding="utf-8") == describe(), "run python -m components.ingest.layouts > that page"
+
+
+def test_what_a_challenge_calls_benign_and_its_policy_leaves_out_is_noted(tmp_path):
+    table = read(tmp_path, "isic2024")
+    _, notes = label_rows(table, policy_of("auto", table), chosen=False)
+    assert (
+        "1 row with a label though policy isic leaves the diagnosis out: the first is ISIC_3 (atypical intraepithelial "
+        "melanocytic proliferation); label_policy=isic leaves them out"
+    ) in notes
+    found, _ = label_rows(table, policy_of("isic", table), chosen=True)
+    assert found["verdict"].tolist() == ["", "excluded_diagnosis", ""]
+
+
+def test_the_challenge_of_2024_is_read_from_its_own_tables_too(tmp_path):
+    (tmp_path / "truth.csv").write_text("isic_id,malignant\nISIC_1,0.0\nISIC_2,1.0\n")
+    (tmp_path / "facts.csv").write_text("isic_id,patient_id,age_approx,sex\nISIC_2,IP_1,60,male\nISIC_1,IP_1,60,male\n")
+    rows = read_table(f"{tmp_path / 'truth.csv'},{tmp_path / 'facts.csv'}").rows
+    assert rows["stated_label"].tolist() == [0, 1]
+    assert rows["patient_id"].tolist() == ["IP_1", "IP_1"]
+
+
+def ingested(tmp_path, name, texts):
+    """The index and account of a table, with an image for each of its rows."""
+    paths = [tmp_path / f"{name}-{i}.csv" for i in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    (tmp_path / "images").mkdir()
+    random = np.random.default_rng(len(name))
+    for image_id in read_table(",".join(map(str, paths))).rows["image_id"]:
+        noise = random.integers(0, 255, (6, 8, 3)).astype(np.uint8)
+        picture = cv2.resize(noise, (64, 48), interpolation=cv2.INTER_CUBIC)
+        (tmp_path / "images" / f"{image_id}.jpg").write_bytes(encode_jpeg(picture, 90))
+    out = tmp_path / "index"
+    run(IngestConfig(max_lost_pct=60), ",".join(map(str, paths)), [str(tmp_path / "images")], out)
+    return read_index(out), read_account(out)
+
+
+_ROW = "{:20} {:>4} {:>6} {:>9} {:>4} {:>7} {:>8} {:>6}  {}"
+
+
+def test_the_table_of_layouts(tmp_path):
+    """Prints layout by layout what became of it: `pytest -s -k table_of_layouts`."""
+    lines = [_ROW.format("layout", "read", "benign", "malignant", "none", "lesions", "patients", "groups", "notes")]
+    for name, (texts, labels, lesions, patients) in FIXTURES.items():
+        (tmp_path / name).mkdir()
+        index, account = ingested(tmp_path / name, name, texts)
+        counts = [int((index["label"] == label).sum()) for label in (0, 1, -1)]
+        assert counts == [labels.count(label) for label in (0, 1, -1)], name
+        groups = group_ids(index, [one for one in ("lesion_id", "patient_id") if one in index], None)
+        for ids in ("lesion_id", "patient_id") if patients else ("lesion_id",):
+            assert (groups[index[ids] != ""].groupby(index[ids]).nunique() == 1).all(), (name, ids)
+        facts = (account["rows"], *counts, lesions, patients, groups.nunique(), "; ".join(account["notes"]))
+        lines.append(_ROW.format(name, *facts))
+    print("\n" + "\n".join(lines))  # noqa: T201 - what somebody who asks for it reads
+
+
+@pytest.mark.parametrize("name", [name for name, layout in layouts().items() if "patient_id" in layout.columns])
+def test_no_patient_of_a_known_table_is_in_two_splits(tmp_path, name):
+    layout, (text, *_) = layouts()[name], FIXTURES[name][0]
+    small = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    many = pd.concat([small] * 60, ignore_index=True)
+    number = np.arange(len(many))
+    many[layout.columns["image_id"]] = [f"IMG_{i}" for i in number]
+    many[layout.columns["lesion_id"]] = [f"L{i}" for i in number]
+    patients = np.random.default_rng(1).integers(0, len(many) // 4, len(many))
+    many[layout.columns["patient_id"]] = [f"P{i}" for i in patients]
+    index, account = ingested(tmp_path, name, [many.to_csv(index=False)])
+    divide(SplitConfig(recipe="stratified"), tmp_path / "index", tmp_path / "split")
+    rows = read_split(tmp_path / "split").rows
+    usable = rows[rows["verdict"] == "ok"]
+    assert usable["split"].nunique() == 3
+    assert (usable.groupby("patient_id")["split"].nunique() == 1).all()
+    assert account["table"]["patient_ids"] == index["patient_id"].nunique()

@@ -27,7 +27,7 @@ from components.common.artifacts.presentation import (
     value_words,
 )
 from components.common.artifacts.slices import Graded, failures, gaps, graded, images_behind, skin_types_known
-from components.common.artifacts.trust import Line
+from components.common.artifacts.trust import Line, level_counts
 from components.common.runtime.svg import ALARM, BENIGN, GRID, MALIGNANT, MODEL, MUTED
 from components.common.statistics.numeric import logit_of, sigmoid
 from components.evaluate import drawings, figures
@@ -164,6 +164,7 @@ def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAG
         "m": metrics,
         "lesion": lesion,
         "trust": said.trust,
+        "levels": level_counts(said.trust),
         "sections": page.sections,
         "short": short,
         "banner": lineage.notice if lineage else "",

@@ -48,6 +48,14 @@ class _Lines(BaseModel):
     lines: list[Line] = []
 
 
+def level_counts(lines: Sequence[Line]) -> str:
+    """How the answers fall out: `1 problem, 6 cautions, 3 good`."""
+    loud: tuple[tuple[Level, str], ...] = (("red", "problem"), ("amber", "caution"))
+    counts = [(sum(line.level == level for line in lines), word) for level, word in loud]
+    said = [f"{n or 'no'} {word}{'' if n == 1 else 's'}" for n, word in counts]
+    return ", ".join([*said, f"{sum(line.level == 'green' for line in lines)} good"])
+
+
 def save_trust(path: Path, lines: Sequence[Line]) -> None:
     """Writes `trust.json`."""
     write_json(path, {"schema": SCHEMA, "lines": [line.model_dump() for line in lines]})

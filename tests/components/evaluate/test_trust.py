@@ -5,7 +5,7 @@ import pytest
 from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import GENERATED, NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
 from components.common.artifacts.metrics import Estimate
-from components.common.artifacts.trust import load_trust, save_trust
+from components.common.artifacts.trust import Line, level_counts, load_trust, save_trust
 from components.evaluate.trust import questions
 
 NAMES = ["target", "size", "groups", "lost", "twins", "calibration", "slices", "shortcuts", "openings", "external"]
@@ -194,6 +194,18 @@ def test_a_test_set_that_several_bundles_have_opened_is_said(metrics, bundles, l
     line = asked(metrics, openings=openings)["openings"]
     assert line.level == level
     assert line.answer.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        (["red", "amber", "amber", "green"], "1 problem, 2 cautions, 1 good"),
+        (["green"], "no problems, no cautions, 1 good"),
+        (["red", "red", "amber"], "2 problems, 1 caution, 0 good"),
+    ],
+)
+def test_problems_and_cautions_are_counted(levels, said):
+    assert level_counts([Line(level=one, question="?", answer="!", section="data") for one in levels]) == said
 
 
 def test_lines_are_written_and_read(metrics, tmp_path):

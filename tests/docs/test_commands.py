@@ -83,3 +83,9 @@ def test_every_linked_file_exists(page):
 def test_every_path_a_page_names_exists(page):
     named = set(re.findall(r"`((?:components|pipelines|tests|docs|images|manifests)/[\w./-]+)`", page.read_text()))
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_a_page_names_exists(page):
+    named = re.findall(r"`(tests/[\w./-]+\.py)::(test_\w+)`", page.read_text(encoding="utf-8"))
+    assert [one for one in named if f"def {one[1]}(" not in (ROOT / one[0]).read_text(encoding="utf-8")] == []

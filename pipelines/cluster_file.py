@@ -326,9 +326,9 @@ class Cluster(StepConfig):
             "records": reading,
             "check": Size(cpu="500m", memory="1Gi"),
             "feasibility": Size(cpu="500m", memory="1Gi"),
-            "gate": Size(cpu="1", memory="1Gi"),  # it computes every figure again
+            "gate": Size(),  # it computes every figure again
             "train": training,
-            REGISTER_TASK: Size(cpu="1", memory="2Gi"),
+            REGISTER_TASK: Size(),
         }
         return self.sizes.get(step, defaults.get(step, Size()))
 

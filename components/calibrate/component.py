@@ -24,11 +24,11 @@ def calibrate(
 
     from components.calibrate.config import CalibrateConfig
     from components.calibrate.run import run
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
 
     with step_session("calibrate"):
-        result = run(CalibrateConfig.parse(config), handed_over(model), Path(policy.path))
-        hand_over(policy)
+        result = run(CalibrateConfig.parse(config), noted_path(model), Path(policy.path))
+        note_digest(policy)
         for name, value in result.kfp_metrics().items():
             metrics.log_metric(name, value)

@@ -37,16 +37,16 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
     from components.evaluate.publish import publish
     from components.evaluate.run import run
 
     with step_session("evaluate"):
-        paths = [handed_over(artifact) for artifact in (bundle, split_data, model, records)]
+        paths = [noted_path(artifact) for artifact in (bundle, split_data, model, records)]
         result = run(EvaluateConfig.parse(config), *paths, Path(evaluation.path))
-        hand_over(evaluation)
+        note_digest(evaluation)
         publish(result, paths[0], report, model_card, roc, metrics)
 
 
@@ -58,10 +58,10 @@ def gate(evaluation: dsl.Input[dsl.Artifact], config: dict):
         evaluation: Evaluation artifact; its figures are computed again from its scores.
         config: Parameters of the step evaluate, as the task check made them: the conditions.
     """
-    from components.common.artifacts.handover import handed_over
+    from components.common.artifacts.noted import noted_path
     from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
     from components.evaluate.proof import enforce
 
     with step_session("gate"):
-        enforce(handed_over(evaluation), EvaluateConfig.parse(config))
+        enforce(noted_path(evaluation), EvaluateConfig.parse(config))

@@ -26,14 +26,14 @@ def export(
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.export.config import ExportConfig
     from components.export.run import run
 
     with step_session("export"):
-        paths = [handed_over(artifact) for artifact in (model, policy, split_data)]
+        paths = [noted_path(artifact) for artifact in (model, policy, split_data)]
         result = run(ExportConfig.parse(config), *paths, Path(bundle.path))
-        hand_over(bundle)
+        note_digest(bundle)
         for name, value in result.figures.items():
             metrics.log_metric(name, value)

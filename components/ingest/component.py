@@ -16,7 +16,7 @@ def ingest(config: dict, index: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over
+    from components.common.artifacts.noted import note_digest
     from components.common.runtime.session import step_session
     from components.ingest.config import IngestSources
     from components.ingest.run import run
@@ -24,7 +24,7 @@ def ingest(config: dict, index: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl
     with step_session("ingest"):
         asked = IngestSources.parse(config)
         result = run(asked, asked.metadata, asked.images, Path(index.path))
-        hand_over(index)
+        note_digest(index)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)
 

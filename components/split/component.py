@@ -28,14 +28,14 @@ def split(
     import shutil
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.split.config import SplitConfig
     from components.split.run import run
 
     with step_session("split"):
-        result = run(SplitConfig.parse(config), handed_over(index), Path(split_data.path))
-        hand_over(split_data)
+        result = run(SplitConfig.parse(config), noted_path(index), Path(split_data.path))
+        note_digest(split_data)
         Path(near_duplicates.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(result.path / "near_duplicates.html", near_duplicates.path)
         for name, value in result.metrics().items():
@@ -50,11 +50,11 @@ def feasibility(split_data: dsl.Input[dsl.Dataset], config: dict):
         split_data: Split artifact; its groups are what is asked for.
         config: What will be asked of them, as the task check made it.
     """
-    from components.common.artifacts.handover import handed_over
+    from components.common.artifacts.noted import noted_path
     from components.common.runtime.session import step_session
     from components.common.statistics.feasibility import Demands
     from components.split.feasible import refuse_infeasible
 
     with step_session("feasibility"):
         champion = config.pop("champion")
-        refuse_infeasible(handed_over(split_data), Demands.of(config), champion)
+        refuse_infeasible(noted_path(split_data), Demands.of(config), champion)

@@ -23,7 +23,7 @@ def train(
     import json
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.train.config import TrainConfig
     from components.train.run import run
@@ -31,8 +31,8 @@ def train(
     values = json.loads(config)
     member = values.pop("member", "")
     with step_session(f"train {member}".strip()):
-        result = run(TrainConfig.parse(values), handed_over(records), Path(model.path), member=bool(member))
-        hand_over(model)
+        result = run(TrainConfig.parse(values), noted_path(records), Path(model.path), member=bool(member))
+        note_digest(model)
         for name in ("average_precision", "roc_auc", "best_epoch", "epochs"):
             metrics.log_metric(name, float(getattr(result, name)))
 
@@ -58,12 +58,12 @@ def combine(
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.train.combine import run
 
     with step_session("combine"):
-        result = run([handed_over(one) for one in members], planned, how, Path(model.path))
-        hand_over(model)
+        result = run([noted_path(one) for one in members], planned, how, Path(model.path))
+        note_digest(model)
         for name, value in result.figures.items():
             metrics.log_metric(name, value)

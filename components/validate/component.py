@@ -26,6 +26,7 @@ def validate(
     """
     from pathlib import Path
 
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.validate.config import ValidateSources
     from components.validate.publish import publish
@@ -33,5 +34,6 @@ def validate(
 
     with step_session("validate"):
         asked = ValidateSources.parse(config)
-        result = run(asked, asked.bundle, Path(index.path), asked.internal, Path(validation.path))
+        result = run(asked, asked.bundle, noted_path(index), asked.internal, Path(validation.path))
+        note_digest(validation)
         publish(result, report, roc, metrics)

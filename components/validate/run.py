@@ -27,6 +27,7 @@ from components.common.bundle.card import open_evaluation
 from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.handover import read_internal_test
 from components.common.bundle.load import Bundle, load_parts
+from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
@@ -57,7 +58,9 @@ class ValidateResult:
     scores: Scores
 
 
-def run(config: ValidateConfig, bundle: str, index: Path, internal: str, out: Path) -> ValidateResult:
+def run(
+    config: ValidateConfig, bundle: str, index: Path, internal: str, out: Path, key: Path | None = None
+) -> ValidateResult:
     """Shows the bundle a clinic's images, compares with its internal test, and writes the validation artifact `out`.
 
     Args:
@@ -66,14 +69,17 @@ def run(config: ValidateConfig, bundle: str, index: Path, internal: str, out: Pa
         index: index artifact of the clinic's images.
         internal: folder or URI of the bundle's own evaluation; empty takes what the bundle carries.
         out: folder for the artifact.
+        key: public key or certificate by which the bundle must be signed; None: it need not be.
 
     Raises:
-        ArtifactError: an artifact is damaged, or the evaluation is of another bundle.
+        ArtifactError: an artifact is damaged, the evaluation is of another bundle, or the signature is not right.
         DataError: the bundle has seen too many of the images, one class is missing, or an image was changed since.
     """
     with TemporaryDirectory() as scratch:
         source = local_artifact(bundle, "bundle", Path(scratch) / "bundle")
         made_of = {"bundle": open_artifact(source, "bundle"), "index": open_artifact(index, INDEX)}
+        if key is not None:
+            check_signature(made_of["bundle"], key)
         judged = _internal(internal, made_of["bundle"], Path(scratch) / "internal")
         if judged is not None:
             made_of["evaluation"] = judged

@@ -32,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
     )
+    command.add_argument("--key", type=Path, metavar="FILE", help="public key or certificate that must have signed it")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the validation")
     command.set_defaults(run=_run)
 
@@ -70,5 +71,5 @@ def _run(arguments: argparse.Namespace) -> None:
     with TemporaryDirectory() as scratch:
         index = Path(scratch) / "index"
         ingest(sources, sources.metadata, sources.images, index)
-        validate(asked, asked.bundle, index, asked.internal, arguments.out)
+        validate(asked, asked.bundle, index, asked.internal, arguments.out, arguments.key)
     print("\n".join(summary_lines(arguments.out)))

@@ -31,13 +31,13 @@ def register(
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import handed_over
+    from components.common.artifacts.noted import noted_path
     from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
     from components.evaluate.proof import enforce
     from pipelines.registry.publishing import publish
 
     with step_session("register"):
-        made, judged = handed_over(bundle), handed_over(evaluation)
+        made, judged = noted_path(bundle), noted_path(evaluation)
         enforce(judged, EvaluateConfig.parse(config))
         publish(server, name, models, made, bundle.uri, judged, Path(card.path), card.uri)

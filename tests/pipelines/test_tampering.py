@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kfp import dsl
 
 from components.common.artifacts.folder import MANIFEST, open_artifact, sha256_file
-from components.common.artifacts.handover import hand_over, handed_over
+from components.common.artifacts.noted import note_digest, noted_path
 from components.common.artifacts.scores import load_scores
 from components.common.bundle.signing import check_signature, sign_bundle
 from components.common.runtime.errors import ArtifactError, LesionflowError
@@ -65,12 +65,12 @@ def test_a_tampering_ends_as_the_page_says(one, runs, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(this, store)
     given = dsl.Artifact(uri=str(store / one.step))
-    hand_over(given)
+    note_digest(given)
     before = sha256_file(store / one.step / MANIFEST)
     one.edit(store, older)
     if sha256_file(store / one.step / MANIFEST) != before:  # what only hashes find is for the reader below
         with pytest.raises(ArtifactError, match="it was replaced in the artifact store"):
-            handed_over(given)
+            noted_path(given)
     if one.end == t.LATER:
         t.READERS[one.step](store, tmp_path)
     if one.end == t.DIGEST:

@@ -33,7 +33,7 @@ from components.common.runtime.errors import ArtifactError, ConfigError
 MANIFEST = "artifact.json"
 SIGNATURE = "model.sig"  # of a bundle, written after it: `artifact.json` does not list it, it covers `artifact.json`
 SCHEMA = "lesionflow.artifact/1"
-_SIGNED = "bundle"  # the kind of artifact that may have one
+SIGNED = "bundle"  # the kind of artifact that may have one
 _EMPTY = "assets"  # a folder that TensorFlow makes in every SavedModel, and that object stores do not keep
 
 _Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
@@ -105,7 +105,7 @@ def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
         ArtifactError: not an artifact of this kind, a file is missing, added, changed or a link.
     """
     artifact = listed_artifact(path, kind)
-    _check_present(path, artifact.files, {SIGNATURE} if kind == _SIGNED else set())
+    _check_present(path, artifact.files, {SIGNATURE} if kind == SIGNED else set())
     if verify:
         for name, expected in artifact.files.items():
             received = sha256_file(path / name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.common.artifacts.folder import MANIFEST, listed_artifact
+from components.common.artifacts.folder import MANIFEST, SIGNATURE, SIGNED, listed_artifact
 from components.common.runtime.errors import ArtifactError
 from components.common.storage import store
 
@@ -27,6 +27,8 @@ def local_artifact(uri: str, kind: str, scratch: Path) -> Path:
     _copy(uri, MANIFEST, scratch)
     for name in listed_artifact(scratch, kind).files:
         _copy(uri, name, scratch)
+    if kind == SIGNED and store.exists(store.join(uri, SIGNATURE)):
+        _copy(uri, SIGNATURE, scratch)
     return scratch
 
 

@@ -42,6 +42,13 @@ def done(exported, evaluation, clinic, tmp_path_factory):
     return run(config, str(root / "bundle"), clinic.index, "", root / "validation")
 
 
+def test_a_bundle_that_nobody_signed_is_refused_where_a_key_is_given(exported, clinic, tmp_path):
+    key = tmp_path / "key.pub"
+    key.write_text("-----BEGIN PUBLIC KEY-----")
+    with pytest.raises(ArtifactError, match="not signed, and --key asks for a signature"):
+        run(ValidateConfig(**FAST), str(exported.path), clinic.index, "", tmp_path / "out", key)
+
+
 def rows_of(path):
     with path.open(newline="") as handle:
         return list(csv.DictReader(handle))

@@ -15,12 +15,12 @@ from components.common.runtime.errors import ArtifactError
 DIGEST = "digest"
 
 
-def hand_over(output: Any) -> None:
+def note_digest(output: Any) -> None:
     """Notes the digest of a finished artifact in the metadata of its KFP output."""
     output.metadata[DIGEST] = sha256_file(Path(output.path) / MANIFEST)
 
 
-def handed_over(artifact: Any) -> Path:
+def noted_path(artifact: Any) -> Path:
     """The folder of a KFP input; steps that open it then hold its files against the manifest compared here.
 
     An artifact without a noted digest, of a task that ran before digests were noted, is taken as it is.
@@ -34,7 +34,7 @@ def handed_over(artifact: Any) -> Path:
     received = sha256_file(path / MANIFEST)
     if received != expected:
         raise ArtifactError(
-            f"{path}: digest is {received[:12]}, the task that made it handed over {str(expected)[:12]}; it was "
+            f"{path}: digest is {received[:12]}, the task that made it noted {str(expected)[:12]}; it was "
             "replaced in the artifact store: run that task again, without the cache"
         )
     return path

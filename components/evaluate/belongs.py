@@ -57,8 +57,8 @@ def _same(made: Artifact, name: str, given: Artifact, remedy: str) -> None:
 def refuse_seen(bundle: Artifact, split: Artifact, divided: Split) -> None:
     """Refuses test images that the bundle was trained or chosen on, in its own split as in any other.
 
-    Near-duplicates across the bundle's own split are not refused here: the split found them, by a closer look, and the
-    report counts them.
+    In the bundle's own split only equal bytes are: near-duplicates and patients across it were found by the split, by a
+    closer look and by what it was asked to keep together, and the report counts them.
 
     Raises:
         DataError: counts test images with equal bytes, near-duplicates, and ids of lesions, groups or patients.
@@ -69,14 +69,14 @@ def refuse_seen(bundle: Artifact, split: Artifact, divided: Split) -> None:
     test = divided.usable("test")
     keys = keys_of(test[PICTURE_KEY]) if PICTURE_KEY in test else keys_of([])
     how = known.seen(test["sha256"], keys)["how"]
-    if bundle.made_from.get("split") == split.digest:
-        how = how.where(how != NEAR, "")
+    own = bundle.made_from.get("split") == split.digest
+    how = how.where(how != NEAR, "") if own else how
+    shared = {} if own else known.shared_ids(test)
     found = [f"{(how == kind).sum()} {words}" for kind, words in _SEEN.items() if (how == kind).any()]
-    found += [f"{len(ids)} {column}s" for column, ids in known.shared_ids(test).items()]
+    found += [f"{len(ids)} {column}s" for column, ids in shared.items()]
     if found:
-        named = ", ".join(test.loc[how != "", "image_id"].head(_SHOWN)) or min(
-            one for ids in known.shared_ids(test).values() for one in ids
-        )
+        examples = test.loc[how != "", "image_id"].tolist() or [one for ids in shared.values() for one in ids]
+        named = ", ".join(examples[:_SHOWN])
         raise DataError(
             f"the bundle was trained or chosen on what is in test here: {', '.join(found)} ({named}); figures on them "
             "would flatter it: give --split the split that this bundle was made with, or measure it on other images "

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,27 +89,33 @@ def test_a_split_of_other_images_is_evaluated_and_the_report_says_how_it_is_know
     assert "made with another split, and has by its fingerprints seen no image" in answers
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_a_test_image_that_is_a_copy_of_a_training_image_is_refused_in_another_split(own, shipped, tmp_path):
-    """In the bundle's own split the near-duplicates are counted by the split; equal bytes are refused everywhere."""
+def opened(folder, shipped, table, own):
+    """A split of the table, and the bundle as if it had been made with that split, or with another one."""
+    split = open_artifact(shipped.pictures.write_split(folder, table), "split")
+    bundle = open_artifact(shipped.bundle, "bundle")
+    return replace(bundle, made_from={**bundle.made_from, "split": split.digest if own else "0" * 64}), split
+
+
+def test_a_test_image_that_is_a_copy_of_a_training_image_is_refused_in_another_split(shipped, tmp_path):
     table = shipped.pictures.table.copy()
     copied = table["image_id"] == "test0000"
-    trained = table[table["image_id"] == "train0000"].iloc[0]
-    table.loc[copied, "picture_key"] = trained["picture_key"]
-    split = shipped.pictures.write_split(tmp_path / "split", table)
-    made_from = open_artifact(shipped.bundle, "bundle").made_from
-    with new_artifact(
-        tmp_path / "bundle", "bundle", made_from | {"split": open_artifact(split, "split").digest if own else "0" * 64}
-    ) as f:
-        shutil.copytree(shipped.bundle, f, dirs_exist_ok=True, ignore=shutil.ignore_patterns("artifact.json"))
-    bundle = open_artifact(tmp_path / "bundle", "bundle")
-    if own:
-        refuse_seen(bundle, open_artifact(split, "split"), read_split(split))
-        table.loc[copied, "sha256"] = trained["sha256"]
-        split = shipped.pictures.write_split(tmp_path / "split", table)
-    said = "1 images with equal bytes" if own else "1 near-duplicate images"
-    with pytest.raises(DataError, match=rf"in test here: {said} \(test0000\)"):
-        refuse_seen(bundle, open_artifact(split, "split"), read_split(split))
+    table.loc[copied, "picture_key"] = table.loc[table["image_id"] == "train0000", "picture_key"].item()
+    bundle, split = opened(tmp_path / "split", shipped, table, own=False)
+    with pytest.raises(DataError, match=r"in test here: 1 near-duplicate images \(test0000\)"):
+        refuse_seen(bundle, split, read_split(split.path))
+
+
+def test_in_its_own_split_equal_bytes_are_refused_and_what_the_split_counts_is_left_to_it(shipped, tmp_path):
+    """Near-duplicates and patients may cross a split that was not asked to keep them together."""
+    table = shipped.pictures.table.assign(patient_id="P1")
+    copied, trained = table["image_id"] == "test0000", table["image_id"] == "train0000"
+    table.loc[copied, "picture_key"] = table.loc[trained, "picture_key"].item()
+    bundle, split = opened(tmp_path / "split", shipped, table, own=True)
+    refuse_seen(bundle, split, read_split(split.path))
+    table.loc[copied, "sha256"] = table.loc[trained, "sha256"].item()
+    bundle, split = opened(tmp_path / "again", shipped, table, own=True)
+    with pytest.raises(DataError, match=r"in test here: 1 images with equal bytes \(test0000\)"):
+        refuse_seen(bundle, split, read_split(split.path))
 
 
 def test_records_of_another_split_are_refused(shipped, tmp_path):

@@ -17,6 +17,7 @@ import numpy as np
 from components.common.artifacts.folder import MANIFEST, Artifact, new_artifact
 from components.common.artifacts.json_file import read_json, read_object, write_json
 from components.common.artifacts.policy import DecisionPolicy
+from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, write_card
 from components.common.bundle.load import Bundle, load_parts
@@ -38,12 +39,12 @@ _UNREADABLE = (b"", b"not an image")
 # of the parent, made anew; everything else is copied
 _ANEW = {
     MANIFEST, FACTS, layout.SAVED_MODEL, layout.POLICY, layout.PREPROCESSING, layout.CARD, layout.PARITY,
-    layout.FORMATS, layout.OPERATIONS, layout.SELFTEST, layout.RECALIBRATION, *FILES.values(),
+    layout.FORMATS, layout.OPERATIONS, layout.SELFTEST, layout.RECALIBRATION, layout.REFERENCE_SCORES, *FILES.values(),
 }  # fmt: skip
 
 
 def adjust(
-    parent: Bundle, policy: DecisionPolicy, record: Mapping[str, Any], validation: Artifact, logit: Floats, out: Path
+    parent: Bundle, policy: DecisionPolicy, record: Mapping[str, Any], validation: Artifact, scores: Scores, out: Path
 ) -> Path:
     """Writes the parent's bundle under another policy.
 
@@ -52,7 +53,7 @@ def adjust(
         policy: the new policy, of the same model.
         record: content of `recalibration.json`: how it was chosen.
         validation: the validation that it was chosen on.
-        logit: (n,) raw logits there, for the check that graph and policy decide alike.
+        scores: of the labelled images there.
         out: the new bundle.
 
     Raises:
@@ -66,12 +67,13 @@ def adjust(
         )
     kept: dict[str, str] = {name: source.made_from[name] for name in ("model", "split") if name in source.made_from}
     made_from: dict[str, str] = {**kept, "bundle": source.digest, "validation": validation.digest}
-    _check_rule(policy, logit)
+    _check_rule(policy, scores.logit)
     with new_artifact(out, "bundle", made_from) as folder:
         log.info("adjusting %s: policy %s to %s", source.path, parent.policy.policy_id, policy.policy_id)
         _copy(source.path, folder)
         graphs = _write_graph(parent, policy, folder)
         policy.save(folder / layout.POLICY)
+        save_scores(folder / layout.REFERENCE_SCORES, scores.numbered())
         write_json(folder / layout.PREPROCESSING, parent.preprocessing | {"policy_id": policy.policy_id})
         record = {**record, "parent": source.digest, "graph_sha256": graphs}
         write_json(folder / layout.RECALIBRATION, record)

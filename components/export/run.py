@@ -16,7 +16,7 @@ from components.common.artifacts.folder import Artifact, new_artifact, open_arti
 from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import Model, ModelFacts, open_model
 from components.common.artifacts.policy import DecisionPolicy, load_policy
-from components.common.artifacts.scores import Scores
+from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import read_split
 from components.common.bundle import layout
 from components.common.bundle.card import collect_facts, write_card
@@ -116,6 +116,8 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
         rule.save(folder / layout.POLICY)
         if split is not None:
             fingerprints_of(read_split(split)).save(folder)
+        if config.augmentation == "none":  # with it the bundle's logits are not those of training
+            save_scores(folder / layout.REFERENCE_SCORES, trained.val_scores().numbered())
         loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
         report, compared = _check(loaded, served, config, trained, split, familiar)
         write_json(folder / layout.PARITY, report)

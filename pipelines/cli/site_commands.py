@@ -1,4 +1,4 @@
-"""Commands for another clinic: recalibrate, on the labelled images that `lesionflow validate` has scored there."""
+"""Commands for another clinic: recalibrate, on what `lesionflow validate` has scored there, and monitor, in use."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the commands to the `lesionflow` command."""
+    _add_recalibrate(commands)
+    _add_monitor(commands)
+
+
+def _add_recalibrate(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(
         commands,
         "recalibrate",
@@ -41,6 +46,48 @@ def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(run=_recalibrate)
 
 
+def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
+    command = add_command(
+        commands,
+        "monitor",
+        "watch the logged predictions of a bundle in use; exit code 3 where a change was found",
+        example="lesionflow monitor results/export logs/ --labels labels.csv --out monitor",
+    )
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle that made the predictions")
+    command.add_argument(
+        "predictions", nargs="+", type=Path, metavar="PREDICTIONS", help="logs (.csv of predict, .jsonl) or folders"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for page and figures")
+    command.add_argument("--labels", type=Path, metavar="FILE", help="late labels: CSV with image, label and time")
+    command.add_argument(
+        "--reference", type=Path, metavar="DIR", help="validation or evaluation to compare with; default: the bundle's"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="alpha, sources, block or seed"
+    )
+    command.set_defaults(run=_monitor)
+
+
+def _monitor(arguments: argparse.Namespace) -> None:
+    from components.common.runtime.yaml_text import parse_assignments
+    from components.monitor.config import MonitorConfig
+    from components.monitor.run import run
+
+    config = MonitorConfig.parse(parse_assignments(arguments.set))
+    result = run(
+        config,
+        arguments.bundle,
+        arguments.predictions,
+        arguments.out,
+        labels=arguments.labels,
+        reference=arguments.reference,
+    )
+    print(f"{result.images} predictions; {'no change was found' if not result.alarms else 'a change was found'}")
+    for line in (*result.alarms, *result.notes):
+        print(line)
+    result.check()
+
+
 def _recalibrate(arguments: argparse.Namespace) -> None:
     from components.calibrate.recalibrate import recalibrate
     from components.common.artifacts.folder import open_artifact
@@ -62,7 +109,7 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
     config = _config(parent.operating_point, read_json(bundle.path / FACTS, FACTS_SCHEMA), arguments.set)
     site = arguments.site if arguments.site is not None else measured.site or validation.path.resolve().name
     made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
-    adjust(load_parts(bundle), made.policy, made.record, validation, scores.logit, arguments.out)
+    adjust(load_parts(bundle), made.policy, made.record, validation, scores, arguments.out)
     print(_summary(made.record, made.why, arguments.out))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,13 @@ class Scores:
     def take(self, rows: npt.NDArray[np.intp]) -> Scores:
         """The scores at some positions, in their order."""
         return Scores(**{name: getattr(self, name)[rows] for name in (*_COLUMNS, *self._measured)})
+
+    def numbered(self) -> Scores:
+        """These scores with numbers that stand for nothing in place of ids, for a bundle to carry."""
+        lesion, group = (
+            np.unique(ids, return_inverse=True)[1].astype(np.str_) for ids in (self.lesion_id, self.group_id)
+        )
+        return replace(self, image_id=np.arange(len(self)).astype(np.str_), lesion_id=lesion, group_id=group)
 
     def first_row_per_group(self) -> npt.NDArray[np.intp]:
         """Row of the first image of each label in each group, in split order.

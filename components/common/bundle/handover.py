@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,16 +53,8 @@ def hand_over(bundle: Path, evaluation: Path, out: Path) -> Artifact:
 def save_internal_test(folder: Path, evaluation: Path) -> None:
     """Writes the scores of an evaluation into a bundle in the making, its ids replaced by numbers."""
     scores, columns = load_scores(evaluation / TEST_SCORES), load_extra(evaluation / TEST_SCORES)
-    numbered = Scores(
-        image_id=_numbers(np.arange(len(scores))),
-        lesion_id=_numbers(np.unique(scores.lesion_id, return_inverse=True)[1]),
-        group_id=_numbers(np.unique(scores.group_id, return_inverse=True)[1]),
-        label=scores.label,
-        logit=scores.logit,
-        probability=scores.probability,
-    )
     diagnosis = {name: columns[name] for name in (DIAGNOSIS,) if name in columns}
-    save_scores(folder / layout.INTERNAL_SCORES, numbered, diagnosis)
+    save_scores(folder / layout.INTERNAL_SCORES, scores.numbered(), diagnosis)
 
 
 def read_internal_test(path: Path, policy: DecisionPolicy) -> tuple[Scores, npt.NDArray[np.str_] | None]:
@@ -80,7 +71,3 @@ def read_internal_test(path: Path, policy: DecisionPolicy) -> tuple[Scores, npt.
     probability = np.clip(policy.probability(found.logit), 0, 1)
     diagnosis = columns.get(DIAGNOSIS)
     return replace(found, probability=probability), None if diagnosis is None else diagnosis.astype(np.str_)
-
-
-def _numbers(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.str_]:
-    return values.astype(np.str_)

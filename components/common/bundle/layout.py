@@ -17,6 +17,7 @@ SELFTEST_IMAGE = "selftest.jpg"
 RECALIBRATION = "recalibration.json"  # of a bundle that was adjusted for another site
 REFUSAL = "refusal.json"
 FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
+REFERENCE_SCORES = "reference_probs.npz"  # what `lesionflow monitor` compares with, where nothing better is given
 INTERNAL_SCORES = "internal_probs.npz"  # of a bundle that was handed over with its evaluation
 
 PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"

@@ -12,16 +12,19 @@ from bisect import bisect_left, bisect_right, insort
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, betaln
+from scipy.stats import norm
 
 from components.common.statistics.numeric import Floats
 
-EVERY = 50  # images between two possible beginnings of a change
+EVERY = 25  # images between two possible beginnings of a change
 
 # each row a density on [0, 1]: what a p-value multiplies the capital with
 
 
 def _lower(p: Floats) -> Floats:
-    return np.array([1.5 - p, 1.95 - 1.9 * p, 0.5 / np.sqrt(np.maximum(p, 1e-12))])
+    # a shift of 0.4 standard deviations, and a few values that are very low
+    shifted = np.exp(-0.4 * norm.ppf(np.clip(p, 1e-12, 1 - 1e-12)) - 0.08)
+    return np.array([shifted, 0.5 / np.sqrt(np.maximum(p, 1e-12))])
 
 
 def _changed(p: Floats) -> Floats:
@@ -68,7 +71,7 @@ def change_capital(p: Floats) -> Floats:
 def _capital(factors: Floats) -> Floats:
     """Equal stakes on each bet, and money set aside for a change that begins later.
 
-    Before every 50th image a share 1 / (k (k + 1)) of the start capital enters the game, so a long quiet time does not
+    Before every 25th image a share 1 / (k (k + 1)) of the start capital enters the game, so a long quiet time does not
     use up what finds a change (a mixture over its beginning, as in Shin et al. 2024, arXiv:2203.03532).
     """
     bets, images = factors.shape

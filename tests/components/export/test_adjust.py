@@ -10,9 +10,11 @@ import pytest
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import Calibrator
+from components.common.artifacts.scores import Scores, load_scores
 from components.common.bundle.load import load_bundle
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError
+from components.common.statistics.numeric import sigmoid
 from components.export import adjust as adjusting
 from components.export.adjust import adjust
 from components.export.config import ExportConfig
@@ -22,6 +24,9 @@ from components.export.redecide import check_same_graph
 from components.export.run import run
 
 SITE = Artifact(None, "validation", "d" * 64, {}, {})
+IDS = np.arange(500).astype(np.str_)
+LOGIT = np.linspace(-9, 9, 500)
+SCORES = Scores(IDS, IDS, IDS, (LOGIT > 0).astype(np.int8), LOGIT, sigmoid(LOGIT))
 NONE = {"value": 0.5, "lower": 0.4, "upper": 0.6}
 NAMES = ("calibration_in_the_large", "slope", "log_loss", "brier", "sensitivity", "specificity")
 FIGURES = dict.fromkeys(NAMES, NONE)
@@ -59,7 +64,7 @@ def moved(policy, calibrator, threshold=0.25):
 
 
 def made(parent, policy, out):
-    return load_bundle(adjust(parent, policy, RECORD, SITE, np.linspace(-9, 9, 500), out))
+    return load_bundle(adjust(parent, policy, RECORD, SITE, SCORES, out))
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +106,7 @@ def test_the_child_says_what_it_was_made_from_and_carries_what_the_parent_carrie
     assert child.made_from == {**expected, **{name: parent.made_from[name] for name in ("model", "split")}}
     for name in ("fingerprints.npz", "labels.json", "selftest.jpg"):
         assert child.files[name] == parent.files[name]
+    assert len(load_scores(child.path / "reference_probs.npz")) == len(SCORES)
     record = read_json(child.path / "recalibration.json", "lesionflow.recalibration/1")
     assert set(record["graph_sha256"]) == {"serving_default", "predict_pixels"}
     card = (child.path / "model_card.md").read_text()
@@ -143,7 +149,7 @@ def test_another_network_is_not_taken_for_the_parents(bundle, kit, tmp_path):
 def test_a_policy_of_another_model_is_refused(bundle, tmp_path):
     policy = replace(bundle.policy, model_sha256="f" * 64)
     with pytest.raises(ArtifactError, match="belongs to model ffffffffffff"):
-        adjust(bundle, policy, RECORD, SITE, np.zeros(3), tmp_path / "child")
+        adjust(bundle, policy, RECORD, SITE, SCORES, tmp_path / "child")
     assert not (tmp_path / "child").exists()
 
 

@@ -1,0 +1,235 @@
+"""Logged predictions: JSON lines, or the CSV of `lesionflow predict`, one row per image that was asked about."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.common.artifacts.json_file import shown
+from components.common.artifacts.policy import DecisionPolicy
+from components.common.bundle import layout
+from components.common.runtime.errors import ConfigError, DataError
+from components.common.statistics.numeric import Floats
+
+SUFFIXES = (".csv", ".jsonl")
+_REFUSED = ("refer", "ok")  # statuses of an image that got a probability
+_LABELS = {"1": 1, "0": 0, "malignant": 1, "benign": 0}
+_MALIGNANT = {"1": True, "malignant": True, "0": False, "benign": False}
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Predictions of one policy, in the order they were made.
+
+    Attributes:
+        image: (n,) text; empty where the log has none.
+        group: (n,) lesion or patient; the image where the log has none.
+        source: (n,) text; empty where the log has none.
+        status: (n,) as the bundle answers it.
+        probability: (n,) NaN where the image got none.
+        malignant: (n,) whether it was predicted malignant.
+        distance: (n,) from the training images; NaN where it was not logged.
+        time: (n,) seconds since 1970; NaN everywhere if one row has none.
+        label: (n,) 1 malignant, 0 benign, -1 not known yet.
+        labelled: (n,) time or order at which the label came; NaN without.
+        other_policies: rows of other policies, which are left out.
+        repeated: rows about an image that was asked about before, which are left out.
+    """
+
+    image: npt.NDArray[np.str_]
+    group: npt.NDArray[np.str_]
+    source: npt.NDArray[np.str_]
+    status: npt.NDArray[np.str_]
+    probability: Floats
+    malignant: npt.NDArray[np.bool_]
+    distance: Floats
+    time: Floats
+    label: npt.NDArray[np.int8]
+    labelled: Floats
+    other_policies: int = 0
+    repeated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def answered(self) -> npt.NDArray[np.bool_]:
+        """Whether the image got a probability."""
+        return ~np.isnan(self.probability)
+
+    def first_of_group(self, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+        """Positions of the first image of each group among `rows`, in their order."""
+        at = np.flatnonzero(rows)
+        return at[np.sort(np.unique(self.group[at], return_index=True)[1])]
+
+
+def read_log(paths: Sequence[Path], policy: DecisionPolicy) -> Log:
+    """Reads logged predictions.
+
+    Args:
+        paths: files (.csv, or JSON lines) or folders of them.
+        policy: the policy of the bundle; rows of another one are counted and left out.
+
+    Raises:
+        ConfigError: no such file, or a folder without logs.
+        DataError: names file and line of the first row that is not a prediction; or no row is of this policy.
+    """
+    rows: list[dict[str, Any]] = []
+    others, repeated = 0, 0
+    seen: set[str] = set()
+    for path in _files(paths):
+        for line, row in _rows(path):
+            found = _parsed(row, policy, f"{path}, line {line}")
+            if str(row.get("policy_id") or policy.policy_id) != policy.policy_id:
+                others += 1
+            elif found["image"] and found["image"] in seen:
+                repeated += 1
+            else:
+                seen.add(found["image"])
+                rows.append(found)
+    if not rows:
+        raise DataError(
+            f"no prediction of policy {policy.policy_id} in {len(paths)} files or folders ({others} rows of other "
+            "policies); give the bundle that made them"
+        )
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    if np.isnan(columns["time"]).any():
+        columns["time"] = np.full(len(rows), np.nan)
+    order = np.argsort(columns["time"], kind="stable")
+    columns = {name: column[order] for name, column in columns.items()}
+    named = columns["group"] != ""
+    alone = np.char.add("row ", np.arange(len(rows)).astype(np.str_))
+    own = np.where(columns["image"] != "", columns["image"], alone)
+    columns["group"] = np.where(named, columns["group"], own)
+    unknown = np.full(len(rows), -1, np.int8)
+    return Log(**columns, label=unknown, labelled=np.full(len(rows), np.nan), other_policies=others, repeated=repeated)
+
+
+def with_labels(log: Log, path: Path) -> tuple[Log, int]:
+    """The log with labels that came later, and how many labels are of images that it does not hold.
+
+    Args:
+        log: predictions, with images named.
+        path: CSV with the columns image, label (1 or malignant, 0 or benign) and, where it is known, the time the label
+            came.
+
+    Raises:
+        DataError: a missing column, a label that is none, or an image with two labels.
+    """
+    rows = {image: at for at, image in enumerate(log.image.tolist()) if image}
+    label, labelled = log.label.copy(), np.full(len(log), np.nan)
+    unknown = 0
+    for line, row in _rows(path):
+        where = f"{path}, line {line}"
+        if not {"image", "label"} <= set(row):
+            raise DataError(f"{where}: columns {shown(sorted(row))}, expected image, label and, if known, time")
+        value = _LABELS.get(str(row["label"]).strip().lower())
+        if value is None:
+            raise DataError(f"{where}: label {shown(row['label'])}; expected 1 or malignant, 0 or benign")
+        at = rows.get(str(row["image"]))
+        if at is None:
+            unknown += 1
+            continue
+        if label[at] not in (-1, value):
+            raise DataError(f"{where}: image {shown(row['image'])} has two labels; keep the right one")
+        label[at], labelled[at] = value, _time(row.get("time"), where)
+    known = label >= 0
+    if np.isnan(labelled[known]).any():
+        labelled = np.where(known, np.arange(len(log), dtype=np.float64), np.nan)
+    return replace(log, label=label, labelled=labelled), unknown
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES)
+            if not inside:
+                raise ConfigError(f"{path}: no log there; expected files that end in {' or '.join(SUFFIXES)}")
+            yield from inside
+        elif path.is_file():
+            yield path
+        else:
+            raise ConfigError(f"{path}: no such file; expected a log of predictions (CSV or JSON lines)")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a file with their line numbers."""
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        if path.suffix.lower() == ".csv":
+            for number, row in enumerate(csv.DictReader(handle), 2):
+                yield number, {str(name).strip(): value for name, value in row.items() if value not in ("", None)}
+            return
+        for number, text in enumerate(handle, 1):
+            if text.strip():
+                yield number, _object(text, f"{path}, line {number}")
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON ({error}); expected one JSON object per line") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: {shown(row)}; expected a JSON object with a probability and a status")
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _parsed(row: Row, policy: DecisionPolicy, where: str) -> dict[str, Any]:
+    if not {"probability", "status"} & set(row):
+        raise DataError(f"{where}: columns {shown(sorted(row))}, expected probability and status")
+    probability = _number(row, "probability", where)
+    status = str(row.get("status", "ok"))
+    if not 0 <= probability <= 1:
+        if probability not in (layout.NO_PROBABILITY,) and not math.isnan(probability):
+            raise DataError(f"{where}: probability {probability:g}; expected 0 to 1, or -1 or nothing without one")
+        if status in _REFUSED:
+            raise DataError(f"{where}: status {status!r} without a probability; expected one")
+        probability = math.nan
+    decision = str(row.get("decision", "")).strip().lower()
+    above = probability >= policy.threshold_probability
+    distance = _number(row, "distance", where)
+    return {
+        "image": str(row.get("image", "")),
+        "group": str(row.get("group", "")),
+        "source": str(row.get("source", "")),
+        "status": status,
+        "probability": probability,
+        "malignant": _MALIGNANT.get(decision, bool(above)),
+        "distance": math.nan if distance < 0 else distance,
+        "time": _time(row.get("time"), where),
+    }
+
+
+def _number(row: Row, name: str, where: str) -> float:
+    value = row.get(name)
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {name} {shown(value)}; expected a number") from error
+
+
+def _time(value: Any, where: str) -> float:
+    """Seconds since 1970, from such a number or from ISO 8601; without a zone it is taken for UTC."""
+    if value is None:
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        pass
+    try:
+        found = datetime.fromisoformat(str(value).strip())
+    except ValueError as error:
+        raise DataError(
+            f"{where}: time {shown(value)}; expected seconds since 1970 or ISO 8601, such as 2026-11-28T09:30:00Z"
+        ) from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

@@ -164,6 +164,7 @@ def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAG
         "m": metrics,
         "lesion": lesion,
         "trust": said.trust,
+        "anonymous": lineage is not None and not lineage.groups.known,
         "levels": level_counts(said.trust),
         "sections": page.sections,
         "short": short,

@@ -44,7 +44,7 @@ def questions(
     """
     lines = [
         _target(metrics),
-        _size(metrics),
+        _size(metrics, lineage),
         _groups(lineage, same_split),
         _lost(lineage),
         _near_duplicates(lineage),
@@ -92,15 +92,17 @@ def _target(metrics: Metrics) -> Line:
     return Line(level=level, question=question, answer=f"{words}: target {target:.2f}, {measured}", section="decision")
 
 
-def _size(metrics: Metrics) -> Line:
+def _size(metrics: Metrics, lineage: Lineage | None) -> Line:
     n = metrics.lesion_level.malignant
     level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
+    unit = f"lesions of {metrics.lesion_level.n} in test ({metrics.malignant} malignant images)"
+    if lineage is not None and not lineage.groups.known:
+        unit = f"images of {metrics.n} in test, of how many lesions is not known"
     words = {"green": "", "amber": f"; {ENOUGH} or more are asked for", "red": f"; fewer than {FEW} show little"}
     return Line(
         level=level,
         question="How many malignant lesions stand behind this?",
-        answer=f"{n} malignant lesions of {metrics.lesion_level.n} in test ({metrics.malignant} malignant images)"
-        + words[level],
+        answer=f"{n} malignant {unit}{words[level]}",
         section="decision",
     )
 

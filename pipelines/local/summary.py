@@ -72,7 +72,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "n": metrics.n,
             "malignant": metrics.malignant,
             "groups": metrics.groups,
-            "lesions": metrics.lesions,
+            "lesions": metrics.lesions if lineage.groups.known else None,
             "malignant_lesions": metrics.lesion_level.malignant,
             "openings": len(load_openings(judged / OPENINGS)) or None,
             "found": {"lesions": metrics.lesion_level.confusion.tp, "images": metrics.confusion.tp},
@@ -110,7 +110,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         ("  malignant", " / ".join(str(split["malignant"][name]) for name in SPLITS)),
         ("  class weight", f"{split['class_weight']:.4f}"),
         ("model", f"{summary['model']['architecture']} at {size}{_members(summary['model'])}"),
-        ("test", f"{test['n']} images of {test['lesions']} lesions, {_opened(test['openings'])}"),
+        ("test", f"{_size(test)}, {_opened(test['openings'])}"),
         ("  malignant found", _found(test)),
         ("  ROC-AUC", _interval(test["roc_auc"])),
         ("  average precision", _interval(test["average_precision"])),
@@ -140,12 +140,19 @@ def _images(images: Mapping[str, int]) -> str:
     return ", ".join([said, *(f"{n} {name}" for name, n in counted if n)])
 
 
+def _size(test: Mapping[str, Any]) -> str:
+    known = test["lesions"] is not None
+    return f"{test['n']} images" + (f" of {test['lesions']} lesions" if known else ", of how many lesions is not known")
+
+
 def _opened(times: int | None) -> str:
     return "no ledger kept" if times is None else f"opened {times_text(times)}"
 
 
 def _found(test: Mapping[str, Any]) -> str:
     found = test["found"]
+    if test["lesions"] is None:  # every image counts as a lesion of its own
+        return f"{found['images']} of {test['malignant']} images"
     return (
         f"{found['lesions']} of {test['malignant_lesions']} lesions (images averaged), {found['images']} of "
         f"{test['malignant']} images"

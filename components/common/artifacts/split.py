@@ -64,7 +64,9 @@ class Groups:
 
     @property
     def unit(self) -> str:
-        """What a group is, in the plural, for a reader: lesions, patients, or groups of another kind."""
+        """What a group is, in the plural, for a reader: lesions, patients, groups of another kind, or images."""
+        if not self.known:
+            return "images"
         further = set(self.joined_by) - {"lesion", "near-duplicate"}
         return "lesions" if not further else "patients" if further == {"patient"} else "groups"
 

@@ -50,6 +50,13 @@ def test_the_summary_says_how_often_the_test_set_was_opened(summary, openings, s
     assert f"test                140 images of 100 lesions, {said}" in summary_lines(summary)
 
 
+def test_a_table_without_lesions_is_not_said_to_have_some(summary):
+    summary["test"]["lesions"] = None
+    lines = summary_lines(summary)
+    assert "test                140 images, of how many lesions is not known, opened once" in lines
+    assert "  malignant found   26 of 28 images" in lines
+
+
 def test_red_comes_before_amber_and_green_is_left_to_the_report(summary):
     lines = summary_lines(summary)
     starts = ("  problem", "  caution")

@@ -321,12 +321,11 @@ def _members(
     found, faults = [], []
     for number, overrides in enumerate(overrides_of(ensemble, base)):
         try:
-            own = {_member_field(key): value for key, value in overrides.items()}
-            config = _step_config("train", values, {**options, **{f"train.{name}": own[name] for name in own}})
+            config, fields = training_with(overrides, values, options)
         except ConfigError as error:
             faults += [f"{MEMBERS}.{number}: {line}" for line in str(error).splitlines()]
             continue
-        found.append((TrainConfig.model_validate(config), list(own)))
+        found.append((config, fields))
     if faults:
         raise ConfigError("\n".join(faults))
     members = named(ensemble, found)
@@ -334,7 +333,25 @@ def _members(
     return members
 
 
-def _member_field(name: str) -> str:
+def training_with(
+    overrides: Mapping[str, Any], values: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[TrainConfig, list[str]]:
+    """The configuration of one training of several, and the fields in which it replaces the run's.
+
+    Args:
+        overrides: parameters of training under any of their names.
+        values: flat parameters of the run.
+        options: its options.
+
+    Raises:
+        ConfigError: an override of something that all trainings share, or a value that training refuses.
+    """
+    own = {training_field(key): value for key, value in overrides.items()}
+    config = _step_config("train", values, {**options, **{f"train.{name}": own[name] for name in own}})
+    return TrainConfig.model_validate(config), list(own)
+
+
+def training_field(name: str) -> str:
     """The field of training that an override means.
 
     Raises:

@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 _DATA = ["pyproject.toml", "--extra", "s3", "--extra", "excel", "--extra", "dicom"]
 _CPU = [
     *_DATA,
-    *(part for name in ("cpu", "formats", "registry", "completion", "signing") for part in ("--extra", name)),
+    *(part for name in ("cpu", "formats", "registry", "completion", "signing", "search") for part in ("--extra", name)),
 ]
 ENVIRONMENTS: dict[str, list[str]] = {
     "data": _DATA,
     "cpu": [*_CPU, "--group", "build"],
-    "gpu": [*_DATA, "--extra", "gpu"],
+    "gpu": [*_DATA, "--extra", "gpu", "--extra", "search"],
     "dev": [*_CPU, "--group", "dev"],
     "oldest": ["pyproject.toml", "--extra", "s3", "--extra", "cpu", "--group", "oldest"],
     "checkov": ["--group", "checkov"],

@@ -32,7 +32,7 @@ NAME = "resume.ckpt"
 Arrays = dict[str, list[npt.NDArray[np.generic]]]
 
 # these change where and how fast a run computes, not its result
-_NOT_IDENTITY = frozenset({"checkpoint_dir", "checkpoint_minutes", "feed_threads", "cache"})
+_NOT_IDENTITY = frozenset({"checkpoint_dir", "checkpoint_minutes", "feed_threads", "cache", "search_trials"})
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,9 @@ class TrainConfig(StepConfig):
     cache: Literal["auto", "memory", "stream"] = Field(
         "auto", description="decoded images: memory keeps them, stream decodes when needed, auto keeps them if they fit"
     )
+    search_trials: int = Field(
+        0, ge=0, description="trials of the search on validation that chose these parameters, for the record; 0: none"
+    )
     feed_threads: int = Field(0, ge=0, le=256, description="threads that prepare batches; 0: one less than the cores")
 
     @field_validator("architecture")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from components.train.records import SplitData, dx_classes, load_split
 from components.train.reproducibility import environment_record, seed_everything
 from components.train.sigterm import StopRequest
 
+Watcher = Callable[[dict[str, Any]], None]
+
 log = logging.getLogger(__name__)
 
 _NO_RANKING = 0.6  # ROC-AUC; a model that predicts one class for everything and ranks no better than this is useless
@@ -57,7 +60,9 @@ class TrainResult:
     roc_auc: float
 
 
-def run(config: TrainConfig, records: Path, out: Path, *, member: bool = False) -> TrainResult:
+def run(
+    config: TrainConfig, records: Path, out: Path, *, member: bool = False, watch: Watcher | None = None
+) -> TrainResult:
     """Trains a network and writes the model artifact.
 
     The same command resumes a stopped or killed run from the resume file in `config.checkpoint_dir`; on a cluster
@@ -68,6 +73,7 @@ def run(config: TrainConfig, records: Path, out: Path, *, member: bool = False) 
         records: a records artifact.
         out: folder for the model artifact.
         member: one training of several in this run, which keep their resume files apart.
+        watch: called with each finished row of the history; what it raises ends the training.
 
     Raises:
         ArtifactError: damaged records, weights that do not fit, or a resume file of another run.
@@ -86,7 +92,7 @@ def run(config: TrainConfig, records: Path, out: Path, *, member: bool = False) 
 
         with training_log(folder / "train.log"):
             store = _checkpoints(config, artifact, policy, backend, member=member)
-            return _train(config, artifact, folder, out, device, policy, store, stop)
+            return _train(config, artifact, folder, out, device, policy, store, stop, watch)
 
 
 def _checkpoints(config: TrainConfig, records: Artifact, policy: str, backend: str, *, member: bool) -> CheckpointStore:
@@ -107,6 +113,7 @@ def _train(
     policy: str,
     store: CheckpointStore,
     stop: StopRequest,
+    also: Watcher | None,
 ) -> TrainResult:
     import keras
 
@@ -134,7 +141,7 @@ def _train(
         with scope(strategy):
             network = build_network(config, classes)
             share_batch_statistics(network.classifier, shared=strategy is not None)
-            watch = scalar_writer(folder / "tensorboard")
+            watch = _both(scalar_writer(folder / "tensorboard"), also)
             loop = _loop(config, network, train, stop_by, store, policy, device, watch, strategy)
         if start is None and config.head_epochs:
             from components.train.head_warmup import warm_up_head
@@ -161,6 +168,15 @@ def checkpoint_place(config: TrainConfig) -> str:
     """Where the resume file is: the parameter, else the folder the cluster gives each run, else nowhere."""
     root, run_id = os.environ.get(CHECKPOINT_ROOT_VARIABLE), os.environ.get(RUN_ID_VARIABLE)
     return config.checkpoint_dir or (f"{root.rstrip('/')}/{run_id}" if root and run_id else "")
+
+
+def _both(first: Watcher, second: Watcher | None) -> Watcher:
+    def watch(row: dict[str, Any]) -> None:
+        first(row)
+        if second is not None:
+            second(row)
+
+    return watch
 
 
 def _loop(

@@ -15,7 +15,7 @@ from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of
 from components.common.runtime.yaml_text import parse_assignments
-from pipelines.cli import compare, completion, model_commands, site_commands, validate_command, weights
+from pipelines.cli import compare, completion, model_commands, search_command, site_commands, validate_command, weights
 from pipelines.cluster import add_parsers
 from pipelines.cluster.compiled import add_cluster_flags, add_kind_flag
 
@@ -54,6 +54,7 @@ def build_parser() -> CommandParser:
     weights.add_parser(commands)
     compare.add_parser(commands)
     model_commands.add_parsers(commands)
+    search_command.add_parser(commands)
     validate_command.add_parser(commands)
     site_commands.add_parsers(commands)
     add_parsers(commands)

@@ -1,0 +1,1 @@
+"""`lesionflow search`: training parameters chosen on validation, out of many trials."""

@@ -45,6 +45,13 @@ def prepare_backend(*, deterministic: bool) -> str:
     return name
 
 
+def forget_networks() -> None:
+    """Lets go of what Keras keeps of earlier networks, for a process that trains many."""
+    import keras
+
+    keras.backend.clear_session()
+
+
 def _check(name: str) -> None:
     if name not in BACKENDS:
         raise ConfigError(f"KERAS_BACKEND: received {name!r}; allowed: {', '.join(BACKENDS)}")

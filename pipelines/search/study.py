@@ -131,9 +131,9 @@ def _identity(search: Search, records: str) -> str:
 
 
 def _objective(search: Search, trial: Any, records: Path, out: Path) -> float:
-    import keras
     import optuna
 
+    from components.train.backend import forget_networks
     from components.train.run import run
 
     chosen = {choice.field: _suggest(trial, choice) for choice in search.choices}
@@ -159,7 +159,7 @@ def _objective(search: Search, trial: Any, records: Path, out: Path) -> float:
         log.warning("trial %d failed: %s", trial.number, error)
         raise TrainingError(str(error)) from error
     finally:
-        keras.backend.clear_session()
+        forget_networks()
         shutil.rmtree(folder, ignore_errors=True)
     ended()
     for name in ("roc_auc", "best_epoch"):

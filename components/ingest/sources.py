@@ -15,6 +15,8 @@ from components.common.storage import store
 from components.common.storage.store import StoredObject
 from components.ingest.values import without_fraction
 
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
 log = logging.getLogger(__name__)
 
 
@@ -180,18 +182,21 @@ def _listed(uri: str) -> list[StoredObject] | None:
 
 def root_problem(uri: str, *, exists: bool) -> str:
     """Why a root, which may exist, has no images: the end of a sentence that says what to do."""
+    here = store.is_local(uri)
+    what, give = ("a file", "folder") if here else ("an object", "prefix")
+    # a store lists an object as it lists a prefix; its name tells them apart
+    named = store.suffix_of(uri) in store.IMAGE_SUFFIXES or uri.lower().endswith(_ARCHIVES)
+    if store.local_path(uri).is_file() if here else named and (exists or store.exists(uri)):
+        archive = uri.lower().endswith(_ARCHIVES)
+        return (
+            f"is an archive, not a folder: unpack it and give the {give}"
+            if archive
+            else f"is {what}, not a folder: give the {give} that holds it"
+        )
     if exists:
         return "holds no image"
-    path = store.local_path(uri) if store.is_local(uri) else None
-    if path is not None and store.windows_path(uri):
-        return store.windows_path(uri)
-    if path is not None and path.is_file():
-        if path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")):
-            return "is an archive, not a folder: unpack it and give the folder"
-        return "is a file, not a folder: give the folder that holds it"
-    if path is not None and store.not_a_file(path):
-        return store.not_a_file(path)
-    return _misread(uri)
+    known = (store.windows_path(uri) or store.not_a_file(store.local_path(uri))) if here else ""
+    return known or _misread(uri)
 
 
 def _misread(uri: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -246,7 +246,7 @@ class _Cells:
                 wrong, "a plain file name, with or without suffix and folder; not an address, nor a path with .."
             )
         self._refuse_shortened(ids, column)
-        self._refuse_twice(ids, column)
+        self._refuse_twice(ids, folders, column)
         if any(folders):
             first = next(text for text, folder in zip(self._texts("image_id"), folders, strict=True) if folder)
             self.notes.append(
@@ -263,14 +263,17 @@ class _Cells:
                 "names, and not numbers that a spreadsheet has shortened: format the column as text and export again",
             )
 
-    def _refuse_twice(self, ids: Iterable[str], column: str) -> None:
+    def _refuse_twice(self, ids: Sequence[str], folders: Sequence[str], column: str) -> None:
         seen: dict[str, int] = {}
-        wrong = []
-        for number, one in zip(self.sheet.rows, ids, strict=True):
-            if seen.setdefault(one, number) != number:
-                wrong.append((number, column, repr(f"{one} (also row {seen[one]})")))
+        wrong, elsewhere = [], False
+        for at, one in enumerate(ids):
+            first = seen.setdefault(one, at)
+            if first != at:
+                wrong.append((self.sheet.rows[at], column, repr(f"{one} (also row {self.sheet.rows[first]})")))
+                elsewhere |= folders[first] != folders[at]
         if wrong:
-            self._raise(wrong, "each image once")
+            more = "; files of one name in several folders need names of their own" if elsewhere else ""
+            self._raise(wrong, f"each image once{more}")
 
     def _replaced(self, meaning: str, read: Callable[[str], str | None]) -> pd.Series[str]:
         """Values read by `read`; blank ones and those it does not know become unknown, the latter with a note."""

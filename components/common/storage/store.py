@@ -150,7 +150,10 @@ def not_a_file(path: Path) -> str:
 
 def file_problem(uri: str) -> str:
     """Why there is no file at a local path, as the end of a sentence."""
-    return windows_path(uri) or not_a_file(local_path(uri)) or "does not exist: no such file"
+    known = windows_path(uri) or not_a_file(local_path(uri))
+    if not known and any(mark in uri for mark in "*?["):
+        return "is a pattern, not a file"
+    return known or "does not exist: no such file"
 
 
 def list_files(root: str) -> list[StoredObject]:

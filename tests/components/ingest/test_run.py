@@ -469,6 +469,7 @@ def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, t
     ("root", "message"),
     [
         ("{0}/images.zip", "images.zip is an archive, not a folder: unpack it and give the folder"),
+        ("{0}/images.tar.xz", "images.tar.xz is an archive, not a folder: unpack it and give the folder"),
         ("{0}/images/im0.jpg", "im0.jpg is a file, not a folder: give the folder that holds it"),
         ("{0}/images/*.jpg", r"\*.jpg is a pattern, not a folder: give the folder itself"),
         ("{0}/images,{0}/more", "names several folders in one value: give each as a value of its own"),
@@ -483,6 +484,7 @@ def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, t
 )
 def test_a_root_that_is_not_a_folder_is_told_what_it_is(collection, tmp_path, root, message):
     shutil.make_archive(str(collection.folder / "images"), "zip", collection.root)
+    (collection.folder / "images.tar.xz").write_bytes(b"\xfd7zXZ\0")
     (collection.folder / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(DataError, match=message):
         run(IngestConfig(), collection.table, [root.format(collection.folder)], tmp_path / "out")

@@ -185,6 +185,7 @@ def test_words_for_nothing_are_nothing_in_every_column(read, word):
         ("image_id,dx,age\na,nv,1_0\n", "row 2, column age: received '1_0'"),
         ("image_id,dx,age\na,nv,nan\n\nb,nv,120.5\n", "row 4, column age: received '120.5'"),
         ("image_id,dx\na,nv\nb,nv\na,mel\n", "row 4, column image_id: received 'a (also row 2)'; expected each image"),
+        ("image,dx\nx/a.jpg,nv\ny/a.jpg,nv\n", "each image once; files of one name in several folders need names"),
         ("image,dx\na.jpg,nv\na.png,nv\n", "row 3, column image: received 'a (also row 2)'"),
         ("name,dx\na,nv\n", "no column names the image; received name, dx"),
         ("image_id,age\na,3\n", "no column holds a label or diagnosis; received image_id, age"),

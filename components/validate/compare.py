@@ -142,7 +142,11 @@ def verdict(scores: Scores, policy: DecisionPolicy, units: str) -> Verdict:
         upper=said.upper,
         more=said.more if target is not None else None,
     )
-    return told.model_copy(update={"sentence": _sentence(told, str(point.get("policy", "unknown")), units)})
+    benign = scores.logit[scores.label == 0]
+    # a model that predicts malignant for everything keeps any promise of sensitivity: both belong in one sentence
+    cleared = f"{int((~policy.decide(benign)).sum()):,} of {len(benign):,} benign images cleared"
+    said_plainly = f"{_sentence(told, str(point.get('policy', 'unknown')), units)}; {cleared}"
+    return told.model_copy(update={"sentence": said_plainly})
 
 
 def _sentence(told: Verdict, rule: str, units: str) -> str:

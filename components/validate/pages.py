@@ -82,11 +82,23 @@ def write_pages(found: Found, settings: Settings, folder: Path) -> Metrics:
     return metrics
 
 
+def tone(record: Validation) -> str:
+    """How the answer is coloured: a promise that holds is good news only where the model ranks and clears as before."""
+    worse = [
+        one.name
+        for one in record.figures
+        if one.name in ("roc_auc", "specificity") and one.difference and (one.difference.upper or 0) < 0
+    ]
+    if record.verdict.answer == "does not hold":
+        return "bad"
+    return "good" if record.verdict.answer == "holds" and not worse else "unsure"
+
+
 def _page(record: Validation) -> Page:
     return Page(
         folder=Path(__file__).parent / "templates",
         template="validation.html.j2",
         sections=_SECTIONS,
         short={"compared": "There and here"},
-        values={"v": record, "headings": HEADINGS, "value_words": value_words},
+        values={"v": record, "headings": HEADINGS, "value_words": value_words, "tone": tone(record)},
     )

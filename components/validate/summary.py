@@ -33,9 +33,9 @@ def summary_lines(folder: Path) -> list[str]:
 
 
 def _table(record: Validation) -> Iterator[str]:
-    yield f"{'':<32}{'internal test':<25}{'here':<25}{'with the mix of diagnoses there' if record.mix else ''}"
+    yield f"{'':<32}{'internal test':<27}{'here':<27}{'with the mix of diagnoses there' if record.mix else ''}"
     for one in record.figures:
         there, here = estimate_text(one.there), estimate_text(one.here)
-        yield f"{HEADINGS[one.name][0]:<32}{there:<25}{here:<25}{estimate_text(one.standardised, missing='')}".rstrip()
+        yield f"{HEADINGS[one.name][0]:<32}{there:<27}{here:<27}{estimate_text(one.standardised, missing='')}".rstrip()
     there = f"{record.there.images:,} ({record.there.malignant:,})" if record.there else DASH
-    yield f"{'images (malignant)':<32}{there:<25}{record.here.images:,} ({record.here.malignant:,})"
+    yield f"{'images (malignant)':<32}{there:<27}{record.here.images:,} ({record.here.malignant:,})"

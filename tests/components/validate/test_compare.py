@@ -88,6 +88,12 @@ def test_the_answer_is_plain(threshold, lesions, said, sim):
     assert re.search(said, told.sentence), told.sentence
 
 
+def test_the_answer_says_what_the_promise_costs(sim):
+    scores = sim(400, 3)
+    benign = int((scores.label == 0).sum())
+    assert verdict(scores, policy_at(-50.0), "lesions").sentence.endswith(f"; 0 of {benign} benign images cleared")
+
+
 def test_several_images_of_a_lesion_count_once(sim):
     scores = sim(200, 4)
     told = verdict(scores, policy_at(-50.0), "lesions")

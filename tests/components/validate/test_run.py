@@ -10,7 +10,7 @@ import pytest
 from kfp import dsl
 
 from components.common.artifacts.folder import new_artifact, open_artifact
-from components.common.artifacts.metrics import load_metrics
+from components.common.artifacts.metrics import Estimate, load_metrics
 from components.common.artifacts.scores import TEST_SCORES, load_extra, save_scores
 from components.common.artifacts.validation import open_validation
 from components.common.bundle.handover import hand_over
@@ -18,6 +18,7 @@ from components.common.runtime.errors import ArtifactError, DataError
 from components.validate.__main__ import main
 from components.validate.component import validate
 from components.validate.config import ValidateConfig
+from components.validate.pages import tone
 from components.validate.run import run
 
 FAST = {"resamples": 200, "cases": 1}
@@ -93,6 +94,20 @@ def test_the_page_begins_with_the_answer_and_takes_no_word_of_the_table_for_its_
     assert "A &lt;b&gt;Clinic&lt;/b&gt;" in page and "<b>Clinic</b>" not in page
     assert "test images" not in page
     assert "seen by the bundle" in page and "damaged image file" in page
+
+
+@pytest.mark.parametrize(
+    ("answer", "upper", "colour"),
+    [("holds", 0.1, "good"), ("holds", -0.1, "unsure"), ("too few", 0.1, "unsure"), ("does not hold", 0.1, "bad")],
+)
+def test_a_promise_that_holds_is_good_news_only_where_the_model_clears_as_many_as_before(done, answer, upper, colour):
+    lower = Estimate(value=-0.2, lower=-0.3, upper=upper)
+    figures = [
+        one.model_copy(update={"difference": lower if one.name == "specificity" else None})
+        for one in done.record.figures
+    ]
+    told = done.record.verdict.model_copy(update={"answer": answer})
+    assert tone(done.record.model_copy(update={"figures": figures, "verdict": told})) == colour
 
 
 def test_a_bundle_that_does_not_carry_its_test_says_unknown_and_an_evaluation_can_be_given(

@@ -80,13 +80,13 @@ def failures(api: KubernetesApi, run_id: str) -> list[str]:
     for pod in _last_attempts(step_pods(list_pods(api, run_id)["items"], drivers=True)):
         said = why_ended(pod.raw)
         if said:
-            who = f"{pod.step} (Kubeflow's driver)" if pod.driver else pod.step
+            who = f"{pod.label} (Kubeflow's driver)" if pod.driver else pod.label
             found.append(f"{who}: {_reason(pod, said, _log(api, pod))}")
     return found or _from_workflow(api, run_id)
 
 
 def _last_attempts(pods: list[StepPod]) -> list[StepPod]:
-    newest = {(pod.step, pod.driver): pod for pod in pods}
+    newest = {(pod.step, pod.member, pod.driver): pod for pod in pods}
     return list(newest.values())
 
 

@@ -67,7 +67,7 @@ def show(connection: Connection, run: Any, step: str | None) -> None:
     for pod in pods:
         _say(_heading(pod))
         if pod.phase == "Pending":
-            _say(_why_pending(connection, pod) or f"{pod.step}: starts")
+            _say(_why_pending(connection, pod) or f"{pod.label}: starts")
             continue
         try:
             for line in PodLog(connection, pod.name).so_far():
@@ -75,7 +75,7 @@ def show(connection: Connection, run: Any, step: str | None) -> None:
         except ClusterError as error:
             _say(str(error))
         if reason := why_ended(pod.raw):
-            _say(f"{pod.step} ended: {reason}")
+            _say(f"{pod.label} ended: {reason}")
 
 
 def follow(connection: Connection, run_id: str, step: str | None) -> None:
@@ -135,12 +135,12 @@ def _print_all(connection: Connection, pod: StepPod) -> None:
         _say(f"pod {pod.name} is gone: deleted, preempted or evicted" if error.status == 404 else str(error))
         return
     if reason := why_ended(ended):
-        _say(f"{pod.step}, attempt {pod.attempt}, ended: {reason}")
+        _say(f"{pod.label}, attempt {pod.attempt}, ended: {reason}")
 
 
 def _why_pending(connection: Connection, pod: StepPod) -> str:
     reason = why_waiting(pod.raw, events_of(connection, pod.name))
-    return f"{pod.step}: waits: {reason}" if reason else ""
+    return f"{pod.label}: waits: {reason}" if reason else ""
 
 
 def _no_pod(connection: Connection, run: Any, step: str | None) -> str:
@@ -161,7 +161,7 @@ def _no_pod(connection: Connection, run: Any, step: str | None) -> str:
 
 def _heading(pod: StepPod) -> str:
     where = f" on {pod.node}" if pod.node else ""
-    return f"==> {pod.step}, attempt {pod.attempt}: {pod.name}{where} <=="
+    return f"==> {pod.label}, attempt {pod.attempt}: {pod.name}{where} <=="
 
 
 def _say_once(said: dict[str, str], key: str, text: str) -> None:

@@ -19,6 +19,7 @@ NODE_ANNOTATION = "workflows.argoproj.io/node-name"
 MAIN, SIDECAR = "main", "wait"
 Pod = Mapping[str, Any]
 ATTEMPT = re.compile(r"\((\d+)\)$")
+_ITERATION = re.compile(r"\.iteration-iterations\((\d+):")  # of a loop, as Argo names its turns
 _DRIVER = "-driver"
 _STUCK = frozenset(
     {
@@ -65,7 +66,11 @@ class KubernetesApi(Protocol):
 
 @dataclass(frozen=True)
 class StepPod:
-    """One pod of one step: `attempt` counts from 0; `driver` marks the pod in which KFP prepares the step."""
+    """One pod of one step.
+
+    `attempt` counts from 0; `driver` marks the pod in which KFP prepares the step; `member` counts the trainings of a
+    run that has several, from 0.
+    """
 
     name: str
     step: str
@@ -75,6 +80,12 @@ class StepPod:
     gpus: str
     raw: Pod
     driver: bool = False
+    member: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The step, and which training of several it is."""
+        return self.step if self.member is None else f"{self.step}, member {self.member}"
 
 
 def pods_of(api: KubernetesApi, run_id: str) -> list[StepPod]:
@@ -97,7 +108,8 @@ def step_pods(pods: Iterable[Pod], *, drivers: bool = False) -> list[StepPod]:
         if attempt is None:
             attempt = sum(other.step == step and other.driver == driver for other in found)
         phase, node = pod["status"].get("phase", ""), pod["spec"].get("nodeName") or ""
-        found.append(StepPod(pod["metadata"]["name"], step, attempt, phase, node, _gpus(pod), pod, driver))
+        member = _member_of(pod)
+        found.append(StepPod(pod["metadata"]["name"], step, attempt, phase, node, _gpus(pod), pod, driver, member))
     return found
 
 
@@ -159,6 +171,12 @@ def _step_of(pod: Pod) -> tuple[str, int | None, bool]:
     if not path:
         return labels.get(STEP_LABEL, ""), None, False
     return next((part for part in reversed(parts) if part in TASKS), ""), number, False
+
+
+def _member_of(pod: Pod) -> int | None:
+    path = (pod["metadata"].get("annotations") or {}).get(NODE_ANNOTATION, "")
+    turn = _ITERATION.search(path)
+    return int(turn[1]) if turn else None
 
 
 def _waiting(pod: Pod) -> str:

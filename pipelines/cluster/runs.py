@@ -97,11 +97,19 @@ def steps_of(run: Any) -> list[RunStep]:
     found: dict[str, Any] = {}
     for task in details:
         name = ATTEMPT.sub("", task.display_name or "")
-        if name in TASKS and (name not in found or task.display_name == name):
+        other = found.get(name)
+        if name not in TASKS or (other is not None and task.display_name != name):
+            continue
+        # of several members one that failed speaks for all, then one that goes on
+        if other is None or other.display_name != name or _rank(task) >= _rank(other):
             found[name] = task
     ended = run.state in ENDED
     expected = () if VALIDATE_TASK in found else STEPS
     return [_state(name, found.get(name), skipped, ended) for name in TASKS if name in found or name in expected]
+
+
+def _rank(task: Any) -> int:
+    return {"FAILED": 3, "CANCELED": 2, "RUNNING": 1, "PENDING": 1}.get(task.state or "", 0)
 
 
 def why_failed(connection: Connection, run: Any) -> str:

@@ -85,14 +85,14 @@ def _table(steps: list[RunStep], pods: list[StepPod]) -> Table:
 
 def _notes(connection: Connection, pods: list[StepPod], *, final: bool) -> list[str]:
     """Why pods wait, and how lost attempts ended; the last attempt of a failed run is explained elsewhere."""
-    newest = {pod.step: pod for pod in pods}
+    newest = {pod.label: pod for pod in pods}
     notes = []
     for pod in pods:
         if pod.phase == "Pending":
             if reason := why_waiting(pod.raw, events_of(connection, pod.name)):
-                notes.append(f"{pod.step}: waits: {reason}")
-        elif has_ended(pod.raw) and not (final and newest[pod.step] is pod) and (ended := why_ended(pod.raw)):
-            notes.append(f"{pod.step}, attempt {pod.attempt}: {ended}")
+                notes.append(f"{pod.label}: waits: {reason}")
+        elif has_ended(pod.raw) and not (final and newest[pod.label] is pod) and (ended := why_ended(pod.raw)):
+            notes.append(f"{pod.label}, attempt {pod.attempt}: {ended}")
     return notes
 
 

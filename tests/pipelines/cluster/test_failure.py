@@ -79,6 +79,22 @@ def test_each_failed_step_is_named_with_its_own_error(cluster, connection, run_i
     assert "tailLines" in query
 
 
+def of_member(pod, number):
+    """The pod as Argo names it in the turn of a loop, as a real server did."""
+    path = f"wf(0).root(0).steps(0).for-loop-1(0).iteration-iterations({number}:{number})(0).iteration-item(0)"
+    pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"] = f"{path}.train(0).executor(0)"
+    return pod
+
+
+def test_a_member_that_failed_is_not_hidden_by_one_that_did_not(cluster, connection, run_id, make_pod, raw):
+    failed = of_member(make_pod(name="wf-a", phase="Failed", terminated=ERROR), 0)
+    well = of_member(make_pod(name="wf-b", phase="Succeeded", terminated={"exitCode": 0}), 1)
+    listed(cluster, failed, well)
+    said = "02:18:28 ERROR   train fold 0 of 2 failed: degenerate model\n" + LAUNCHER
+    cluster.on("GET", f"{PODS}/wf-a/log", raw(said.encode()))
+    assert failures(connection, run_id) == ["train, member 0: train fold 0 of 2 failed: degenerate model"]
+
+
 def test_the_last_attempt_decides(cluster, connection, run_id, make_pod, raw):
     lost = make_pod(attempt=0, phase="Failed", terminated={"exitCode": 143, "reason": "Error"})
     listed(cluster, lost, make_pod(attempt=1, phase="Succeeded", terminated={"exitCode": 0}))

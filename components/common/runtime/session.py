@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -79,6 +80,9 @@ def exit_code_of(body: Callable[[], None]) -> int:
             traceback.print_exc()
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except BrokenPipeError:  # who read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

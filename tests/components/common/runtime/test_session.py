@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,16 @@ def test_another_error_of_the_system_keeps_its_traceback():
 
     with pytest.raises(OSError, match="Input/output error"):
         exit_code_of(body)
+
+
+def test_a_reader_that_has_seen_enough_is_no_traceback():
+    code = (
+        "import sys; from components.common.runtime.session import exit_code_of; "
+        "sys.exit(exit_code_of(lambda: [print('x' * 100) for _ in range(100_000)]))"
+    )
+    script = f'"{sys.executable}" -c "$1" | head -1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(["bash", "-c", script, "bash", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("141", "")
 
 
 def test_ctrl_c_is_no_traceback(capsys):

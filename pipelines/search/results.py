@@ -85,7 +85,7 @@ def trials_svg(trials: Sequence[Trial]) -> str:
     axes.step([one.number for one in trials], best, where="post", color=MUTED, linewidth=1.2, label="best so far")
     axes.set(xlabel="trial", ylabel="average precision on validation")
     axes.set_title(f"{len(trials)} trials")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3)
     return to_svg(figure, f"Average precision on validation of {len(trials)} trials")
 
 

@@ -19,7 +19,8 @@ from components.export.config import ExportConfig
 from components.export.run import run
 
 PROMISED = {"saved_model/saved_model.pb", "decision_policy.json", "preprocessing.json", "labels.json", "model_card.md",
-            "card.json", "parity.json", "selftest.json", "selftest.jpg", "fingerprints.npz"}  # fmt: skip
+            "card.json", "parity.json", "selftest.json", "selftest.jpg", "fingerprints.npz",
+            "reference_probs.npz"}  # fmt: skip
 
 
 def test_bundle_holds_every_promised_file_and_agrees_with_the_model(export_inputs, exported):

@@ -197,6 +197,7 @@ def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAG
         "skin_types": skin_types_known(metrics.slices),
         "data": context.get("data", {}),
         "training": context.get("training", {}),
+        "refusal": context.get("refusal", ""),
         "provenance": _provenance(metrics, context),
         "champion_name": context.get("champion", ""),
         "checklist": checklist(metrics, said.lineage, context, table1=said.table1 is not None),

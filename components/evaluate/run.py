@@ -89,6 +89,7 @@ def run(
         "schema": about.SCHEMA,
         "settings": {"resamples": config.resamples, "seed": config.seed, "gate": config.gate},
         "champion": Path(config.champion).name,
+        "refusal": loaded.refusal.words,
         "provenance": about.provenance(made_of),
         "training": about.training(trained),
         "data": about.data_quality(manifest, lost_images(divided.part("test")), unread, divided.record),

@@ -105,6 +105,13 @@ def summary_markdown(metrics: Metrics, verdicts: Sequence[Verdict]) -> str:
         "resamples of lesion groups.",
         "",
     ]
+    if metrics.refused is not None:
+        lines += [
+            f"{metrics.refused.images} of {metrics.n} images were refused as not dermoscopic, "
+            f"{metrics.refused.malignant} of them malignant; they are counted as referred, with those predicted "
+            "malignant.",
+            "",
+        ]
     if verdicts:
         lines += ["## Gate", ""]
         for v in verdicts:

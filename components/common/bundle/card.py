@@ -38,6 +38,7 @@ from components.common.artifacts.split import read_record
 from components.common.artifacts.trust import FILE as TRUST
 from components.common.artifacts.trust import Line, load_trust
 from components.common.bundle import card_text, layout
+from components.common.bundle.refusal import BEFORE, read_refusal
 from components.common.runtime.errors import ArtifactError
 
 FACTS = "card.json"
@@ -69,6 +70,7 @@ def collect_facts(folder: Path, model: Model, policy: Path, split: Path | None) 
         "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
         "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
         "formats": _optional(folder / layout.FORMATS).get("formats", {}),
+        "refusal": read_refusal(folder).words,
     }
 
 
@@ -144,6 +146,7 @@ def judged_by(evaluation: Path) -> Judged:
 def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") -> str:
     """The card as Markdown, with its evaluation and the bundle's digest where they are given."""
     given = {
+        "refusal": BEFORE.words,
         "ensemble": {},
         "recalibration": {},
         "selection": {},

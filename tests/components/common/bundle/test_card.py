@@ -16,6 +16,7 @@ from components.common.artifacts.metrics import (
     CountedEstimate,
     Estimate,
     GradedEstimate,
+    Refused,
     Shortcuts,
     SliceRow,
     SourceEstimate,
@@ -290,3 +291,14 @@ def test_a_model_chosen_from_several_says_from_which(exported):
     assert "| seed 2 | 0.8 | 0.7 | chosen |" in card
     assert card.count("chosen |") == 1
     assert "Chosen from" not in render(facts, None)
+
+
+def test_the_card_says_what_is_refused_and_that_a_bundle_from_before_checks_nothing(exported, judged):
+    facts = json.loads((exported.path / "card.json").read_text())
+    assert "Pictures that are not dermoscopy: not checked (0 readable training images" in render(facts, None)
+    before = {name: value for name, value in facts.items() if name != "refusal"}
+    assert "not checked (made by a version that did not check)" in render(before, None)
+    share = estimate_of(0.002, 0.0, 0.005)
+    refused = Refused(images=3, malignant=1, share=share, groups=2)
+    card = render(facts, Judged(judged.model_copy(update={"refused": refused})))
+    assert "Of the test images, 3 of 1505 were refused\n  (1 malignant)" in card

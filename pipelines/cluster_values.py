@@ -30,10 +30,10 @@ def _quantity(value: object, limits: tuple[Decimal, Decimal], words: str) -> Dec
         raise ValueError(f"allowed: {words}")
     try:
         amount = Decimal(parse_quantity(str(value).strip()))
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise ValueError(f"allowed: {words}") from error
-    if not limits[0] <= amount <= limits[1]:
-        raise ValueError(f"which is {amount:f}; allowed: {words}")
+    if not amount.is_finite() or not limits[0] <= amount <= limits[1]:
+        raise ValueError(f"which is {f'{amount:f}'[:40]}; allowed: {words}")
     return amount
 
 

@@ -169,7 +169,7 @@ def _parse(text: str, source: str) -> LabelPolicy:
 def _diagnoses(value: Any, group: str, source: str) -> tuple[str, ...]:
     # YAML reads a bare `no` as False and 1 as a number: only text is a code
     if not isinstance(value, list) or not all(isinstance(code, str) and code.strip() for code in value):
-        raise ConfigError(f"label_policy: {source}: {group} is {value!r}; expected a list of diagnoses (text)")
+        raise ConfigError(f"label_policy: {source}: {group} is {shown(value)}; expected a list of diagnoses (text)")
     if group != "excluded" and not value:
         raise ConfigError(f"label_policy: {source}: {group} is empty; expected at least one diagnosis")
     return tuple(sorted(plain(code) for code in value))

@@ -33,6 +33,7 @@ from components.common.runtime.errors import ArtifactError, ConfigError
 MANIFEST = "artifact.json"
 SIGNATURE = "model.sig"  # of a bundle, written after it: `artifact.json` does not list it, it covers `artifact.json`
 SCHEMA = "lesionflow.artifact/1"
+_MOST_NAME = 255
 SIGNED = "bundle"  # the kind of artifact that may have one
 _EMPTY = "assets"  # a folder that TensorFlow makes in every SavedModel, and that object stores do not keep
 
@@ -142,6 +143,7 @@ class _Manifest:
             path = PurePosixPath(name)
             if (
                 not name.isprintable()
+                or len(name) > _MOST_NAME
                 or path.is_absolute()
                 or path.as_posix() != name
                 or {"", "..", MANIFEST} & {name, *path.parts}

@@ -47,7 +47,7 @@ def read_npz(path: Path, *, most: int = MOST_BYTES) -> dict[str, npt.NDArray[Any
     except FileNotFoundError:
         raise
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

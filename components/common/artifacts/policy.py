@@ -89,6 +89,8 @@ class Calibrator:
             x, y = p["x"], p["y"]
             knots = x.ndim == y.ndim == 1 and len(x) == len(y) > 0 and bool((np.diff(x) >= 0).all())
             return knots and bool((np.diff(y) >= 0).all() and y[0] >= 0 and y[-1] <= 1)
+        if any(value.ndim for value in p.values()):
+            return False
         if self.name == "beta":
             return bool(p["a"] >= 0 and p["b"] >= 0)
         return all(bool(p[name] > 0) for name in ("t", "a") if name in p)

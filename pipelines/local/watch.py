@@ -12,12 +12,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pipelines.cluster_file import COMBINE_TASK, PLAN_TASK, STEPS
 
 _POLL_S = 0.2
 _PLAIN_EVERY_S = 10.0
+_WIDE = 80  # columns from which on a bar has room beside the numbers
 
 
 @dataclass
@@ -68,16 +69,8 @@ class Watcher:
         self._console = console
         self._position = 0
         self._started: dict[str, float] = {}
-        self._bar = Progress(
-            TextColumn("  {task.description:<24}"),
-            BarColumn(30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-        )
+        self._bar = Progress(*_columns(console), console=console, transient=True)
+        self._clock: Any = None
         self._task: Any = None
         self._what = ""
         self._plain_at = 0.0
@@ -120,11 +113,15 @@ class Watcher:
             self._plain_at = time.monotonic()
             if not self._console.is_terminal:
                 self._line(step)
+            else:
+                self._clear_clock()
+                self._clock = self._bar.add_task(step.name, total=None, note="running", count="")
         else:
             step.state = kind
             step.seconds = event.get("seconds", time.monotonic() - self._started.get(step.name, time.monotonic()))
             step.error, step.exit_code = event.get("error", ""), event.get("exit_code", 1)
             self._clear_bar()
+            self._clear_clock()
             self._line(step)
 
     def _line(self, step: StepState) -> None:
@@ -143,8 +140,9 @@ class Watcher:
         if what != self._what or self._task is None:
             self._clear_bar()
             self._what = what
-            self._task = self._bar.add_task(what, total=total, note="")
-        self._bar.update(self._task, completed=done, total=total, note=event["note"])
+            self._task = self._bar.add_task(f"  {what}", total=total, note="", count="")
+        count = f"{done}/{total}"
+        self._bar.update(self._task, completed=done, total=total, note=event["note"], count=count)
         if done >= total:
             self._clear_bar()
 
@@ -152,3 +150,23 @@ class Watcher:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
+
+    def _clear_clock(self) -> None:
+        if self._clock is not None:
+            self._bar.remove_task(self._clock)
+            self._clock = None
+
+
+def _columns(console: Console) -> list[ProgressColumn]:
+    """Name, count, clock and note; where there is room a bar and the time left as well."""
+    count, note = TextColumn("{task.fields[count]}"), TextColumn("{task.fields[note]}")
+    if console.width < _WIDE:
+        return [TextColumn("{task.description:<14}"), count, TimeElapsedColumn(), note]
+    return [
+        TextColumn("{task.description:<26}"),
+        BarColumn(24),
+        count,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        note,
+    ]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -68,3 +69,24 @@ def test_a_terminal_gets_a_bar(tmp_path):
     _, _, screen = watch(tmp_path, events, terminal=True)
     assert "epoch 1 of 3" in screen
     assert "9/10" in screen
+
+
+def test_a_step_shows_itself_running_from_its_start(tmp_path):
+    events = [{"event": "start", "step": "calibrate"}]
+    _, _, screen = watch(tmp_path, events, terminal=True)
+    assert re.search(r"calibrate .*0:00:0\d.* running", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen))
+
+
+def test_a_terminal_of_45_columns_shows_the_numbers_in_full(tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=45)
+    watcher = Watcher(tmp_path / "events", console)
+    (tmp_path / "events").write_text(
+        '{"event": "start", "step": "train"}\n'
+        '{"event": "progress", "what": "epoch 12 of 30", "done": 104, "total": 220, "note": "loss 0.512"}\n'
+    )
+    with watcher._bar:
+        watcher._read()
+        watcher._bar.refresh()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
+    line = [line for line in re.split(r"[\r\n]+", shown) if "epoch 12" in line][-1]
+    assert "epoch 12 of 30 104/220" in line and "loss 0.512" in line and "\N{HORIZONTAL ELLIPSIS}" not in line

@@ -26,7 +26,7 @@ def test_every_backbone_is_made_of_allowed_operations(architecture, makers):
 
 def test_every_calibrator_augmentation_and_target_is_made_of_allowed_operations(makers):
     found = dict(makers.rules())
-    assert {*(f"{name} calibrator" for name in CALIBRATORS), "flips", "ensemble", "variables"} == set(found)
+    assert {*(f"{name} calibrator" for name in CALIBRATORS), "flips", "ensemble", "refusal", "variables"} == set(found)
     assert {name: found[name] - allowed_operations() for name in found if found[name] - allowed_operations()} == {}
 
 

@@ -71,7 +71,7 @@ def recalibrate(
     Args:
         config: the rule for the threshold, the abstain error and the seed; the calibrator is the parent's.
         parent: the policy to adjust.
-        scores: raw logits and labels of the site's images.
+        scores: raw logits and labels of the site's images; those refused as not dermoscopic take no part.
         scores_sha256: sha256 of the file they come from.
         site: name of the site.
         keep: leave the threshold on the raw logit, and with it every decision, as it is.
@@ -83,6 +83,8 @@ def recalibrate(
     """
     if not 1 <= len(site) <= MOST_SITE or not site.isprintable():
         raise ConfigError(f"--site: received {site!r}; allowed: 1 to {MOST_SITE} printable characters")
+    refused = int(scores.not_dermoscopy.sum())  # they go to a person whatever the policy says
+    scores = scores.take(np.flatnonzero(~scores.not_dermoscopy))
     check_ranking(scores)
     largest = _largest(config, scores, keep)
     calibrator, update = _calibrator(parent, scores, largest)
@@ -99,6 +101,7 @@ def recalibrate(
         "parent_policy_id": parent.policy_id,
         "policy_id": policy.policy_id,
         "scores_sha256": scores_sha256,
+        "left_out_not_dermoscopy": refused,
         "config": config.model_dump(mode="json"),
         "largest_allowed": largest,
         "why": why,

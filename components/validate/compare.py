@@ -90,7 +90,7 @@ def _sample(scores: Scores, policy: DecisionPolicy, mix: Mix | None = None) -> S
     return Sample(
         score=scores.logit,
         probability=scores.probability,
-        positive=policy.decide(scores.logit),
+        positive=policy.decide(scores.decided_by(scores.logit)),
         label=scores.label,
         codes=codes,
         groups=groups,
@@ -129,7 +129,7 @@ def verdict(scores: Scores, policy: DecisionPolicy, units: str) -> Verdict:
     target, delta = point.get("target_sensitivity"), float(point.get("delta") or _DELTA)
     first = scores.first_image_per_group()
     malignant = first.take(np.flatnonzero(first.label == 1))
-    found, of = int(policy.decide(malignant.logit).sum()), len(malignant)
+    found, of = int(policy.decide(malignant.decided_by(malignant.logit)).sum()), len(malignant)
     said = judge(found, of, float(target) if target is not None else 0.5, delta)
     told = Verdict(
         answer=said.answer if target is not None else "nothing promised",
@@ -142,10 +142,17 @@ def verdict(scores: Scores, policy: DecisionPolicy, units: str) -> Verdict:
         upper=said.upper,
         more=said.more if target is not None else None,
     )
-    benign = scores.logit[scores.label == 0]
+    benign = scores.take(np.flatnonzero(scores.label == 0))
     # a model that predicts malignant for everything keeps any promise of sensitivity: both belong in one sentence
-    cleared = f"{int((~policy.decide(benign)).sum()):,} of {len(benign):,} benign images cleared"
-    said_plainly = f"{_sentence(told, str(point.get('policy', 'unknown')), units)}; {cleared}"
+    clear = ~policy.decide(benign.decided_by(benign.logit))
+    cleared = f"{int(clear.sum()):,} of {len(benign):,} benign images cleared"
+    refused = int(malignant.not_dermoscopy.sum())  # a refused image goes to a person, so it is not missed
+    sent = (
+        f" ({refused:,} of those found were refused as not dermoscopic, which sends them to a person)"
+        if refused
+        else ""
+    )
+    said_plainly = f"{_sentence(told, str(point.get('policy', 'unknown')), units)}{sent}; {cleared}"
     return told.model_copy(update={"sentence": said_plainly})
 
 

@@ -49,16 +49,13 @@ def test_temperature_alone_fails_on_real_scores(by_weight, weight):
 def test_a_threshold_chosen_on_half_the_real_lesions_is_judged_on_the_other_half(by_weight):
     """`lower_bound` gives up specificity for its promise; `point` is as good as a coin."""
     from components.common.artifacts.policy import Calibrator
-    from components.common.artifacts.scores import Scores
 
     scores = by_weight[4.12]
     rng, names = np.random.default_rng(0), np.unique(scores.group_id)
     reached = {"lower_bound": [], "point": []}
     for _ in range(60):
         half = np.isin(scores.group_id, rng.permutation(names)[: len(names) // 2])
-        one, other = (
-            Scores(**{k: getattr(scores, k)[mask] for k in scores.__dataclass_fields__}) for mask in (half, ~half)
-        )
+        one, other = (scores.take(np.flatnonzero(mask)) for mask in (half, ~half))
         for policy, shown in reached.items():
             config = CalibrateConfig.parse({"operating_point": policy})
             threshold = choose(config, one, Calibrator("none")).threshold_logit

@@ -125,3 +125,15 @@ def test_lesions_that_were_not_seen_keep_the_promise_whatever_was_planted(sim):
     assert 0.8 <= np.median(found.slope) <= 1.25
     assert abs(np.median(found.in_the_large)) <= 0.1
     assert (found.sensitivity >= 0.9).sum() >= 18
+
+
+def test_images_that_are_refused_take_no_part(sim):
+    scores = site_of(sim(400, 3), 0.5, 0.8)
+    strange = np.zeros(len(scores), bool)
+    strange[::7] = True
+    marked = replace(scores, distance=strange.astype(float), refused=strange)
+    left = scores.take(np.flatnonzero(~strange))
+    with_them, without = run(marked), run(left)
+    assert with_them.policy.calibrator == without.policy.calibrator
+    assert with_them.policy.threshold_logit == without.policy.threshold_logit
+    assert with_them.record["left_out_not_dermoscopy"] == strange.sum()

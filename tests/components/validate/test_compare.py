@@ -113,3 +113,16 @@ def test_diagnoses_that_mean_something_else_are_named(sim):
     assert said.unlike == ["akiec: benign here, malignant in training"]
     assert said.unknown == {"mel": int((dx == "mel").sum())}
     assert labelling("other", replace(Place(here, dx), diagnosis=None), {"mel": 1}).unlike == []
+
+
+def test_a_refused_image_goes_to_a_person_and_is_neither_missed_nor_cleared(sim):
+    scores = sim(120, 1)
+    policy = policy_at(float(scores.logit.max()) + 1)  # predicts everything benign
+    none = verdict(scores, policy, "lesions")
+    sent = replace(scores, distance=np.ones(len(scores)), refused=np.ones(len(scores), bool))
+    told = verdict(sent, policy, "lesions")
+    assert (none.found, told.found) == (0, told.of)
+    assert f"{told.of} of those found were refused as not dermoscopic" in told.sentence
+    assert told.sentence.endswith(f"; 0 of {(scores.label == 0).sum()} benign images cleared")
+    figures, _ = compare(Place(sent, diagnoses(sent)), None, policy, 200, 0)
+    assert {one.name: one.here.value for one in figures}["specificity"] == 0

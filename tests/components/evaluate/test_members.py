@@ -1,5 +1,7 @@
 """What an ensemble gains over one of its members, from scores on the test images alone."""
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +108,6 @@ def test_the_card_shows_the_gain_of_its_evaluation(scored, tmp_path):
     assert report(saved, tmp_path / "out") == 0
     judged = Judged(load_metrics(tmp_path / "out" / "metrics.json"))
     template = _template().environment.get_template("card_metrics.md.j2")
-    card = template.render(metrics=judged.metrics, digest="")
+    card = template.render(**{field.name: getattr(judged, field.name) for field in fields(judged)}, digest="")
     assert "### 3 members against one" in card
     assert f"{judged.metrics.ensemble.roc_auc.after:.3f}" in card

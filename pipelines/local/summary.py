@@ -76,6 +76,7 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
             "malignant_lesions": metrics.lesion_level.malignant,
             "openings": len(load_openings(judged / OPENINGS)) or None,
             "found": {"lesions": metrics.lesion_level.confusion.tp, "images": metrics.confusion.tp},
+            "refused": metrics.refused.images if metrics.refused is not None else None,
             "roc_auc": plain(metrics.roc_auc),
             "average_precision": plain(metrics.average_precision),
         },
@@ -112,6 +113,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         ("model", f"{summary['model']['architecture']} at {size}{_members(summary['model'])}"),
         ("test", f"{_size(test)}, {_opened(test['openings'])}"),
         ("  malignant found", _found(test)),
+        ("  not dermoscopic", _refused(test["refused"])),
         ("  ROC-AUC", _interval(test["roc_auc"])),
         ("  average precision", _interval(test["average_precision"])),
         ("decision rule", f"{rule}, chosen on validation"),
@@ -128,6 +130,12 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         "",
         *_warnings(summary["before_you_trust_this"]),
     ]
+
+
+def _refused(images: int | None) -> str:
+    if images is None:
+        return "not checked"
+    return f"{images} refused" + (", counted with those predicted malignant" if images else "")
 
 
 def _members(model: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ def summary():
         "model": {"architecture": "small_cnn", "image_size": [72, 96]},
         "test": {
             "n": 140, "malignant": 28, "groups": 100, "lesions": 100, "malignant_lesions": 20, "openings": 1,
-            "found": {"lesions": 20, "images": 26}, "roc_auc": ESTIMATE, "average_precision": ESTIMATE,
+            "refused": 3, "found": {"lesions": 20, "images": 26}, "roc_auc": ESTIMATE, "average_precision": ESTIMATE,
         },
         "decision": {
             "policy": "lower_bound", "target_sensitivity": 0.9, "policy_id": "0" * 12, "calibrator": "platt",
@@ -42,6 +42,19 @@ def test_lines_are_short_and_say_both_units(summary):
     assert "140 images of 100 lesions, opened once" in text
     assert "malignant found   20 of 20 lesions (images averaged), 26 of 28 images" in text
     assert "prevalence        20.0\N{NO-BREAK SPACE}%, predicted positive rate 90.0\N{NO-BREAK SPACE}%" in text
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (None, "not checked"),
+        (0, "0 refused"),
+        (2, "2 refused, counted with those predicted malignant"),
+    ],
+)
+def test_the_summary_says_how_many_images_were_refused(summary, refused, said):
+    summary["test"]["refused"] = refused
+    assert f"  not dermoscopic   {said}" in summary_lines(summary)
 
 
 @pytest.mark.parametrize(("openings", "said"), [(None, "no ledger kept"), (1, "opened once"), (7, "opened 7 times")])

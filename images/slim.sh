@@ -23,6 +23,8 @@ rm -f "$packages/pyarrow/libarrow_python.so" "$packages"/pyarrow/libarrow_python
 find "$packages/fontTools" -mindepth 1 -maxdepth 1 -type d ! -name misc -exec rm -rf {} +
 rm -rf "$packages/matplotlib/mpl-data/sample_data" "$packages/matplotlib/mpl-data/fonts/afm" \
   "$packages/matplotlib/mpl-data/fonts/pdfcorefonts" "$packages/sklearn/datasets/data" "$packages/sklearn/datasets/images"
+# example files, and the codes of structured reports
+rm -rf "$packages/pydicom/data/test_files" "$packages/pydicom/sr"
 # Pillow reads AVIF only where it finds this; no data set has it
 rm -f "$packages"/PIL/_avif.* "$packages"/pillow.libs/libavif-*
 # service models of all of AWS: object storage and the ways to sign in to it stay

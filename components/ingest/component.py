@@ -42,7 +42,7 @@ def ingest_part(config: dict, part: str, verdicts: dsl.Output[dsl.Dataset]):
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over
+    from components.common.artifacts.noted import note_digest
     from components.common.runtime.part import Part
     from components.common.runtime.session import step_session
     from components.ingest.config import IngestSources
@@ -52,4 +52,4 @@ def ingest_part(config: dict, part: str, verdicts: dsl.Output[dsl.Dataset]):
     with step_session(f"ingest-part {which.number + 1} of {which.of}"):
         asked = IngestSources.parse(config)
         run_part(asked, asked.metadata, asked.images, which, Path(verdicts.path))
-        hand_over(verdicts)
+        note_digest(verdicts)

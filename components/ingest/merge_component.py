@@ -22,15 +22,15 @@ def ingest(
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.ingest.config import IngestSources
     from components.ingest.run import run
 
     with step_session("ingest"):
         asked = IngestSources.parse(config)
-        found = [handed_over(one) for one in parts]
+        found = [noted_path(one) for one in parts]
         result = run(asked, asked.metadata, asked.images, Path(index.path), found)
-        hand_over(index)
+        note_digest(index)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)

@@ -48,7 +48,7 @@ def records_part(split_data: dsl.Input[dsl.Dataset], config: dict, part: str, pr
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.part import Part
     from components.common.runtime.session import step_session
     from components.records.config import RecordsConfig
@@ -56,5 +56,5 @@ def records_part(split_data: dsl.Input[dsl.Dataset], config: dict, part: str, pr
 
     which = Part.parse(part)
     with step_session(f"records-part {which.number + 1} of {which.of}"):
-        run_part(RecordsConfig.parse(config), handed_over(split_data), which, Path(prepared.path))
-        hand_over(prepared)
+        run_part(RecordsConfig.parse(config), noted_path(split_data), which, Path(prepared.path))
+        note_digest(prepared)

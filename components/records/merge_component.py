@@ -24,14 +24,14 @@ def records(
     """
     from pathlib import Path
 
-    from components.common.artifacts.handover import hand_over, handed_over
+    from components.common.artifacts.noted import note_digest, noted_path
     from components.common.runtime.session import step_session
     from components.records.config import RecordsConfig
     from components.records.run import run
 
     with step_session("records"):
-        found = [handed_over(one) for one in parts]
-        result = run(RecordsConfig.parse(config), handed_over(split_data), Path(records.path), found)
-        hand_over(records)
+        found = [noted_path(one) for one in parts]
+        result = run(RecordsConfig.parse(config), noted_path(split_data), Path(records.path), found)
+        note_digest(records)
         for name, value in result.metrics().items():
             metrics.log_metric(name, value)

@@ -42,7 +42,13 @@ def paired_differences(
     codes, groups = group_codes(scores.group_id)
     mine, theirs = (
         operating.count_calls(
-            one.logit, np.array([by.threshold_logit]), scores.label, codes, groups, resamples=resamples, seed=seed
+            one.decided_by(one.logit),
+            np.array([by.threshold_logit]),
+            scores.label,
+            codes,
+            groups,
+            resamples=resamples,
+            seed=seed,
         )
         for one, by in ((scores, policy), (aligned, others_policy))
     )

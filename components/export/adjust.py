@@ -20,6 +20,7 @@ from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, write_card
+from components.common.bundle.handover import refuse_itself
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.operations import record_operations
 from components.common.bundle.selftest import generated_image, write_selftest
@@ -58,8 +59,10 @@ def adjust(
 
     Raises:
         ArtifactError: the policy is another model's, or parent and child do not agree.
+        ConfigError: `out` is the bundle itself.
     """
     source = parent.artifact
+    refuse_itself(source.path, out)
     if policy.model_sha256 != parent.policy.model_sha256:
         raise ArtifactError(
             f"the policy belongs to model {policy.model_sha256[:12]}, {source.path} holds "

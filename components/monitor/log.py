@@ -163,7 +163,21 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a file with their line numbers."""
+    """Rows of a file with their line numbers.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: it is not text in UTF-8, or not such a table.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; expected a table (CSV) or JSON lines")
+    try:
+        yield from _read(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not readable as text in UTF-8 ({error}); save it as CSV in UTF-8") from error
+
+
+def _read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         if path.suffix.lower() == ".csv":
             for number, row in enumerate(csv.DictReader(handle), 2):

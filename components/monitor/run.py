@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from components.common.artifacts.folder import new_artifact, open_artifact, sha256_file
-from components.common.artifacts.json_file import write_atomic, write_json
+from components.common.artifacts.json_file import shown, write_atomic, write_json
 from components.common.artifacts.policy import load_policy
 from components.common.bundle import layout
-from components.common.runtime.errors import LesionflowError
+from components.common.runtime.errors import DataError, LesionflowError
 from components.monitor.config import MonitorConfig
 from components.monitor.log import Log, read_log, with_labels
 from components.monitor.page import Told, page_html
@@ -90,9 +90,14 @@ def run(
     foreign = 0
     if labels is not None:
         entries, foreign = with_labels(entries, labels)
+        if foreign and not (entries.label >= 0).any():
+            raise DataError(
+                f"{labels}: none of its {foreign} labels is of an image in the log, whose images are named such as "
+                f"{', '.join(shown(str(one)) for one in entries.image[:2])}; give labels under the same names"
+            )
     watches = watch(config, entries, known)
     alarms = [_sentence(one, entries) for one in sorted(watches, key=_when) if one.alarm is not None]
-    notes = _notes(entries, foreign, labels is not None, known.refused is not None)
+    notes = _notes(entries, foreign, bool((entries.label >= 0).any()), known.refused is not None)
     told = Told(
         policy_id=policy.policy_id,
         threshold=policy.threshold_probability,

@@ -87,7 +87,7 @@ def test_weights_of_a_member_are_looked_for_on_this_machine(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table.csv").touch()
     given = {**SCRATCH, "metadata": "table.csv", "images": ["."], "members": [{"weights": "w.npz"}, {"seed": 1}]}
-    with pytest.raises(ConfigError, match=r"weights: received 'w\.npz', no such file"):
+    with pytest.raises(ConfigError, match=r"weights: received 'w\.npz', which does not exist"):
         resolve_paths(validate(merge(given)))
     (tmp_path / "w.npz").touch()
     assert resolve_paths(validate(merge(given))).members[0].config.weights == str(tmp_path / "w.npz")

@@ -21,6 +21,7 @@ from components.common.artifacts.scores import TEST_SCORES, Scores, load_extra, 
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, judged_by, open_evaluation, render
 from components.common.bundle.verify import verify_bundle
+from components.common.runtime.errors import ConfigError
 
 DIAGNOSIS = "dx"  # the one further column
 
@@ -35,7 +36,9 @@ def hand_over(bundle: Path, evaluation: Path, out: Path) -> Artifact:
 
     Raises:
         ArtifactError: the bundle is not fit to be served, or the evaluation is of another bundle.
+        ConfigError: `out` is the bundle itself.
     """
+    refuse_itself(bundle, out)
     verify_bundle(bundle, load=False)
     made = open_artifact(bundle, "bundle")
     judged = open_evaluation(evaluation, made)
@@ -48,6 +51,16 @@ def hand_over(bundle: Path, evaluation: Path, out: Path) -> Artifact:
         (folder / layout.CARD).write_text(render(facts, judged_by(evaluation)), encoding="utf-8")
         save_internal_test(folder, evaluation)
     return open_artifact(out, "bundle")
+
+
+def refuse_itself(bundle: Path, out: Path) -> None:
+    """A new bundle never takes the place of the one it is made of.
+
+    Raises:
+        ConfigError: both are the same folder.
+    """
+    if out.resolve() == bundle.resolve():
+        raise ConfigError(f"--out: received {str(out)!r}, the bundle itself; allowed: another folder")
 
 
 def save_internal_test(folder: Path, evaluation: Path) -> None:

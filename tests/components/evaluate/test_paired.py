@@ -34,6 +34,15 @@ def test_each_model_is_held_against_its_own_threshold(sim):
     assert found["roc_auc"].value == 0.0
 
 
+def test_an_image_that_one_bundle_refuses_is_not_cleared_by_it(sim):
+    scores = sim(200, 5)
+    cleared = (scores.label == 0) & (scores.logit < 0)
+    refusing = replace(scores, distance=cleared.astype(float), refused=cleared)
+    found = paired_differences(refusing, rule(0.0), scores, rule(0.0), 200, 0)
+    assert found["specificity"].value == pytest.approx(-cleared.sum() / (scores.label == 0).sum())
+    assert found["sensitivity"].value == 0.0
+
+
 def test_the_interval_is_narrower_than_that_of_two_models_apart(sim):
     scores = sim(600, 2)
     noisy = replace(scores, logit=scores.logit + np.random.default_rng(2).normal(0, 0.3, len(scores)))

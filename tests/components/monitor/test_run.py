@@ -5,7 +5,7 @@ import pytest
 
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.json_file import read_json, write_json
-from components.common.runtime.errors import ConfigError
+from components.common.runtime.errors import ConfigError, DataError
 from components.monitor.config import MonitorConfig
 from components.monitor.run import ChangeFound, run
 from pipelines.cli.main import main
@@ -116,3 +116,18 @@ def test_pictures_that_are_not_dermoscopy_raise_the_alarm_where_the_bundle_check
     alarms = run(MonitorConfig(), tmp_path / "checks", [log], tmp_path / "out").alarms
     assert any(one.startswith("more is refused") for one in alarms)
     assert any(one.startswith("images are farther") for one in alarms)
+
+
+def test_labels_that_belong_to_no_image_of_the_log_are_not_taken_for_labels(bundle, use, tmp_path):
+    log, _ = use(seed=1)
+    labels = tmp_path / "late.csv"
+    labels.write_text("image,label\nsomewhere-else,1\n")
+    with pytest.raises(DataError, match=r"late\.csv: none of its 1 labels is of an image in the log, whose images are"):
+        run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
+    labels.write_text("image,label\n")  # none has come yet
+    assert any("no labels" in one for one in run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels).notes)
+    labels.write_bytes("image,label\nMüller,1\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"late\.csv: not readable as text in UTF-8"):
+        run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
+    with pytest.raises(ConfigError, match=r"nowhere\.csv: no such file"):
+        run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=tmp_path / "nowhere.csv")

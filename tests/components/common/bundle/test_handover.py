@@ -8,7 +8,7 @@ from components.common.artifacts.scores import TEST_SCORES, save_scores
 from components.common.bundle import layout
 from components.common.bundle.handover import hand_over, read_internal_test
 from components.common.bundle.verify import verify_bundle
-from components.common.runtime.errors import ArtifactError
+from components.common.runtime.errors import ArtifactError, ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,8 @@ def test_an_evaluation_of_another_bundle_is_refused(exported, evaluation_of, tmp
     with pytest.raises(ArtifactError, match="made from another bundle"):
         hand_over(exported.path, tmp_path / "evaluation", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_never_takes_its_own_place(exported, evaluated):
+    with pytest.raises(ConfigError, match=r"--out: received '.*', the bundle itself; allowed: another folder"):
+        hand_over(exported.path, evaluated, exported.path)

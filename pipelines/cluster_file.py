@@ -137,7 +137,7 @@ class Training(StepConfig):
     parallelism: int = Field(
         0, ge=0, le=100, description="members of one run that train at the same time; 0: as many as there are"
     )
-    retry_wait_s: int = Field(60, ge=0, description="seconds before the first retry")
+    retry_wait_s: int = Field(60, ge=0, le=86_400, description="seconds before the first retry")
     retry_wait_factor: float = Field(2.0, ge=1, le=10, description="each further wait is this many times as long")
 
     @property

@@ -14,7 +14,7 @@ import pandas as pd
 
 from components.calibrate.config import CalibrateConfig
 from components.calibrate.run import run as calibrate
-from components.common.artifacts.folder import MANIFEST, open_artifact, sha256_file
+from components.common.artifacts.folder import MANIFEST, SIGNATURE, open_artifact, sha256_file
 from components.common.artifacts.index import read_index, write_index
 from components.common.artifacts.json_file import dump_json
 from components.common.artifacts.ledger import load_openings
@@ -140,7 +140,7 @@ def tampering(step, what, end=REFUSED, said="", read=None):
 def rehash(folder, **changes):
     """Makes `artifact.json` fit the files, as whoever made the artifact would have written it."""
     record = json.loads((folder / MANIFEST).read_text())
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
     record |= {"files": {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}} | changes
     (folder / MANIFEST).write_text(dump_json(record))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any
     with archive.open(member) as handle:
         try:
             shape, columns_first, dtype = _header(handle)
-        except ValueError as error:
+        except (ValueError, SyntaxError, tokenize.TokenError) as error:  # numpy parses a header as Python
             raise ValueError(f"{member.filename!r} is not an array of numbers or text") from error
         promised, there = math.prod(shape) * dtype.itemsize, member.file_size - handle.tell()
         if promised != there:

@@ -60,6 +60,7 @@ def test_a_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path):
         ([("a.npy", header((1,), "|O") + b"12345678")], "is not an array"),
         ([("a.npy", header((1,), [("x", "<f8")]) + b"12345678")], "is not an array"),
         ([("a.npy", header((-1,)) + b"")], "is not an array"),
+        ([("a.npy", header((1,)).replace(b"(1,)", b"(1,\xab") + b"12345678")], "is not an array"),
         ([("a.npy", header((2,)) + b"12345678")], "promises 16 bytes and has 8"),
         ([("a.npy", header((1,)) + b"12345678"), ("a.npy", header((1,)) + b"12345678")], "there twice"),
     ],

@@ -237,6 +237,7 @@ def arguments(**given):
         "pipeline": None,
         "cluster": None,
         "image_refs": None,
+        "set_cluster": [],
         "allow_mutable_tags": False,
         "preset": None,
         "set": [],

@@ -25,6 +25,7 @@ _REFUSED = ("refer", "ok")  # statuses of an image that got a probability
 _LABELS = {"1": 1, "0": 0, "malignant": 1, "benign": 0}
 _MALIGNANT = {"1": True, "malignant": True, "0": False, "benign": False}
 Row = Mapping[str, Any]
+_MOST_SECONDS = 1e11  # the year 5138
 
 
 @dataclass(frozen=True)
@@ -237,9 +238,13 @@ def _time(value: Any, where: str) -> float:
     if value is None:
         return math.nan
     try:
-        return float(value)
+        seconds = float(value)
     except (TypeError, ValueError):
         pass
+    else:
+        if not 0 <= seconds < _MOST_SECONDS:
+            raise DataError(f"{where}: time {shown(value)}; expected seconds since 1970, not milliseconds")
+        return seconds
     try:
         found = datetime.fromisoformat(str(value).strip())
     except ValueError as error:

@@ -66,7 +66,8 @@ def write_signature(folder: Path, signature: Path, key: Path, certificate: Path 
             else:
                 first, others = _split_chain(_read_key(certificate, "certificate"), Path(scratch))
                 how.use_certificate_signer(private_key=key, signing_certificate=first, certificate_chain=others)
-            hashed = hashing.Config().set_ignored_paths(paths=[folder / SIGNATURE], ignore_git_paths=False)
+            # relative paths are taken from the folder that is signed, not from where this process runs
+            hashed = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
             how.set_hashing_config(hashed).sign(folder, made)
         except (ValueError, TypeError, AttributeError) as error:
             hint = "expected a private key, ECDSA on P-256, P-384 or P-521, as PEM without a password"

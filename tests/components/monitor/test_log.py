@@ -41,6 +41,7 @@ def test_rows_are_put_in_order_of_time_and_a_repeated_image_counts_once(policy, 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('{"probability": 0.5, "status": "ok", "time": 1764000000000}\n', "seconds since 1970, not milliseconds"),
         ("not json\n", "line 1: not JSON"),
         ("[1]\n", "line 1: .*expected a JSON object"),
         ('{"image": "a"}\n', "expected probability and status"),

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -54,6 +55,14 @@ def keys(tmp_path_factory):
 
 def check(bundle, key):
     check_signature(open_artifact(bundle, "bundle"), key)
+
+
+def test_a_bundle_can_be_signed_again_by_a_relative_path(bundle, keys, monkeypatch):
+    private, public = keys
+    monkeypatch.chdir(bundle.parent)
+    for _ in range(2):
+        sign_bundle(Path(bundle.name), private)
+    check(Path(bundle.name), public)
 
 
 def test_a_signed_bundle_is_the_same_bundle_and_opens_everywhere(bundle, keys):

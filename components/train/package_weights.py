@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import sha256_bytes, sha256_file
+from components.common.artifacts.npz import write_npz
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.train.weight_sources import KerasFile, PublicPackage
 
@@ -54,11 +55,7 @@ def make_weights(source: PublicPackage, given: Path, out: Path) -> None:
             f"{source.name} {source.version} ({source.command})"
         )
     arrays = {name: array for name, array in map(_keras_array, *zip(*_read_torch(data).items(), strict=True)) if name}
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array))
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())  # with a fixed date: equal bytes
+    write_npz(out, arrays)
 
 
 def check_keras_file(source: KerasFile, given: Path) -> str:

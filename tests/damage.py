@@ -148,18 +148,33 @@ def damaged_npz(rng, data):
     return out.getvalue()
 
 
+def damaged_member(rng, data, member):
+    """An archive in which one document is damaged."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as written:
+        for name in archive.namelist():
+            content = archive.read(name)
+            written.writestr(name, damaged(rng, name, content) if name == member else content)
+    return out.getvalue()
+
+
 def damaged(rng, name, data):
     """One input: the bytes of a file."""
     if name.endswith(".npz"):
         return damaged_npz(rng, data)
     how = rng.random()
-    if how < 0.2 or name == "split.csv":
+    if name.endswith(".keras") and how > 0.4:
+        return damaged_member(rng, data, "config.json")
+    if how < 0.2 or name.endswith((".parquet", ".keras")):
         return damaged_bytes(rng, data)
     text = data.decode()
-    if how < 0.4:
+    if how < 0.4 or name.endswith(".csv"):
         return damaged_text(rng, text).encode("utf-8", "surrogatepass")
-    value = damaged_value(rng, yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(text))
+    lines = text.splitlines() if name.endswith(".jsonl") else [text]
+    at = rng.randrange(len(lines))
+    value = damaged_value(rng, yaml.safe_load(text) if name.endswith((".yaml", ".yml")) else json.loads(lines[at]))
     try:
-        return json.dumps(value, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
+        lines[at] = json.dumps(value, ensure_ascii=rng.random() < 0.5)
     except (ValueError, TypeError):
         return damaged_bytes(rng, data)
+    return "\n".join(lines).encode("utf-8", "surrogatepass")

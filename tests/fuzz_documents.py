@@ -2,9 +2,10 @@
 
     python tests/fuzz_documents.py RUN [COUNT] [SEED]
 
-RUN is the folder of a finished run, whose documents are damaged COUNT times (100,000 by default). Prints how many
-inputs of each kind were read and refused, and the most memory that reading took; the exit code is 1 where one ended
-otherwise.
+RUN is the folder of a finished run, whose documents are damaged COUNT times (100,000 by default). Another clinic's
+documents are damaged, too, where they lie in RUN: a bundle handed over (`handover`), a validation of it (`validation`)
+and logged predictions with labels (`logs/log.csv`, `logs/log.jsonl`, `logs/labels.csv`). Prints how many inputs of each
+kind were read and refused, and the most memory that reading took; the exit code is 1 where one ended otherwise.
 """
 
 import importlib.util
@@ -16,19 +17,36 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from components.common.artifacts import class_weight, ledger, lineage, metrics, model, policy, scores, split, trust
+from components.common.artifacts import (
+    class_weight,
+    index,
+    ledger,
+    lineage,
+    metrics,
+    model,
+    policy,
+    scores,
+    split,
+    trust,
+    validation,
+)
 from components.common.artifacts.folder import open_artifact
-from components.common.artifacts.json_file import read_json
+from components.common.artifacts.json_file import read_json, read_record
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS_SCHEMA
 from components.common.bundle.fingerprints import read_fingerprints
+from components.common.bundle.handover import read_internal_test
 from components.common.bundle.load import check_parts
 from components.common.bundle.operations import check_recorded_operations
+from components.common.bundle.refusal import read_refusal
 from components.common.runtime.errors import LesionflowError
 from components.evaluate import context, gate
+from components.export.model_file import check_model_file
 from components.ingest.labels import load_label_policy
+from components.monitor.log import read_log, with_labels
 from pipelines.cluster_file import load_cluster
+from pipelines.local.run import SCHEMA as RUN_SCHEMA
 from pipelines.parameters import load_preset, validate
 
 _SPEC = importlib.util.spec_from_file_location("damage", Path(__file__).with_name("damage.py"))
@@ -37,13 +55,25 @@ _SPEC.loader.exec_module(damage)
 
 MOST_MEMORY = 64 * 2**20
 MOST_CHARACTERS = 1000
-SLOW = {"operations.json": 50, "split.json": 5}  # once in so many turns
+SLOW = {"operations.json": 50, "network.keras": 5, "split.json": 5}  # once in so many turns
 CONFIGURATIONS = ("preset", "cluster file")
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def preset(path):
     return validate({"metadata": "table.csv", "images": ["images"], **load_preset(str(path))})
+
+
+def _policy(path):
+    return policy.load_policy(path.with_name("decision_policy.json"))
+
+
+def _validation(path):
+    return read_record(path, validation.SCHEMA, validation.Validation, "validate the bundle again")
+
+
+def _labels(path):
+    return with_labels(read_log([path.with_name("log.csv")], _policy(path)), path)
 
 
 # name of the kind: file in the run (or in the repository, where it starts with /), and how it is read
@@ -62,6 +92,7 @@ KINDS = {
     "context.json": ("evaluate/context.json", lambda path: read_json(path, context.SCHEMA)),
     "model.json": ("train/model.json", lambda path: model.read_facts(path.parent)),
     "model artifact": ("train/training_config.json", lambda path: model.open_model(path.parent)),
+    "network.keras": ("train/model.keras", check_model_file),
     "class_weight.json": ("train/class_weight.json", lambda path: class_weight.read_logit_offset(path.parent)),
     "manifest.json": ("records/manifest.json", lambda path: read_manifest(path.parent)),
     "split.json": ("split/split.json", lambda path: split.read_split(path.parent)),
@@ -70,6 +101,17 @@ KINDS = {
     "operations.json": ("export/operations.json", lambda path: check_recorded_operations(path.parent)),
     "card.json": ("export/card.json", lambda path: read_json(path, FACTS_SCHEMA)),
     "selftest.json": ("export/selftest.json", lambda path: read_json(path, layout.SELFTEST_SCHEMA)),
+    "refusal.json": ("export/refusal.json", lambda path: read_refusal(path.parent)),
+    "ingest.json": ("ingest/ingest.json", lambda path: index.read_account(path.parent)),
+    "index.parquet": ("ingest/index.parquet", lambda path: index.read_index(path.parent)),
+    "run.json": ("run.json", lambda path: read_json(path, RUN_SCHEMA)),
+    "bundle handed over": ("handover/artifact.json", lambda path: open_artifact(path.parent, "bundle")),
+    "internal_probs.npz": ("handover/internal_probs.npz", lambda path: read_internal_test(path, _policy(path))),
+    "validation.json": ("validation/validation.json", _validation),
+    "external_probs.npz": ("validation/external_probs.npz", scores.load_scores),
+    "log.csv": ("logs/log.csv", lambda path: read_log([path], _policy(path))),
+    "log.jsonl": ("logs/log.jsonl", lambda path: read_log([path], _policy(path))),
+    "labels.csv": ("logs/labels.csv", _labels),
     "fingerprints.npz": ("export/fingerprints.npz", lambda path: read_fingerprints(path.parent)),
     "label policy": ("/components/ingest/label_policies/ham10000.yaml", load_label_policy),
     "preset": ("/pipelines/configs/sample.yaml", preset),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.json_file import parse_json, shown
 from components.common.runtime.errors import ArtifactError
 
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+_MOST_CONFIG = 16 * 2**20  # bytes; a text cut there is not JSON
 # These run code of their own choosing when they are rebuilt or called, whatever package they come from.
 _REFUSED = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
@@ -27,19 +29,21 @@ def check_model_file(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             extra = sorted(set(archive.namelist()) - set(_MEMBERS))
-            config = json.loads(archive.read("config.json"))
+            with archive.open("config.json") as member:  # a small file may hold far more than it has bytes
+                config = parse_json(member.read(_MOST_CONFIG), _MOST_CONFIG)
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: no such file; expected a .keras model") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise ArtifactError(f"{path}: not a .keras model ({error}); train it again") from error
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path}: not a .keras model ({shown(str(error))}); train it again") from error
     if extra:
-        raise ArtifactError(f"{path}: holds {extra[0]!r}, a .keras model has only {', '.join(_MEMBERS)}")
+        raise ArtifactError(f"{path}: holds {shown(extra[0])}, a .keras model has only {', '.join(_MEMBERS)}")
     for item in _objects(config):
         module, name = item.get("module"), item.get("class_name")
         builtin = module is None or module == "builtins" or str(module).split(".")[0] == "keras"
         if not builtin or name in _REFUSED or item.get("registered_name") not in (None, name):
             raise ArtifactError(
-                f"{path}: holds {name!r} of {module!r}; only built-in Keras layers without code of their own are served"
+                f"{path}: holds {shown(name)} of {shown(module)}; only built-in Keras layers without code of their own "
+                "are served"
             )
 
 

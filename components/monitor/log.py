@@ -100,8 +100,8 @@ def read_log(paths: Sequence[Path], policy: DecisionPolicy) -> Log:
                 rows.append(found)
     if not rows:
         raise DataError(
-            f"no prediction of policy {policy.policy_id} in {len(paths)} files or folders ({others} rows of other "
-            "policies); give the bundle that made them"
+            f"{paths[0]}: no prediction of policy {policy.policy_id} ({others} rows of other policies in what was "
+            "given); give the bundle that made them"
         )
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     if np.isnan(columns["time"]).any():
@@ -192,7 +192,7 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON ({error}); expected one JSON object per line") from error
     if not isinstance(row, dict):
         raise DataError(f"{where}: {shown(row)}; expected a JSON object with a probability and a status")
@@ -229,7 +229,7 @@ def _number(row: Row, name: str, where: str) -> float:
     value = row.get(name)
     try:
         return math.nan if value is None else float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: {name} {shown(value)}; expected a number") from error
 
 
@@ -239,7 +239,7 @@ def _time(value: Any, where: str) -> float:
         return math.nan
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     else:
         if not 0 <= seconds < _MOST_SECONDS:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.common.artifacts.folder import sha256_bytes
-from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_json
+from components.common.artifacts.json_file import LARGE_BYTES, read_json, shown, write_json
 from components.common.runtime.errors import ArtifactError, DataError
 
 KIND = "index"
@@ -127,7 +127,7 @@ def read_index(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFra
                 raise ArtifactError(f"{path}: columns {', '.join(absent)} are missing; make the index again")
             index: pd.DataFrame = file.read(columns=None if columns is None else expected).to_pandas()
     except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from error
+        raise ArtifactError(f"{path}: not a readable Parquet file ({shown(' '.join(str(error).split()))})") from error
     for name in ("image_id", "lesion_id", "group_id"):
         without = int(index[name].isna().sum()) if name in index else 0
         if without:

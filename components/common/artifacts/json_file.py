@@ -124,7 +124,7 @@ def shown(value: Any) -> str:
 
 def _document(path: Path, what: str, most: int) -> Any:
     try:
-        return _parsed(_content(path, most), most)
+        return parse_json(_content(path, most), most)
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: no such file; expected a {what} file there") from error
     except (ValueError, OSError, RecursionError) as error:
@@ -141,7 +141,14 @@ def _content(path: Path, most: int) -> bytes:
     return data
 
 
-def _parsed(data: bytes, most: int) -> Any:
+def parse_json(data: bytes, most: int = MOST_BYTES) -> Any:
+    """A JSON value of any type, from bytes that came from outside.
+
+    Raises:
+        ValueError: not JSON in UTF-8, a number that is not finite, a key twice, too deep, or too many lists and objects
+            for a document of `most` bytes.
+        RecursionError: far too deep.
+    """
     containers = data.count(b"[") + data.count(b"{")
     if most <= MOST_BYTES and containers > _MOST_CONTAINERS:
         raise ValueError(f"it has {containers} lists and objects, expected {_MOST_CONTAINERS} at most")

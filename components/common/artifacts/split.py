@@ -204,10 +204,10 @@ def _named(column: pd.Series) -> str:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    kinds = dict.fromkeys(COLUMNS, "str") | {"label": "int8"}
+    kinds = dict.fromkeys(COLUMNS, "str") | {"label": "int64"}
     try:  # NA and null may be ids
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         said = shown(" ".join(str(error).split()))
         raise ArtifactError(f"{path}: not readable as the table of a split ({said}); split again") from error
     absent = [name for name in COLUMNS if name not in table]
@@ -220,4 +220,4 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 f"{path}: image {_named(bad['image_id'])} has {name} {_named(bad[name])}; expected one of "
                 f"{', '.join(map(str, allowed))}; split again"
             )
-    return table[list(COLUMNS)]
+    return table[list(COLUMNS)].astype({"label": "int8"})

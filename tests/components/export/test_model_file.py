@@ -49,6 +49,15 @@ def test_custom_layers_are_refused_even_when_registered(tmp_path):
         load_network(save(Doubled(), tmp_path / "custom.keras"))
 
 
+@pytest.mark.parametrize("config", ["[" * 100_000, '{"a": 1, "a": 2}', "no JSON", "[" + "0," * 9_000_000 + "0]"])
+def test_a_configuration_that_cannot_be_read_is_one_line(plain, tmp_path, config):
+    path = rewritten(plain, tmp_path / "damaged.keras", config=config)
+    with pytest.raises(ArtifactError, match=r"damaged\.keras: not a \.keras model") as refused:
+        check_model_file(path)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
 def test_a_class_of_another_module_is_refused(plain, tmp_path):
     with zipfile.ZipFile(plain) as archive:
         config = json.loads(archive.read("config.json"))

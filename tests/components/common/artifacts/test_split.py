@@ -93,6 +93,11 @@ def test_the_digest_is_of_the_sorted_ids(names, data):
         ("image_id,lesion_id,group_id,label,split\na,a,a,0,holdout\n", r"image a has split holdout; expected one of"),
         ("image_id,lesion_id,group_id,label,split\na,a,a,-1,test\n", r"image a has label -1; expected one of 0, 1"),
         ("image_id,lesion_id,group_id,label,split\na,a,a,x,test\n", r"not readable as the table of a split"),
+        (
+            "image_id,lesion_id,group_id,label,split\na,a,a,10000,test\n",
+            r"image a has label 10000; expected one of 0, 1",
+        ),
+        (f"image_id,lesion_id,group_id,label,split\na,a,a,{'9' * 400},test\n", r"not readable as the table of a split"),
         ("image_id,lesion_id,group_id,label,split\nc,a,a,0,test\n", r"image c is in split.csv and not in index"),
         ("image_id,lesion_id,group_id,label,split\n" + 2 * "a,a,a,0,test\n", r"split.csv: image a is listed twice"),
     ],

@@ -71,11 +71,7 @@ class Member:
     config: TrainConfig
 
     def text(self, reads: Mapping[str, str]) -> str:
-        """Name and parameters as JSON text, which is all that a loop of Kubeflow Pipelines carries.
-
-        Args:
-            reads: digests of what the training reads from outside, for the cache.
-        """
+        """Name and parameters as JSON text, which is all that a loop of Kubeflow Pipelines carries."""
         values = self.config.model_dump(mode="json", exclude_none=True)
         return json.dumps({MEMBER: self.name, **values, **({READS: dict(reads)} if reads else {})}, sort_keys=True)
 

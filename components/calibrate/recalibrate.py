@@ -43,13 +43,7 @@ _WORDS: Mapping[Step, str] = {
 
 @dataclass(frozen=True)
 class Recalibration:
-    """An adjusted policy and why it is as it is.
-
-    Attributes:
-        policy: the new policy; it names its parent and the site.
-        record: content of `recalibration.json`.
-        why: which update was chosen, and why, in words.
-    """
+    """An adjusted policy and why it is as it is."""
 
     policy: DecisionPolicy
     record: dict[str, Any]

@@ -31,14 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CalibrateResult:
-    """The outcome of calibration.
-
-    Attributes:
-        path: the policy artifact.
-        policy: the decision policy in it.
-        why: why this calibrator was chosen.
-        point: the operating point on validation.
-    """
+    """The outcome of calibration."""
 
     path: Path
     policy: DecisionPolicy
@@ -57,11 +50,6 @@ class CalibrateResult:
 
 def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
     """Fits the calibrator, chooses the threshold and writes the policy artifact.
-
-    Args:
-        config: parameters.
-        model: a model artifact of train or ensemble.
-        out: folder for the policy artifact.
 
     Raises:
         ArtifactError: the model artifact is damaged or incomplete.

@@ -65,7 +65,7 @@ def _regenerate(given: argparse.Namespace) -> None:
     from components.common.artifacts.scores import load_scores
     from components.evaluate.analysis import Settings
     from components.evaluate.belongs import refuse_val_overlap
-    from components.evaluate.regenerate import lineage_beside, load_context, openings_beside, render, table1_beside
+    from components.evaluate.regenerate import load_context, render
 
     context = load_context(given.context, given.probs)
     asked = {name: value for name in ("gate", "resamples", "seed") if (value := getattr(given, name)) is not None}
@@ -83,9 +83,7 @@ def _regenerate(given: argparse.Namespace) -> None:
             policy=given.policy,
             champion=champion,
             context=context,
-            lineage=lineage_beside(given.context, given.probs),
-            openings=openings_beside(given.context, given.probs),
-            table1=table1_beside(given.context, given.probs),
+            beside=(given.context or given.probs).parent,
             settings=Settings(config.resamples, config.seed),
             gate=config.gate,
             folder=folder,

@@ -43,12 +43,7 @@ SWEEP = (0.005, *(round(0.01 * k, 2) for k in range(1, 20)), *(round(0.05 * k, 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What the numbers depend on besides the scores.
-
-    Attributes:
-        resamples: bootstrap resamples of groups.
-        seed: of every resample.
-    """
+    """What the numbers depend on besides the scores."""
 
     resamples: int = 2000
     seed: int = 0

@@ -6,35 +6,12 @@ NumPy numbers are refused by KFP, and one non-finite number fails a run after it
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
-from components.common.artifacts.metrics import Confusion, FigureName, Metrics
+from components.common.artifacts.metrics import HEADLINE, Confusion, Metrics
 from components.common.artifacts.scores import Scores
 
 ROC_POINTS = 200
-_SHOWN: tuple[FigureName, ...] = (
-    "roc_auc",
-    "average_precision",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "predicted_positive_rate",
-)
-
-
-def finite(value: Any) -> float | None:
-    """A Python float, or None for what is not a finite number."""
-    if value is None or isinstance(value, bool | str):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def kfp_metrics(metrics: Metrics) -> dict[str, float]:
@@ -48,11 +25,11 @@ def kfp_metrics(metrics: Metrics) -> dict[str, float]:
         "calibration_slope": metrics.calibration.slope.value,
         "calibration_ece": metrics.calibration.ece,
     }
-    for name in _SHOWN:
+    for name in HEADLINE:
         figure = metrics.figure(name)
         if figure is not None:
             found |= {name: figure.value, f"{name}_lower": figure.lower, f"{name}_upper": figure.upper}
-    return {name: number for name, value in found.items() if (number := finite(value)) is not None}
+    return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def roc_points(scores: Scores, points: int = ROC_POINTS) -> tuple[list[float], list[float], list[float]]:

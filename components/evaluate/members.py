@@ -41,10 +41,6 @@ class MemberRecorder:
     def columns(self, asked: pd.DataFrame, scores: Scores) -> dict[str, npt.NDArray[np.float64]]:
         """(n,) logits of each member for the images of `scores`, by the names of their columns; none for one network.
 
-        Args:
-            asked: the images that the bundle was asked about, in this order.
-            scores: of those that it could read.
-
         Raises:
             ArtifactError: the members' mean is not the ensemble's logit.
         """

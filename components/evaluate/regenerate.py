@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
-from components.common.artifacts.characteristics import Characteristics, load_characteristics
+from components.common.artifacts.characteristics import load_characteristics
 from components.common.artifacts.folder import sha256_file
 from components.common.artifacts.json_file import LARGE_BYTES, read_json, write_atomic, write_json
 from components.common.artifacts.ledger import FILE as OPENINGS
-from components.common.artifacts.ledger import Opening, load_openings
+from components.common.artifacts.ledger import load_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.lineage import Lineage, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
@@ -47,16 +47,16 @@ def render(
     probs: Path,
     val_probs: Path | None,
     policy: Path,
-    champion: Scores | None,
     context: Mapping[str, Any],
-    lineage: Lineage | None,
-    openings: Sequence[Opening],
-    table1: Characteristics | None,
+    beside: Path,
     settings: Settings,
     gate: Sequence[str],
     folder: Path,
+    champion: Scores | None = None,
 ) -> tuple[Metrics, list[Verdict]]:
     """Writes metrics, gate, answers to the reader's questions, predictions, summary and report into `folder`.
+
+    Lineage, openings of the test set and Table 1 are read from the folder `beside`, as far as they are there.
 
     Returns:
         The metrics and the gate's verdicts.
@@ -65,6 +65,7 @@ def render(
         ArtifactError: scores, policy or lineage are unreadable, or do not belong together.
         DataError: the test set holds one class only.
     """
+    lineage, openings = load_lineage(beside / LINEAGE), load_openings(beside / OPENINGS)
     inputs, metrics = measure(probs, val_probs, policy, champion, settings)
     check_lineage(metrics, lineage)
     verdicts = check(gate, metrics, openings)
@@ -74,7 +75,7 @@ def render(
     write_json(folder / GATE, gate_record(verdicts))
     write_atomic(folder / PREDICTIONS, predictions_csv(inputs.test, inputs.policy))
     write_atomic(folder / SUMMARY, summary_markdown(metrics, verdicts))
-    said = Said(metrics, verdicts, trust, lineage, openings, context, table1)
+    said = Said(metrics, verdicts, trust, lineage, openings, context, load_characteristics(beside / CHARACTERISTICS))
     write_atomic(folder / "report.html", report_html(inputs, settings, said))
     return metrics, verdicts
 
@@ -144,21 +145,6 @@ def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
         if name != "age" and not np.isfinite(values).all():  # an unknown age is NaN
             raise ArtifactError(f"{probs}: column {name} holds values that are not finite; evaluate again")
         columns[name] = values
-
-
-def lineage_beside(path: Path | None, probs: Path) -> Lineage | None:
-    """The lineage beside the context or the scores; None where there is none."""
-    return load_lineage((path or probs).with_name(LINEAGE))
-
-
-def table1_beside(path: Path | None, probs: Path) -> Characteristics | None:
-    """Who is in each split, beside the context or the scores; None where there is no such file."""
-    return load_characteristics((path or probs).with_name(CHARACTERISTICS))
-
-
-def openings_beside(path: Path | None, probs: Path) -> list[Opening]:
-    """What the ledger said, beside the context or the scores; empty where none was kept."""
-    return load_openings((path or probs).with_name(OPENINGS))
 
 
 def load_context(path: Path | None, probs: Path) -> dict[str, Any]:

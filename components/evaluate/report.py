@@ -14,7 +14,15 @@ import numpy as np
 from components.common.artifacts.characteristics import Characteristics
 from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Lineage
-from components.common.artifacts.metrics import Estimate, FigureName, HasInterval, Metrics, PrevalenceRow, SliceRow
+from components.common.artifacts.metrics import (
+    DECISION,
+    RANKING,
+    Estimate,
+    HasInterval,
+    Metrics,
+    PrevalenceRow,
+    SliceRow,
+)
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.presentation import (
     DASH,
@@ -49,26 +57,6 @@ _COLOURS = {
     "benign": BENIGN,
     "muted": MUTED,
 }
-_RANKING: tuple[FigureName, ...] = (
-    "roc_auc",
-    "average_precision",
-    "average_precision_normalised",
-    "partial_auc",
-    "sensitivity_at_specificity_0.80",
-    "sensitivity_at_specificity_0.90",
-    "sensitivity_at_specificity_0.95",
-    "specificity_at_sensitivity_0.90",
-    "specificity_at_sensitivity_0.95",
-)
-_DECISION: tuple[FigureName, ...] = (
-    "sensitivity",
-    "specificity",
-    "predicted_positive_rate",
-    "ppv",
-    "npv",
-    "number_needed_to_biopsy",
-    "accuracy",
-)
 CASE_TITLES = {
     "missed": ("Most confident false negatives", "Malignant, predicted benign; lowest probability first."),
     "false_alarms": ("Most confident false positives", "Benign, predicted malignant; highest probability first."),
@@ -179,8 +167,8 @@ def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAG
         "form_of": form_of,
         "scale": drawings.scale_svg(),
         "colours": _COLOURS,
-        "ranking": _RANKING,
-        "decision": _DECISION,
+        "ranking": RANKING,
+        "decision": DECISION,
         "own": own_prevalence(metrics, inputs.policy),
         "figures": _figures(inputs, settings, metrics, context, thousand),
         "slices": _by_slice(metrics.slices),

@@ -33,14 +33,7 @@ from components.evaluate.shortcuts import control_scores
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """A finished evaluation.
-
-    Attributes:
-        path: the evaluation artifact.
-        metrics: every figure, as in metrics.json.
-        verdicts: the gate's conditions, passed or missed.
-        scores: the test scores.
-    """
+    """A finished evaluation."""
 
     path: Path
     metrics: Metrics
@@ -111,9 +104,7 @@ def run(
             policy=folder / POLICY,
             champion=champion,
             context=context,
-            lineage=lineage,
-            openings=openings,
-            table1=table1,
+            beside=folder,
             settings=Settings(config.resamples, config.seed),
             gate=config.gate,
             folder=folder,

@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.common.artifacts.metrics import Confusion, FigureName, HasInterval, Metrics
+from components.common.artifacts.metrics import HEADLINE, Confusion, FigureName, HasInterval, Metrics
 from components.common.artifacts.presentation import estimate_text, form_of, heading, markdown_text, percent_text
 from components.evaluate.gate import Verdict
 
-ROWS: tuple[FigureName, ...] = (
-    "roc_auc",
-    "average_precision",
-    "sensitivity",
-    "specificity",
-    "predicted_positive_rate",
-    "ppv",
-    "npv",
-    "number_needed_to_biopsy",
-)
+ROWS: tuple[FigureName, ...] = (*HEADLINE, "number_needed_to_biopsy")
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,6 @@ def adjust(
 ) -> Path:
     """Writes the parent's bundle under another policy.
 
-    Args:
-        parent: the bundle, loaded.
-        policy: the new policy, of the same model.
-        record: content of `recalibration.json`: how it was chosen.
-        validation: the validation that it was chosen on.
-        scores: of the labelled images there.
-        out: the new bundle.
-
     Raises:
         ArtifactError: the policy is another model's, or parent and child do not agree.
         ConfigError: `out` is the bundle itself.

@@ -22,11 +22,6 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 def decode(data: Any, min_side: int, max_pixels: int) -> tuple[Any, Any]:
     """Decodes one JPEG or PNG file.
 
-    Args:
-        data: the file, scalar string tensor.
-        min_side: shortest side in pixels that is accepted.
-        max_pixels: most pixels that are decoded.
-
     Returns:
         uint8 [height, width, 3], upright, and a status code (int32) of `layout.STATUSES`; for a status
         other than ok the pixels are one black dot. Data that breaks off raises when the graph runs.

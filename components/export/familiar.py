@@ -11,12 +11,7 @@ from components.common.statistics.outliers import Gaussian
 
 @dataclass(frozen=True)
 class Familiar:
-    """The training images as the network sees them.
-
-    Attributes:
-        gaussians: one for each depth of the network's pooled features.
-        limit: largest distance at which an image is taken for a dermoscopic one.
-    """
+    """The training images as the network sees them."""
 
     gaussians: Sequence[Gaussian]
     limit: float

@@ -66,10 +66,6 @@ def write_again(parent: Bundle, policy: DecisionPolicy, out: Path) -> None:
 def check_same_graph(parent: Path, child: Path) -> dict[str, str]:
     """Finds the graph behind each of the parent's entry points again, whole and unchanged, inside the child.
 
-    Args:
-        parent: SavedModel folder.
-        child: SavedModel folder that `write_again` made of it.
-
     Returns:
         sha256 of each entry point's graph, with all functions it calls and all constants, by signature.
 

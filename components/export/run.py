@@ -49,14 +49,7 @@ _GENERATED = 8
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A finished bundle.
-
-    Attributes:
-        path: the bundle.
-        policy_id: the decision policy inside.
-        parity: content of `parity.json`: `parity` and, with a split, `preparation`.
-        bytes: size of the bundle.
-    """
+    """A finished bundle."""
 
     path: Path
     policy_id: str

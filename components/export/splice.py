@@ -21,12 +21,6 @@ _BEFORE = "before_"  # names of the rule's inputs, which must differ from those 
 def splice(name: str, parent: Path, policy: DecisionPolicy, out: Path) -> None:
     """Writes the file `out`: that of the parent with another policy behind it.
 
-    Args:
-        name: onnx or litert.
-        parent: the parent's file.
-        policy: the new policy.
-        out: the file to write.
-
     Raises:
         ArtifactError: the parent's file does not have the outputs that a rule needs.
     """

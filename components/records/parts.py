@@ -16,12 +16,6 @@ from components.records.writing import prepared
 def run_part(config: RecordsConfig, split: Path, part: Part, out: Path) -> Path:
     """Prepares one part of the images of each split and writes the artifact `out`.
 
-    Args:
-        config: as for records.
-        split: split artifact.
-        part: which part of each split's images.
-        out: folder of the artifact.
-
     Raises:
         DataError: ingest has lost too many images already.
     """

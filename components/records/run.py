@@ -38,16 +38,7 @@ Sources = Mapping[str, Sequence[Source]]
 
 @dataclass(frozen=True)
 class RecordsResult:
-    """What was written.
-
-    Attributes:
-        path: the records artifact.
-        expected: images by split that should be there.
-        found: images by split that are there.
-        class_weight: weight of a malignant image, from the train images found.
-        bytes: size of all shards.
-        shards: number of shards.
-    """
+    """What was written."""
 
     path: Path
     expected: dict[str, int]
@@ -143,14 +134,7 @@ def _build(
 def manifest_of(
     config: RecordsConfig, sources: Sources, shards: Mapping[str, Sequence[Shard]], lost: Sequence[Lost]
 ) -> RecordsManifest:
-    """The content of `manifest.json`.
-
-    Args:
-        config: how the records were made.
-        sources: images by split that should be there.
-        shards: shards by split.
-        lost: images that are not there.
-    """
+    """The content of `manifest.json`."""
     tallies = tallies_of(sources, {one.image_id for one in lost})
     splits = {
         name: SplitRecords(

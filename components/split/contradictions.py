@@ -26,11 +26,6 @@ def contradictory(rows: pd.DataFrame, pairs: Pairs) -> Pairs:
 def settle(config: SplitConfig, rows: pd.DataFrame, found: Pairs) -> pd.DataFrame:
     """Stops, or gives the rows that stay.
 
-    Args:
-        config: parameter `contradictions`.
-        rows: image_id, dx and label of each image.
-        found: the contradictory pairs.
-
     Raises:
         DataError: names the pairs and the ways out, where the parameter says stop and there is such a pair.
     """

@@ -56,13 +56,7 @@ def group_ids(rows: pd.DataFrame, columns: Sequence[str], pairs: Pairs | None) -
 
 
 def describe_groups(rows: pd.DataFrame, columns: Sequence[str], by_picture: bool) -> Groups:
-    """What the groups of divided rows are, for the record.
-
-    Args:
-        rows: the images, with group_id, label and split.
-        columns: columns whose equal values joined two images.
-        by_picture: whether near-duplicates were joined.
-    """
+    """What the groups of divided rows are, for the record."""
     without = rows[LESION] == rows["image_id"]
     if PATIENT in rows:
         without &= rows[PATIENT] == ""
@@ -88,12 +82,7 @@ def describe_groups(rows: pd.DataFrame, columns: Sequence[str], by_picture: bool
 
 
 def group_sentence(groups: Groups, images: int) -> str | None:
-    """The largest group and how to make it smaller, if it holds a large share of the images or of the malignant ones.
-
-    Args:
-        groups: what the groups are.
-        images: how many images there are.
-    """
+    """The largest group and how to make it smaller, if it holds a large share of the images or of malignant ones."""
     size, malignant = groups.largest, groups.largest_malignant
     if size < _LARGE_IMAGES or (size < _LARGE * images and malignant < _LARGE_OF_MALIGNANT * groups.malignant_images):
         return None

@@ -55,10 +55,6 @@ def places(rows: pd.DataFrame, seed: int) -> pd.Series:
     rows nor, but for groups next to a cut, on rows added later, and cutting places at fixed numbers gives exact
     shares. The stratum is the diagnosis; a group of several counts to the highest one, where malignant diagnoses are
     above benign ones and later ones in the alphabet above earlier ones.
-
-    Args:
-        rows: group_id, dx and label.
-        seed: of the hash.
     """
     dx = pd.Categorical(rows["dx"])
     stratum = rows["label"].astype(np.int64) * len(dx.categories) + dx.codes

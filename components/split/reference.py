@@ -21,9 +21,6 @@ def is_ham10000(image_id: pd.Series) -> bool:
 def reference_split(rows: pd.DataFrame) -> pd.Series:
     """70 / 15 / 15 by lesion, stratified by the label of the lesion's first image, seed 42.
 
-    Args:
-        rows: group_id and label of each image.
-
     Returns:
         train, val or test, labelled as `rows`.
 

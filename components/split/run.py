@@ -74,11 +74,6 @@ class SplitResult:
 def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     """Divides the images of the index artifact at `index` and writes the split artifact `out`.
 
-    Args:
-        config: parameters.
-        index: index artifact of ingest.
-        out: folder for the split artifact.
-
     Raises:
         DataError: a group would cross splits, a class would be absent, near-duplicates have different labels, or
             the index cannot be divided.

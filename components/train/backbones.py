@@ -37,11 +37,6 @@ def build_backbone(architecture: str, size: tuple[int, int], weights: str) -> ke
 
     A file of weights, a URI, `imagenet` and `none` all give the same graph.
 
-    Args:
-        architecture: a name in the registry.
-        size: height and width.
-        weights: imagenet, none, a path or a URI.
-
     Raises:
         ConfigError: the weights file does not exist.
         ArtifactError: the weights do not fit the backbone.

@@ -17,10 +17,6 @@ def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float
     n0/n1 for malignant and 1 for benign, both divided by their mean over the images: Keras averages
     weight times loss over the batch, so weights with another mean would change the learning rate.
 
-    Args:
-        mode: class_weight, sample_weight or none.
-        label: (n,) labels of the training images.
-
     Raises:
         DataError: a class is absent.
     """

@@ -24,12 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CombineResult:
-    """The model that comes out of several.
-
-    Attributes:
-        out: the model artifact.
-        figures: average precision and ROC-AUC on validation, of the model and of the mean member.
-    """
+    """The model that comes out of several."""
 
     out: Path
     figures: dict[str, float]

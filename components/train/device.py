@@ -79,10 +79,6 @@ def _jax_device(cores: int) -> Device:
 def dtype_policy(precision: str, capability: tuple[int, int]) -> str:
     """The Keras dtype policy for `precision` on a device.
 
-    Args:
-        precision: auto, float32, mixed_bfloat16 or mixed_float16.
-        capability: compute capability of the GPU; (0, 0) on a CPU.
-
     Returns:
         float32, mixed_bfloat16 or mixed_float16.
     """

@@ -42,10 +42,6 @@ _EPSILON = 1e-3
 def efficientnet_lite(name: str, image_size: tuple[int, int]) -> keras.Model:
     """The convolutional part, without pooling and classifier; random weights.
 
-    Args:
-        name: a variant of `STAGES`.
-        image_size: height and width in pixels.
-
     Returns:
         A model from images (n, h, w, 3), already scaled to (x - 127) / 128, to features (n, h/32, w/32, 1280).
     """

@@ -44,12 +44,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """A finished ensemble.
-
-    Attributes:
-        out: the model artifact.
-        record: content of `ensemble.json`: members, and the gain over them on validation.
-    """
+    """A finished ensemble."""
 
     out: Path
     record: dict[str, Any]

@@ -21,14 +21,7 @@ _FEATURE_BATCH = 64
 
 
 def warm_up_head(config: TrainConfig, network: Network, data: SplitData, by_class: npt.NDArray[np.float32]) -> None:
-    """Trains `network.head` for `head_epochs` passes over features of the plain images: one pass of the backbone.
-
-    Args:
-        config: target, head_epochs, label smoothing, seed.
-        network: the head is changed in place.
-        data: training split.
-        by_class: (2,) loss weight by label.
-    """
+    """Trains `network.head` for `head_epochs` passes over features of the plain images: one pass of the backbone."""
     features = make_forward(network.features)(plain_batches(data, _FEATURE_BATCH)).astype(np.float32)
     truth = (data.rows.label if config.target == "binary" else data.rows.dx).astype(np.int32)
     # features differ in scale by orders of magnitude between backbones; the head learns on standardised ones

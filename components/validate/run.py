@@ -43,14 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ValidateResult:
-    """A finished validation.
-
-    Attributes:
-        path: the validation artifact.
-        metrics: every figure, as in metrics.json.
-        record: what the first screen says, as in validation.json.
-        scores: of the clinic's labelled images.
-    """
+    """A finished validation."""
 
     path: Path
     metrics: Metrics

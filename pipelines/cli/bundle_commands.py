@@ -1,4 +1,4 @@
-"""What a person does with a bundle: verify it, read its card, and predict images with it."""
+"""What a person does with a bundle: read its card, and predict images with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
 from components.common.bundle.load import Bundle, load_bundle
 from components.common.bundle.predictions import Predictions
-from components.common.bundle.verify import Verified, verify_bundle
 from components.common.imaging import inspect
 from components.common.imaging.dicom import NotTakenError
 from components.common.imaging.picture import picture_in
@@ -36,15 +35,6 @@ _REASONS = {
     "too_large": "more pixels than the bundle's max_pixels",
     "not_dermoscopy": "unlike the dermoscopic images the bundle was trained on",
 }
-
-
-def verify(bundle: Path, digest: str | None = None, key: Path | None = None) -> Verified:
-    """Checks hashes, documents and operations of a bundle, loads it and predicts its test image.
-
-    Raises:
-        ArtifactError: the first thing that is wrong.
-    """
-    return verify_bundle(bundle, digest=digest, key=key)
 
 
 def card(bundle: Path, evaluation: Path | None, out: Path | None) -> str:

@@ -15,15 +15,6 @@ from components.common.runtime.errors import ArtifactError, ConfigError, DataErr
 
 SCHEMA = "lesionflow.comparison/1"
 _NOT_SAID = "not recorded"
-_FIGURES = (
-    "roc_auc",
-    "average_precision",
-    "sensitivity",
-    "specificity",
-    "predicted_positive_rate",
-    "ppv",
-    "npv",
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ def comparison(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     Raises:
         ArtifactError: an evaluation is damaged.
     """
-    from components.common.artifacts.metrics import FILE, load_metrics, plain
+    from components.common.artifacts.metrics import FILE, HEADLINE, load_metrics, plain
 
     first, *others = runs
     metrics = [load_metrics(one.evaluation / FILE) for one in runs]
@@ -102,7 +93,7 @@ def comparison(runs: Sequence[ComparedRun]) -> dict[str, Any]:
             "test_images": found.n,
             "test_malignant": found.malignant,
             "threshold": found.threshold.probability,
-            "figures": {name: plain(getattr(found, name)) for name in _FIGURES},
+            "figures": {name: plain(getattr(found, name)) for name in HEADLINE},
             "calibration_slope": plain(found.calibration.slope),
         }
         for one, found in zip(runs, metrics, strict=True)
@@ -131,7 +122,7 @@ def differing(runs: Sequence[ComparedRun]) -> dict[str, dict[str, Any]]:
 
 def comparison_lines(found: Mapping[str, Any]) -> list[str]:
     """The comparison as text, in lines that fit 78 columns unless names or values are long."""
-    from components.common.artifacts.metrics import Estimate
+    from components.common.artifacts.metrics import HEADLINE, Estimate
     from components.common.artifacts.presentation import estimate_text, heading
 
     runs: list[str] = found["runs"]
@@ -145,7 +136,7 @@ def comparison_lines(found: Mapping[str, Any]) -> list[str]:
     for run in runs:
         size = found["test"][run]
         lines.append(f"    {run:<{width}}  {size['test_images']}, {size['test_malignant']} of them malignant")
-    for name in _FIGURES:
+    for name in HEADLINE:
         lines.append(f"  {heading(name)}")
         for run in runs:
             text = estimate_text(Estimate.model_validate(found["test"][run]["figures"][name]))

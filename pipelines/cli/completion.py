@@ -22,12 +22,7 @@ complete -o bashdefault -F _lesionflow_complete lesionflow
 
 
 def add_parser(commands: argparse._SubParsersAction[Any], parser: Callable[[], CommandParser]) -> None:
-    """Adds the command.
-
-    Args:
-        commands: the subparsers of the `lesionflow` command.
-        parser: makes the whole parser, whose words are completed.
-    """
+    """Adds the command."""
     command = add_command(
         commands,
         "completion",
@@ -42,10 +37,6 @@ def add_parser(commands: argparse._SubParsersAction[Any], parser: Callable[[], C
 
 def completion_script(parser: CommandParser, shell: str) -> str:
     """The script for a shell.
-
-    Args:
-        parser: the whole command.
-        shell: one of `SHELLS`.
 
     Raises:
         ConfigError: the package that writes it is not installed.

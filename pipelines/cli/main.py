@@ -132,9 +132,7 @@ def _add_presets(commands: argparse._SubParsersAction[Any]) -> None:
 def add_parameter_flags(command: CommandParser) -> None:
     """Adds the two ways to give parameters."""
     command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
-    command.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
-    )
+    command.add_assignments()
 
 
 def _parameter_notes() -> str:

@@ -179,10 +179,9 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from components.common.bundle.verify import BUNDLE_OK
-    from pipelines.cli.bundle_commands import verify
+    from components.common.bundle.verify import BUNDLE_OK, verify_bundle
 
-    known = verify(arguments.bundle, _digest(arguments), arguments.key)
+    known = verify_bundle(arguments.bundle, digest=_digest(arguments), key=arguments.key)
     print(f"digest {known.digest}")
     print(f"policy {known.policy_id}, model {known.model_sha256[:12]}, {known.files} files")
     if arguments.key:

@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--image-refs out/images.yaml --out experiment.yaml",
     )
     command.add_argument("--preset", required=True, metavar="FILE", help="a preset with an entry `search`")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; repeatable")
+    command.add_assignments()
     command.add_argument(
         "--records", type=Path, required=True, metavar="DIR", help="records of a run; with --emit the path in the pods"
     )

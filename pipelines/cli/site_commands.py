@@ -36,11 +36,7 @@ def _add_recalibrate(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--keep-threshold", action="store_true", help="adjust probabilities only; every decision stays as it is"
     )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
+    command.add_assignments(
         help="a parameter of calibrate for the threshold, such as operating_point=point; default: the bundle's own",
     )
     command.set_defaults(run=_recalibrate)
@@ -62,9 +58,7 @@ def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--reference", type=Path, metavar="DIR", help="validation or evaluation to compare with; default: the bundle's"
     )
-    command.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="alpha, sources, block or seed"
-    )
+    command.add_assignments(help="alpha, sources, block or seed")
     command.set_defaults(run=_monitor)
 
 

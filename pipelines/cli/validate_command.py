@@ -29,9 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--internal", metavar="DIR", help="evaluation of the bundle to compare with; default: what the bundle carries"
     )
-    command.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
-    )
+    command.add_assignments()
     command.add_argument("--key", type=Path, metavar="FILE", help="public key or certificate that must have signed it")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the validation")
     command.set_defaults(run=_run)

@@ -30,11 +30,8 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 def add_cluster_flags(command: CommandParser) -> None:
     """Adds the flags that name the cluster and its container images."""
     command.add_argument("--cluster", metavar="FILE", help="cluster file, or the name of an example such as gke-t4")
-    command.add_argument(
+    command.add_assignments(
         "--set-cluster",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
         help="one entry of the cluster file, such as checkpoints.uri=gs://bucket/checkpoints; may be repeated",
     )
     command.add_argument(

@@ -20,10 +20,6 @@ PATIENCE_S = 600.0  # a server that restarts, or a laptop that changes its netwo
 def read(what: str, call: Callable[[], T]) -> T:
     """Calls `call`, a request that changes nothing, up to five times.
 
-    Args:
-        what: the action, for the error's text.
-        call: the request.
-
     Raises:
         ClusterError: refused (401, 403, 404, ...) at once; 429, 5xx and lost connections after the last attempt.
     """

@@ -29,13 +29,7 @@ def amount(quantity: str | None) -> Decimal:
 
 
 def why_not(node: Any, needs: Needs, used: Mapping[str, Decimal]) -> list[str]:
-    """Every reason why `node` cannot take the pod; none when it can.
-
-    Args:
-        node: a Kubernetes node.
-        needs: what the pod asks for.
-        used: what the pods of this node request already.
-    """
+    """Every reason why `node` cannot take the pod; none when it can."""
     labels = node.metadata.labels or {}
     reasons = [
         f"label {key} is {labels[key]!r}, not {value!r}" if key in labels else f"no label {key}"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.common.runtime.cli import add_command
+from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
@@ -45,12 +45,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(run=_run)
 
 
-def add_run_flags(command: argparse.ArgumentParser) -> None:
+def add_run_flags(command: CommandParser) -> None:
     """Adds the flags that say what a run is given and where it belongs."""
     command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
-    command.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter; may be repeated"
-    )
+    command.add_assignments()
     command.add_argument(
         "--experiment", default="lesionflow", metavar="NAME", help="experiment the run is listed under"
     )

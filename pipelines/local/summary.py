@@ -29,10 +29,6 @@ SCHEMA = "lesionflow.summary/1"
 def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
     """Collects the figures a reader wants first.
 
-    Args:
-        run: folder of a complete run, one folder per step.
-        seconds: wall-clock seconds of each step.
-
     Raises:
         ArtifactError: an artifact of the run lacks a file, or a file lacks a field.
     """

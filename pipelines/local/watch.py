@@ -34,11 +34,7 @@ class StepState:
 
 
 def steps_of(members: Iterable[str] = ()) -> list[str]:
-    """The steps of a run in the order of the DAG; of one with members, a training for each.
-
-    Args:
-        members: names of the members.
-    """
+    """The steps of a run in the order of the DAG; of one with members, a training for each."""
     trainings = [f"train {name}" for name in members]
     around = [PLAN_TASK, *trainings, COMBINE_TASK] if trainings else ["train"]
     return [name for step in STEPS for name in (around if step == "train" else [step])]

@@ -11,7 +11,7 @@ from pathlib import Path
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.metrics import FILE as METRICS
-from components.common.artifacts.metrics import Estimate, FigureName, Metrics, load_metrics
+from components.common.artifacts.metrics import HEADLINE, Estimate, Metrics, load_metrics
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, named
 from components.common.artifacts.scores import TEST_SCORES
@@ -22,15 +22,6 @@ from components.common.runtime.errors import ArtifactError
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
 DIGEST = "bundle_digest"
 EVALUATION = "evaluation_digest"
-_METRICS: tuple[FigureName, ...] = (
-    "roc_auc",
-    "average_precision",
-    "sensitivity",
-    "specificity",
-    "predicted_positive_rate",
-    "ppv",
-    "npv",
-)
 
 Properties = dict[str, str | float | int | bool]
 
@@ -109,7 +100,7 @@ def registration_of(
 
 def _figures(metrics: Metrics) -> dict[str, float]:
     calibration = metrics.calibration
-    estimates: dict[str, Estimate | None] = {name: metrics.figure(name) for name in _METRICS}
+    estimates: dict[str, Estimate | None] = {name: metrics.figure(name) for name in HEADLINE}
     estimates |= {"calibration_slope": calibration.slope, "calibration_intercept": calibration.intercept}
     found: dict[str, float | None] = {
         "calibration_ece": calibration.ece,
@@ -123,8 +114,9 @@ def _figures(metrics: Metrics) -> dict[str, float]:
 
 
 def _description(metrics: Metrics, properties: Properties) -> str:
-    names: tuple[FigureName, ...] = ("roc_auc", "average_precision", "sensitivity", "specificity")
-    figures = ", ".join(f"{named(name)} {estimate_text(metrics.figure(name), missing='unknown')}" for name in names)
+    figures = ", ".join(
+        f"{named(name)} {estimate_text(metrics.figure(name), missing='unknown')}" for name in HEADLINE[:4]
+    )
     return (
         f"{properties['architecture']} at {properties['image_size']}; on {metrics.n} test images of "
         f"{metrics.groups} lesion groups: {figures}; policy {properties['policy_id']}. Research software, not a "

@@ -26,16 +26,7 @@ _IN_PROCESS = 100  # fewer lesions are drawn faster than worker processes start
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What was generated.
-
-    Attributes:
-        path: the folder: metadata.csv, images/, sample.json.
-        metadata: the table.
-        folder: the folder of images.
-        images: rows of the table.
-        lesions: lesions asked for.
-        faults: image ids by planted fault, empty without faults.
-    """
+    """What was generated."""
 
     path: Path
     metadata: Path

@@ -81,13 +81,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Search:
-    """A search, validated.
-
-    Attributes:
-        config: as it was asked for.
-        choices: what is searched.
-        base: the parameters of the run that all trials share.
-    """
+    """A search, validated."""
 
     config: SearchConfig
     choices: tuple[Choice, ...]

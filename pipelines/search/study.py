@@ -37,11 +37,6 @@ def run_search(search: Search, records: Path, out: Path) -> list[Trial]:
 
     The same command goes on after a kill: finished trials are kept in a journal, the one that was running is repeated.
 
-    Args:
-        search: what to search.
-        records: a records artifact.
-        out: folder for the results; absent, empty, or that of the same search.
-
     Raises:
         ArtifactError: damaged records.
         ConfigError: optuna is not installed, or `out` is of another search.

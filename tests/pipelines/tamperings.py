@@ -17,8 +17,6 @@ from components.calibrate.run import run as calibrate
 from components.common.artifacts.folder import MANIFEST, SIGNATURE, open_artifact, sha256_file
 from components.common.artifacts.index import read_index, write_index
 from components.common.artifacts.json_file import dump_json
-from components.common.artifacts.ledger import load_openings
-from components.common.artifacts.lineage import load_lineage
 from components.common.artifacts.model import open_model
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import Scores, load_extra, load_scores, save_scores
@@ -28,7 +26,7 @@ from components.evaluate.analysis import Settings
 from components.evaluate.belongs import check_together, refuse_seen, refuse_val_overlap
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.proof import enforce
-from components.evaluate.regenerate import load_context, render, table1_beside
+from components.evaluate.regenerate import load_context, render
 from components.evaluate.scoring import open_split
 from components.export.run import check_made_from
 from components.records.sources import read_sources
@@ -210,7 +208,6 @@ def flipped(rows):
 
 def evaluated_again(folder, scores):
     """Everything that follows from other scores, made by our own code."""
-    openings = load_openings(folder / "openings.json")
     policy, probs = folder / "decision_policy.json", folder / "test_probs.npz"
     calibrated = replace(scores, probability=load_policy(policy).probability(scores.logit))
     save_scores(probs, calibrated, load_extra(probs))
@@ -218,11 +215,8 @@ def evaluated_again(folder, scores):
         probs=probs,
         val_probs=folder / "val_probs.npz",
         policy=policy,
-        champion=None,
         context=load_context(None, probs),
-        lineage=load_lineage(folder / "lineage.json"),
-        openings=openings,
-        table1=table1_beside(None, probs),
+        beside=folder,
         settings=Settings(ASKED["resamples"], 0),
         gate=ASKED["gate"],
         folder=folder,

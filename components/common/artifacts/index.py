@@ -111,10 +111,6 @@ def _array(values: pd.Series[Any], kind: pa.DataType) -> pa.Array:
 def read_index(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Reads `index.parquet` of an index or split artifact.
 
-    Args:
-        folder: of the artifact.
-        columns: the columns to read; all of them by default.
-
     Raises:
         ArtifactError: not Parquet, damaged, a column is missing, or a row has no id.
     """

@@ -59,10 +59,6 @@ def now() -> str:
 def append(place: str, opening: Opening) -> list[Opening]:
     """Notes an opening.
 
-    Args:
-        place: folder or URI of the ledger.
-        opening: what is noted.
-
     Returns:
         All openings of that split, the new one last.
 

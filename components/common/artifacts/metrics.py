@@ -39,6 +39,16 @@ FigureName = Literal[
     "accuracy",
 ]
 FIGURES: tuple[FigureName, ...] = get_args(FigureName)
+# what a reader looks for first, in this order: in summaries, the registry, Kubeflow's UI and comparisons
+HEADLINE: tuple[FigureName, ...] = (
+    "roc_auc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "predicted_positive_rate",
+    "ppv",
+    "npv",
+)
 
 
 class _Part(BaseModel):
@@ -191,6 +201,10 @@ class RankingFigures(_Part):
     sensitivity_at_specificity_95: Estimate = Field(alias="sensitivity_at_specificity_0.95")
     specificity_at_sensitivity_90: Estimate = Field(alias="specificity_at_sensitivity_0.90")
     specificity_at_sensitivity_95: Estimate = Field(alias="specificity_at_sensitivity_0.95")
+
+
+DECISION = tuple(name for name in FIGURES if name in Rates.model_fields)
+RANKING = tuple(name for name in FIGURES if name not in DECISION)
 
 
 class Figures(Size, Rates, RankingFigures):

@@ -28,10 +28,6 @@ _KINDS = "biufUS"  # numbers, truth values, text
 def read_npz(path: Path, *, most: int = MOST_BYTES) -> dict[str, npt.NDArray[Any]]:
     """All arrays of a file, in its order.
 
-    Args:
-        path: of the .npz file.
-        most: bytes that all arrays together may have.
-
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: not an .npz file of numbers and text, damaged, or larger than `most`; says which array.

@@ -12,11 +12,6 @@ from components.common.storage import store
 def local_artifact(uri: str, kind: str, scratch: Path) -> Path:
     """The folder of an artifact: its own where it is local, else a download into `scratch`; not verified yet.
 
-    Args:
-        uri: folder, gs:// or s3:// URI.
-        kind: what it must be.
-        scratch: an empty folder for the download.
-
     Raises:
         ArtifactError: there is none, or one of its files is missing.
         StorageError: storage refused or kept failing.

@@ -29,11 +29,6 @@ DIAGNOSIS = "dx"  # the one further column
 def hand_over(bundle: Path, evaluation: Path, out: Path) -> Artifact:
     """Writes the bundle again, with the figures and scores of its evaluation inside.
 
-    Args:
-        bundle: the bundle.
-        evaluation: evaluation of this bundle.
-        out: folder for the bundle to hand over.
-
     Raises:
         ArtifactError: the bundle is not fit to be served, or the evaluation is of another bundle.
         ConfigError: `out` is the bundle itself.

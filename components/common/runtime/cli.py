@@ -53,6 +53,10 @@ class CommandParser(argparse.ArgumentParser):
         self.epilog = "\n\n".join(part for part in (f"example:\n{shown}" if shown else "", notes.rstrip()) if part)
         return super().format_help()
 
+    def add_assignments(self, flag: str = "--set", *, help: str = "one parameter; may be repeated") -> None:
+        """Adds a flag whose values `yaml_text.parse_assignments` reads."""
+        self.add_argument(flag, action="append", default=[], metavar="NAME=VALUE", help=help)
+
     def add_old_name(self, old: str, new: str, *, dest: str | None = None) -> None:
         """Takes the flag `old` for `new` for one more version, with a warning, and keeps it out of the help."""
         flags = self._option_string_actions

@@ -17,9 +17,6 @@ def plain_path(folder: Path) -> Iterator[Path]:
     TensorFlow looks for the variables of a SavedModel by pattern: it finds none below `out [1]`, and with a backslash
     in the path none either. A link with a plain name, gone when this ends, leads around that.
 
-    Args:
-        folder: the folder, which must exist.
-
     Yields:
         `folder` itself where it is plain, else a link to it in the folder for temporary files.
     """

@@ -39,11 +39,6 @@ def available_bytes(cgroup: Path = CGROUP, own: Path = OWN, meminfo: Path = _MEM
 
     File pages that the kernel drops when memory is short do not count as used; records just read would
     otherwise look like a full container.
-
-    Args:
-        cgroup: where control groups are mounted, version 1 or 2.
-        own: says in which groups this process is.
-        meminfo: of the machine.
     """
     left = [_machine_bytes(meminfo)]
     for folder in _groups(cgroup, own, ""):

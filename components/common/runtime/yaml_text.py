@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeVar
 
 import yaml
 
 from components.common.runtime.errors import ConfigError
 
+T = TypeVar("T")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -33,21 +34,20 @@ def load(text: str) -> Any:
     Raises:
         yaml.YAMLError: not YAML, a tag, a key twice, several documents, or nested too deeply to be read.
     """
-    try:
-        return yaml.load(text, _Loader)
-    except RecursionError as error:
-        raise yaml.YAMLError("nested too deeply") from error
-    except (ValueError, OverflowError) as error:  # of a number with thousands of digits, or the 31st of February
-        raise yaml.YAMLError(f"a value that cannot be one ({' '.join(str(error).split())[:80]})") from error
+    return _guarded(lambda: yaml.load(text, _Loader))
 
 
 def load_all(text: str) -> list[Any]:
     """As `load`, all documents of `text`."""
+    return _guarded(lambda: list(yaml.load_all(text, _Loader)))
+
+
+def _guarded(read: Callable[[], T]) -> T:
     try:
-        return list(yaml.load_all(text, _Loader))
+        return read()
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:  # of a number with thousands of digits, or the 31st of February
         raise yaml.YAMLError(f"a value that cannot be one ({' '.join(str(error).split())[:80]})") from error
 
 

@@ -21,12 +21,7 @@ Order = Callable[[npt.NDArray[np.str_]], npt.NDArray[np.intp]]
 
 
 class TooFewGroupsError(ValueError):
-    """A class has fewer groups than there are folds.
-
-    Attributes:
-        kind: `malignant` or `benign`.
-        groups: how many groups of it there are.
-    """
+    """A class has fewer groups than there are folds."""
 
     def __init__(self, kind: str, groups: int, folds: int) -> None:
         super().__init__(f"{groups} {kind} groups cannot be dealt into {folds} folds")

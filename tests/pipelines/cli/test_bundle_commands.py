@@ -1,4 +1,4 @@
-"""`lesionflow bundle verify` and `lesionflow predict`, as functions."""
+"""`lesionflow predict` as a function, and the check of a bundle before it."""
 
 import csv
 import json
@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError, ConfigError
 from pipelines.cli import predictions
-from pipelines.cli.bundle_commands import find_images, predict, verify
+from pipelines.cli.bundle_commands import find_images, predict
 from pipelines.cli.predictions import Prediction
 
 
@@ -150,11 +151,11 @@ def test_a_name_that_is_too_long_is_a_row(exported, kit, tmp_path):
 
 
 def test_verify_describes_a_good_bundle_and_refuses_an_edited_one(exported, tmp_path):
-    known = verify(exported.path)
+    known = verify_bundle(exported.path)
     assert known.files >= 12
     copy = shutil.copytree(exported.path, tmp_path / "bundle")
     (copy / "model_card.md").write_text("the best model ever")
     with pytest.raises(ArtifactError, match=r"model_card\.md: sha256 is"):
-        verify(copy)
+        verify_bundle(copy)
     with pytest.raises(ArtifactError, match=r"model_card\.md: sha256 is"):
         predict(copy, [str(tmp_path)])

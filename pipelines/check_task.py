@@ -44,7 +44,10 @@ def check_component(*, members: bool = False) -> Any:
     about += [f"    {step}: Configuration of the step {step}." for step in STEP_CONFIGS]
     about += [f"    {DEMANDS}: What later steps will ask of the split."]
     if members:
-        about += ["    members: Configuration of each training, as JSON text.", "    combine: What becomes of them."]
+        about += [
+            "    members: Configuration of each training, as JSON text.",
+            "    combine: What is made of the models: mean or best.",
+        ]
     return written_component(CHECK_TASK, _source(members), docstring(_ABOUT) + "\n".join(about))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +34,7 @@ from pipelines.cluster_values import (
     Region,
     ServerUrl,
 )
+from pipelines.cluster_volumes import Volume, refuse_conflicts
 
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
@@ -108,7 +109,7 @@ class Toleration(StepConfig):
 
 
 class Gpu(StepConfig):
-    """The GPU request of the training pod; count 0 trains on the CPU image without selector or toleration."""
+    """The GPU request of the training pod, and where it may run; count 0 trains on the CPU image."""
 
     resource: LabelKey = Field("nvidia.com/gpu", description="extended resource, the GPU type Kubernetes schedules by")
     count: int = Field(1, ge=0, le=16, description="GPUs of the training pod")
@@ -119,6 +120,14 @@ class Gpu(StepConfig):
         default_factory=lambda: [Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
         description="tolerations of the training pod (JSON list)",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tolerates_gpu_nodes_for_a_gpu(cls, values: Any) -> Any:
+        """Without a GPU the default toleration, which would put the pod on nodes that are kept for GPUs, goes."""
+        if isinstance(values, Mapping) and values.get("count") == 0 and "tolerations" not in values:
+            return {**values, "tolerations": []}
+        return values
 
 
 class Size(StepConfig):
@@ -156,7 +165,7 @@ class Checkpoints(StepConfig):
     @model_validator(mode="after")
     def _one_place(self) -> Checkpoints:
         if self.pvc and self.uri:
-            raise ValueError(f"checkpoints: received pvc {self.pvc!r} and uri {self.uri!r}; allowed: one of the two")
+            raise ValueError('allowed: one of pvc and uri, the other left out or empty: ""')
         return self
 
     @property
@@ -282,22 +291,23 @@ class Cluster(StepConfig):
         return self
 
     @model_validator(mode="after")
-    def _volumes_have_places_of_their_own(self) -> Cluster:
-        taken = {"/tmp": "the steps' own", "/dev/shm": "shared memory"}
-        if self.checkpoints.pvc:
-            taken[self.checkpoints.mount_path.rstrip("/")] = "checkpoints.mount_path"
-        if self.gcs_credentials.secret:
-            taken[self.gcs_credentials.mount_path.rstrip("/")] = "gcs_credentials.mount_path"
-        for number, volume in enumerate(self.data):
-            path = volume.mount_path.rstrip("/")
-            for other, owner in taken.items():
-                if path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/"):
-                    raise ValueError(
-                        f"data.{number}.mount_path: received {volume.mount_path!r}; allowed: a folder apart from "
-                        f"{other}, which is {owner}"
-                    )
-            taken[path] = f"data.{number}.mount_path"
+    def _volumes_fit_into_one_pod(self) -> Cluster:
+        refuse_conflicts(self._volumes())
         return self
+
+    def _volumes(self) -> Iterator[Volume]:
+        """Claims and secrets that become volumes of a step's pod."""
+        kept = [("checkpoints", self.checkpoints.pvc, self.checkpoints.mount_path)]
+        kept += [(f"data.{number}", one.pvc, one.mount_path) for number, one in enumerate(self.data)]
+        for entry, pvc, path in kept:
+            if pvc:
+                yield Volume(f"{entry}.pvc", pvc, f"{entry}.mount_path", path)
+        if self.gcs_credentials.secret:
+            given = self.gcs_credentials
+            yield Volume("gcs_credentials.secret", given.secret, "gcs_credentials.mount_path", given.mount_path)
+        for kind in ("token_secret", "signing_secret"):
+            if name := getattr(self.registry, kind):
+                yield Volume(f"registry.{kind}", name)
 
     @property
     def training_attempts_s(self) -> int:

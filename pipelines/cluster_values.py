@@ -104,7 +104,9 @@ ServerUrl = Annotated[str, AfterValidator(_server)]
 ObjectUri = Annotated[
     str, AfterValidator(_matching(r"((gs|s3)://[^\s]+)?", "a gs:// or s3:// folder (empty for none)"))
 ]
-MountPath = Annotated[str, AfterValidator(_matching(r"/\S+", "an absolute path without spaces, such as /data"))]
+MountPath = Annotated[
+    str, AfterValidator(_matching(r"/[^\s:]+", "an absolute path without spaces and colons, such as /data"))
+]
 FileName = Annotated[
     str, AfterValidator(_matching(r"[-._a-zA-Z0-9]+", "a file name of letters, digits, -, _ and ., such as key.json"))
 ]

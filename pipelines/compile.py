@@ -38,7 +38,7 @@ def compile_pipeline(
         **(defaults or {}),
     }
     several = has_members(defaults or {}) if members is None else members
-    return documents(build_pipeline(cluster, members=several), parameters, signature())
+    return documents(build_pipeline(cluster, members=several, defaults=parameters), parameters, signature())
 
 
 def documents(pipeline: Any, defaults: Mapping[str, Any], parameters: inspect.Signature) -> str:

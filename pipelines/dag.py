@@ -1,7 +1,9 @@
 """The DAG: which step reads what. Where each step runs is the concern of `pipelines.placement`."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kfp import dsl
 
@@ -29,13 +31,14 @@ NESTED = "steps"
 _ABOUT = "Dermoscopic images and a table become a calibrated, audited benign/malignant classifier."
 
 
-def build_pipeline(cluster: Cluster, *, members: bool = False):
+def build_pipeline(cluster: Cluster, *, members: bool = False, defaults: Mapping[str, Any] | None = None):
     """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally.
 
     Args:
         cluster: where it will run.
         members: for runs with several trainings. Without it there is no loop: one model needs neither its two more
             pods nor the longer way to the training pod.
+        defaults: values that the compiled file will have as defaults, for the descriptions.
     """
     names = list(signature().parameters)
     check = check_component(members=members)
@@ -49,7 +52,7 @@ def build_pipeline(cluster: Cluster, *, members: bool = False):
         }
         checked = check(**given, cluster_options=cluster_options(cluster))
         config = checked.outputs
-        index = _ingest(config["ingest"], placed)
+        index = ingest_task(config["ingest"], placed)
         parts = split(index=index.outputs["index"], config=config["split"])
         feasible = feasibility(split_data=parts.outputs["split_data"], config=config[DEMANDS])
         shards = _records(parts.outputs["split_data"], config["records"], feasible, placed)
@@ -84,12 +87,17 @@ def build_pipeline(cluster: Cluster, *, members: bool = False):
             ).after(verdict)
             place(registered, REGISTER_TASK, **placed)
 
-    interface = Interface(PIPELINE_NAME, _ABOUT, signature(), docstring(_ABOUT))
+    interface = Interface(PIPELINE_NAME, _ABOUT, signature(), docstring(_ABOUT, defaults))
     return with_exit_task(steps, cluster, interface)
 
 
-def _ingest(config, placed):
-    """The ingest task; with several pods for the data after a loop over parts of the images."""
+def ingest_task(config: Any, placed: Mapping[str, Any]) -> Any:
+    """The ingest task; with several pods for the data after a loop over parts of the images.
+
+    Args:
+        config: its configuration, as the task check made it.
+        placed: what `place` needs beside the task and its step.
+    """
     count = placed["cluster"].data_shards
     if count == 1:
         return ingest(config=config)
@@ -100,7 +108,7 @@ def _ingest(config, placed):
 
 
 def _records(split_data, config, feasible, placed):
-    """The records task, as `_ingest`."""
+    """The records task, as `ingest_task`."""
     count = placed["cluster"].data_shards
     if count == 1:
         return records(split_data=split_data, config=config).after(feasible)

@@ -9,14 +9,14 @@ import inspect
 import textwrap
 import types
 import typing
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from components.common.runtime.cli import default_text, described
+from components.common.runtime.cli import default_text, described, value_text
 from components.common.runtime.config import allowed
 from components.ingest.labels import described_policies
 from pipelines.parameters import FLAT, OPTION_CONFIGS, OPTIONS, current_name, field_of, option_names
@@ -107,10 +107,20 @@ def signature() -> inspect.Signature:
     return inspect.Signature([*made, inspect.Parameter(OPTIONS, kind, annotation=dict, default={})])
 
 
-def docstring(about: str) -> str:
-    """A docstring in Google's style that describes every parameter of the pipeline, for the UI."""
-    lines = [f"{text.name}: {text.line}" for text in flat_texts()] + [f"{OPTIONS}: {OPTIONS_TEXT}"]
-    return "\n".join([about, "", "Args:", *(f"    {line}" for line in lines), ""])
+def docstring(about: str, defaults: Mapping[str, Any] | None = None) -> str:
+    """A docstring in Google's style that describes every parameter of the pipeline, for the UI.
+
+    Args:
+        about: what the pipeline is for.
+        defaults: values that stand in the form instead of the fields' own defaults.
+    """
+    lines = [f"{text.name}: {text.line}" for text in with_defaults(flat_texts(), defaults or {})]
+    return "\n".join([about, "", "Args:", *(f"    {line}" for line in [*lines, f"{OPTIONS}: {OPTIONS_TEXT}"]), ""])
+
+
+def with_defaults(texts: list[ParameterText], defaults: Mapping[str, Any]) -> list[ParameterText]:
+    """The texts with the defaults of a compiled file, which a cluster file or a preset may set."""
+    return [replace(text, default=value_text(defaults[text.name])) if text.name in defaults else text for text in texts]
 
 
 def plain_type(field: FieldInfo) -> type:

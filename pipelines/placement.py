@@ -108,5 +108,6 @@ def _place_training(task: Any, cluster: Cluster, selector: Any, tolerations: Any
     if cluster.gpu.count:
         # the driver reads string values only: an int here silently drops the GPU request
         task.set_accelerator_type(cluster.gpu.resource).set_accelerator_limit(str(cluster.gpu.count))
-        kubernetes.add_node_selector_json(task, selector)
-        kubernetes.add_toleration_json(task, tolerations)
+    # without a GPU, too: both are parameters of every run, and one without effect would be a trap
+    kubernetes.add_node_selector_json(task, selector)
+    kubernetes.add_toleration_json(task, tolerations)

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from components.common.artifacts.folder import listed_artifact
-from components.common.runtime.cli import field_help
-from components.common.runtime.config import StepConfig, unknown_name
+from components.common.runtime.cli import default_text, described
+from components.common.runtime.config import StepConfig, allowed, unknown_name
 from components.common.runtime.errors import ConfigError
 from components.ingest.config import IngestSources
 from components.ingest.sources import root_problem
 from components.validate.config import ValidateSources
-from pipelines.parameter_texts import plain_type, signature_default
+from pipelines.parameter_texts import ParameterText, plain_type, signature_default, with_defaults
 
 STEPS: dict[str, type[StepConfig]] = {"ingest": IngestSources, "validate": ValidateSources}
 _FIRST = ("bundle", "metadata", "images", "site", "internal", "label_policy", "max_overlap_pct", "max_lost_pct")
@@ -81,9 +81,24 @@ def signature() -> inspect.Signature:
     return inspect.Signature(made)
 
 
-def docstring(about: str) -> str:
-    """A docstring in Google's style that describes every parameter, for the UI."""
-    lines = [f"    {name}: {_GROUPS[step]}: {field_help(field)}" for name, (step, field) in fields().items()]
+def docstring(about: str, defaults: Mapping[str, Any] | None = None) -> str:
+    """A docstring in Google's style that describes every parameter, for the UI.
+
+    Args:
+        about: what the pipeline is for.
+        defaults: values that stand in the form instead of the fields' own defaults.
+    """
+    texts = [
+        ParameterText(
+            name,
+            _GROUPS[step],
+            described(field),
+            allowed(field),
+            "required" if field.is_required() else default_text(field),
+        )
+        for name, (step, field) in fields().items()
+    ]
+    lines = [f"    {text.name}: {text.line}" for text in with_defaults(texts, defaults or {})]
     return "\n".join([about, "", "Args:", *lines, ""])
 
 

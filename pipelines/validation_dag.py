@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.ingest.component import ingest
 from components.validate.component import validate
 from pipelines.check_task import CHECK_TASK, written_component
 from pipelines.cluster_file import VALIDATE_TASK, Cluster
 from pipelines.compile import documents, write_documents
-from pipelines.dag import Interface, with_exit_task
+from pipelines.dag import Interface, ingest_task, with_exit_task
 from pipelines.placement import place
 from pipelines.validation import STEPS, docstring, signature, values_of
 
@@ -17,18 +16,24 @@ PIPELINE_NAME = "lesionflow-validate"
 _ABOUT = "A finished bundle on another clinic's images: figures there and here, and whether its promise holds."
 
 
-def build_validation(cluster: Cluster) -> Any:
-    """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally."""
-    interface = Interface(PIPELINE_NAME, _ABOUT, signature(), docstring(_ABOUT))
+def build_validation(cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> Any:
+    """The pipeline for one cluster: a kfp pipeline object, ready to compile or to run locally.
+
+    Args:
+        cluster: where it will run.
+        defaults: values that the compiled file will have as defaults, for the descriptions.
+    """
+    interface = Interface(PIPELINE_NAME, _ABOUT, signature(), docstring(_ABOUT, defaults))
+    placed: dict[str, Any] = {"cluster": cluster, "selector": None, "tolerations": None}
     names = list(interface.signature.parameters)
     check = _check()
 
     def steps(*values: Any) -> None:
         checked = check(**dict(zip(names, values, strict=True)))
-        index = ingest(config=checked.outputs["ingest"])
+        index = ingest_task(checked.outputs["ingest"], placed)
         found = validate(index=index.outputs["index"], config=checked.outputs["validate"])
         for step, task in ((CHECK_TASK, checked), ("ingest", index), (VALIDATE_TASK, found)):
-            place(task, step, cluster=cluster, selector=None, tolerations=None)
+            place(task, step, **placed)
 
     return with_exit_task(steps, cluster, interface)
 
@@ -47,7 +52,8 @@ def compile_validation(cluster: Cluster, defaults: Mapping[str, Any] | None = No
         ConfigError: a default that is not allowed.
     """
     given = {"cache": cluster.ingest_cache} if cluster.ingest_cache else {}
-    return documents(build_validation(cluster), {**given, **values_of(defaults or {})}, signature())
+    given |= values_of(defaults or {})
+    return documents(build_validation(cluster, given), given, signature())
 
 
 def write_validation(out: Path, cluster: Cluster, defaults: Mapping[str, Any] | None = None) -> None:

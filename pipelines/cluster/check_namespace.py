@@ -35,9 +35,15 @@ def check_objects(connection: Connection, cluster: Cluster) -> Iterator[Check]:
     if cluster.registry.server and token:
         make = f"kubectl create secret generic {token} --from-file=token=FILE"
         yield _secret(connection, "registry secret", token, ("token",), make)
-    claims = [cluster.checkpoints.pvc, *(volume.pvc for volume in cluster.data)]
-    for claim in dict.fromkeys(name for name in claims if name):
-        yield _claim(connection, claim)
+    signing = cluster.registry.signing_secret
+    if cluster.registry.server and signing:
+        make = f"kubectl create secret generic {signing} --from-file=key=FILE"
+        yield _secret(connection, "signing secret", signing, ("key",), make)
+    if cluster.checkpoints.pvc:
+        yield _claim(connection, cluster.checkpoints.pvc, "kubectl apply -k manifests/overlays/..., which makes it")
+    for volume in cluster.data:
+        make = "kubectl apply -k manifests/data, which makes it (docs/how-to/cluster.md, section 5)"
+        yield _claim(connection, volume.pvc, make, pods=cluster.data_shards)
 
 
 def check_quota(connection: Connection, cluster: Cluster) -> Iterator[Check]:
@@ -104,17 +110,19 @@ def _secret(connection: Connection, what: str, name: str, keys: tuple[str, ...],
     return ok(what, f"present, with {', '.join(keys)}")
 
 
-def _claim(connection: Connection, name: str) -> Check:
+def _claim(connection: Connection, name: str, make: str, *, pods: int = 1) -> Check:
+    """A claim, which `pods` pods mount at the same time."""
     what = f"claim {name}"
     try:
         claim = read(what, lambda: connection.core.read_namespaced_persistent_volume_claim(name, connection.namespace))
     except ClusterError as error:
-        return failed(what, str(error), "kubectl apply -k manifests/overlays/..., which makes it")
-    phase = claim.status.phase
+        return failed(what, str(error), make)
+    phase, modes = claim.status.phase, claim.spec.access_modes
+    if pods > 1 and not {"ReadWriteMany", "ReadOnlyMany"} & set(modes):
+        remedy = "a claim with ReadWriteMany or ReadOnlyMany, or data_shards: 1"
+        return warning(what, f"{','.join(modes)}: the {pods} pods of data_shards find room on one node only", remedy)
     if phase == "Bound":
-        return ok(
-            what, f"bound, {(claim.status.capacity or {}).get('storage', '')} {','.join(claim.spec.access_modes)}"
-        )
+        return ok(what, f"bound, {(claim.status.capacity or {}).get('storage', '')} {','.join(modes)}")
     if phase == "Pending":
         return warning(what, "not bound yet", "fine if its storage class waits for the first pod; else see its events")
     return failed(what, f"is {phase}", "its volume is lost: delete the claim and create it again")

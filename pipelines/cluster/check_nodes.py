@@ -66,9 +66,10 @@ def needs_of(cluster: Cluster, step: str) -> Needs:
     """What the pod of a step asks of a node."""
     size = cluster.size_of(step)
     resources = {"cpu": amount(size.cpu), "memory": amount(size.memory)}
-    if step != "train" or not cluster.gpu.count:
+    if step != "train":
         return Needs(resources, {})
-    resources[cluster.gpu.resource] = Decimal(cluster.gpu.count)
+    if cluster.gpu.count:
+        resources[cluster.gpu.resource] = Decimal(cluster.gpu.count)
     return Needs(resources, cluster.gpu.node_selector, tuple(item.manifest() for item in cluster.gpu.tolerations))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.pods import ATTEMPT
 from pipelines.cluster.retry import patiently, read
-from pipelines.cluster_file import STEPS, TASKS, VALIDATE_TASK
+from pipelines.cluster_file import COMBINE_TASK, PART_OF, PLAN_TASK, STEPS, TASKS, VALIDATE_TASK
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 CACHED, WAITING, NOT_RUN = "CACHED", "WAITING", "NOT RUN"
@@ -88,27 +89,33 @@ def steps_of(run: Any) -> list[RunStep]:
     """Every step in the order of the DAG, also those whose turn has not come; then the register and the exit task.
 
     KFP lists about four entries per step: `train`, `train(0)`, `train-driver` and `executor`, the latter two
-    again with an attempt, and some without a name. The plain name speaks for the step.
+    again with an attempt, and some without a name. The plain name speaks for the step; a step in a loop has several
+    entries of that name, one per turn that has begun.
     """
     details = (run.run_details.task_details if run.run_details else None) or []
     skipped = {
         _time(task.start_time) for task in details if task.display_name == "executor" and task.state == "SKIPPED"
     }
-    found: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
     for task in details:
-        name = ATTEMPT.sub("", task.display_name or "")
-        other = found.get(name)
-        if name not in TASKS or (other is not None and task.display_name != name):
-            continue
-        # of several members one that failed speaks for all, then one that goes on
-        if other is None or other.display_name != name or _rank(task) >= _rank(other):
-            found[name] = task
+        found.setdefault(ATTEMPT.sub("", task.display_name or ""), []).append(task)
     ended = run.state in ENDED
     expected = () if VALIDATE_TASK in found else STEPS
-    return [_state(name, found.get(name), skipped, ended) for name in TASKS if name in found or name in expected]
+    steps = [_state(name, found.get(name, []), skipped, ended) for name in TASKS if name in found or name in expected]
+    return steps if ended else [_with_turns_to_come(step, found) for step in steps]
+
+
+def _with_turns_to_come(step: RunStep, found: Mapping[str, Any]) -> RunStep:
+    """A step in a loop goes on until the task behind the loop is prepared: further turns have no entry yet."""
+    looped = step.name in PART_OF or (step.name == "train" and PLAN_TASK in found)
+    behind = PART_OF.get(step.name, COMBINE_TASK)
+    if not looped or step.state not in ("SUCCEEDED", CACHED) or {behind, f"{behind}-driver"} & set(found):
+        return step
+    return RunStep(step.name, "RUNNING", step.started)
 
 
 def _rank(task: Any) -> int:
+    """Of several turns one that failed speaks for all, then one that goes on."""
     return {"FAILED": 3, "CANCELED": 2, "RUNNING": 1, "PENDING": 1}.get(task.state or "", 0)
 
 
@@ -135,13 +142,16 @@ def _unknown(run: Any) -> str:
     return f"{which}; its pods are gone (ttl_s), and with them the reason"
 
 
-def _state(name: str, task: Any, skipped: set[datetime | None], run_ended: bool) -> RunStep:
-    started, ended = (_time(task.start_time), _time(task.end_time)) if task else (None, None)
-    state = (task.state if task else None) or (NOT_RUN if run_ended else WAITING)
+def _state(name: str, tasks: list[Any], skipped: set[datetime | None], run_ended: bool) -> RunStep:
+    tasks = [task for task in tasks if task.display_name == name] or tasks[:1]
+    worst = max(tasks, key=_rank, default=None)
+    state = (worst.state if worst else None) or (NOT_RUN if run_ended else WAITING)
+    times = [(_time(task.start_time), _time(task.end_time)) for task in tasks]
     # KFP marks a cached step as succeeded; that its executor was skipped, in the same moment, tells it
-    if state == "SUCCEEDED" and started and started == ended and started in skipped:
+    if state == "SUCCEEDED" and all(start and start == end and start in skipped for start, end in times):
         state = CACHED
-    return RunStep(name, state, started, ended)
+    begun, over = [start for start, _ in times if start], [end for _, end in times if end]
+    return RunStep(name, state, min(begun, default=None), max(over) if over and len(over) == len(times) else None)
 
 
 def _time(value: datetime | None) -> datetime | None:

@@ -15,11 +15,11 @@ from typing import Any
 from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.yaml_text import parse_assignments
-from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
+from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, read_cluster, without_cache
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.runs import ENDED, NOT_RUN, WAITING, run_now, steps_of, why_failed
-from pipelines.cluster_file import default_tag, load_cluster
+from pipelines.cluster_file import default_tag
 
 _POLL_S = 10.0
 
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def service_account_of(arguments: argparse.Namespace) -> str | None:
     """The account of the run's pods: the flag's, the cluster file's, or KFP's own default."""
     if arguments.service_account is None and arguments.pipeline is None:
-        return load_cluster(arguments.cluster).service_account or None
+        return read_cluster(arguments, None).service_account or None
     return arguments.service_account or None
 
 

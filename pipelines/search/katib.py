@@ -144,7 +144,9 @@ def _pod(search: Search, cluster: Cluster, records: str) -> dict[str, Any]:
     }
     if cluster.gpu.count:
         pod["containers"][0]["resources"]["limits"][cluster.gpu.resource] = cluster.gpu.count
+    if cluster.gpu.node_selector:
         pod["nodeSelector"] = dict(cluster.gpu.node_selector)
+    if cluster.gpu.tolerations:
         pod["tolerations"] = [item.manifest() for item in cluster.gpu.tolerations]
     if cluster.image_pull_secret:
         pod["imagePullSecrets"] = [{"name": cluster.image_pull_secret}]

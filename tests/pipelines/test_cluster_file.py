@@ -47,7 +47,7 @@ def test_images_file_replaces_the_references(tmp_path):
     ("entry", "words"),
     [
         ({"deadline_s": 60}, "at least training.timeout_s = 86400"),
-        ({"checkpoints": {"pvc": "a", "uri": "gs://b/c"}}, "allowed: one of the two"),
+        ({"checkpoints": {"pvc": "a", "uri": "gs://b/c"}}, "allowed: one of pvc and uri"),
         ({"checkpoints": {"uri": "/local"}}, "checkpoints.uri: received '/local'; allowed: a gs:// or s3:// folder"),
         ({"registry": {"server": "ftp://x"}}, "registry.server: received 'ftp://x'; allowed: http:// or https://"),
         ({"uncached_steps": ["trian"]}, "uncached_steps.0: received 'trian'"),
@@ -68,6 +68,18 @@ def test_images_file_replaces_the_references(tmp_path):
             {"data": {"pvc": "images", "mount_path": "/checkpoints"}, "checkpoints": {"pvc": "c"}},
             "which is checkpoints",
         ),
+        ({"checkpoints": {"pvc": "c", "mount_path": "/s3/keep"}}, "a folder apart from /s3, which is Kubeflow's own"),
+        ({"data": {"pvc": "a", "mount_path": "/data/../gcs"}}, "a folder apart from /gcs"),
+        ({"data": {"pvc": "a", "mount_path": "/data:ro"}}, "an absolute path without spaces and colons"),
+        ({"data": [{"pvc": "a"}, {"pvc": "a", "mount_path": "/b"}]}, "data.1.pvc: received 'a', as data.0.pvc"),
+        ({"data": {"pvc": "one"}, "checkpoints": {"pvc": "one"}}, "data.0.pvc: received 'one', as checkpoints.pvc"),
+        ({"data": {"pvc": "skin.images"}}, "data.0.pvc: received 'skin.images'; allowed: at most 63 small letters"),
+        ({"data": {"pvc": "dshm"}}, "data.0.pvc: received 'dshm'; allowed: another name"),
+        (
+            {"registry": {"token_secret": "models", "signing_secret": "models"}},
+            "registry.signing_secret: received 'models', as registry.token_secret",
+        ),
+        ({"gcs_credentials": {"secret": "gcs.key"}}, "gcs_credentials.secret: received 'gcs.key'"),
         ({"data": [{"pvc": "a"}, {"pvc": "b", "mount_path": "/data/b"}]}, "data.1.mount_path: received '/data/b'"),
         ({"data": {"pvc": "a", "mount_path": "/tmp"}}, "a folder apart from /tmp"),
         ({"data": {"mount_path": "/data"}}, "data.0.pvc: missing"),
@@ -110,6 +122,13 @@ def test_every_legal_quantity_reaches_kfp_in_a_form_that_it_takes(given, sent):
     @dsl.pipeline(name="p")
     def takes_it():
         split().set_memory_limit(size.memory).set_cpu_limit(size.cpu)
+
+
+def test_without_a_gpu_no_taint_of_gpu_nodes_is_tolerated_unless_the_file_says_so():
+    assert Cluster.parse({"gpu": {"count": 0}}).gpu.tolerations == []
+    assert len(Cluster.parse({"gpu": {"count": 1}}).gpu.tolerations) == 1
+    said = {"count": 0, "tolerations": [{"key": "large", "operator": "Exists"}]}
+    assert [one.key for one in Cluster.parse({"gpu": said}).gpu.tolerations] == ["large"]
 
 
 def test_seconds_of_a_toleration_stay_a_number():

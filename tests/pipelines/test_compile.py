@@ -141,6 +141,17 @@ def test_every_parameter_has_a_type_and_a_description(spec):
         assert len(definition["description"]) > 15, name
 
 
+def test_the_form_names_the_defaults_that_stand_in_it():
+    given = {"epochs": 25, "images": ["gs://bucket/skin"], "options": {"train.schedule": "plateau"}}
+    spec = load_documents(compile_pipeline(Cluster.parse(GKE), given))[0]
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert inputs["epochs"]["description"].endswith("default 25)")
+    assert inputs["images"]["description"].startswith("Data: ")
+    assert inputs["images"]["description"].endswith('default ["gs://bucket/skin"])')
+    assert inputs["metadata"]["description"].startswith("Data, required: ")
+    assert json.dumps(GKE["gpu"]["node_selector"]) in inputs["gpu_node_selector"]["description"]
+
+
 def test_every_input_and_output_of_a_task_has_a_description(spec):
     for name, component in spec["components"].items():
         if "dag" in component:
@@ -168,10 +179,20 @@ def test_the_nested_pipeline_is_given_every_parameter(spec):
 
 
 def test_a_cpu_cluster_trains_on_the_cpu_image():
-    text = compile_pipeline(Cluster.parse({**GKE, "gpu": {"count": 0}}))
-    spec, platform = load_documents(text)
+    spec = load_documents(compile_pipeline(Cluster.parse({**GKE, "gpu": {"count": 0}})))[0]
     assert executors(spec)["train"]["image"] == GKE["images"]["cpu"]
-    assert "nodeSelector" not in placement(platform)["train"]
+    assert "accelerator" not in executors(spec)["train"]["resources"]
+
+
+def test_without_a_gpu_selector_and_tolerations_place_the_training_as_well():
+    """They are parameters in every run's form: one that did nothing would not be noticed."""
+    large = {"pool": "large"}
+    spec, platform = load_documents(compile_pipeline(Cluster.parse({"gpu": {"count": 0, "node_selector": large}})))
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert (inputs["gpu_node_selector"]["defaultValue"], inputs["gpu_tolerations"]["defaultValue"]) == (large, [])
+    train = placement(platform)["train"]
+    assert train["nodeSelector"]["nodeSelectorJson"]["componentInputParameter"] == "gpu_node_selector"
+    assert train["tolerations"][0]["tolerationJson"]["componentInputParameter"] == "gpu_tolerations"
 
 
 def test_what_the_cluster_file_says_about_parameters_is_fixed_when_it_is_compiled():

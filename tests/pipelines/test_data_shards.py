@@ -16,7 +16,7 @@ import sys
 from kfp import dsl, local
 from components.split.component import split
 from pipelines.cluster_file import Cluster
-from pipelines.dag import _ingest, _records
+from pipelines.dag import _records, ingest_task
 
 shards, metadata, images, root = int(sys.argv[1]), *sys.argv[2:]
 placed = {"cluster": Cluster.parse({"data_shards": shards}), "selector": None, "tolerations": None}
@@ -24,7 +24,7 @@ ingest = {"metadata": metadata, "images": [images]}
 
 @dsl.pipeline
 def data(ingest: dict, split_config: dict, records: dict):
-    index = _ingest(ingest, placed)
+    index = ingest_task(ingest, placed)
     parts = split(index=index.outputs["index"], config=split_config)
     _records(parts.outputs["split_data"], records, parts, placed)
 

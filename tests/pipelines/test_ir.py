@@ -90,7 +90,7 @@ def gpus(spec, platform, gpu_steps):
         if asks != (name in gpu_steps):
             yield f"{name}: {'asks' if asks else 'does not ask'} for a GPU"
         for setting in ("nodeSelector", "tolerations"):
-            if (setting in settings) != (name in gpu_steps):
+            if (setting in settings) != (name == "train"):
                 yield f"{name}: {setting} is {'set' if setting in settings else 'missing'}"
 
 

@@ -44,9 +44,13 @@ def test_its_form_has_every_parameter_with_a_description_required_ones_first(tex
     assert head[1:4] == [f"#   {name}: required" for name in ("bundle", "metadata", "images")]
     inputs = spec["root"]["inputDefinitions"]["parameters"]
     assert set(inputs) == set(fields())
-    assert all(one["description"].split(":")[0] in ("Data", "Validation") for one in inputs.values())
+    said = {name: one["description"].partition(": ")[0] for name, one in inputs.items()}
+    required = {name for name, group in said.items() if group.endswith(", required")}
+    assert required == {"bundle", "metadata", "images"}
+    assert {group.removesuffix(", required") for group in said.values()} == {"Data", "Validation"}
     assert spec["pipelineInfo"]["name"] == "lesionflow-validate"
     assert inputs["cache"]["defaultValue"] == "gs://bucket/verdicts"
+    assert inputs["cache"]["description"].endswith("default gs://bucket/verdicts)")
 
 
 def test_its_steps_are_placed_as_those_of_a_training_run_and_none_asks_for_a_gpu(text, spec):
@@ -58,6 +62,14 @@ def test_its_steps_are_placed_as_those_of_a_training_run_and_none_asks_for_a_gpu
     assert "accelerator" not in text and "nodeSelector" not in text
     placed = placement(load_documents(text)[1])
     assert {step for step, where in placed.items() if where.get("pvcMount")} == {"check", "ingest", "validate"}
+
+
+def test_a_large_collection_is_checked_in_parts_here_as_well():
+    spec, platform = load_documents(compile_validation(Cluster.parse({**CLUSTER, "data_shards": 3})))
+    tasks = step_tasks(spec)
+    assert set(tasks) == {"check", "ingest-part", "ingest", "validate", EXIT_TASK}
+    assert tasks["ingest"]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]["producerTask"].startswith("for-loop")
+    assert placement(platform)["ingest-part"]["pvcMount"] == placement(platform)["ingest"]["pvcMount"]
 
 
 def test_equal_inputs_give_equal_bytes_in_any_process(text):

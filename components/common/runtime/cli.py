@@ -210,8 +210,13 @@ def described(field: FieldInfo) -> str:
 
 
 def default_text(field: FieldInfo) -> str:
-    """A field's default as a person would write it: `empty` for an empty text, list, mapping or null."""
-    value = to_jsonable_python(field.get_default(call_default_factory=True))
+    """A field's default as a person would write it."""
+    return value_text(field.get_default(call_default_factory=True))
+
+
+def value_text(value: Any) -> str:
+    """A value as a person would write it: `empty` for an empty text, list, mapping or null."""
+    value = to_jsonable_python(value)
     if value is None or value in ("", [], {}):
         return "empty"
     return value if isinstance(value, str) else json.dumps(value)

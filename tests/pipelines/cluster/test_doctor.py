@@ -171,6 +171,35 @@ def test_claims_with_data_are_looked_for_too(healthy, connection):
     cluster = Cluster.parse({"data": {"pvc": "images"}, "checkpoints": {"pvc": "ckpt"}})
     states = {check.what: check.state for check in check_objects(connection, cluster)}
     assert states == {"claim ckpt": "ok", "claim images": "failed"}
+    assert "manifests/data" in by_name(check_objects(connection, cluster))["claim images"].remedy
+
+
+@pytest.mark.parametrize(
+    ("mode", "shards", "state"),
+    [
+        ("ReadWriteOnce", 1, "ok"),
+        ("ReadWriteOnce", 4, "warning"),
+        ("ReadWriteMany", 4, "ok"),
+        ("ReadOnlyMany", 4, "ok"),
+    ],
+)
+def test_a_claim_that_one_node_can_mount_is_named_where_several_pods_read_it(healthy, connection, mode, shards, state):
+    found = {"spec": {"accessModes": [mode]}, "status": {"phase": "Bound"}}
+    healthy.on("GET", f"{SPACE}/persistentvolumeclaims/images", (200, found))
+    cluster = Cluster.parse({"data": {"pvc": "images"}, "data_shards": shards})
+    (check,) = check_objects(connection, cluster)
+    assert (check.what, check.state) == ("claim images", state)
+    assert ("the 4 pods of data_shards" in check.found) == (state == "warning")
+
+
+def test_the_key_that_signs_is_looked_for(healthy, connection):
+    registry = {"server": "http://registry.example", "signing_secret": "signer"}
+    cluster = Cluster.parse({"registry": registry})
+    healthy.on("GET", f"{SPACE}/secrets/signer", (200, {"data": {"certificate": ""}}))
+    (check,) = check_objects(connection, cluster)
+    assert (check.what, check.state) == ("signing secret signer", "failed")
+    assert "holds certificate, not key" in check.found
+    assert "--from-file=key=FILE" in check.remedy
 
 
 def test_a_claim_that_waits_for_its_first_pod_is_only_a_warning(healthy, connection):
@@ -220,6 +249,12 @@ def test_each_node_is_taken_or_explained(healthy, connection, nodes, pods, state
     assert check.state == state
     assert words in check.found
     assert check.remedy or state == "ok"
+
+
+def test_without_a_gpu_the_training_needs_a_node_that_its_selector_fits(healthy, connection):
+    cluster = Cluster.parse({"gpu": {"count": 0, "node_selector": {"pool": "large"}}, "sizes": {"train": {"cpu": "6"}}})
+    healthy.on("GET", "/api/v1/nodes", (200, {"items": [node("a"), node("b", labels={"pool": "large"})]}))
+    assert by_name(check_nodes(connection, cluster))["node for train"].found == "1 of 2: b"
 
 
 def test_a_node_is_looked_for_for_every_step(healthy, connection):

@@ -357,6 +357,50 @@ def test_steps_that_never_ran_are_not_called_pending(served, connection, run_id,
     assert "without an error" not in text
 
 
+def in_turns(run, name, *states):
+    """The run with the entries of a step in a loop: one for each turn that has begun."""
+    (first,) = [one for one in run["run_details"]["task_details"] if one.get("display_name") == name]
+    for number, state in enumerate(states):
+        turn = {**first, "task_id": f"{name}-{number}", "state": state, "start_time": f"2026-11-20T10:3{number}:00Z"}
+        turn["end_time"] = "0001-01-01T00:00:00Z" if state == "RUNNING" else f"2026-11-20T10:3{number}:40Z"
+        run["run_details"]["task_details"].append(turn)
+    run["run_details"]["task_details"].remove(first)
+    return run
+
+
+def test_a_step_in_a_loop_is_one_row_from_its_first_turn_to_its_last(served, connection, run_id, make_run):
+    done = make_run("RUNNING", {"plan": "SUCCEEDED", "train": "SUCCEEDED", "combine": "RUNNING"})
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, in_turns(done, "train", "SUCCEEDED", "SUCCEEDED")))
+    served.on("GET", PODS, podlist())
+    assert rows_of(status(connection, run_id))["train"] == ["succeeded", "0:01:40"]
+    failed = make_run("FAILED", {"ingest-part": "SUCCEEDED", "ingest": None})
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, in_turns(failed, "ingest-part", "FAILED", "SUCCEEDED")))
+    text = status(connection, run_id)
+    assert rows_of(text)["ingest"] == ["not", "run"]
+    assert "ingest-part failed; its pods are gone" in text
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "behind"), [("train", "plan", "combine"), ("ingest-part", "check", "ingest")]
+)
+def test_following_a_step_in_a_loop_waits_for_turns_that_have_not_begun(
+    served, connection, run_id, make_run, make_pod, raw, capsys, step, before, behind
+):
+    """With `training.parallelism: 1` the second member's pod is made when the first one's has ended."""
+    begun = {before: "SUCCEEDED", step: "SUCCEEDED"}
+    runs = [make_run("RUNNING", begun), make_run("RUNNING", {**begun, behind: "RUNNING"})]
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", *((200, one) for one in runs))
+    pods = [make_pod(step, name=f"wf-{n}", phase="Succeeded", terminated=DONE) for n in range(2)]
+    served.on("GET", PODS, podlist(pods[0]), podlist(*pods))
+    for number, pod in enumerate(pods):
+        served.on("GET", f"{PODS}/wf-{number}", (200, pod))
+        served.on("GET", f"{PODS}/wf-{number}/log", raw(stamped(number)))
+    logs.follow(connection, run_id, step)
+    out, err = capsys.readouterr()
+    assert out == "line 0\nline 1\n"
+    assert err.endswith(f"step {step}: succeeded\n")
+
+
 def test_status_without_access_to_pods_shows_what_kfp_knows(served, connection, run_id):
     served.on("GET", PODS, (403, {"message": "forbidden"}))
     text = status(connection, run_id)

@@ -288,6 +288,8 @@ def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
     sent = {"metadata": "gs://b/t.csv", "images": ["gs://b/i"], "epochs": 3}
     assert body["runtime_config"]["parameters"] == sent, "the compiled file's own defaults hold for the rest"
     assert body["service_account"] == "lesionflow"
+    assert main([*command, "--set-cluster", "service_account=another"]) == 0
+    assert kfp.requests("POST", "/runs")[1].body["service_account"] == "another"
     kfp.seen.clear()
     assert main([*command, "--set", "epochs=many"]) == 2
     assert not kfp.seen, "refused before any request"

@@ -48,7 +48,7 @@ def api_call(what: str) -> Iterator[None]:
     except urllib3.exceptions.HTTPError as error:
         raise _unreachable(what, error) from error
     except (OSError, ValueError, kubernetes.config.ConfigException) as error:
-        raise ClusterError(f"{what}: {without_secrets(' '.join(str(error).split()))}") from error
+        raise ClusterError(f"{what}: {' '.join(str(error).split())}") from error
 
 
 def _refused(what: str, error: Any) -> ClusterError:

@@ -158,7 +158,7 @@ def _place(name: str, uri: str) -> PurePosixPath:
     parts = PurePosixPath(name).parts
     # the store is distrusted: a name must not lead out of the folder
     if not parts or any(part in ("..", "/") or "\\" in part or "\0" in part for part in parts):
-        raise ClusterError(f"{without_secrets(uri)!r}: this name leads out of the folder; nothing was copied")
+        raise ClusterError(f"{uri!r}: this name leads out of the folder; nothing was copied")
     return PurePosixPath(*parts)
 
 

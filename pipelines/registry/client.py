@@ -76,11 +76,11 @@ def server_at(url: str, token_file: Path | None = None, ca: Path | None = None) 
     parts = urlsplit(url)
     if parts.username or parts.password:
         raise ConfigError(
-            f"--server: received {without_secrets(url)!r}; allowed: an address without a name or password, which would "
+            f"--server: received {url!r}; allowed: an address without a name or password, which would "
             "stand in logs and in the compiled pipeline; a token comes from --token-file"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ConfigError(f"--server: received {without_secrets(url)!r}; {_HINT}")
+        raise ConfigError(f"--server: received {url!r}; {_HINT}")
     if ca is not None and not ca.is_file():
         raise ConfigError(f"--ca: received {str(ca)!r}, no such file")
     given = token_file or (Path(os.environ[TOKEN_VARIABLE]) if os.environ.get(TOKEN_VARIABLE) else None)

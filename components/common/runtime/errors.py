@@ -4,11 +4,19 @@ A message says what was received, what was expected and what to do. Commands and
 it as one line, without a traceback; anything else that escapes is a defect and keeps its traceback.
 """
 
+from components.common.runtime.secrets import without_secrets
+
 
 class LesionflowError(Exception):
-    """Base of all expected failures; `exit_code` is what a command leaves with."""
+    """Base of all expected failures; `exit_code` is what a command leaves with.
+
+    A message shows what was received, which may be an address with a password: it is blacked out here, once for all.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class ConfigError(LesionflowError):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from components.common.runtime.errors import LesionflowError
 from components.common.runtime.events import emit
+from components.common.runtime.secrets import without_secrets
 
 DEBUG_VARIABLE = "LESIONFLOW_DEBUG"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -32,9 +33,15 @@ def setup_logging() -> None:
     """One line per record on stderr, with time and level; safe to call twice."""
     # TensorFlow's C++ side announces its build and looks for GPUs at length; its errors still come through
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
-    )
+    logging.getLogger("absl").setLevel(logging.WARNING)  # TensorFlow's Python side
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_WithoutSecrets("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _WithoutSecrets(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 @contextmanager

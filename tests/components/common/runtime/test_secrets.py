@@ -1,8 +1,13 @@
 """Secrets in URLs and in what servers answer are not shown."""
 
+import subprocess
+import sys
+
 import pytest
 
+from components.common.runtime.errors import ConfigError
 from components.common.runtime.secrets import without_secrets
+from components.common.storage.store import scheme_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,17 @@ from components.common.runtime.secrets import without_secrets
 )  # fmt: skip
 def test_secrets_are_blacked_out_and_the_rest_stays(text, shown):
     assert without_secrets(text) == shown
+
+
+def test_an_error_shows_no_password_whoever_raises_it():
+    with pytest.raises(ConfigError, match=r"^received 'http://\*\*\*@host/x\.csv'; allowed: a local path"):
+        scheme_of("http://user:password@host/x.csv")
+
+
+def test_a_log_line_shows_no_password():
+    code = (
+        "import logging; from components.common.runtime.session import setup_logging; setup_logging(); "
+        "logging.getLogger('any').info('reading %s', 'https://user:password@host/x')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.endswith("INFO    reading https://***@host/x\n")

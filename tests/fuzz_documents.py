@@ -5,7 +5,8 @@
 RUN is the folder of a finished run, whose documents are damaged COUNT times (100,000 by default). Another clinic's
 documents are damaged, too, where they lie in RUN: a bundle handed over (`handover`), a validation of it (`validation`)
 and logged predictions with labels (`logs/log.csv`, `logs/log.jsonl`, `logs/labels.csv`). Prints how many inputs of each
-kind were read and refused, and the most memory that reading took; the exit code is 1 where one ended otherwise.
+kind were read and refused, by how much each kind raised the most memory taken, and that memory; the exit code is 1
+where one ended otherwise.
 """
 
 import importlib.util
@@ -16,6 +17,8 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+
+import pyarrow as pa
 
 from components.common.artifacts import (
     class_weight,
@@ -123,8 +126,9 @@ class Fuzz:
     """Reads damaged documents, one copy of the run being damaged at a time."""
 
     def __init__(self, run, scratch, seed=0):
+        pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what it took
         self.rng, self.scratch = random.Random(seed), scratch
-        self.read, self.refused, self.failures = Counter(), Counter(), []
+        self.read, self.refused, self.grown, self.failures = Counter(), Counter(), Counter(), []
         self.kinds = {}
         for name, (source, reader) in KINDS.items():
             path = ROOT / source[1:] if source.startswith("/") else run / source
@@ -151,6 +155,7 @@ class Fuzz:
         path, data, reader = self.kinds[name]
         content = damage.damaged(self.rng, path.name, data)
         path.write_bytes(content)
+        before = self.memory
         try:
             reader(path)
             self.read[name] += 1
@@ -163,6 +168,7 @@ class Fuzz:
                 self.failures.append((name, f"error: {text[:300]!r}", content))
         except Exception as error:
             self.failures.append((name, f"{type(error).__name__}: {str(error)[:300]}", content))
+        self.grown[name] += self.memory - before
 
     def run(self, count):
         """`count` inputs, each kind in turn, those that take long more rarely."""
@@ -179,7 +185,10 @@ def main(run, count="100000", seed="0"):
     with tempfile.TemporaryDirectory() as folder:
         fuzz = Fuzz(Path(run), Path(folder), int(seed))
         fuzz.run(int(count))
-        lines = [f"{name:22} {fuzz.read[name]:7,} read {fuzz.refused[name]:7,} refused" for name in fuzz.kinds]
+        lines = [
+            f"{name:22} {fuzz.read[name]:7,} read {fuzz.refused[name]:7,} refused {grown / 2**20:6.1f} MB more"
+            for name, grown in ((name, fuzz.grown[name]) for name in fuzz.kinds)
+        ]
         lines.append(
             f"{int(count):,} inputs, {len(fuzz.failures)} failures, {fuzz.memory / 2**20:.1f} MB of memory at most"
         )

@@ -25,6 +25,7 @@ _REFUSED = ("refer", "ok")  # statuses of an image that got a probability
 _LABELS = {"1": 1, "0": 0, "malignant": 1, "benign": 0}
 _MALIGNANT = {"1": True, "malignant": True, "0": False, "benign": False}
 Row = Mapping[str, Any]
+_MOST_TEXT = 1024  # characters of a name: in an array every name takes what the longest takes
 _MOST_SECONDS = 1e11  # the year 5138
 
 
@@ -203,26 +204,33 @@ def _parsed(row: Row, policy: DecisionPolicy, where: str) -> dict[str, Any]:
     if not {"probability", "status"} & set(row):
         raise DataError(f"{where}: columns {shown(sorted(row))}, expected probability and status")
     probability = _number(row, "probability", where)
-    status = str(row.get("status", "ok"))
+    status = _text(row, "status", where) or "ok"
     if not 0 <= probability <= 1:
         if probability not in (layout.NO_PROBABILITY,) and not math.isnan(probability):
             raise DataError(f"{where}: probability {probability:g}; expected 0 to 1, or -1 or nothing without one")
         if status in _REFUSED:
-            raise DataError(f"{where}: status {status!r} without a probability; expected one")
+            raise DataError(f"{where}: status {shown(status)} without a probability; expected one")
         probability = math.nan
     decision = str(row.get("decision", "")).strip().lower()
     above = probability >= policy.threshold_probability
     distance = _number(row, "distance", where)
     return {
-        "image": str(row.get("image", "")),
-        "group": str(row.get("group", "")),
-        "source": str(row.get("source", "")),
+        "image": _text(row, "image", where),
+        "group": _text(row, "group", where),
+        "source": _text(row, "source", where),
         "status": status,
         "probability": probability,
         "malignant": _MALIGNANT.get(decision, bool(above)),
         "distance": math.nan if distance < 0 else distance,
         "time": _time(row.get("time"), where),
     }
+
+
+def _text(row: Row, name: str, where: str) -> str:
+    value = str(row.get(name, ""))
+    if len(value) > _MOST_TEXT:
+        raise DataError(f"{where}: {name} has {len(value)} characters; expected {_MOST_TEXT} at most")
+    return value
 
 
 def _number(row: Row, name: str, where: str) -> float:

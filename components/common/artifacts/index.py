@@ -122,7 +122,7 @@ def read_index(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFra
             if absent:
                 raise ArtifactError(f"{path}: columns {', '.join(absent)} are missing; make the index again")
             index: pd.DataFrame = file.read(columns=None if columns is None else expected).to_pandas()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ArtifactError(f"{path}: not a readable Parquet file ({shown(' '.join(str(error).split()))})") from error
     for name in ("image_id", "lesion_id", "group_id"):
         without = int(index[name].isna().sum()) if name in index else 0

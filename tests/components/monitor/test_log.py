@@ -50,6 +50,9 @@ def test_rows_are_put_in_order_of_time_and_a_repeated_image_counts_once(policy, 
         ('{"probability": "x", "status": "ok"}\n', "probability 'x'; expected a number"),
         ('{"probability": 0.5, "status": "ok", "time": "soon"}\n', "time 'soon'; expected seconds"),
         ('{"probability": 0.5, "status": "ok", "policy_id": "ffffffffffff"}\n', "no prediction of policy"),
+        (f'{{"probability": 0.5, "image": "{"a" * 5000}"}}\n', r"image has 5000 characters; expected 1024 at most"),
+        ("[" * 100_000, "not JSON"),
+        (f'{{"probability": {"9" * 400}}}\n', "probability .* expected a number"),
     ],
 )
 def test_a_row_that_is_not_a_prediction_is_named(text, said, policy, tmp_path):

@@ -79,7 +79,7 @@ def check_validation(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         ConfigError: a line for each bad parameter, or for each thing that cannot be read.
     """
     with step_session("check"):
-        asked = validation.parse(values)
+        asked = validation.located(validation.parse(values))
         sources, bundle = asked.ingest, asked.validate
         things = _asked_of_ingest(sources.metadata, sources.images, sources.label_policy)
         things["validate", "bundle"] = lambda: _artifact("bundle", bundle.bundle)

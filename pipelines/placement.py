@@ -6,14 +6,25 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.common.bundle.signing import KEY_VARIABLE
 from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
-from pipelines.cluster_file import EXIT_TASK, PART_OF, REGISTER_TASK, S3_KEYS, STORAGE_STEPS, Cluster
+from pipelines.cluster_file import (
+    EXIT_TASK,
+    PART_OF,
+    REGISTER_TASK,
+    S3_KEYS,
+    STORAGE_STEPS,
+    VALIDATE_TASK,
+    Cluster,
+)
 from pipelines.registry.client import TOKEN_VARIABLE
+from pipelines.registry.lookup import SERVER_VARIABLE
 from pipelines.registry.publishing import SIGNING_VARIABLE
 
 STEP_LABEL = "lesionflow/step"
 _TOKEN_MOUNT = "/var/run/secrets/model-registry"
 _SIGNING_MOUNT = "/var/run/secrets/model-signing"
+_KEY_MOUNT = "/var/run/secrets/bundle-key"
 
 
 def pipeline_config(cluster: Cluster) -> Any:
@@ -47,12 +58,7 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         kubernetes.set_image_pull_secrets(task, [cluster.image_pull_secret])
     if cluster.gcs_credentials.secret and reading in STORAGE_STEPS:
         _mount_credentials(task, cluster)
-    if step == REGISTER_TASK and cluster.registry.token_secret:
-        kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.token_secret, mount_path=_TOKEN_MOUNT)
-        task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
-    if step == REGISTER_TASK and cluster.registry.signing_secret:
-        kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.signing_secret, mount_path=_SIGNING_MOUNT)
-        task.set_env_variable(SIGNING_VARIABLE, _SIGNING_MOUNT)
+    _mount_keys(task, step, cluster)
     if reading in STORAGE_STEPS:
         _reach_s3(task, cluster)
     if reading in STORAGE_STEPS and step != REGISTER_TASK:
@@ -64,6 +70,32 @@ def place(task: Any, step: str, *, cluster: Cluster, selector: Any, tolerations:
         _keep_what_outlives(task, cluster)  # the test ledger
     if step == "train":
         _place_training(task, cluster, selector, tolerations)
+
+
+def look_versions_up(task: Any, cluster: Cluster) -> None:
+    """Lets a check ask the cluster's registry, if it has one, for the bundle of a registered version."""
+    if cluster.registry.server:
+        task.set_container_image(cluster.image_of(REGISTER_TASK))  # the registry's client is in this image only
+        task.set_env_variable(SERVER_VARIABLE, cluster.registry.server)
+        _sign_in_to_registry(task, cluster)
+
+
+def _mount_keys(task: Any, step: str, cluster: Cluster) -> None:
+    """What signs, and what a signature is checked by."""
+    if step == REGISTER_TASK:
+        _sign_in_to_registry(task, cluster)
+    if step == REGISTER_TASK and cluster.registry.signing_secret:
+        kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.signing_secret, mount_path=_SIGNING_MOUNT)
+        task.set_env_variable(SIGNING_VARIABLE, _SIGNING_MOUNT)
+    if step == VALIDATE_TASK and cluster.bundle_key_secret:
+        kubernetes.use_secret_as_volume(task, secret_name=cluster.bundle_key_secret, mount_path=_KEY_MOUNT)
+        task.set_env_variable(KEY_VARIABLE, f"{_KEY_MOUNT}/key")
+
+
+def _sign_in_to_registry(task: Any, cluster: Cluster) -> None:
+    if cluster.registry.token_secret:
+        kubernetes.use_secret_as_volume(task, secret_name=cluster.registry.token_secret, mount_path=_TOKEN_MOUNT)
+        task.set_env_variable(TOKEN_VARIABLE, f"{_TOKEN_MOUNT}/token")
 
 
 def _mount_credentials(task: Any, cluster: Cluster) -> None:

@@ -18,6 +18,8 @@ from components.ingest.config import IngestSources
 from components.ingest.sources import root_problem
 from components.validate.config import ValidateSources
 from pipelines.parameter_texts import ParameterText, plain_type, signature_default, with_defaults
+from pipelines.registry.client import Server
+from pipelines.registry.lookup import registered, source_of
 
 STEPS: dict[str, type[StepConfig]] = {"ingest": IngestSources, "validate": ValidateSources}
 _FIRST = ("bundle", "metadata", "images", "site", "internal", "label_policy", "max_overlap_pct", "max_lost_pct")
@@ -100,6 +102,30 @@ def docstring(about: str, defaults: Mapping[str, Any] | None = None) -> str:
     ]
     lines = [f"    {text.name}: {text.line}" for text in with_defaults(texts, defaults or {})]
     return "\n".join([about, "", "Args:", *lines, ""])
+
+
+def located(asked: ValidationParameters, server: Server | None = None) -> ValidationParameters:
+    """The same with place, digest and evaluation of a bundle that is given as a registered version.
+
+    Raises:
+        ConfigError: not the name of a version, no registry is known, or another digest was asked for.
+        RegistryError: the registry cannot be reached, or knows no such version.
+    """
+    given = asked.validate
+    if not registered(given.bundle):
+        return asked
+    found = source_of(given.bundle, server)
+    if given.bundle_digest and found.digest and given.bundle_digest.lower() != found.digest:
+        raise ConfigError(
+            f"bundle_digest: received {given.bundle_digest[:12]}, and {given.bundle} is registered with "
+            f"{found.digest[:12]}; allowed: the version that has it, or no bundle_digest"
+        )
+    changed = {
+        "bundle": found.uri,
+        "bundle_digest": found.digest or given.bundle_digest,
+        "internal": given.internal or found.evaluation,
+    }
+    return ValidationParameters(asked.ingest, given.model_copy(update=changed))
 
 
 def check_local(parameters: ValidationParameters) -> None:

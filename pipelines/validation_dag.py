@@ -9,7 +9,7 @@ from pipelines.check_task import CHECK_TASK, written_component
 from pipelines.cluster_file import VALIDATE_TASK, Cluster
 from pipelines.compile import documents, write_documents
 from pipelines.dag import Interface, ingest_task, with_exit_task
-from pipelines.placement import place
+from pipelines.placement import look_versions_up, place
 from pipelines.validation import STEPS, docstring, signature, values_of
 
 PIPELINE_NAME = "lesionflow-validate"
@@ -34,6 +34,7 @@ def build_validation(cluster: Cluster, defaults: Mapping[str, Any] | None = None
         found = validate(index=index.outputs["index"], config=checked.outputs["validate"])
         for step, task in ((CHECK_TASK, checked), ("ingest", index), (VALIDATE_TASK, found)):
             place(task, step, **placed)
+        look_versions_up(checked, cluster)
 
     return with_exit_task(steps, cluster, interface)
 

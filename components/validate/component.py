@@ -27,6 +27,7 @@ def validate(
     from pathlib import Path
 
     from components.common.artifacts.noted import note_digest, noted_path
+    from components.common.bundle.signing import asked_key
     from components.common.runtime.session import step_session
     from components.validate.config import ValidateSources
     from components.validate.publish import publish
@@ -34,6 +35,6 @@ def validate(
 
     with step_session("validate"):
         asked = ValidateSources.parse(config)
-        result = run(asked, asked.bundle, noted_path(index), asked.internal, Path(validation.path))
+        result = run(asked, asked.bundle, noted_path(index), asked.internal, Path(validation.path), asked_key())
         note_digest(validation)
         publish(result, report, roc, metrics)

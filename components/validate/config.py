@@ -21,6 +21,11 @@ class ValidateConfig(StepConfig):
     resamples: int = Field(2000, description="bootstrap resamples of groups", ge=200, le=100_000)
     seed: int = Field(0, description="seed of every resample", ge=0)
     batch_size: int = Field(64, description="images sent to the bundle at once", ge=1, le=4096)
+    bundle_digest: str = Field(
+        "",
+        pattern=r"^([0-9a-fA-F]{64})?$",
+        description="the digest that the bundle must have, received separately from it; empty asks for none",
+    )
     cases: int = Field(8, description="thumbnails of each kind in the report", ge=0, le=50)
 
 
@@ -29,7 +34,8 @@ class ValidateSources(ValidateConfig):
 
     bundle: str = Field(
         min_length=1,
-        description="folder or URI of the bundle to validate",
+        description="folder or URI of the bundle to validate; `lesionflow validate` and the pipeline also take a "
+        "registered version, model-registry://NAME/VERSION",
         examples=["gs://bucket/handover"],
     )
     internal: str = Field(

@@ -19,7 +19,7 @@ from components.common.artifacts.index import read_account, read_index
 from components.common.artifacts.json_file import read_json, write_json
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import FILE as POLICY
-from components.common.artifacts.remote import local_artifact
+from components.common.artifacts.remote import local_artifact, refuse_other
 from components.common.artifacts.scores import TEST_SCORES, Scores, save_scores
 from components.common.artifacts.validation import EXTERNAL_SCORES, KIND, OVERLAP, UNLABELLED, Validation
 from components.common.bundle import layout
@@ -70,6 +70,7 @@ def run(
     """
     with TemporaryDirectory() as scratch:
         source = local_artifact(bundle, "bundle", Path(scratch) / "bundle")
+        refuse_other(source, "bundle", config.bundle_digest)
         made_of = {"bundle": open_artifact(source, "bundle"), "index": open_artifact(index, INDEX)}
         if key is not None:
             check_signature(made_of["bundle"], key)

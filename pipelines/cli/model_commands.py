@@ -11,6 +11,7 @@ from typing import Any
 
 from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.errors import ConfigError, DataError
+from pipelines.cli.bundle_source import add_bundle, add_server
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -28,7 +29,7 @@ def _add_predict(commands: argparse._SubParsersAction[Any]) -> None:
         "predict images with a bundle",
         example="lesionflow predict results/export image.jpg folder/",
     )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    add_bundle(command)
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or globs")
     _add_key(command)
     form = command.add_mutually_exclusive_group()
@@ -130,15 +131,20 @@ def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--evaluation", type=Path, required=True, metavar="DIR", help="evaluation of this bundle, for its metrics"
     )
-    command.add_argument("--server", required=True, metavar="URL", help="the registry: http(s)://host:port")
     command.add_argument(
         "--uri", required=True, metavar="URI", help="URI the model server reads (printed by `bundle stage`)"
     )
+    command.add_argument(
+        "--bundle-uri",
+        default="",
+        metavar="URI",
+        help="where the bundle itself is, for whoever validates it",
+    )
+    command.add_argument("--evaluation-uri", default="", metavar="URI", help="where its evaluation is, for the same")
     command.add_argument("--card-uri", default="", metavar="URI", help="where its card with the test metrics is")
     command.add_argument("--name", default="lesionflow", metavar="NAME", help="the registered model")
     command.add_argument("--version", default="", metavar="NAME", help="default: commit and digest")
-    command.add_argument("--token-file", type=Path, metavar="FILE", help="bearer token; default: KFP's own, or none")
-    command.add_argument("--ca", type=Path, metavar="FILE", help="certificate authorities to trust; default: system")
+    add_server(command, required=True)
     _add_key(command)
     command.set_defaults(run=_register)
 
@@ -168,9 +174,11 @@ def _predict(arguments: argparse.Namespace) -> None:
     from components.common.runtime.session import setup_logging
     from pipelines.cli import predictions
     from pipelines.cli.bundle_commands import predict
+    from pipelines.cli.bundle_source import local_bundle
 
     setup_logging()
-    rows = predict(arguments.bundle, arguments.images, arguments.key)
+    with local_bundle(arguments) as bundle:
+        rows = predict(bundle, arguments.images, arguments.key)
     form = predictions.as_json if arguments.json else predictions.as_csv if arguments.csv else predictions.table
     predictions.write_out(form(rows))
     lost = sum(row.decision == layout.DECISIONS[layout.UNREADABLE] for row in rows)
@@ -253,6 +261,8 @@ def _register(arguments: argparse.Namespace) -> None:
         name=arguments.name,
         version=arguments.version,
         card_uri=arguments.card_uri,
+        bundle_uri=arguments.bundle_uri,
+        evaluation_uri=arguments.evaluation_uri,
     )
     enforce(arguments.evaluation)
     outcome = register(server, what)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ArtifactError, ConfigError
+from pipelines.cli.bundle_source import add_bundle
 
 if TYPE_CHECKING:
     from components.calibrate.config import CalibrateConfig
@@ -27,7 +28,7 @@ def _add_recalibrate(commands: argparse._SubParsersAction[Any]) -> None:
         "adjust a bundle for another site: probabilities and threshold, not the network",
         example="lesionflow recalibrate results/export --validation clinic-b --out clinic-b-bundle",
     )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    add_bundle(command)
     command.add_argument(
         "--validation", type=Path, required=True, metavar="DIR", help="what `lesionflow validate` wrote of this bundle"
     )
@@ -49,7 +50,7 @@ def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
         "watch the logged predictions of a bundle in use; exit code 3 where a change was found",
         example="lesionflow monitor results/export logs/ --labels labels.csv --out monitor",
     )
-    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle that made the predictions")
+    add_bundle(command)
     command.add_argument(
         "predictions", nargs="+", type=Path, metavar="PREDICTIONS", help="logs (.csv of predict, .jsonl) or folders"
     )
@@ -66,16 +67,18 @@ def _monitor(arguments: argparse.Namespace) -> None:
     from components.common.runtime.yaml_text import parse_assignments
     from components.monitor.config import MonitorConfig
     from components.monitor.run import run
+    from pipelines.cli.bundle_source import local_bundle
 
     config = MonitorConfig.parse(parse_assignments(arguments.set))
-    result = run(
-        config,
-        arguments.bundle,
-        arguments.predictions,
-        arguments.out,
-        labels=arguments.labels,
-        reference=arguments.reference,
-    )
+    with local_bundle(arguments) as bundle:
+        result = run(
+            config,
+            bundle,
+            arguments.predictions,
+            arguments.out,
+            labels=arguments.labels,
+            reference=arguments.reference,
+        )
     print(f"{result.images} predictions; {'no change was found' if not result.alarms else 'a change was found'}")
     for line in (*result.alarms, *result.notes):
         print(line)
@@ -83,18 +86,26 @@ def _monitor(arguments: argparse.Namespace) -> None:
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:
+    from components.common.runtime.session import setup_logging
+    from pipelines.cli.bundle_source import local_bundle
+
+    setup_logging()
+    with local_bundle(arguments) as folder:
+        print(_adjusted(folder, arguments))
+
+
+def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
+    """Adjusts the bundle in a folder; returns what is printed of it."""
     from components.calibrate.recalibrate import recalibrate
     from components.common.artifacts.folder import open_artifact
     from components.common.artifacts.json_file import read_json
     from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation
     from components.common.bundle.card import FACTS, FACTS_SCHEMA
     from components.common.bundle.load import check_parts, load_parts
-    from components.common.runtime.session import setup_logging
     from components.export.adjust import adjust
 
-    setup_logging()
     validation, measured, scores = open_validation(arguments.validation)
-    bundle = open_artifact(arguments.bundle, "bundle")
+    bundle = open_artifact(folder, "bundle")
     if validation.made_from.get("bundle") != bundle.digest:
         raise ArtifactError(
             f"{arguments.validation}: made from another bundle than {arguments.bundle}; validate this one first"
@@ -104,7 +115,7 @@ def _recalibrate(arguments: argparse.Namespace) -> None:
     site = arguments.site if arguments.site is not None else measured.site or validation.path.resolve().name
     made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
     adjust(load_parts(bundle), made.policy, made.record, validation, scores, arguments.out)
-    print(_summary(made.record, made.why, arguments.out))
+    return _summary(made.record, made.why, arguments.out)
 
 
 def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[str]) -> CalibrateConfig:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.common.runtime.cli import add_command
+from pipelines.cli.bundle_source import add_bundle
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -19,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         example="lesionflow validate handover --metadata table.csv --images folder --out validation",
         notes=_notes,
     )
-    command.add_argument("bundle", metavar="BUNDLE", help="folder or URI of the bundle")
+    add_bundle(command)
     command.add_argument(
         "--metadata", required=True, metavar="FILE", help="the clinic's table: one row per image (CSV)"
     )
@@ -54,11 +55,12 @@ def _notes() -> str:
 def _run(arguments: argparse.Namespace) -> None:
     from components.common.runtime.session import setup_logging
     from components.common.runtime.yaml_text import parse_assignments
-    from pipelines.validation import check_local, parse
+    from pipelines.cli.bundle_source import server_of
+    from pipelines.validation import check_local, located, parse
 
     given = {"bundle": arguments.bundle, "metadata": arguments.metadata, "images": arguments.images}
     given |= {"internal": arguments.internal} if arguments.internal else {}
-    parameters = parse({**parse_assignments(arguments.set), **given})
+    parameters = located(parse({**parse_assignments(arguments.set), **given}), server_of(arguments))
     check_local(parameters)
     setup_logging()
     from components.ingest.run import run as ingest

@@ -39,6 +39,10 @@ def check_objects(connection: Connection, cluster: Cluster) -> Iterator[Check]:
     if cluster.registry.server and signing:
         make = f"kubectl create secret generic {signing} --from-file=key=FILE"
         yield _secret(connection, "signing secret", signing, ("key",), make)
+    key = cluster.bundle_key_secret
+    if key:
+        make = f"kubectl create secret generic {key} --from-file=key=public.pem"
+        yield _secret(connection, "bundle key secret", key, ("key",), make)
     if cluster.checkpoints.pvc:
         yield _claim(connection, cluster.checkpoints.pvc, "kubectl apply -k manifests/overlays/..., which makes it")
     for volume in cluster.data:

@@ -18,7 +18,16 @@ from urllib.parse import urlsplit
 
 from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.secrets import without_secrets
-from pipelines.registry.registration import DIGEST, EVALUATION, FORMAT, FORMAT_VERSION, Properties, Registration
+from pipelines.registry.registration import (
+    BUNDLE_URI,
+    DIGEST,
+    EVALUATION,
+    EVALUATION_URI,
+    FORMAT,
+    FORMAT_VERSION,
+    Properties,
+    Registration,
+)
 
 TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"  # where KFP's own client looks, too
 _VERSIONS = ("v1", "v1alpha3")
@@ -62,6 +71,21 @@ class Outcome:
     state: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """A registered version that was looked up.
+
+    Attributes:
+        uri: where its bundle is: the property `bundle_uri`, else what is registered for model servers.
+        digest: digest of the bundle; empty where the version was not registered by lesionflow.
+        evaluation: where its evaluation is; empty where that is not registered.
+    """
+
+    uri: str
+    digest: str
+    evaluation: str
+
+
 def server_at(url: str, token_file: Path | None = None, ca: Path | None = None) -> Server:
     """Checks address and token file.
 
@@ -97,10 +121,20 @@ def register(server: Server, what: Registration) -> Outcome:
     Raises:
         RegistryError: unreachable, refused or failed; or the version belongs to another bundle or evaluation.
     """
-    return asyncio.run(_register(server, what))
+    return asyncio.run(_asked(server, lambda call: _put(call, what)))
 
 
-async def _register(server: Server, what: Registration) -> Outcome:
+def find_version(server: Server, name: str, version: str) -> Found:
+    """Looks a registered version up.
+
+    Raises:
+        RegistryError: unreachable or refused; no such model or version; or it names no place.
+    """
+    return asyncio.run(_asked(server, lambda call: _find(call, name, version)))
+
+
+async def _asked(server: Server, ask: Callable[[_Calls], Awaitable[T]]) -> T:
+    """What a registry answers, by the version of the API that it speaks."""
     from mr_openapi import ApiClient, Configuration, ModelRegistryServiceApi
 
     secured = server.url.startswith("https://")
@@ -120,7 +154,7 @@ async def _register(server: Server, what: Registration) -> Outcome:
         call = _Calls(server, ModelRegistryServiceApi(client))
         for client.version in _VERSIONS:
             if await call.found(lambda: call.api.get_registered_models(page_size="1", _request_timeout=_SECONDS)):
-                return await _put(call, what)
+                return await ask(call)
     finally:
         await client.close()
     raise RegistryError(f"{server.url}: answers, but holds no Model Registry API {' or '.join(_VERSIONS)}; {_HINT}")
@@ -175,7 +209,7 @@ def _refusal(url: str, status: int, said: str, signed_in: bool) -> str:
         problem = "the token is not accepted" if signed_in else "asks for a token, none was given"
         return f"{url}: {problem} (401); give a valid one with --token-file"
     if status == 403:
-        return f"{url}: this token may not register models (403: {said}); ask for the registry's editor role"
+        return f"{url}: this token may not do that (403: {said}); ask for the registry's editor role, or viewer to read"
     if status >= 500:
         return f"{url}: the registry failed ({status}: {said}); run the same command again, nothing is doubled"
     return f"{url}: refused ({status}: {said})"
@@ -232,10 +266,40 @@ async def _find_or_make(
         return there, False
 
 
+async def _find(call: _Calls, name: str, version: str) -> Found:
+    api, url = call.api, call.server.url
+    model = await call.found(lambda: api.find_registered_model(name=name, _request_timeout=_SECONDS))
+    if model is None:
+        raise RegistryError(f"{url}: no registered model {name!r}; allowed: a name that `lesionflow register` gave")
+    found = await call.found(
+        lambda: api.find_model_version(name=version, parent_resource_id=model.id, _request_timeout=_SECONDS)
+    )
+    if found is None:
+        listed = await call.made(
+            lambda: api.get_registered_model_versions(model.id, page_size="20", _request_timeout=_SECONDS)
+        )
+        known = ", ".join(one.name for one in listed.items or []) or "none"
+        raise RegistryError(f"{url}: model {name!r} has no version {version!r}; its versions: {known}")
+    artifacts = await call.made(
+        lambda: api.get_model_version_artifacts(found.id, page_size="100", _request_timeout=_SECONDS)
+    )
+    models = [one.actual_instance for one in artifacts.items or []]
+    served = [one.uri for one in models if one.artifact_type == "model-artifact" and one.uri]
+    uri = _text(found, BUNDLE_URI) or next(iter(served), "")
+    if not uri:
+        raise RegistryError(f"{url}: version {version!r} of model {name!r} names no place; register it again")
+    return Found(uri, _text(found, DIGEST), _text(found, EVALUATION_URI))
+
+
+def _text(version: Any, name: str) -> str:
+    """A custom property that is text; empty where there is none."""
+    value = (version.custom_properties or {}).get(name)
+    return str(getattr(value.actual_instance, "string_value", "")) if value is not None else ""
+
+
 def _check_same(version: Any, what: Registration) -> None:
-    known = version.custom_properties or {}
     for name, of in ((DIGEST, "bundle"), (EVALUATION, "evaluation")):
-        value = known[name].actual_instance.string_value if name in known else "none"
+        value = _text(version, name) or "none"
         if value != what.properties[name]:
             raise RegistryError(
                 f"version {what.version!r} of model {what.name!r} is registered with {of} {value[:12]}, this {of} is "

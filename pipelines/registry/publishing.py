@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.common.artifacts.json_file import write_atomic
@@ -20,9 +20,15 @@ log = logging.getLogger("lesionflow")
 _ONLY = 1  # every registered version has a folder of its own, so the number a model server wants is always this
 
 
-def publish(
-    server: str, name: str, models: str, bundle: Path, bundle_uri: str, evaluation: Path, card: Path, card_uri: str
-) -> str:
+@dataclass(frozen=True)
+class Given:
+    """A file or folder here, and where it is for others."""
+
+    path: Path
+    uri: str
+
+
+def publish(server: str, name: str, models: str, bundle: Given, evaluation: Given, card: Given) -> str:
     """Registers an evaluated bundle; repeated after a failure it goes on where it was.
 
     Where the cluster file names a secret with a key, what is staged is signed with it.
@@ -33,22 +39,28 @@ def publish(
         models: folder or URI under which the version is staged for model servers; empty: nowhere, and the
             bundle's own URI is registered.
         bundle: the bundle.
-        bundle_uri: where it is for others.
         evaluation: its evaluation.
         card: file for the card with the test metrics.
-        card_uri: where that is for others.
 
     Returns:
         The line that was logged.
     """
     where = server_at(server)
-    what = registration_of(bundle, evaluation, uri=bundle_uri, name=name, card_uri=card_uri)
+    what = registration_of(
+        bundle.path,
+        evaluation.path,
+        uri=bundle.uri,
+        name=name,
+        card_uri=card.uri,
+        bundle_uri=bundle.uri,
+        evaluation_uri=evaluation.uri,
+    )
     if models:
         served = store.join(models, what.version)
         what = replace(what, uri=served)
-        stage_bundle(bundle, served, _ONLY, evaluation=evaluation, keys=_keys())
-    card.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(card, bundle_card(bundle, evaluation))
+        stage_bundle(bundle.path, served, _ONLY, evaluation=evaluation.path, keys=_keys())
+    card.path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(card.path, bundle_card(bundle.path, evaluation.path))
     outcome = register(where, what)
     line = f"{what.name} {what.version}: {outcome.state} at {where.url}, files at {what.uri}"
     log.info(line)

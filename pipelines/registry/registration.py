@@ -22,6 +22,9 @@ from components.common.runtime.errors import ArtifactError
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
 DIGEST = "bundle_digest"
 EVALUATION = "evaluation_digest"
+BUNDLE_URI = "bundle_uri"  # where the bundle itself is, for whoever validates or adjusts it
+EVALUATION_URI = "evaluation_uri"  # where its internal test is
+_PARENT = {"bundle": "parent_bundle", "evaluation": "parent_evaluation"}  # of one handed over or adjusted
 
 Properties = dict[str, str | float | int | bool]
 
@@ -48,7 +51,15 @@ class Registration:
 
 
 def registration_of(
-    bundle: Path, evaluation: Path, *, uri: str, name: str = "lesionflow", version: str = "", card_uri: str = ""
+    bundle: Path,
+    evaluation: Path,
+    *,
+    uri: str,
+    name: str = "lesionflow",
+    version: str = "",
+    card_uri: str = "",
+    bundle_uri: str = "",
+    evaluation_uri: str = "",
 ) -> Registration:
     """Collects what is registered of a bundle and its evaluation.
 
@@ -59,6 +70,8 @@ def registration_of(
         name: the registered model.
         version: the version; empty: commit and digest, as in `70535922ed58-acfaeff6`.
         card_uri: where the card with the test metrics is.
+        bundle_uri: where the bundle itself is, for whoever validates it; empty: `uri` is the bundle, or it is nowhere.
+        evaluation_uri: where the evaluation is, for its internal test.
 
     Raises:
         ArtifactError: an input is damaged, or the evaluation is of another bundle.
@@ -80,7 +93,8 @@ def registration_of(
         "model_sha256": policy.model_sha256,
         "val_probs_sha256": policy.val_probs_sha256,
         "test_probs_sha256": judged.files[TEST_SCORES],
-        **{f"{key}_digest": value for key, value in sorted(made.made_from.items())},
+        **{f"{_PARENT.get(key, key)}_digest": value for key, value in sorted(made.made_from.items())},
+        **{name: place for name, place in ((BUNDLE_URI, bundle_uri), (EVALUATION_URI, evaluation_uri)) if place},
         **({"split_sha256": facts["split"]["sha256"]} if facts["split"] else {}),
         "policy_id": policy.policy_id,
         "operating_point": str(policy.operating_point.get("policy", "")),

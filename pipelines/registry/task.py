@@ -35,9 +35,9 @@ def register(
     from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
     from components.evaluate.proof import enforce
-    from pipelines.registry.publishing import publish
+    from pipelines.registry.publishing import Given, publish
 
     with step_session("register"):
-        made, judged = noted_path(bundle), noted_path(evaluation)
-        enforce(judged, EvaluateConfig.parse(config))
-        publish(server, name, models, made, bundle.uri, judged, Path(card.path), card.uri)
+        made, judged = Given(noted_path(bundle), bundle.uri), Given(noted_path(evaluation), evaluation.uri)
+        enforce(judged.path, EvaluateConfig.parse(config))
+        publish(server, name, models, made, judged, Given(Path(card.path), card.uri))

@@ -32,6 +32,9 @@ class Registry:
             if method == "GET":
                 return 200, self._listed(mine.values(), query)
             return self._create(mine, Artifact.from_dict(body).actual_instance)
+        if (method, first, rest[1:]) == ("GET", "registered_models", ["versions"]):
+            mine = [one for one in self.versions.values() if one["registeredModelId"] == rest[0]]
+            return 200, self._listed(mine, query)
         answers = {
             ("GET", "/registered_models"): lambda: (200, self._listed(self.models.values(), query)),
             ("GET", "/registered_model"): lambda: self._named(self.models.values(), query),

@@ -139,7 +139,7 @@ def test_what_the_server_refuses_is_one_clear_line(command, tmp_path, capsys, se
             (403, {"message": "viewer"}), (500, {"message": "boom"}), (400, {"message": "bad name"}),
             (409, {"message": "archived"}),
         ]  # fmt: skip
-        assert "may not register models (403" in said(url)
+        assert "this token may not do that (403" in said(url)
         assert "the registry failed (500" in said(url)
         assert "refused (400" in said(url)
         assert "model 'lesionflow' is refused as a conflict" in said(url)

@@ -27,6 +27,19 @@ def local_artifact(uri: str, kind: str, scratch: Path) -> Path:
     return scratch
 
 
+def refuse_other(folder: Path, kind: str, digest: str) -> None:
+    """Refuses an artifact that is not the one that was asked for; an empty digest asks for none.
+
+    Raises:
+        ArtifactError: its digest is another.
+    """
+    if digest and (found := listed_artifact(folder, kind).digest) != digest.lower():
+        raise ArtifactError(
+            f"{folder}: its digest is {found[:12]}, {digest[:12]} was asked for: another {kind}, or changed since; ask "
+            "whoever gave the digest"
+        )
+
+
 def _copy(uri: str, name: str, folder: Path) -> None:
     try:
         data = store.read_bytes(store.join(uri, name))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from components.common.artifacts.folder import MANIFEST, SIGNATURE, Artifact, op
 from components.common.artifacts.json_file import read_object, shown, write_atomic
 from components.common.runtime.errors import ArtifactError, ConfigError
 
+KEY_VARIABLE = "LESIONFLOW_BUNDLE_KEY"  # file of the key by which every bundle must be signed, where a pod has one
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _MOST_KEY_BYTES = 2**20
 
@@ -77,6 +79,22 @@ def write_signature(folder: Path, signature: Path, key: Path, certificate: Path 
         write_atomic(signature, made.read_bytes())
 
 
+def asked_key() -> Path | None:
+    """The key that this pod asks for, by the cluster file's `bundle_key_secret`; None where it asks for none.
+
+    Raises:
+        ConfigError: the secret has no entry `key`.
+    """
+    given = os.environ.get(KEY_VARIABLE)
+    if not given:
+        return None
+    if not Path(given).is_file():
+        raise ConfigError(
+            "bundle_key_secret: the secret has no entry `key`; expected a public key or certificate as PEM there"
+        )
+    return Path(given)
+
+
 def check_signature(bundle: Artifact, key: Path) -> None:
     """Refuses a bundle that is not signed by a key; one call for all who are asked to.
 
@@ -92,8 +110,8 @@ def check_signature(bundle: Artifact, key: Path) -> None:
     content = _read_key(key, "public key or certificate")
     if not signature.is_file():
         raise ArtifactError(
-            f"{bundle.path}: not signed, and --key asks for a signature; ask whoever made it to sign it (lesionflow "
-            "bundle sign)"
+            f"{bundle.path}: not signed, and a signature by {key} is asked for; ask whoever made it to sign it "
+            "(lesionflow bundle sign)"
         )
     record = read_object(signature)
     _require()

@@ -177,8 +177,8 @@ class Checkpoints(StepConfig):
 class DataVolume(StepConfig):
     """A persistent volume claim with images, tables or weights, for data that lies in no bucket.
 
-    Kubeflow Pipelines cannot mount a claim read-only. The steps only read from it; a claim with the access mode
-    ReadOnlyMany keeps everything else from writing, too.
+    Kubeflow Pipelines cannot mount a claim read-only. The steps only read from it; permissions of the files or
+    `readOnly` of the volume keep everything else from writing.
     """
 
     pvc: ObjectName = Field(min_length=1, description="name of the claim")

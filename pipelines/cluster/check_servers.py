@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from pipelines.cluster.check import Check, failed, ok, warning
@@ -10,6 +11,11 @@ from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.retry import read
 
+# a server ignores what it does not know. Before 2.14 (kubeflow/pipelines, CHANGELOG.md) that is the retry of a step in
+# a nested pipeline, the state that the exit task is given, and the outputs of loops
+_OLDEST = (2, 14)
+# with 2.17, against which this was written: the run's deadline, the removal of its pods, the user of a step
+_WHOLE = (2, 17)
 # what logs and status read; a run itself needs none of it
 _RIGHTS = (("list", "pods", ""), ("get", "pods", "log"), ("list", "events", ""))
 
@@ -42,10 +48,19 @@ def check_kfp(connection: Connection) -> Iterator[Check]:
     version = _kfp_version(connection)
     ours = metadata.version("kfp")
     mode = "multi-user" if health.multi_user else "single-user"
-    if version.startswith("1."):
-        yield failed(what, f"{version}, {mode}", f"the compiled file needs a 2.x server; the client is {ours}")
-        return
-    yield ok(what, f"{version or 'version not told'}, {mode}; client {ours}")
+    found = f"{version or 'version not told'}, {mode}; client {ours}"
+    release = _release(version)
+    if release and release < _OLDEST:
+        yield failed(what, found, "update it to 2.17; before 2.14 it would not retry a lost training")
+    elif release and release < _WHOLE:
+        yield warning(what, found, "update it to 2.17: older ones ignore deadline_s, ttl_s and run_as_user")
+    else:
+        yield ok(what, found)
+
+
+def _release(version: str) -> tuple[int, int] | None:
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None
 
 
 def _said(what: str, error: ClusterError) -> str:

@@ -120,9 +120,25 @@ def test_versions_are_told(healthy, connection):
     assert "2.17.0, single-user" in by_name(check_kfp(connection))["Kubeflow Pipelines"].found
 
 
-def test_an_old_kubeflow_is_refused(healthy, connection):
-    healthy.on("GET", "/apis/v1beta1/healthz", (200, {"tag_name": "1.8.5"}))
-    assert by_name(check_kfp(connection))["Kubeflow Pipelines"].state == "failed"
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ("1.8.5", "failed"),
+        ("2.5.0", "failed"),
+        ("2.14.3", "warning"),
+        ("2.16.0", "warning"),
+        ("2.17.0", "ok"),
+        ("v2.18.1", "ok"),
+        ("3.0.0", "ok"),
+        ("dev", "ok"),
+    ],
+)
+def test_a_kubeflow_that_ignores_what_the_file_says_is_named(healthy, connection, version, state):
+    healthy.on("GET", "/apis/v1beta1/healthz", (200, {"tag_name": version}))
+    assert by_name(check_kfp(connection))["Kubeflow Pipelines"].state == state
+
+
+def test_a_server_that_does_not_tell_its_version_is_taken(healthy, connection):
     healthy.on("GET", "/apis/v1beta1/healthz", (404, {}))
     assert "version not told" in by_name(check_kfp(connection))["Kubeflow Pipelines"].found
 

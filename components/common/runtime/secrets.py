@@ -17,9 +17,11 @@ _PATTERNS = (
     ),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {_HIDDEN}"),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w.-]+"), _HIDDEN),  # a JSON web token
+    # not the word of our own messages about an entry, as in `gcs_credentials.secret: received 'Bad_'`
     (
         re.compile(
-            r"(\w*(?:token|password|secret|cookie|session))([\"']?\s*[=:]\s*[\"']?)[^\s\"',;}&]{4,}", re.IGNORECASE
+            r"(\w*(?:token|password|secret|cookie|session))([\"']?\s*[=:]\s*[\"']?)(?!received )[^\s\"',;}&]{4,}",
+            re.IGNORECASE,
         ),
         rf"\1\2{_HIDDEN}",
     ),

@@ -24,6 +24,8 @@ from components.common.storage.store import scheme_of
         ("Bearer abcdefgh.ijkl", "Bearer ***"),
         ("eyJhbGciOiJI.eyJzdWIiOiIx.sig", "***"),
         ("the token has expired", "the token has expired"),
+        ("gcs_credentials.secret: received 'Bad_'; allowed", "gcs_credentials.secret: received 'Bad_'; allowed"),
+        ("secret: received-abcdefgh", "secret: ***"),
         ("gs://bucket/a@sha256:12", "gs://bucket/a@sha256:12"),
         ("registry.example/x@sha256:12", "registry.example/x@sha256:12"),
         ("mail me@example.com", "mail me@example.com"),

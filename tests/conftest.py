@@ -60,6 +60,26 @@ POINT = {
 }
 
 
+def make_policy(threshold_logit=-0.5, *, point=None, **changes):
+    """A complete policy about nothing: probability is the sigmoid of the logit; `point` changes its operating point."""
+    fields = {
+        "calibrator": Calibrator("none"),
+        "threshold_logit": threshold_logit,
+        "threshold_probability": float(sigmoid(np.array(threshold_logit))),
+        "operating_point": {**POINT, **(point or {})},
+        "counts": {"n": 5, "malignant": 1, "groups": 5, "malignant_groups": 1},
+        "prevalence": 0.2,
+        "model_sha256": "0" * 64,
+        "val_probs_sha256": "1" * 64,
+    }
+    return DecisionPolicy(**{**fields, **changes})
+
+
+@pytest.fixture(scope="session")
+def policy_at():
+    return make_policy
+
+
 def simulate(lesions, seed, *, prevalence=0.2, prefix="L", spread=0.7, images=None):
     """Scores of clustered lesions, calibrated within sampling error."""
     rng = np.random.default_rng(seed)
@@ -91,17 +111,7 @@ def metrics(sim):
         "dx_type": np.where(half + test.label > 0, "histo", "follow_up"),
         "control_source": half.astype(np.float64),
     }
-    policy = DecisionPolicy(
-        calibrator=Calibrator("none"),
-        threshold_logit=-0.5,
-        threshold_probability=float(sigmoid(np.array(-0.5))),
-        operating_point=POINT,
-        counts={"n": 5, "malignant": 1, "groups": 5, "malignant_groups": 1},
-        prevalence=0.2,
-        model_sha256="0" * 64,
-        val_probs_sha256="1" * 64,
-    )
-    return analyse(Inputs(test, columns, policy, test_probs_sha256="2" * 64), Settings(resamples=200))
+    return analyse(Inputs(test, columns, make_policy(), test_probs_sha256="2" * 64), Settings(resamples=200))
 
 
 @pytest.fixture(scope="session")

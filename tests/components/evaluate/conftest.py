@@ -7,7 +7,6 @@ import pytest
 from components.common.artifacts.folder import new_artifact, open_artifact, sha256_file
 from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
-from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import KIND, SplitRecord, read_split, write_split
 from components.common.bundle.card import FACTS_SCHEMA, write_card
@@ -38,44 +37,23 @@ def columns_of(scores, seed=0):
     }
 
 
-def policy_for(val_path, model_sha256="0" * 64, threshold=-0.5, abstain=None):
-    return DecisionPolicy(
-        calibrator=Calibrator("none"),
-        threshold_logit=threshold,
-        threshold_probability=float(sigmoid(np.array(threshold))),
-        operating_point={
-            "policy": "lower_bound",
-            "target_sensitivity": 0.9,
-            "delta": 0.05,
-            "sensitivity": 0.97,
-            "lesion_sensitivity": 0.96,
-            "sensitivity_lower": 0.91,
-            "specificity": 0.6,
-            "chance": 0.98,
-            "guarantee": "simulated",
-        },
-        counts={"n": 5, "malignant": 1, "groups": 5, "malignant_groups": 1},
-        prevalence=0.2,
-        model_sha256=model_sha256,
-        val_probs_sha256=sha256_file(val_path),
-        abstain=abstain,
+@pytest.fixture(scope="session")
+def policy_with(policy_at):
+    """A policy that was chosen on the scores in a file."""
+    return lambda val_path, threshold=-0.5, **changes: policy_at(
+        threshold, val_probs_sha256=sha256_file(val_path), **changes
     )
 
 
 @pytest.fixture
-def policy_with():
-    return policy_for
-
-
-@pytest.fixture
-def saved(tmp_path, sim):
+def saved(tmp_path, sim, policy_with):
     """Scores and policy as files: what `report` starts from."""
     test, val = sim(400, 1, prefix="T"), sim(300, 2, prefix="V")
     folder = tmp_path / "saved"
     folder.mkdir()
     save_scores(folder / "test_probs.npz", test, columns_of(test))
     save_scores(folder / "val_probs.npz", val)
-    policy_for(folder / "val_probs.npz").save(folder / "decision_policy.json")
+    policy_with(folder / "val_probs.npz").save(folder / "decision_policy.json")
     return folder
 
 
@@ -189,7 +167,7 @@ def digest_of(artifact, kind):
 class Shipped:
     """Everything evaluate reads, made once: split, model, bundle."""
 
-    def __init__(self, root, whole_index):
+    def __init__(self, root, whole_index, policy_with):
         pictures = root / "images"
         pictures.mkdir(parents=True)
         self.pictures = Pictures(pictures, whole_index)
@@ -216,7 +194,9 @@ class Shipped:
             ModelFacts(architecture="brightness", image_size=(32, 32)).save(folder)
             write_record(folder, TRAINING_CONFIG, {})
             write_record(folder, ENVIRONMENT, {})
-        self.policy = policy_for(self.model / "val_probs.npz", sha256_file(self.model / "model.keras"), 0.1)
+        self.policy = policy_with(
+            self.model / "val_probs.npz", 0.1, model_sha256=sha256_file(self.model / "model.keras")
+        )
         self.bundle = root / "bundle"
         made_from = {"model": digest_of(self.model, "model"), "policy": "3" * 64, "split": digest_of(self.split, KIND)}
         with new_artifact(self.bundle, "bundle", made_from) as folder:
@@ -234,8 +214,8 @@ class Shipped:
 
 
 @pytest.fixture(scope="session")
-def shipped(tmp_path_factory, kit):
-    return Shipped(tmp_path_factory.mktemp("shipped"), kit.whole_index)
+def shipped(tmp_path_factory, kit, policy_with):
+    return Shipped(tmp_path_factory.mktemp("shipped"), kit.whole_index, policy_with)
 
 
 @pytest.fixture

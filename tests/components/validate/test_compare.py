@@ -6,34 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.common.artifacts.policy import Calibrator, DecisionPolicy
-from components.common.statistics.numeric import sigmoid
 from components.validate.compare import Place, common_names, compare, labelling, verdict
-
-POINT = {
-    "policy": "lower_bound",
-    "target_sensitivity": 0.9,
-    "delta": 0.05,
-    "sensitivity": 0.97,
-    "lesion_sensitivity": 0.96,
-    "sensitivity_lower": 0.91,
-    "specificity": 0.6,
-    "chance": 0.98,
-    "guarantee": "simulated",
-}
-
-
-def policy_at(threshold, **point):
-    return DecisionPolicy(
-        calibrator=Calibrator("none"),
-        threshold_logit=threshold,
-        threshold_probability=float(sigmoid(np.array(threshold))),
-        operating_point={**POINT, **point},
-        counts={"n": 5, "malignant": 1, "groups": 5, "malignant_groups": 1},
-        prevalence=0.2,
-        model_sha256="0" * 64,
-        val_probs_sha256="1" * 64,
-    )
 
 
 def diagnoses(scores, benign="nv"):
@@ -46,10 +19,10 @@ def test_diagnoses_have_the_codes_of_the_label_policy_whatever_the_table_calls_t
     assert common_names(written, names).tolist() == ["mel", "mel", "nv", "wart", ""]
 
 
-def test_every_figure_has_its_difference_and_the_same_with_the_mix_there(sim):
+def test_every_figure_has_its_difference_and_the_same_with_the_mix_there(sim, policy_at):
     here, there = sim(120, 1), sim(160, 2)
     places = Place(here, diagnoses(here)), Place(there, diagnoses(there))
-    figures, mix = compare(*places, policy_at(-0.5), 200, 0)
+    figures, mix = compare(*places, policy_at(), 200, 0)
     assert [one.name for one in figures][:3] == ["roc_auc", "sensitivity", "specificity"]
     for one in figures:
         assert one.difference.value == pytest.approx(one.here.value - one.there.value)
@@ -59,18 +32,18 @@ def test_every_figure_has_its_difference_and_the_same_with_the_mix_there(sim):
     assert figures[1].standardised.value == pytest.approx(figures[1].here.value)
 
 
-def test_without_the_internal_test_only_here_is_known(sim):
+def test_without_the_internal_test_only_here_is_known(sim, policy_at):
     here = sim(60, 1)
-    figures, mix = compare(Place(here, None), None, policy_at(-0.5), 200, 0)
+    figures, mix = compare(Place(here, None), None, policy_at(), 200, 0)
     assert mix is None
     assert all(one.there is None and one.difference is None and one.standardised is None for one in figures)
     assert all(one.here.value is not None for one in figures)
 
 
-def test_without_diagnoses_on_one_side_nothing_is_standardised(sim):
+def test_without_diagnoses_on_one_side_nothing_is_standardised(sim, policy_at):
     here, there = sim(60, 1), sim(60, 2)
     blank = np.full(len(here), "unknown")
-    figures, mix = compare(Place(here, blank), Place(there, diagnoses(there)), policy_at(-0.5), 200, 0)
+    figures, mix = compare(Place(here, blank), Place(there, diagnoses(there)), policy_at(), 200, 0)
     assert mix is None
     assert all(one.difference is not None and one.standardised is None for one in figures)
 
@@ -83,25 +56,25 @@ def test_without_diagnoses_on_one_side_nothing_is_standardised(sim):
         (-50.0, 60, r"^\d+ malignant lesions are too few to tell .*: \d+ more would do, if they are found at the same"),
     ],
 )
-def test_the_answer_is_plain(threshold, lesions, said, sim):
+def test_the_answer_is_plain(threshold, lesions, said, sim, policy_at):
     told = verdict(sim(lesions, 3), policy_at(threshold), "lesions")
     assert re.search(said, told.sentence), told.sentence
 
 
-def test_the_answer_says_what_the_promise_costs(sim):
+def test_the_answer_says_what_the_promise_costs(sim, policy_at):
     scores = sim(400, 3)
     benign = int((scores.label == 0).sum())
     assert verdict(scores, policy_at(-50.0), "lesions").sentence.endswith(f"; 0 of {benign} benign images cleared")
 
 
-def test_several_images_of_a_lesion_count_once(sim):
+def test_several_images_of_a_lesion_count_once(sim, policy_at):
     scores = sim(200, 4)
     told = verdict(scores, policy_at(-50.0), "lesions")
     assert told.of == len(np.unique(scores.group_id[scores.label == 1]))
 
 
-def test_a_policy_without_a_target_promises_nothing(sim):
-    told = verdict(sim(60, 1), policy_at(-0.5, policy="youden", target_sensitivity=None), "lesions")
+def test_a_policy_without_a_target_promises_nothing(sim, policy_at):
+    told = verdict(sim(60, 1), policy_at(point={"policy": "youden", "target_sensitivity": None}), "lesions")
     assert told.answer == "nothing promised"
     assert told.sentence.startswith("The policy promises no sensitivity (rule youden); here ")
 
@@ -115,7 +88,7 @@ def test_diagnoses_that_mean_something_else_are_named(sim):
     assert labelling("other", replace(Place(here, dx), diagnosis=None), {"mel": 1}).unlike == []
 
 
-def test_a_refused_image_goes_to_a_person_and_is_neither_missed_nor_cleared(sim):
+def test_a_refused_image_goes_to_a_person_and_is_neither_missed_nor_cleared(sim, policy_at):
     scores = sim(120, 1)
     policy = policy_at(float(scores.logit.max()) + 1)  # predicts everything benign
     none = verdict(scores, policy, "lesions")

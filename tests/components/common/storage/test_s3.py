@@ -1,4 +1,4 @@
-"""A real S3 server, and that server behind everything a network does to it."""
+"""What a real S3 server does by itself; what both stores do is in `test_both_stores`."""
 
 import random
 import sys
@@ -21,26 +21,6 @@ def test_without_its_package_s3_says_what_to_install(monkeypatch):
         store.list_images("s3://bucket/prefix")
 
 
-def test_objects_are_listed_read_fetched_written(s3, tmp_path):
-    uri = s3.put("one/a.jpg", b"first")
-    s3.put("one/deep/b.PNG", b"second!")
-    s3.put("one/notes.txt", b"no image")
-    s3.put("one/.hidden/c.jpg", b"no")
-    s3.put("one-more/d.jpg", b"another prefix")
-    found = store.list_images(s3.uri("one"))
-    assert [(item.uri, item.name, item.size) for item in found] == [
-        (s3.uri("one/a.jpg"), "a.jpg", 5),
-        (s3.uri("one/deep/b.PNG"), "b.PNG", 7),
-    ]
-    assert all(item.version for item in found)
-    assert store.read_object(found[1]) == b"second!"
-    assert store.fetch(uri, tmp_path / "new").read_bytes() == b"first"
-    (tmp_path / "folder" / "sub").mkdir(parents=True)
-    (tmp_path / "folder" / "sub" / "x.txt").write_bytes(b"up")
-    store.upload(tmp_path / "folder", s3.uri("up"))
-    assert store.read_bytes(s3.uri("up/sub/x.txt")) == b"up"
-
-
 def test_a_large_file_goes_up_in_parts_and_comes_back_whole(s3, tmp_path):
     data = random.Random(3).randbytes(1 << 20) * 101  # above twice the client's part of 50 MiB
     (tmp_path / "large.bin").write_bytes(data)
@@ -50,22 +30,6 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_whole(s3, tmp_path):
     assert store.read_object(item) == data
 
 
-def test_names_with_odd_characters_are_kept(s3):
-    uri = s3.put("odd/a b+c%20#é.jpg", b"x")
-    assert [item.uri for item in store.list_images(s3.uri("odd/"))] == [uri]
-    assert store.read_bytes(uri) == b"x"
-
-
-def test_absent_objects_prefixes_and_buckets_are_not_found(s3):
-    s3.put("there/a.jpg", b"1")
-    assert store.exists(s3.uri("there")) and store.exists(s3.uri("there/a.jpg")) and store.exists(s3.uri())
-    assert not store.exists(s3.uri("ther")) and not store.exists("s3://no-such-bucket/x")
-    for call in (store.read_bytes, store.list_images):
-        for uri in (s3.uri("absent"), "s3://no-such-bucket/x"):
-            with pytest.raises(FileNotFoundError, match="no such"):
-                call(uri)
-
-
 def test_an_overwritten_object_is_not_mixed_up(s3):
     s3.put("changing/a.jpg", b"first")
     before = store.list_images(s3.uri("changing"))[0]
@@ -73,35 +37,6 @@ def test_an_overwritten_object_is_not_mixed_up(s3):
     assert store.read_object(store.list_images(s3.uri("changing"))[0]) == b"other"
     with pytest.raises(StorageError, match="no longer the object that was listed"):
         store.read_object(before)
-
-
-@pytest.mark.parametrize("fault", ["503", "reset", "truncated", "cut", "flipped", "stalled"])
-def test_a_fault_that_passes_is_retried(s3, behind, fault, monkeypatch):
-    monkeypatch.setattr(retry, "SILENCE_S", 0.2)
-    data = random.Random(1).randbytes(50_000)
-    uri = s3.put("flaky/a.jpg", data)
-    proxy = behind(s3, lambda count, path: fault if count <= 3 else "")
-    assert store.read_bytes(uri) == data
-    assert store.read_object(store.list_images(s3.uri("flaky"))[0]) == data
-    assert proxy.done[fault] == 3
-
-
-@pytest.mark.parametrize("fault", ["503", "reset", "truncated", "flipped"])
-def test_a_fault_that_stays_is_an_error_in_words(s3, behind, fault):
-    uri = s3.put("broken/a.jpg", random.Random(2).randbytes(5000))
-    proxy = behind(s3, lambda count, path: fault)
-    with pytest.raises(StorageError, match=f"failed {retry.ATTEMPTS} times"):
-        store.read_bytes(uri)
-    # the client under the client asks once more where a connection was closed before any answer
-    assert proxy.done[fault] == retry.ATTEMPTS * (2 if fault == "reset" else 1)
-
-
-def test_a_page_of_a_listing_that_fails_is_asked_for_again_and_not_the_listing(s3, behind, monkeypatch):
-    uris = [s3.put(f"many/{i:02d}.jpg", b"x") for i in range(30)]
-    monkeypatch.setattr("components.common.storage.s3._PAGE", 5)
-    proxy = behind(s3, pages=lambda count, path: ("503", "reset", "cut", "")[count % 4])
-    assert [item.uri for item in store.list_images(s3.uri("many"))] == uris
-    assert 6 <= proxy.asked["list"] <= 7 * 4
 
 
 NO_KEYS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}

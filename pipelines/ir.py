@@ -13,13 +13,16 @@ def load_documents(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pipeline spec and the platform spec; a file with one document has lost its selectors.
 
     Raises:
-        ConfigError: not exactly these two documents.
+        ConfigError: not exactly these two documents, or the first one is not a pipeline.
     """
     documents = yaml_text.load_all(text)
     if len(documents) != 2 or not all(isinstance(one, dict) for one in documents) or "platforms" not in documents[1]:
         raise ConfigError(
             f"compiled pipeline: {len(documents)} YAML document(s); expected two, the second with the node selectors"
         )
+    missing = [key for key in ("pipelineInfo", "root") if not isinstance(documents[0].get(key), dict)]
+    if missing:
+        raise ConfigError(f"compiled pipeline: the first document has no {missing[0]}; expected a pipeline of kfp")
     return documents[0], documents[1]
 
 

@@ -17,7 +17,10 @@ log = logging.getLogger("lesionflow")
 # Kubeflow says COMPLETE, its local runner SUCCEEDED
 _SUCCEEDED = frozenset({"COMPLETE", "SUCCEEDED"})
 _CANCELED = frozenset({"CANCELED", "CANCELLED", "CANCELING"})
-_RESULTS = "The report is the output of *evaluate*, the bundle that of *export*; `lesionflow fetch RUN` copies them."
+_RESULTS = (
+    "The report is an output of *evaluate*, or of *validate* where a finished bundle was tried, the bundle is that of "
+    "*export*; `lesionflow fetch RUN` copies them."
+)
 _COMMANDS = "`lesionflow status RUN` shows every step, `lesionflow logs RUN` what each wrote."
 
 

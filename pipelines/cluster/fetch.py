@@ -21,10 +21,11 @@ from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.fetch_cached import CachedSteps
 from pipelines.cluster.runs import CACHED, find_run, steps_of
-from pipelines.cluster_file import TASKS
+from pipelines.cluster_file import TASKS, VALIDATE_TASK
 
 DEFAULT_STEPS = ("export", "evaluate")
-PIPELINE_NAME = "lesionflow"
+# Kubeflow keeps what a run makes in a folder named after the pipeline
+PIPELINE_NAME, VALIDATION_NAME = "lesionflow", "lesionflow-validate"
 LAUNCHER_SETTINGS = "kfp-launcher"
 # where Kubeflow's own object store, which comes with it, keeps artifacts unless it is told otherwise
 DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
@@ -45,7 +46,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--step",
         action="append",
         metavar="STEP",
-        help=f"one of {', '.join(TASKS)}; may be repeated; default: {' and '.join(DEFAULT_STEPS)}",
+        help=f"one of {', '.join(TASKS)}; may be repeated; default: {' and '.join(DEFAULT_STEPS)}, "
+        f"of a validation {VALIDATE_TASK}",
     )
     command.add_argument("--pipeline-root", metavar="URI", help="where Kubeflow keeps artifacts; default: asked for")
     add_connection_flags(command)
@@ -53,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    steps = arguments.step or list(DEFAULT_STEPS)
+    steps = arguments.step or []
     for step in steps:
         if step not in TASKS:
             raise ConfigError(f"--step: received {step!r}; allowed: {', '.join(TASKS)}")
@@ -69,7 +71,7 @@ def fetch(
     Args:
         connection: the cluster.
         id_or_name: the run.
-        steps: their outputs are copied to `out/STEP`, which must not be there yet.
+        steps: their outputs are copied to `out/STEP`, which must not be there yet; none: bundle and report.
         out: where to.
         root: Kubeflow's pipeline root; None: the run's own, or the one the namespace is configured with.
 
@@ -83,10 +85,11 @@ def fetch(
     """
     run = find_run(connection, id_or_name)
     states = {step.name: step.state for step in steps_of(run)}
-    runs = store.join(_reachable(root or _root_of(connection, run)), PIPELINE_NAME)
+    validation = VALIDATE_TASK in states
+    runs = store.join(_reachable(root or _root_of(connection, run)), VALIDATION_NAME if validation else PIPELINE_NAME)
     cached = CachedSteps(connection, run, runs)
     made = []
-    for step in dict.fromkeys(steps):
+    for step in dict.fromkeys(list(steps) or ([VALIDATE_TASK] if validation else DEFAULT_STEPS)):
         target = out / step
         if target.exists():
             raise ConfigError(f"--out: {target} is there already; allowed: a folder without it")

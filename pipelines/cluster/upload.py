@@ -18,8 +18,7 @@ from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.retry import read
 from pipelines.cluster_file import default_tag
-
-PIPELINE_NAME = "lesionflow"
+from pipelines.ir import load_documents
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -31,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         example="lesionflow upload --cluster cluster.yaml --image-refs out/images.yaml",
     )
     add_pipeline_flags(command)
-    command.add_argument("--name", default=PIPELINE_NAME, metavar="NAME", help="name of the pipeline in the UI")
+    command.add_argument("--name", metavar="NAME", help="name of the pipeline in the UI; default: its own")
     command.add_argument("--version", metavar="NAME", help="name of the version; default: COMMIT-HASH of the file")
     add_connection_flags(command)
     command.set_defaults(run=_run)
@@ -39,8 +38,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     text = compiled_text(arguments)
-    version = arguments.version or version_name(text)
-    print(upload(Connection.of(arguments), text, arguments.name, version))
+    name = arguments.name or load_documents(text)[0]["pipelineInfo"]["name"]
+    print(upload(Connection.of(arguments), text, name, arguments.version or version_name(text)))
 
 
 def version_name(text: str) -> str:

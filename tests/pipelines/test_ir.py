@@ -237,6 +237,11 @@ def test_one_document_alone_has_lost_its_selectors(good):
         load_documents(good.split("\n---\n")[0])
 
 
+def test_two_documents_of_something_else_are_refused():
+    with pytest.raises(ConfigError, match="the first document has no pipelineInfo"):
+        load_documents("a: 1\n---\nplatforms: {}\n")
+
+
 def _sentinel(spec, _):
     _container(spec, "split")["image"] = "lesionflow.invalid/sentinel"
 

@@ -43,6 +43,19 @@ def test_bundle_and_evaluation_come_back_as_they_were_made(stored, connection, r
     assert {path.name for path in out.iterdir()} == {"export", "evaluate"}
 
 
+def test_of_a_validation_its_own_report_comes_back(stored, cluster, connection, run_id, make_run, tmp_path):
+    """Kubeflow keeps it in the folder of the other pipeline."""
+    target = stored.parents[1] / "lesionflow-validate" / run_id / "validate" / EXECUTION / "validation"
+    target.parent.mkdir(parents=True)
+    with new_artifact(target, "validation", {}) as folder:
+        (folder / "report.html").write_text("<html>")
+    states = {"check": "SUCCEEDED", "ingest": "SUCCEEDED", "validate": "SUCCEEDED"}
+    cluster.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("SUCCEEDED", states)))
+    out = tmp_path / "results"
+    assert fetch(connection, run_id, [], out) == [out / "validate"]
+    assert (out / "validate" / "validation" / "report.html").read_text() == "<html>"
+
+
 def test_the_command_takes_steps_by_name(stored, cluster, run_id, tmp_path, capsys):
     line = ["fetch", run_id, "--host", cluster.url, "--step", "evaluate", "--out", str(tmp_path / "results")]
     parsed = build_parser().parse_args(line)

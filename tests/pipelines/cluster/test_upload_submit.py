@@ -100,6 +100,16 @@ def test_an_upload_is_sent_once_whatever_the_answer(kfp, connection, status):
     assert len(kfp.requests("POST")) == 1
 
 
+@pytest.mark.parametrize(("flags", "name"), [([], "lesionflow"), (["--validation"], "lesionflow-validate")])
+def test_each_of_the_two_pipelines_gets_versions_of_its_own(kfp, capsys, flags, name):
+    from pipelines.cli.main import main
+
+    assert main(["upload", "--cluster", "cpu-only", *IMAGES, "--host", kfp.url, *flags]) == 0
+    assert capsys.readouterr().out.startswith(f"pipeline {name}: uploaded version ")
+    asked = kfp.requests("GET", PIPELINES)[0].query["filter"][0]
+    assert f'"stringValue": "{name}"' in asked
+
+
 def test_versions_are_named_by_commit_and_content():
     assert version_name(TEXT) == version_name(TEXT) != version_name(TEXT + "\n")
 

@@ -168,7 +168,7 @@ def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s:
         for step in steps_of(run):
             if step.state not in (WAITING, NOT_RUN) and seen.get(step.name) != step.state:
                 seen[step.name] = step.state
-                print(f"{step.name:<10} {step.state.lower()}", flush=True)
+                print(f"{step.name:<12} {step.state.lower()}", flush=True)
         if run.state in ENDED:
             break
         if timeout_s and time.monotonic() - started > timeout_s:

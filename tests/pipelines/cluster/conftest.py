@@ -283,8 +283,13 @@ NEVER, NOT_YET = "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"
 def entry(name, state, start, end, number):
     """One task of a run as a real server lists it: no error, and no state for one that never ran."""
     body = {"run_id": RUN, "task_id": f"task-{number}", "create_time": "2026-11-20T09:59:00Z"}
-    body |= {"start_time": start, "end_time": end, "child_tasks": [{"pod_name": f"wf-{number}"}]}
-    return {**body, **({"display_name": name} if name else {}), **({"state": state} if state else {})}
+    body |= {"start_time": start, "end_time": end}
+    if name is None:  # the launcher's own
+        return {**body, "execution_id": str(number)}
+    body |= {"display_name": name, "child_tasks": [{"pod_name": f"wf-{number}"}]}
+    # the history has a state that is not told, too
+    history = [{"update_time": start}, {"update_time": end, **({"state": state} if state else {})}]
+    return {**body, "state_history": history, **({"state": state} if state else {})}
 
 
 def entries(name, state, minute, first):
@@ -299,7 +304,7 @@ def entries(name, state, minute, first):
     else:
         end = NEVER if state == "RUNNING" else end
         rows = drivers + [(part, state, start, end) for part in (name, f"{name}(0)", "executor", "executor(0)")]
-        rows.append((None, None, start, end))  # the launcher's own entry has neither name nor state
+        rows.append((None, None, start, end))
     return [entry(*row, first + n) for n, row in enumerate(rows)]
 
 
@@ -312,10 +317,16 @@ def run(state="RUNNING", steps=None):
     for place, (name, step_state) in enumerate((steps or {}).items()):
         details += entries(name, step_state, 3 * place, 100 * (place + 1))
     return {
+        "experiment_id": "e1",
         "run_id": RUN,
         "display_name": "first",
+        "storage_state": "AVAILABLE",
+        "runtime_config": {"parameters": {"metadata": "gs://b/t.csv", "images": ["gs://b/i"]}},
+        "service_account": "lesionflow",
         "state": state,
+        "state_history": [{"update_time": "2026-11-20T09:59:00Z", "state": "PENDING"}, {"update_time": NOT_YET}],
         "created_at": "2026-11-20T09:59:00Z",
+        "scheduled_at": "2026-11-20T09:59:00Z",
         "finished_at": NOT_YET if going else "2026-11-20T11:00:01Z",
         "run_details": {"task_details": sorted(details, key=lambda one: one["task_id"])},
     }
@@ -328,6 +339,7 @@ def pod(step="train", attempt=0, phase="Running", name=None, **more):
         state = {"terminated": more["terminated"]}
     if "waiting" in more:
         state = {"waiting": more["waiting"]}
+    inside = "wf(0).root(0).steps.onExit(0)" if step == "report-end" else "wf(0).root(0).steps(0)"
     limits = {"cpu": "8", "memory": "32Gi", **({"nvidia.com/gpu": more["gpus"]} if "gpus" in more else {})}
     statuses = [
         {
@@ -346,11 +358,18 @@ def pod(step="train", attempt=0, phase="Running", name=None, **more):
         "metadata": {
             "name": name or f"wf-{step}-{attempt}",
             "creationTimestamp": f"2026-11-20T10:0{attempt}:00Z",
-            "labels": {"pipeline/runid": RUN, "lesionflow/step": step},
+            "labels": {
+                "pipeline/runid": RUN,
+                "lesionflow/step": step,
+                "pipelines.kubeflow.org/v2_component": "true",
+                "workflows.argoproj.io/completed": "false" if phase in ("Pending", "Running") else "true",
+                "workflows.argoproj.io/workflow": "wf",
+            },
             "annotations": {
-                "workflows.argoproj.io/node-name": more.get(
-                    "path", f"wf(0).root(0).steps(0).{step}(0).executor({attempt})"
-                )
+                "kubectl.kubernetes.io/default-container": "main",
+                "pipelines.kubeflow.org/runtime-role": "launcher",
+                "workflows.argoproj.io/node-id": f"wf-{step}-{attempt}",
+                "workflows.argoproj.io/node-name": more.get("path", f"{inside}.{step}(0).executor({attempt})"),
             },
         },
         "spec": {

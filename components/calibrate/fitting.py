@@ -70,7 +70,7 @@ def _isotonic(u: Floats, y: Floats) -> dict[str, Any]:
     if np.ptp(model.y_thresholds_) == 0:
         raise DataError(
             "calibration isotonic: the fit has one level only, every image would get the same probability: the model "
-            "does not rank malignant images above benign ones on validation; are the labels turned round?"
+            "does not rank malignant images above benign ones on validation; are the labels swapped?"
         )
     # one pseudo-image on each side: a bin of 40 benign images does not make malignancy impossible
     low, high = 1 / (len(y) + 2), (len(y) + 1) / (len(y) + 2)
@@ -82,7 +82,7 @@ def _rising(name: str, slope: float) -> float:
     if slope <= 1e-6:
         raise DataError(
             f"calibration {name}: the fitted slope is {slope:.3g}, expected above 0: the model does not rank "
-            "malignant images above benign ones on validation; are the labels turned round?"
+            "malignant images above benign ones on validation; are the labels swapped?"
         )
     return slope
 

@@ -36,9 +36,7 @@ def check_ranking(scores: Scores) -> None:
     if auc >= needed:
         return
     if auc < 0.5 - error:
-        reason = (
-            "the order is reversed: are the labels turned round (1 is malignant) in the table or in the label policy?"
-        )
+        reason = "the order is reversed: are the labels swapped (1 is malignant) in the table or in the label policy?"
     else:
         reason = "no better than chance: do the labels belong to these images? else train longer, or on more images"
     raise DataError(

@@ -102,7 +102,7 @@ def reason(candidates: list[Candidate], chosen: str, asked: str) -> str:
     """One sentence a person reads: why this calibrator."""
     mine = next(c for c in candidates if c.name == chosen)
     if asked != "auto":
-        return f"{chosen} was asked for (cross-fitted log loss {_loss(mine)}; lowest: {_named(candidates[0])})"
+        return f"{chosen} was requested (cross-fitted log loss {_loss(mine)}; lowest: {_named(candidates[0])})"
     if mine is not candidates[0]:
         return (
             f"{_named(mine)} is within one standard error ({mine.excess_error:.4f}) of {_named(candidates[0])}, the "

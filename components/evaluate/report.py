@@ -96,7 +96,7 @@ SECTIONS = {
     "calibration": "Calibration: do predicted probabilities match observed rates?",
     "worth": "Is it worth using, and where?",
     "slices": "Does it work equally well for everybody?",
-    "shortcuts": "Shortcuts: how much can be had without the image?",
+    "shortcuts": "Shortcuts: how well can the label be guessed without the image?",
     "members": "Several members against one",
     "champion": "Against the champion",
     "cases": "Images worth a look",

@@ -93,22 +93,27 @@ def _target(metrics: Metrics) -> Line:
 
 
 def _size(metrics: Metrics, lineage: Lineage | None) -> Line:
+    if lineage is not None and not lineage.groups.known:
+        return size_line(metrics, f"images of {metrics.n} in test, number of lesions unknown")
+    lesions = metrics.lesion_level.n
+    return size_line(metrics, f"lesions of {lesions} in test ({metrics.malignant} malignant images)")
+
+
+def size_line(metrics: Metrics, unit: str) -> Line:
+    """How many malignant lesions there are; `unit` ends the sentence `36 malignant ...`."""
     n = metrics.lesion_level.malignant
     level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
-    unit = f"lesions of {metrics.lesion_level.n} in test ({metrics.malignant} malignant images)"
-    if lineage is not None and not lineage.groups.known:
-        unit = f"images of {metrics.n} in test, of how many lesions is not known"
-    words = {"green": "", "amber": f"; {ENOUGH} or more are asked for", "red": f"; fewer than {FEW} show little"}
+    words = {"amber": f"; {ENOUGH} or more are recommended", "red": f"; fewer than {FEW} are too few to conclude from"}
     return Line(
         level=level,
-        question="How many malignant lesions stand behind this?",
-        answer=f"{n} malignant {unit}{words[level]}",
+        question="How many malignant lesions is this based on?",
+        answer=f"{n} malignant {unit}{words.get(level, '')}",
         section="decision",
     )
 
 
 def _groups(lineage: Lineage | None, same_split: bool | None) -> Line:
-    question = "Are images of one lesion or patient kept on one side?"
+    question = "Are images of one lesion or patient kept in one split?"
     if lineage is None:
         return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
     if same_split is not True:
@@ -241,7 +246,7 @@ def slices_line(metrics: Metrics) -> Line:
 
 
 def _shortcuts(metrics: Metrics) -> Line:
-    question = "How much of the ROC-AUC can be had from the table alone?"
+    question = "What ROC-AUC does the table alone reach?"
     known = [(one.value, name) for name, one in metrics.shortcuts.alone.items() if one.value is not None]
     if not known:
         answer = "not measured: the table has no age, sex, site, confirmation or source"

@@ -162,7 +162,7 @@ def _log(record: Refusal) -> None:
     assert accepted is not None
     log.info(
         "refused as not dermoscopy beyond a distance of %.3f: %d of %d validation groups (at most 1 %%), %d of %d "
-        "generated pictures of other things",
+        "generated pictures that are not dermoscopic",
         record.limit,
         accepted.refused_groups,
         accepted.groups,
@@ -170,4 +170,6 @@ def _log(record: Refusal) -> None:
         sum(one.images for one in shown),
     )
     if not record.reliable:
-        log.warning("this network tells dermoscopy from other pictures badly; the card and every report say so")
+        log.warning(
+            "this network does not reliably tell dermoscopic images from others; the card and every report say so"
+        )

@@ -265,7 +265,7 @@ def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str
         notes.append(f"{len(unlisted)} image files are not in the table, the first is {printable(unlisted[0])}")
     copied = [image_id for image_id, item in zip(rows["image_id"], checked, strict=True) if item.copies]
     if copied:
-        notes.append(f"{len(copied)} images are there more than once with equal bytes, the first is {copied[0]}")
+        notes.append(f"{len(copied)} images occur more than once with equal bytes, the first is {copied[0]}")
     beside = [item for item in checked if item.passed_over]
     if beside:
         notes.append(

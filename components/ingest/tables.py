@@ -120,7 +120,7 @@ class _Cells:
         if "patient_id" not in reading.columns and perhaps_patient(sheet.header):
             name = perhaps_patient(sheet.header)
             self.notes.append(
-                f"column {name} may name the patient, and is not used: to keep a patient's images on one side, say "
+                f"column {name} may name the patient, and is not used: to keep a patient's images in one split, say "
                 f"columns: {{patient_id: {name}}}"
             )
 
@@ -251,7 +251,7 @@ class _Cells:
             first = next(text for text, folder in zip(self._texts("image_id"), folders, strict=True) if folder)
             self.notes.append(
                 f"column {column}: {sum(map(bool, folders))} names carry a folder, the first is {first[:80]}; images "
-                "are found by name, and by folder where a name is there more than once"
+                "are found by name, and by folder where a name occurs more than once"
             )
         return ids, folders
 
@@ -368,7 +368,7 @@ def _looked_up(
     what = {"image_id": "image", "lesion_id": "lesion"}[key]
     twice = facts.loc[facts[key].duplicated() & (facts[key] != ""), key]
     if len(twice):
-        raise DataError(f"{facts_source}: {what} {twice.iloc[0]} is there more than once; expected one row per {what}")
+        raise DataError(f"{facts_source}: {what} {twice.iloc[0]} occurs more than once; expected one row per {what}")
     absent = rows.loc[~rows[key].isin(facts[key]), key]
     if len(absent):
         raise DataError(

@@ -75,7 +75,7 @@ def read_parts(
         record = read_record(path / FILE, SCHEMA, PartRecord, "prepare the part again", most=LARGE_BYTES)
         if record.facts != dict(facts) or record.number in found:
             what = (
-                "is there twice" if record.number in found else f"is made from {record.facts}, expected {dict(facts)}"
+                "was given twice" if record.number in found else f"is made from {record.facts}, expected {dict(facts)}"
             )
             raise ArtifactError(f"{path}: part {record.number} {what}; prepare the parts again")
         found[record.number] = path, record

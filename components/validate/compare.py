@@ -174,8 +174,8 @@ def _sentence(told: Verdict, rule: str, units: str) -> str:
 
 def _more(more: int | None) -> str:
     if more is None:
-        return "no number in reach would do, the rate is too near to the target"
-    return f"{more:,} more would do, if they are found at the same rate"
+        return "no realistic number would decide it, the rate is too close to the target"
+    return f"{more:,} more would decide it, if found at the same rate"
 
 
 def labelling(policy: str, here: Place, shown: Mapping[str, int]) -> Labelling:

@@ -9,7 +9,7 @@ from components.common.artifacts.metrics import Estimate, Metrics
 from components.common.artifacts.presentation import estimate_text, one_line, percent_text, reason_words
 from components.common.artifacts.trust import Level, Line
 from components.common.artifacts.validation import Answer, FigureKey, Overlap, Validation
-from components.evaluate.trust import ENOUGH, FEW, calibration_line, slices_line
+from components.evaluate.trust import calibration_line, size_line, slices_line
 
 _LEVELS: Mapping[Answer, Level] = {
     "holds": "green",
@@ -31,7 +31,7 @@ def questions(metrics: Metrics, record: Validation, lineage: Lineage) -> list[Li
             answer=record.verdict.sentence,
             section="compared",
         ),
-        _size(metrics),
+        size_line(metrics, f"lesions of {metrics.lesion_level.n} here ({metrics.malignant} malignant images)"),
         _overlap(record.overlap),
         _as_good(record, "roc_auc", "Does the model rank as well here as in its internal test?", "ROC-AUC"),
         _as_good(record, "specificity", "Does it clear benign images as well?", "specificity"),
@@ -43,19 +43,6 @@ def questions(metrics: Metrics, record: Validation, lineage: Lineage) -> list[Li
         slices_line(metrics),
     ]
     return [line.model_copy(update={"answer": one_line(line.answer)}) for line in lines]
-
-
-def _size(metrics: Metrics) -> Line:
-    n = metrics.lesion_level.malignant
-    level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
-    words = {"green": "", "amber": f"; {ENOUGH} or more are asked for", "red": f"; fewer than {FEW} show little"}
-    return Line(
-        level=level,
-        question="How many malignant lesions stand behind this?",
-        answer=f"{n} malignant lesions of {metrics.lesion_level.n} here ({metrics.malignant} malignant images)"
-        + words[level],
-        section="decision",
-    )
 
 
 def _overlap(overlap: Overlap) -> Line:

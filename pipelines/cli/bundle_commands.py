@@ -30,7 +30,7 @@ _UNFIT = ("corrupt", "unsupported")
 _REASONS = {
     "not_an_image": "not a JPEG or PNG file",
     "corrupt": "the image data is damaged",
-    "unsupported": "a kind of JPEG or PNG that has no one conversion to RGB",
+    "unsupported": "a kind of JPEG or PNG without a unique conversion to RGB",
     "too_small": "shorter side below the bundle's min_side",
     "too_large": "more pixels than the bundle's max_pixels",
     "not_dermoscopy": "unlike the dermoscopic images the bundle was trained on",

@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> None:
     for line in table_lines(run_search(search, arguments.records, arguments.out)):
         print(line)
     print(f"table and picture: {arguments.out / 'trials.csv'}, {arguments.out / 'trials.svg'}")
-    print(f"train the best in a whole run: lesionflow run --preset {arguments.out / 'best.yaml'} ...")
+    print(f"train the best in a full run: lesionflow run --preset {arguments.out / 'best.yaml'} ...")
 
 
 def _emit(arguments: argparse.Namespace, search: Any) -> None:

@@ -83,7 +83,7 @@ def _short_of(quota: Any, cluster: Cluster) -> list[str]:
     for resource, wanted in largest_needs(cluster).items():
         for key in (f"requests.{resource}", f"limits.{resource}", resource):
             if key in hard and amount(hard[key]) - amount(used.get(key)) < wanted:
-                short.append(f"{key}: {used.get(key, 0)} of {hard[key]} used, a step asks for {wanted:f}")
+                short.append(f"{key}: {used.get(key, 0)} of {hard[key]} used, a step requests {wanted:f}")
     if "pods" in hard and amount(hard["pods"]) - amount(used.get("pods")) < 1:
         short.append(f"pods: {used.get('pods', 0)} of {hard['pods']} used")
     return short

@@ -48,7 +48,7 @@ def check_kfp(connection: Connection) -> Iterator[Check]:
     version = _kfp_version(connection)
     ours = metadata.version("kfp")
     mode = "multi-user" if health.multi_user else "single-user"
-    found = f"{version or 'version not told'}, {mode}; client {ours}"
+    found = f"{version or 'version unknown'}, {mode}; client {ours}"
     release = _release(version)
     if release and release < _OLDEST:
         yield failed(what, found, "update it to 2.17; before 2.14 it would not retry a lost training")

@@ -23,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(
         commands,
         "doctor",
-        "say what would stop a run on the cluster, and what to do",
+        "check what would stop a run on the cluster, and say how to fix it",
         example="lesionflow doctor --cluster gke-t4 --image-refs out/images.yaml --bucket gs://bucket",
     )
     add_cluster_flags(command)

@@ -92,7 +92,7 @@ def fetch(
     for step in dict.fromkeys(list(steps) or ([VALIDATE_TASK] if validation else DEFAULT_STEPS)):
         target = out / step
         if target.exists():
-            raise ConfigError(f"--out: {target} is there already; allowed: a folder without it")
+            raise ConfigError(f"--out: {target} already exists; allowed: another folder")
         base = store.join(runs, f"{run.run_id}/{step}")
         files = _files(base)
         if not files and states.get(step) == CACHED:

@@ -54,7 +54,7 @@ def image_exists(image: str, credentials: Mapping[str, str] | None = None) -> bo
         credentials: `user:password` by registry host, as `pull_credentials` reads them from a pull secret.
 
     Raises:
-        ClusterError: the registry cannot be reached, or wants a sign-in that we do not have.
+        ClusterError: the registry cannot be reached, or requires a sign-in that we do not have.
     """
     name = ImageName.parse(image)
     basic = (credentials or {}).get(name.host)
@@ -97,7 +97,7 @@ def _authorization(pool: urllib3.PoolManager, challenge: str, name: ImageName, b
     header = {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"} if basic else {}
     if kind.lower() == "basic":
         if not basic:
-            raise ClusterError(f"registry {name.host}: wants a sign-in; set image_pull_secret in cluster.yaml", 401)
+            raise ClusterError(f"registry {name.host}: requires a sign-in; set image_pull_secret in cluster.yaml", 401)
         return header["Authorization"]
     fields = dict(_CHALLENGE.findall(rest))
     realm = fields.get("realm", "")

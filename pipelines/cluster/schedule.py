@@ -25,14 +25,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     group = add_command(
         commands,
         "schedule",
-        "let Kubeflow start runs by itself",
+        "have Kubeflow start runs on a schedule",
         example="lesionflow schedule add weekly --cron '0 3 * * 1' --cluster cluster.yaml --preset ham10000-gpu",
     )
     actions = group.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=type(group))
     add = add_command(
         actions,
         "add",
-        "make a recurring run; its parameters are checked first",
+        "create a recurring run; its parameters are checked first",
         example="lesionflow schedule add weekly --every 1w --cluster cluster.yaml --set metadata=gs://bucket/table.csv",
     )
     add.add_argument("name", metavar="NAME", help="name of the schedule")
@@ -47,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     listing = add_command(actions, "list", "show the recurring runs", example="lesionflow schedule list")
     add_connection_flags(listing)
     listing.set_defaults(run=_list)
-    remove = add_command(actions, "remove", "end a recurring run", example="lesionflow schedule remove weekly")
+    remove = add_command(actions, "remove", "delete a recurring run", example="lesionflow schedule remove weekly")
     remove.add_argument("name", metavar="NAME", help="name or id of the schedule")
     add_connection_flags(remove)
     remove.set_defaults(run=_remove)
@@ -85,7 +85,7 @@ def _remove(arguments: argparse.Namespace) -> None:
         raise ClusterError(f"schedule {arguments.name!r}: {problem} (lesionflow schedule list)", 404)
     with api_call(f"removing schedule {arguments.name}"):
         connection.kfp.delete_recurring_run(found[0].recurring_run_id)
-    print(f"schedule {arguments.name} removed; runs it has started go on")
+    print(f"schedule {arguments.name} removed; runs it has started continue")
 
 
 def schedule(
@@ -108,9 +108,7 @@ def schedule(
         ClusterError: refused, or a schedule of this name is there; the request is sent once.
     """
     if any(one.display_name == name for one in _all(connection)):
-        raise ClusterError(
-            f"schedule {name!r} is there already; remove it first: lesionflow schedule remove {name}", 409
-        )
+        raise ClusterError(f"schedule {name!r} already exists; remove it first: lesionflow schedule remove {name}", 409)
     with handed_over(connection, text, experiment) as (file, experiment_id), api_call(f"making schedule {name}"):
         made = connection.kfp.create_recurring_run(
             experiment_id,

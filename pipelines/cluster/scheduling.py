@@ -46,7 +46,7 @@ def why_not(node: Any, needs: Needs, used: Mapping[str, Decimal]) -> list[str]:
     for resource, wanted in needs.resources.items():
         free = amount((node.status.allocatable or {}).get(resource)) - used.get(resource, Decimal(0))
         if free < wanted:
-            reasons.append(f"{resource}: {_shown(resource, free)} free, {_shown(resource, wanted)} asked for")
+            reasons.append(f"{resource}: {_shown(resource, free)} free, {_shown(resource, wanted)} requested")
     return reasons
 
 

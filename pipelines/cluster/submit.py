@@ -172,7 +172,9 @@ def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s:
         if run.state in ENDED:
             break
         if timeout_s and time.monotonic() - started > timeout_s:
-            raise ClusterError(f"run {run_id} goes on after {timeout_s:g} s; lesionflow status {run_id} shows it")
+            raise ClusterError(
+                f"run {run_id} is still running after {timeout_s:g} s; lesionflow status {run_id} shows it"
+            )
         time.sleep(poll_s)
     if run.state == "FAILED":
         raise ClusterError(f"run {run_id} failed: {why_failed(connection, run)}")

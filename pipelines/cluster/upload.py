@@ -63,12 +63,12 @@ def upload(connection: Connection, text: str, name: str, version: str) -> str:
     if pipeline_id is None:
         pipeline_id = _create_pipeline(connection, name)
     elif _has_version(connection, pipeline_id, version):
-        return f"pipeline {name}: version {version} is there already; nothing was uploaded"
+        return f"pipeline {name}: version {version} already exists; nothing was uploaded"
     try:
         made = _upload_version(connection, text, pipeline_id, version)
     except ClusterError as error:
         if error.status == 409 and _has_version(connection, pipeline_id, version):
-            return f"pipeline {name}: version {version} is there already; nothing was uploaded"
+            return f"pipeline {name}: version {version} already exists; nothing was uploaded"
         raise
     return f"{'new pipeline' if new else 'pipeline'} {name}: uploaded version {version} ({made.pipeline_version_id})"
 

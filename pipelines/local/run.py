@@ -97,7 +97,7 @@ def run_locally(parameters: RunParameters, out: Path, console: Console, *, fresh
         try:
             state, code = _execute(parameters, steps, console)
         except KeyboardInterrupt:
-            console.print("stopped; the same command goes on after the steps that are finished", highlight=False)
+            console.print("stopped; run the same command again to continue after the finished steps", highlight=False)
             raise
         results = _results(state, steps)
         if code != 0 or any(step.state not in ("done", "reused") for step in state.steps.values()):
@@ -247,7 +247,7 @@ def _fail(error: RunFailedError, results: Path, out: Path, console: Console) -> 
     keep_failure(results, out)
     for line in (
         f"finished steps and log: {out / 'failed'}",
-        "run the same command again, with other parameters where they were the reason: finished steps are reused",
+        "run the same command again, with other parameters if those were the cause: finished steps are reused",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     raise error
@@ -259,7 +259,7 @@ def _failure(state: RunState, log: Path) -> RunFailedError:
     text = step.error if step and step.error else ""
     if not text:  # the step died without a word (killed, out of memory) or never started
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        text = "ended without an error of its own; last lines of the log:\n" + "\n".join(lines[-_LOG_TAIL:])
+        text = "ended without an error message; last lines of the log:\n" + "\n".join(lines[-_LOG_TAIL:])
     error = RunFailedError(f"{name}: {text}")
     error.exit_code = step.exit_code if step else 1
     return error

@@ -146,7 +146,7 @@ def _images(images: Mapping[str, int]) -> str:
 
 def _size(test: Mapping[str, Any]) -> str:
     known = test["lesions"] is not None
-    return f"{test['n']} images" + (f" of {test['lesions']} lesions" if known else ", of how many lesions is not known")
+    return f"{test['n']} images" + (f" of {test['lesions']} lesions" if known else ", number of lesions unknown")
 
 
 def _opened(times: int | None) -> str:

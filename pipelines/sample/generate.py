@@ -75,7 +75,7 @@ def _check_replaceable(out: Path) -> None:
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     except ArtifactError as error:
-        raise ArtifactError(f"{out}: already there and not a sample; choose another --out or remove it") from error
+        raise ArtifactError(f"{out}: already exists and is not a sample; choose another --out or remove it") from error
 
 
 def _first_images(people: list[Lesion]) -> list[int]:

@@ -263,5 +263,5 @@ def test_no_text_of_the_cluster_file_is_checked_by_a_pattern_without_words():
 def test_a_key_that_is_there_twice_is_refused_with_its_lines(tmp_path):
     file = tmp_path / "cluster.yaml"
     file.write_text("gpu:\n  count: 1\nservice_account: a\ngpu:\n  count: 2\n")
-    with pytest.raises(ConfigError, match="'gpu' is there twice, in line 1 and in line 4; keep one"):
+    with pytest.raises(ConfigError, match="'gpu' occurs twice, in line 1 and in line 4; keep one"):
         load_cluster(file)

@@ -212,7 +212,7 @@ def _check_replaceable(out: Path, kind: str) -> None:
     if not out.exists() or (out.is_dir() and all(is_scratch(entry.name) for entry in out.iterdir())):
         return
     if not out.is_dir() or not (out / MANIFEST).is_file():
-        raise ArtifactError(f"{out}: already there and not made by lesionflow; choose another --out or remove it")
+        raise ArtifactError(f"{out}: already exists and was not made by lesionflow; choose another --out or remove it")
     made = read_record(out / MANIFEST, SCHEMA, _Manifest, "choose another --out or remove it").kind
     if made != kind:
         raise ArtifactError(f"{out}: this is {_a(made)} artifact, expected {_a(kind)} artifact; choose another --out")

@@ -39,7 +39,7 @@ def read_npz(path: Path, *, most: int = MOST_BYTES) -> dict[str, npt.NDArray[Any
             if total > most:
                 raise ValueError(f"it unpacks to {total} bytes, expected {most} at most")
             if len({member.filename for member in members}) != len(members):
-                raise ValueError("an array is there twice")
+                raise ValueError("an array occurs twice")
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except FileNotFoundError:
         raise

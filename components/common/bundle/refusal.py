@@ -106,11 +106,11 @@ class Refusal(BaseModel):
             return f"not checked ({self.reason})"
         shown = sum(one.images for one in self.generated.values())
         refused = sum(one.refused for one in self.generated.values())
-        weak = "" if self.reliable else "; this network cannot be relied on to tell them"
+        weak = "" if self.reliable else "; this network does not tell them apart reliably"
         accepted = self.validation
         return (
             f"refused beyond a distance of {self.limit:.3f}, with {accepted.refused_groups} of {accepted.groups} "
-            f"validation groups and {refused} of {shown} generated pictures of other things{weak}"
+            f"validation groups and {refused} of {shown} generated pictures that are not dermoscopic{weak}"
         )
 
     def save(self, folder: Path) -> None:

@@ -125,7 +125,7 @@ def _check_same(place: str, files: Mapping[str, Path]) -> None:
         except FileNotFoundError:
             there = b""
         if there != files[name].read_bytes():
-            raise ArtifactError(f"{place}: already there with {what}; a served version never changes, choose another")
+            raise ArtifactError(f"{place}: already exists with {what}; a served version never changes, choose another")
 
 
 def _copy_whole(place: Path, files: Mapping[str, Path]) -> None:

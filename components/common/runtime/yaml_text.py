@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
             key, line = (key_node.tag, key_node.value), key_node.start_mark.line + 1
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != _MERGE:
                 if key in seen:
-                    found = f"{key_node.value!r} is there twice, in line {seen[key]} and in line {line}; keep one"
+                    found = f"{key_node.value!r} occurs twice, in line {seen[key]} and in line {line}; keep one"
                     raise yaml.YAMLError(found)
                 seen[key] = line
         return super().construct_mapping(node, deep)

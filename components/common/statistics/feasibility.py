@@ -269,6 +269,6 @@ def _condition(test: GroupCounts, one: GateBound, gate: Sequence[GateBound]) -> 
     needed = groups_needed(one.least, (1 - LEVEL) / 2) if 0 < one.least < 1 else 0
     line = (
         f"release condition {one.text!r}: with the {have} {kind} groups in test even a model without an error has a "
-        f"lower bound of {best:.3f}; {needed or 'no number of'} groups would do"
+        f"lower bound of {best:.3f}; {needed or 'no number of'} groups would be enough"
     )
     return Problem(line, "test", needed * (kind == "malignant"), changes)

@@ -153,7 +153,7 @@ def file_problem(uri: str) -> str:
     known = windows_path(uri) or not_a_file(local_path(uri))
     if not known and any(mark in uri for mark in "*?["):
         return "is a pattern, not a file"
-    return known or "does not exist: no such file"
+    return known or "does not exist"
 
 
 def list_files(root: str) -> list[StoredObject]:

@@ -49,7 +49,7 @@ def test_every_calibrator_can_be_asked_for(model_of, sim, tmp_path, name):
     config = CalibrateConfig.parse({"calibration": name})
     result = run(config, model_of(sim(500, 2, weight=2.0), np.log(2)), tmp_path / "p")
     assert result.policy.calibrator.name == name
-    assert result.why.startswith(f"{name} was asked for")
+    assert result.why.startswith(f"{name} was requested")
 
 
 def test_the_abstain_band_holds_the_threshold_and_keeps_both_errors(model_of, sim, tmp_path):
@@ -122,7 +122,7 @@ def test_patients_with_benign_and_malignant_lesions_are_calibrated(model_of, sim
 
 @pytest.mark.parametrize("name", ["auto", "none", "offset", "temperature", "platt", "beta", "isotonic"])
 @pytest.mark.parametrize(
-    ("order", "reason"), [("reversed", "are the labels turned round"), ("random", "no better than chance")]
+    ("order", "reason"), [("reversed", "are the labels swapped"), ("random", "no better than chance")]
 )
 def test_scores_that_do_not_rank_are_refused_for_every_calibration(model_of, sim, tmp_path, name, order, reason):
     scores = sim(600, 10)

@@ -63,7 +63,7 @@ def test_the_reason_names_the_numbers():
     text = reason([first, second], "platt", "auto")
     assert "platt (0.3001)" in text
     assert "more than twice its standard error 0.0010" in text
-    assert reason([first, second], "beta", "beta").startswith("beta was asked for (cross-fitted log loss 0.3051")
+    assert reason([first, second], "beta", "beta").startswith("beta was requested (cross-fitted log loss 0.3051")
 
 
 def test_a_calibrator_that_cannot_be_fitted_is_listed_with_its_reason(exact):

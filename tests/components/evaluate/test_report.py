@@ -72,7 +72,7 @@ def test_every_figure_and_section_is_there(html):
         "Release gate",
         "too few (n =",
         "Before you trust this",
-        "Shortcuts: how much can be had without the image?",
+        "Shortcuts: how well can the label be guessed without the image?",
         "skin-tone",
         "TRIPOD",
     ):

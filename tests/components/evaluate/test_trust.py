@@ -85,7 +85,7 @@ def test_few_malignant_lesions_are_said(metrics, malignant, level):
 def test_images_of_unknown_lesions_are_not_called_lesions(metrics):
     answer = asked(metrics, lineage_of(known=False))["size"].answer
     assert answer.startswith(
-        f"{metrics.lesion_level.malignant} malignant images of {metrics.n} in test, of how many lesions"
+        f"{metrics.lesion_level.malignant} malignant images of {metrics.n} in test, number of lesions unknown"
     )
 
 

@@ -198,7 +198,7 @@ def test_a_network_that_lets_generated_pictures_pass_is_marked(refusing):
     assert good.reliable
     weak = replace_generated(good, 98)
     assert not weak.reliable
-    assert weak.words.endswith("; this network cannot be relied on to tell them")
+    assert weak.words.endswith("; this network does not tell them apart reliably")
     assert not Refusal(status="not_checked", reason="x").reliable
 
 

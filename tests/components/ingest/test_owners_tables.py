@@ -47,7 +47,7 @@ def labels(table):
             "image,label\nim0,0\nimage,label\nim1,1\nim2,0\n",
             "1 row left out that repeat the header: the first is row 3",
         ),
-        ("image,label,label\nim0,0,0\nim1,1,1\nim2,0,0\n", "column label is there twice with the same values"),
+        ("image,label,label\nim0,0,0\nim1,1,1\nim2,0,0\n", "column label occurs twice with the same values"),
         ("image,label\nim0,0,\nim1,1,\nim2,0,\n", ""),
         ('"image","label"\n"1","im0","0"\n"2","im1","1"\n"3","im2","0"\n', "counts the rows"),
         ("Unnamed: 0.1,Unnamed: 0,image,label\n0,0,im0,0\n1,1,im1,1\n2,2,im2,0\n", "column 2 has no name of its own"),

@@ -136,7 +136,7 @@ def test_a_mirror_with_equal_bytes_is_accepted_once(collection, tmp_path):
     result = run(IngestConfig(), collection.table, [collection.root, str(tmp_path / "mirror")], tmp_path / "out")
     assert result.ok == 8
     assert set(index_of(result)["uri"].map(lambda uri: Path(uri).parent.name)) == {"images"}
-    assert "8 images are there more than once with equal bytes" in (tmp_path / "out" / "ingest.json").read_text()
+    assert "8 images occur more than once with equal bytes" in (tmp_path / "out" / "ingest.json").read_text()
 
 
 def test_a_mirror_with_other_bytes_is_a_conflict(collection, tmp_path):
@@ -331,7 +331,7 @@ def test_a_foreign_folder_is_left_alone_before_any_work(collection, tmp_path, mo
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
     monkeypatch.setattr(inspect, "inspect", lambda *_: pytest.fail("worked for nothing"))
-    with pytest.raises(ArtifactError, match="already there"):
+    with pytest.raises(ArtifactError, match="already exists"):
         run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 

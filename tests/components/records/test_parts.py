@@ -53,7 +53,7 @@ def test_parts_that_do_not_belong_together_are_refused(data, tmp_path):
     parts = parts_of(split, 3, tmp_path)
     with pytest.raises(ArtifactError, match=r"parts \[0, 2\] of 3 are there, expected all"):
         run(CONFIG, split, tmp_path / "out", [parts[0], parts[2]])
-    with pytest.raises(ArtifactError, match="part 0 is there twice"):
+    with pytest.raises(ArtifactError, match="part 0 was given twice"):
         run(CONFIG, split, tmp_path / "out", [parts[0], parts[0]])
     with pytest.raises(ArtifactError, match=r"part 0 is made from .*'record_size': 30.*, expected .*'record_size': 24"):
         run(RecordsConfig(record_size=24), split, tmp_path / "out", parts)

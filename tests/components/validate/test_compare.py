@@ -53,7 +53,7 @@ def test_without_diagnoses_on_one_side_nothing_is_standardised(sim, policy_at):
     [
         (-50.0, 400, r"promised sensitivity of 0\.90 holds here: (\d+) of \1 malignant lesions found, with 95 %"),
         (50.0, 400, r"does not hold here: 0 of \d+ malignant lesions found, with 95 % confidence at most 0\.0\d"),
-        (-50.0, 60, r"^\d+ malignant lesions are too few to tell .*: \d+ more would do, if they are found at the same"),
+        (-50.0, 60, r"^\d+ malignant lesions are too few to tell .*: \d+ more would decide it, if found at the same"),
     ],
 )
 def test_the_answer_is_plain(threshold, lesions, said, sim, policy_at):

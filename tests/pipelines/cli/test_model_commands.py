@@ -67,7 +67,7 @@ def test_stage_copies_the_bundle_to_a_version_once(exported, evaluation, tmp_pat
     assert main([*command, "--evaluation", str(evaluation)]) == 0
     assert capsys.readouterr().out.startswith("already staged: ")
     assert main(command) == 1
-    assert "already there with another card; a served version never changes" in capsys.readouterr().err
+    assert "already exists with another card; a served version never changes" in capsys.readouterr().err
     command[-1] = "5"
     assert main(command) == 0
     assert "its card has no test metrics; give --evaluation" in capsys.readouterr().out

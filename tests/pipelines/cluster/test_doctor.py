@@ -140,7 +140,7 @@ def test_a_kubeflow_that_ignores_what_the_file_says_is_named(healthy, connection
 
 def test_a_server_that_does_not_tell_its_version_is_taken(healthy, connection):
     healthy.on("GET", "/apis/v1beta1/healthz", (404, {}))
-    assert "version not told" in by_name(check_kfp(connection))["Kubeflow Pipelines"].found
+    assert "version unknown" in by_name(check_kfp(connection))["Kubeflow Pipelines"].found
 
 
 @pytest.mark.parametrize("status", [401, 403, 503])
@@ -249,11 +249,11 @@ def test_a_quota_must_leave_room_for_the_largest_step(healthy, connection, hard,
         ([node("a", taints=[taint("team", "x")])], [], "failed", "taint team=x:NoSchedule is not tolerated"),
         ([node("a", taints=[taint("team", "x", "PreferNoSchedule")])], [], "ok", "1 of 1"),
         ([node("a", ready="Unknown")], [], "failed", "node is not Ready"),
-        ([node("a", gpus=None)], [], "failed", "nvidia.com/gpu: 0 free, 1 asked for"),
+        ([node("a", gpus=None)], [], "failed", "nvidia.com/gpu: 0 free, 1 requested"),
         ([node("a")], [busy("a")], "warning", "nvidia.com/gpu: 0 free"),
         ([node("a")], [busy("a", phase="Succeeded")], "ok", "1 of 1"),
-        ([node("a")], [busy("a", gpus="0", cpu="2500m")], "warning", "cpu: 5.5 free, 6 asked for"),
-        ([node("a", cpu="4")], [], "failed", "cpu: 4 free, 6 asked for"),
+        ([node("a")], [busy("a", gpus="0", cpu="2500m")], "warning", "cpu: 5.5 free, 6 requested"),
+        ([node("a", cpu="4")], [], "failed", "cpu: 4 free, 6 requested"),
         ([node("a", labels={"cloud.google.com/gke-nodepool": "p"})], [], "warning", "none now"),
         ([], [], "failed", "the cluster has no node"),
     ],
@@ -281,7 +281,7 @@ def test_a_node_is_looked_for_for_every_step(healthy, connection):
     assert {name for check in checks for name in check.removeprefix("node for ").split(", ")} == set(TASKS)
     short = [check for check in checks.values() if check.state != "ok"]
     assert [check.what for check in short] == ["node for evaluate"]
-    assert "a: cpu: 8 free, 12 asked for" in short[0].found
+    assert "a: cpu: 8 free, 12 requested" in short[0].found
     assert short[0].remedy == "change sizes of these steps in the cluster file"
 
 

@@ -75,7 +75,7 @@ def test_a_file_that_was_changed_in_the_store_is_refused_and_nothing_is_left(sto
 
 def test_what_is_there_already_is_left_alone(stored, connection, run_id, tmp_path):
     (tmp_path / "results" / "export").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         fetch(connection, run_id, ["export"], tmp_path / "results")
 
 

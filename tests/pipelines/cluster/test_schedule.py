@@ -80,7 +80,7 @@ def test_what_kubeflow_would_refuse_is_refused_before_any_request(kfp, capsys, a
 def test_a_schedule_of_the_same_name_is_not_made_twice(kfp, capsys):
     kfp.on("GET", RECURRING, (200, {"recurringRuns": [WEEKLY]}))
     assert call(kfp, "add", "weekly", "--every", "1w", *DATA) == 1
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert not kfp.requests("POST")
 
 

@@ -186,7 +186,7 @@ def test_wait_fails_with_a_run_that_was_canceled(kfp, connection, run_id, make_r
 
 def test_wait_has_a_limit(kfp, connection, run_id, make_run):
     kfp.on("GET", f"{RUNS}/{run_id}", (200, make_run()))
-    with pytest.raises(ClusterError, match="goes on after"):
+    with pytest.raises(ClusterError, match="is still running after"):
         wait(connection, run_id, timeout_s=0.05, poll_s=0.01)
 
 

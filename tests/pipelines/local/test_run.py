@@ -107,8 +107,8 @@ def test_a_failed_step_has_the_last_word_and_the_earlier_run_stays(sample, tmp_p
         (("--set", "epoch=3"), "unknown parameter 'epoch': did you mean 'epochs'?"),
         (("--set", "epochs=three"), "epochs: received 'three'; allowed: an integer"),
         (("--preset", "smaple"), "--preset: received 'smaple'; did you mean 'sample'?"),
-        (("--weights", "no.npz"), "weights: received 'no.npz', which does not exist: no such file"),
-        (("--metadata", "no.csv"), "metadata: received 'no.csv', which does not exist: no such file"),
+        (("--weights", "no.npz"), "weights: received 'no.npz', which does not exist"),
+        (("--metadata", "no.csv"), "metadata: received 'no.csv', which does not exist"),
     ],
 )
 def test_a_bad_parameter_exits_with_2_and_writes_nothing(sample, tmp_path, extra, message, lesionflow):

@@ -66,7 +66,7 @@ def test_the_summary_says_how_often_the_test_set_was_opened(summary, openings, s
 def test_a_table_without_lesions_is_not_said_to_have_some(summary):
     summary["test"]["lesions"] = None
     lines = summary_lines(summary)
-    assert "test                140 images, of how many lesions is not known, opened once" in lines
+    assert "test                140 images, number of lesions unknown, opened once" in lines
     assert "  malignant found   26 of 28 images" in lines
 
 

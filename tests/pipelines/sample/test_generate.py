@@ -65,7 +65,7 @@ def test_a_sample_is_replaced_and_anything_else_is_left_alone(tmp_path):
     assert len({row["lesion_id"] for row in rows_of(again.path)}) == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_bytes(b"dear to me")
-    with pytest.raises(ArtifactError, match="already there and not a sample"):
+    with pytest.raises(ArtifactError, match="already exists and is not a sample"):
         make_sample(tmp_path / "mine", 3, 1)
     assert (tmp_path / "mine" / "photo.jpg").read_bytes() == b"dear to me"
     assert not list(tmp_path.glob(".*partial"))

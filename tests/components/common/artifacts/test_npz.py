@@ -62,7 +62,7 @@ def test_a_file_that_unpacks_to_more_than_it_may_is_refused(tmp_path):
         ([("a.npy", header((-1,)) + b"")], "is not an array"),
         ([("a.npy", header((1,)).replace(b"(1,)", b"(1,\xab") + b"12345678")], "is not an array"),
         ([("a.npy", header((2,)) + b"12345678")], "promises 16 bytes and has 8"),
-        ([("a.npy", header((1,)) + b"12345678"), ("a.npy", header((1,)) + b"12345678")], "there twice"),
+        ([("a.npy", header((1,)) + b"12345678"), ("a.npy", header((1,)) + b"12345678")], "occurs twice"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -73,7 +73,7 @@ def test_a_condition_that_even_a_perfect_model_misses_is_a_problem():
     (line,) = lines(counted(40), asked)
     assert line == (
         "release condition 'sensitivity.lower >= 0.95': with the 60 malignant groups in test even a model without an "
-        "error has a lower bound of 0.940; 72 groups would do"
+        "error has a lower bound of 0.940; 72 groups would be enough"
     )
     assert list(changes_that_work(counted(40), asked)) == [{"gate_conditions": ["ap >= 0.6"]}]
     assert feasibility(counted(40, test=(72, 100)), asked) == []

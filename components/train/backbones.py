@@ -78,6 +78,41 @@ def freeze_before(model: keras.Model, first_trained: str) -> int:
     return count
 
 
+def cut_before(model: keras.Model, first_trained: str) -> tuple[keras.Model, Callable[[Any], Any]]:
+    """A backbone in two parts that share its layers.
+
+    Args:
+        model: a backbone.
+        first_trained: name of the first layer of the second part; `head`: the second part is empty.
+
+    Returns:
+        The first part, preprocessed images to what the first trained layer sees; and what makes feature maps of that.
+
+    Raises:
+        ConfigError: more than one tensor passes from the first part to the second, so one cannot be kept for it.
+    """
+    if first_trained == "head":
+        return model, lambda maps: maps
+    names = [layer.name for layer in model.layers]
+    passing = _passing(model, names.index(first_trained))
+    if len(passing) != 1:
+        count = names.index(first_trained)
+        others = sorted(range(1, len(names)), key=lambda i: abs(i - count))
+        near = [names[i] for i in others if len(_passing(model, i)) == 1][:3]
+        raise ConfigError(
+            f"freeze_until: received {first_trained!r} with frozen_views, where {len(passing)} tensors pass from the "
+            f"frozen layers to the trained ones; allowed: a layer with one, such as {', '.join(near)}"
+        )
+    return keras.Model(model.input, passing[0]), keras.Model(passing[0], model.output)
+
+
+def _passing(model: keras.Model, count: int) -> list[Any]:
+    """The tensors that the layers from position `count` on take from those before it."""
+    made = {id(tensor) for layer in model.layers[:count] for tensor in keras.tree.flatten(layer.output)}
+    taken = {id(t): t for layer in model.layers[count:] for t in keras.tree.flatten(layer.input) if id(t) in made}
+    return list(taken.values())
+
+
 def _application(line: Backbone, size: tuple[int, int], weights: str | None) -> keras.Model:
     build = getattr(keras.applications, line.factory)
     try:

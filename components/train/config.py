@@ -56,6 +56,13 @@ class TrainConfig(StepConfig):
     freeze_until: str = Field(
         "", description="name of the first layer of the backbone that is trained; empty: all layers"
     )
+    frozen_views: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="views of each image whose frozen layers are computed once, before training, and kept in memory; "
+        "0: computed in every step",
+    )
     augment_rotation: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees")
     augment_zoom: float = Field(0.15, ge=0, lt=1, description="largest zoom in or out, share")
     augment_shift: float = Field(0.05, ge=0, lt=0.5, description="largest shift, share of the side")
@@ -160,6 +167,11 @@ class TrainConfig(StepConfig):
             raise ValueError(
                 f"{{freeze_until}}: received {self.freeze_until!r} with {{weights}} none; "
                 "allowed: pretrained weights only"
+            )
+        if self.frozen_views and not self.freeze_until:
+            raise ValueError(
+                f"{{frozen_views}}: received {self.frozen_views} without {{freeze_until}}; allowed: 0, or "
+                "{freeze_until} with the name of the first trained layer"
             )
         return self
 

@@ -83,8 +83,6 @@ class Loop:
         self.state = RunState()
         self._best: list[npt.NDArray[np.generic]] = []
         self._forward = make_forward(self.network.outputs)
-        classes = self.network.classifier.output_shape[-1]
-        self._per_image = example_loss(self.config.target, self.config.label_smoothing, classes)
 
     def run(self, start: Checkpoint | None, stop: StopRequest) -> Scored:
         """Trains to the end and puts the best weights into the network.
@@ -124,8 +122,8 @@ class Loop:
         log.info("best: epoch %d, average precision %.4f", self.state.best_epoch, self.state.best)
         return self.score(averaged=False)
 
-    def score(self, stop: StopRequest | None = None, *, data: SplitData | None = None, averaged: bool = True) -> Scored:
-        """Scores of what the run is judged by, or of `data`.
+    def score(self, stop: StopRequest | None = None, *, averaged: bool = True) -> Scored:
+        """Scores of what the run is judged by.
 
         Raises:
             DivergenceError: a logit is not finite.
@@ -133,15 +131,12 @@ class Loop:
         """
         if averaged:
             with self.average.applied():
-                return self.score(stop, data=data, averaged=False)
-        data = data or self.val
-        out = self._forward(_watched(plain_batches(data, _VAL_BATCH), stop))
+                return self.score(stop, averaged=False)
+        out = self._forward(_watched(plain_batches(self.val, _VAL_BATCH), stop))
         bad = ~np.isfinite(out).all(axis=1)
         if bad.any():
             raise DivergenceError(f"the logits of {int(bad.sum())} validation images are not finite")
-        truth = data.rows.label if self.config.target == "binary" else data.rows.dx
-        loss = mean_loss(self._per_image, out[:, :-1], truth)
-        return Scored(out[:, -1], validation_metrics(data.rows.label, out[:, -1], loss))
+        return scored_from(out, self.val, self.config)
 
     def snapshot(self) -> Checkpoint:
         """A copy of everything that decides how the run continues."""
@@ -263,6 +258,18 @@ class Loop:
     def _assign(variables: list[Any], values: list[npt.NDArray[np.generic]]) -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def score_split(network: Network, data: SplitData, config: TrainConfig) -> Scored:
+    """Scores of a split by a network with its weights as they are."""
+    return scored_from(make_forward(network.outputs)(plain_batches(data, _VAL_BATCH)), data, config)
+
+
+def scored_from(out: npt.NDArray[np.float64], data: SplitData, config: TrainConfig) -> Scored:
+    """Scores of a split from target logits and malignant logit side by side, (n, k + 1)."""
+    truth = data.rows.label if config.target == "binary" else data.rows.dx
+    per_image = example_loss(config.target, config.label_smoothing, out.shape[1] - 1)
+    return Scored(out[:, -1], validation_metrics(data.rows.label, out[:, -1], mean_loss(per_image, out[:, :-1], truth)))
 
 
 def _watched(batches: Iterator[npt.NDArray[np.uint8]], stop: StopRequest | None) -> Iterator[npt.NDArray[np.uint8]]:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from components.common.runtime.errors import DataError
-from components.train.backbones import build_backbone, freeze_before
+from components.train.backbones import build_backbone, cut_before, freeze_before
 from components.train.config import TrainConfig
 from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
@@ -28,6 +28,7 @@ class Network:
         outputs: the same images to target logits and malignant logit side by side, (n, k + 1), float32.
         features: the same images to pooled features (n, c).
         head: the last layer, features to target logits.
+        backbone: the convolutional part, preprocessed images to feature maps.
     """
 
     classifier: keras.Model
@@ -35,6 +36,7 @@ class Network:
     outputs: keras.Model
     features: keras.Model
     head: keras.layers.Dense
+    backbone: keras.Model
 
 
 def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
@@ -52,13 +54,41 @@ def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
         frozen = freeze_before(base, config.freeze_until)
         log.info("%d of %d layers of the backbone are frozen", frozen, len(base.layers))
     images = keras.Input((*config.height_width, 3), name="images", dtype="float32")
-    prepared = preprocess(images, BACKBONES[config.architecture].contract)
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(base(prepared))
-    dropped = keras.layers.Dropout(config.dropout, seed=config.seed, name="dropout")(pooled)
+    maps = base(preprocess(images, BACKBONES[config.architecture].contract))
     width = len(classes) if config.target == "diagnosis" else 1
     # float32, or the logits of a confident network collapse onto a few values under mixed precision
     head = keras.layers.Dense(width, kernel_initializer="zeros", dtype="float32", name="head")
-    logits = head(dropped)
+    return _views(images, maps, head, base, config, classes)
+
+
+def cut_network(network: Network, config: TrainConfig, classes: Mapping[str, int]) -> tuple[keras.Model, Network]:
+    """The network in two parts, before and from the first trained layer on; they share its layers.
+
+    Returns:
+        The prefix, RGB 0..255 (n, h, w, 3) to what the first trained layer sees; and the tail, a `Network` whose
+        images are that.
+
+    Raises:
+        ConfigError: the two parts are joined by more than one tensor, as within a residual block.
+    """
+    base = network.backbone
+    before, maps_of = cut_before(base, config.freeze_until)
+    images = keras.Input((*config.height_width, 3), name="images", dtype="float32")
+    prefix = keras.Model(images, before(preprocess(images, BACKBONES[config.architecture].contract)), name="prefix")
+    inner = keras.Input(prefix.output.shape[1:], name="inner", dtype="float32")
+    return prefix, _views(inner, maps_of(inner), network.head, base, config, classes)
+
+
+def _views(
+    images: Any,
+    maps: Any,
+    head: keras.layers.Dense,
+    backbone: keras.Model,
+    config: TrainConfig,
+    classes: Mapping[str, int],
+) -> Network:
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(maps)
+    logits = head(keras.layers.Dropout(config.dropout, seed=config.seed, name="dropout")(pooled))
     score = logits if config.target == "binary" else malignant_logit(logits, classes)
     return Network(
         classifier=keras.Model(images, logits, name="classifier"),
@@ -66,6 +96,7 @@ def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
         outputs=keras.Model(images, keras.ops.concatenate([logits, score], axis=-1), name="outputs"),
         features=keras.Model(images, pooled, name="features"),
         head=head,
+        backbone=backbone,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ _CACHE_SHARE = 0.5  # of the memory that is left: the network needs the rest
 class ImageSource(Protocol):
     """Decoded images by position; `get` may be called from several threads."""
 
-    def get(self, index: int) -> Pixels:
-        """uint8 [h, w, 3] RGB at the network's size."""
+    def get(self, index: int) -> npt.NDArray[Any]:
+        """uint8 [h, w, 3] RGB at the network's size; float16 [h, w, c] where frozen layers are computed once."""
         ...
 
 
@@ -74,12 +74,12 @@ class Location:
 
 
 class CachedImages:
-    """All images in one uint8 array [n, h, w, 3]."""
+    """All images in one array [n, h, w, c]: uint8 RGB, or float16 of what the first trained layer sees of them."""
 
-    def __init__(self, pixels: Pixels) -> None:
+    def __init__(self, pixels: npt.NDArray[Any]) -> None:
         self.pixels = pixels
 
-    def get(self, index: int) -> Pixels:
+    def get(self, index: int) -> npt.NDArray[Any]:
         """A view, not a copy."""
         return np.asarray(self.pixels[index])
 

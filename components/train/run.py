@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from components.train.class_balance import loss_weights, write_balance
 from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
 from components.train.epoch_report import history_csv
-from components.train.feed import TrainFeed
+from components.train.feed import Pictures, TrainFeed
 from components.train.folds import leave_out
 from components.train.metrics import ValidationMetrics
 from components.train.records import SplitData, dx_classes, load_split
@@ -117,6 +117,7 @@ def _train(
 ) -> TrainResult:
     import keras
 
+    from components.train.loop import score_split
     from components.train.model_files import model_facts, save_model, save_validation
     from components.train.network import build_network
     from components.train.replicas import make_strategy, scope, share_batch_statistics
@@ -142,14 +143,15 @@ def _train(
             network = build_network(config, classes)
             share_batch_statistics(network.classifier, shared=strategy is not None)
             watch = _both(scalar_writer(folder / "tensorboard"), also)
-            loop = _loop(config, network, train, stop_by, store, policy, device, watch, strategy)
+            trained, shown, judged = _what_is_trained(config, network, classes, train, stop_by)
+            loop = _loop(config, trained, train, shown, judged, store, policy, device, watch, strategy)
         if start is None and config.head_epochs:
             from components.train.head_warmup import warm_up_head
 
             warm_up_head(config, network, train, loss_weights(config.class_balance, train.rows.label))
         scored = loop.run(start, stop)
-        if config.folds:
-            scored = loop.score(data=val, averaged=False)
+        if config.folds or config.frozen_views:
+            scored = score_split(network, val, config)
     finally:
         keras.config.set_dtype_policy(previous)
     metrics, logit = scored.metrics, scored.logit
@@ -179,10 +181,32 @@ def _both(first: Watcher, second: Watcher | None) -> Watcher:
     return watch
 
 
+def _what_is_trained(
+    config: TrainConfig, network: Any, classes: Mapping[str, int], train: SplitData, val: SplitData
+) -> tuple[Any, Augmentation | Pictures, SplitData]:
+    """The network and its images; or what follows the frozen layers, and what those make of the images."""
+    how = Augmentation(
+        config.augment_rotation,
+        config.augment_zoom,
+        config.augment_shift,
+        config.augment_flip,
+        config.augment_brightness,
+        config.augment_contrast,
+    )
+    if not config.frozen_views:
+        return network, how, val
+    from components.train.frozen_views import compute_views
+    from components.train.network import cut_network
+
+    prefix, tail = cut_network(network, config, classes)
+    return tail, *compute_views(prefix, train, val, config, how)
+
+
 def _loop(
     config: TrainConfig,
     network: Any,
     train: SplitData,
+    shown: Augmentation | Pictures,
     val: SplitData,
     store: CheckpointStore,
     policy: str,
@@ -195,16 +219,8 @@ def _loop(
     from components.train.weight_average import WeightAverage
 
     weights = loss_weights(config.class_balance, train.rows.label)
-    how = Augmentation(
-        config.augment_rotation,
-        config.augment_zoom,
-        config.augment_shift,
-        config.augment_flip,
-        config.augment_brightness,
-        config.augment_contrast,
-    )
     per_image = weights if config.class_balance == "sample_weight" else None
-    feed = TrainFeed(train, config.batch_size, config.seed, how, per_image, config.feed_threads)
+    feed = TrainFeed(train, config.batch_size, config.seed, shown, per_image, config.feed_threads)
     log.info(
         "%s: %s parameters, %d images per step, %d steps per epoch, loss weights %.3f benign, %.3f malignant",
         config.architecture,

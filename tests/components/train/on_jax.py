@@ -15,6 +15,7 @@ import numpy as np
 from components.train import loop
 from components.train.__main__ import main
 from components.train.augmentation import Augmentation
+from components.train.backbones import build_backbone
 from components.train.class_balance import loss_weights
 from components.train.config import TrainConfig
 from components.train.feed import TrainFeed
@@ -51,10 +52,10 @@ def losses(records, start, policy, **values):
     return [float(step(batch)) for batch in feed.epoch(0)], optimizer
 
 
-def train(records, out, place, stop_after=None):
+def train(records, out, place, stop_after=None, **values):
     """The step's command; sends itself SIGTERM in step `stop_after`. Returns the exit code."""
     arguments = ["--records", str(records), "--out", str(out), "--checkpoint_dir", place]
-    for name, value in PLAIN.items():
+    for name, value in {**PLAIN, **values}.items():
         arguments += [f"--{name}", value]
     count, original = [0], loop.learning_rate
 
@@ -75,7 +76,9 @@ def report(records, scratch):
     with np.load(scratch / "start.npz") as file:
         start = [file[name] for name in sorted(file.files, key=int)]
     half, optimizer = losses(records, None, "mixed_float16")
-    place = str(scratch / "state")
+    place, weights = str(scratch / "state"), scratch / "small_cnn.weights.h5"
+    build_backbone("small_cnn", (32, 40), "none").save_weights(weights)
+    frozen = {"weights": str(weights), "freeze_until": "conv2", "frozen_views": "2", "epochs": "1"}
     return {
         "losses": losses(records, start, "float32")[0],
         "losses_sample_weight": losses(records, start, "float32", class_balance="sample_weight")[0],
@@ -85,6 +88,7 @@ def report(records, scratch):
             train(records, scratch / "undisturbed", ""),
             train(records, scratch / "model", place, stop_after=10),
             train(records, scratch / "model", place),
+            train(records, scratch / "frozen", "", **frozen),
         ],
         "tensorflow": "tensorflow" in sys.modules,
     }

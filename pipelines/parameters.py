@@ -24,7 +24,8 @@ from components.ingest.config import IngestSources
 from components.records.config import RecordsConfig
 from components.split.config import SplitConfig
 from components.train.config import TrainConfig
-from pipelines.cluster_file import Cluster, Gpu, load_yaml
+from pipelines.cluster_entries import Gpu
+from pipelines.cluster_file import Cluster, load_yaml
 from pipelines.members import SHARED, EnsembleConfig, Member, named, overrides_of, refuse_equal
 
 PRESETS = Path(__file__).parent / "configs"

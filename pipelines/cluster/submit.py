@@ -19,7 +19,7 @@ from pipelines.cluster.compiled import add_pipeline_flags, check_signature, comp
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.runs import ENDED, NOT_RUN, WAITING, run_now, steps_of, why_failed
-from pipelines.cluster_file import default_tag
+from pipelines.cluster_entries import default_tag
 
 _POLL_S = 10.0
 

@@ -17,7 +17,7 @@ from pipelines.cluster.compiled import add_pipeline_flags, compiled_text
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.retry import read
-from pipelines.cluster_file import default_tag
+from pipelines.cluster_entries import default_tag
 from pipelines.ir import load_documents
 
 

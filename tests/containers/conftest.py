@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cluster_file import default_tag
+from pipelines.cluster_entries import default_tag
 
 ROOT = Path(__file__).parents[2]
 

@@ -47,7 +47,7 @@ def done(exported, evaluation, clinic, tmp_path_factory):
 def test_a_bundle_that_nobody_signed_is_refused_where_a_key_is_given(exported, clinic, tmp_path):
     key = tmp_path / "key.pub"
     key.write_text("-----BEGIN PUBLIC KEY-----")
-    with pytest.raises(ArtifactError, match="not signed, and --key asks for a signature"):
+    with pytest.raises(ArtifactError, match="not signed, and a signature by"):
         run(ValidateConfig(**FAST), str(exported.path), clinic.index, "", tmp_path / "out", key)
 
 

@@ -128,7 +128,7 @@ def load_preset(name_or_path: str) -> dict[str, Any]:
     known = preset_names()
     path = PRESETS / f"{name_or_path}.yaml" if name_or_path in known else Path(name_or_path)
     if not path.is_file():
-        near = nearest(name_or_path, known)
+        near = nearest(path.stem, known)
         hint = f"did you mean {near!r}? " if near else ""
         raise ConfigError(
             f"--preset: received {name_or_path!r}; {hint}allowed: a YAML file, or one of {', '.join(known)}"

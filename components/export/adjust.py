@@ -20,6 +20,7 @@ from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle import layout
 from components.common.bundle.card import FACTS, FACTS_SCHEMA, write_card
+from components.common.bundle.fingerprints import Fingerprints, read_fingerprints
 from components.common.bundle.handover import refuse_itself
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.operations import record_operations
@@ -45,9 +46,27 @@ _ANEW = {
 
 
 def adjust(
-    parent: Bundle, policy: DecisionPolicy, record: Mapping[str, Any], validation: Artifact, scores: Scores, out: Path
+    parent: Bundle,
+    policy: DecisionPolicy,
+    record: Mapping[str, Any],
+    validation: Artifact,
+    scores: Scores,
+    out: Path,
+    *,
+    images: Fingerprints | None = None,
+    notice: str = "",
 ) -> Path:
     """Writes the parent's bundle under another policy.
+
+    Args:
+        parent: the bundle, loaded.
+        policy: the new policy, of the same model.
+        record: content of `recalibration.json`: how it was chosen.
+        validation: the validation that it was chosen on.
+        scores: of the labelled images there.
+        out: the new bundle.
+        images: fingerprints of the images there, by which the new bundle knows them again.
+        notice: what has to stand over everything said of those images.
 
     Raises:
         ArtifactError: the policy is another model's, or parent and child do not agree.
@@ -68,6 +87,7 @@ def adjust(
         _copy(source.path, folder)
         graphs = _write_graph(parent, policy, folder)
         policy.save(folder / layout.POLICY)
+        _know_again(source.path, images, folder)
         save_scores(folder / layout.REFERENCE_SCORES, scores.numbered())
         write_json(folder / layout.PREPROCESSING, parent.preprocessing | {"policy_id": policy.policy_id})
         record = {**record, "parent": source.digest, "graph_sha256": graphs}
@@ -77,7 +97,7 @@ def adjust(
         write_json(folder / layout.PARITY, parity)
         write_selftest(child, folder)
         formats = _write_formats(parent, policy, folder)
-        write_card(folder, _facts(source.path, folder, record, formats))
+        write_card(folder, _facts(source.path, folder, {**record, "notice": notice}, formats))
     log.info("bundle %s: policy %s of %s, network unchanged", out, policy.policy_id, parent.policy.policy_id)
     return out
 
@@ -87,6 +107,15 @@ def _copy(parent: Path, folder: Path) -> None:
         if path.name not in _ANEW:
             copy = shutil.copytree if path.is_dir() else shutil.copyfile
             copy(path, folder / path.name)
+
+
+def _know_again(parent: Path, images: Fingerprints | None, folder: Path) -> None:
+    """Adds the images of the site to what the parent has seen, so that no later validation counts them as new."""
+    known = read_fingerprints(parent)
+    if known is None:  # with those of the site alone, whoever asks would be told that nothing else was seen
+        log.warning("%s carries no fingerprints, so the adjusted bundle cannot know any image again", parent)
+    elif images is not None:
+        known.joined(images).save(folder)
 
 
 def _write_graph(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict[str, str]:

@@ -57,6 +57,10 @@ def write_again(parent: Bundle, policy: DecisionPolicy, out: Path) -> None:
     module = tf.Module()
     module.parent = parent.owner  # keeps the variables of a network too large for constants
     concrete = {name: traced(parent.signatures[name], entry) for name, entry in _INPUTS.items()}
+    if layout.MEMBER_LOGITS in parent.signatures:  # of an ensemble; no policy has a part in it
+        each, files = parent.signatures[layout.MEMBER_LOGITS], _INPUTS["serving_default"]
+        passed = tf.function(lambda value: each(image_bytes=value), [files])
+        concrete[layout.MEMBER_LOGITS] = passed.get_concrete_function()
     out.mkdir()
     with plain_path(out) as folder:
         tf.saved_model.save(module, str(folder), signatures=concrete)
@@ -75,7 +79,8 @@ def check_same_graph(parent: Path, child: Path) -> dict[str, str]:
     before, after = _read(parent), _read(child)
     known = set(_digests(after.graph_def.library.function).values())
     digests = _digests(before.graph_def.library.function)
-    found = {name: digests[_entry(before, name)] for name in layout.SIGNATURES}
+    own = (name for name in (*layout.SIGNATURES, layout.MEMBER_LOGITS) if name in before.signature_def)
+    found = {name: digests[_entry(before, name)] for name in own}
     for name, digest in found.items():
         if digest not in known:
             raise ArtifactError(

@@ -225,7 +225,9 @@ def no_image_column(header: Sequence[str], source: str) -> DataError:
 
 def no_label_column(header: Sequence[str], source: str) -> DataError:
     """The error of a table in which no column says a label or diagnosis."""
-    near = _nearest(header, (*USUAL["label"], *USUAL["diagnosis"], "class", "category", "malignant", "type")) or "NAME"
+    meant = {_key(one) for meaning in USUAL if meaning not in ("label", "diagnosis") for one in USUAL[meaning]}
+    free = [name for name in header if _key(name) not in meant]  # dx_type says how a diagnosis was made, not which
+    near = _nearest(free, (*USUAL["label"], *USUAL["diagnosis"], "class", "category", "malignant", "type")) or "NAME"
     return DataError(
         f"{source}: no column holds a label or diagnosis; received {_some(header)}; expected dx, diagnosis, label, "
         f"target or a column in capitals per diagnosis with 0 and 1, or say which: columns: {{label: {near}}}"

@@ -57,9 +57,13 @@ def common_names(values: Iterable[str], names: Mapping[str, Iterable[str]]) -> T
 def compare(
     here: Place, there: Place | None, policy: DecisionPolicy, resamples: int, seed: int
 ) -> tuple[list[Compared], CaseMix | None]:
-    """Each figure in both places, their differences, and the same with the internal test's mix of diagnoses."""
+    """Each figure in both places, their differences, and the same with the internal test's mix of diagnoses.
+
+    Both are resampled from one seed, as evaluate does, so that the intervals of the internal test are those of its own
+    report; `Drawn.minus` pairs resamples in opposite order, which keeps the two sets independent.
+    """
     drawn = draw(_sample(here.scores, policy), resamples, seed)
-    other = draw(_sample(there.scores, policy), resamples, seed + 1) if there is not None else {}
+    other = draw(_sample(there.scores, policy), resamples, seed) if there is not None else {}
     mix = _mix(here, there)
     weighted: dict[str, Drawn] = {}
     if mix is not None and mix[0].weight.any():

@@ -15,7 +15,7 @@ import pandas as pd
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.index import KIND as INDEX
-from components.common.artifacts.index import read_account, read_index
+from components.common.artifacts.index import THUMBNAIL, read_account, read_index
 from components.common.artifacts.json_file import read_json, write_json
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import FILE as POLICY
@@ -24,10 +24,11 @@ from components.common.artifacts.scores import TEST_SCORES, Scores, save_scores
 from components.common.artifacts.validation import EXTERNAL_SCORES, KIND, OVERLAP, UNLABELLED, Validation
 from components.common.bundle import layout
 from components.common.bundle.card import open_evaluation
-from components.common.bundle.fingerprints import read_fingerprints
+from components.common.bundle.fingerprints import fingerprints_chosen_on, read_fingerprints
 from components.common.bundle.handover import read_internal_test
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.signing import check_signature
+from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import DataError
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
@@ -105,6 +106,7 @@ def _validated(
         save_scores(folder / EXTERNAL_SCORES, scores, columns)
         loaded.policy.save(folder / POLICY)
         apart.to_csv(folder / UNLABELLED, index=False, lineterminator="\n")
+        fingerprints_chosen_on(material.labelled, picture_keys(material.labelled[THUMBNAIL])).save(folder)
         named = material.seen[["image_id", "lesion_id", "how", "part"]]
         named.to_csv(folder / OVERLAP, index=False, lineterminator="\n")
         write_json(folder / about.FILE, context)
@@ -146,6 +148,8 @@ def _record(
         overlap=material.overlap,
         refused={str(reason): int(n) for reason, n in sorted(refused.items())},
         refused_share=len(reasons) / len(material.labelled),
+        refuses=loaded.refusal.words,
+        refusal_reliable=loaded.refusal.reliable,
         unlabelled={str(why): int(n) for why, n in sorted(material.unlabelled["verdict"].value_counts().items())},
         mix=mix,
         labelling=labelling(str(account.get("name", "")), here, shown),

@@ -134,9 +134,11 @@ def _in_no_figure(record: Validation, lineage: Lineage) -> Line:
 
 def _refused(record: Validation) -> Line:
     question = "Did the bundle refuse images, and why?"
+    weak = "" if record.refusal_reliable else f". Pictures that are not dermoscopy: {record.refuses}"
     if not record.refused:
-        return Line(level="green", question=question, answer="none of the labelled images", section="data")
+        answer = f"none of the labelled images{weak}"
+        return Line(level="amber" if weak else "green", question=question, answer=answer, section="data")
     why = ", ".join(f"{reason_words(reason)}: {n:,}" for reason, n in record.refused.items())
     level: Level = "red" if record.refused_share > _MUCH_REFUSED else "amber"
-    answer = f"{percent_text(record.refused_share)} of the labelled images ({why})"
+    answer = f"{percent_text(record.refused_share)} of the labelled images ({why}){weak}"
     return Line(level=level, question=question, answer=answer, section="data")

@@ -42,10 +42,12 @@ def card(bundle: Path, evaluation: Path | None, out: Path | None) -> str:
 
     Raises:
         ArtifactError: no bundle, or the evaluation is of another bundle.
-        ConfigError: `out` lies inside the bundle, which would not verify any more.
+        ConfigError: `out` is a folder, or lies inside the bundle, which would not verify any more.
     """
     text = bundle_card(bundle, evaluation)
     if out is not None:
+        if out.is_dir():
+            raise ConfigError(f"--out: received {str(out)!r}, a folder; allowed: a file, such as {out / layout.CARD}")
         if out.resolve().is_relative_to(bundle.resolve()):
             raise ConfigError(f"--out: {out} is inside the bundle, which never changes; allowed: a file elsewhere")
         out.parent.mkdir(parents=True, exist_ok=True)

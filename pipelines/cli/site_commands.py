@@ -99,8 +99,11 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
     from components.calibrate.recalibrate import recalibrate
     from components.common.artifacts.folder import open_artifact
     from components.common.artifacts.json_file import read_json
+    from components.common.artifacts.lineage import FILE as LINEAGE
+    from components.common.artifacts.lineage import load_lineage
     from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation
     from components.common.bundle.card import FACTS, FACTS_SCHEMA
+    from components.common.bundle.fingerprints import read_fingerprints
     from components.common.bundle.load import check_parts, load_parts
     from components.export.adjust import adjust
 
@@ -114,7 +117,16 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
     config = _config(parent.operating_point, read_json(bundle.path / FACTS, FACTS_SCHEMA), arguments.set)
     site = arguments.site if arguments.site is not None else measured.site or validation.path.resolve().name
     made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
-    adjust(load_parts(bundle), made.policy, made.record, validation, scores, arguments.out)
+    images, lineage = read_fingerprints(validation.path), load_lineage(validation.path / LINEAGE)
+    if images is None:
+        raise ArtifactError(
+            f"{arguments.validation}: no fingerprints of its images, since an earlier version made it; validate the "
+            "bundle again"
+        )
+    notice = lineage.notice if lineage else ""
+    adjust(
+        load_parts(bundle), made.policy, made.record, validation, scores, arguments.out, images=images, notice=notice
+    )
     return _summary(made.record, made.why, arguments.out)
 
 
@@ -136,6 +148,12 @@ def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[
     return CalibrateConfig.parse({**(own or {}), **values})
 
 
+def _left_out(refused: int) -> str:
+    if not refused:
+        return ""
+    return f"; left out: {refused} refused as not dermoscopic, which go to a person whatever the policy says"
+
+
 def _summary(record: Mapping[str, Any], why: str, out: Path) -> str:
     from components.common.artifacts.metrics import Estimate
     from components.common.artifacts.presentation import estimate_text
@@ -153,7 +171,7 @@ def _summary(record: Mapping[str, Any], why: str, out: Path) -> str:
     rows.insert(2, ("calibration error", f"{before['calibration_error']:.3f}", f"{after['calibration_error']:.3f}"))
     lines = [
         f"{record['site']}: {counts['n']} images of {counts['groups']} lesion groups, "
-        f"{counts['malignant_groups']} malignant groups",
+        f"{counts['malignant_groups']} malignant groups{_left_out(record['left_out_not_dermoscopy'])}",
         why,
         f"{'':26}{'before':26}after, cross-fitted",
         *(f"{label:26}{old:26}{new}" for label, old, new in rows),

@@ -1,11 +1,15 @@
 """An ensemble on its way to a bundle: one graph, one policy, compared with its members."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.common.artifacts.scores import load_scores
 from components.common.bundle.load import load_bundle
 from components.export.config import ExportConfig
+from components.export.redecide import check_same_graph, write_again
 from components.export.run import run as export
 from components.train.ensemble import run as ensemble
 
@@ -57,3 +61,18 @@ def test_gains_of_ensemble_and_augmentation_are_in_the_bundle_and_its_card(shipp
     assert "| mean of the members | ROC-AUC |" in card
     assert "Test-time augmentation (`flips`), on 24 validation images" in card
     assert {"before", "after", "gain"} == set(result.parity["augmentation"]["roc_auc"])
+
+
+def test_an_adjusted_ensemble_still_says_what_each_member_says(shipped, kit, tmp_path):
+    _, result = shipped
+    parent, files = load_bundle(result.path), [kit.jpeg(30 + k) for k in range(3)]
+    threshold = parent.policy.threshold_logit + 0.1
+    probability = float(parent.policy.calibrator.probability(np.array([threshold]))[0])
+    of = {"policy_id": parent.policy.policy_id, "site": "Clinic B"}
+    policy = replace(parent.policy, threshold_logit=threshold, threshold_probability=probability, parent=of)
+    out = tmp_path / "child"
+    out.mkdir()
+    write_again(parent, policy, out / "saved_model")
+    assert "member_logits" in check_same_graph(parent.artifact.path / "saved_model", out / "saved_model")
+    child = replace(parent, signatures=tf.saved_model.load(str(out / "saved_model")).signatures)
+    np.testing.assert_array_equal(child.member_logits(files), parent.member_logits(files))

@@ -106,12 +106,14 @@ def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
         ArtifactError: not an artifact of this kind, a file is missing, added, changed or a link.
     """
     artifact = listed_artifact(path, kind)
-    _check_present(path, artifact.files, {SIGNATURE} if kind == SIGNED else set())
+    _check_present(artifact, {SIGNATURE} if kind == SIGNED else set())
     if verify:
         for name, expected in artifact.files.items():
             received = sha256_file(path / name)
             if received != expected:
-                raise ArtifactError(f"{path / name}: sha256 is {received}, {MANIFEST} says {expected}; make it again")
+                raise ArtifactError(
+                    f"{path / name}: sha256 is {received}, {MANIFEST} says {expected}; {_way_out(kind)}"
+                )
     return artifact
 
 
@@ -124,7 +126,11 @@ def listed_artifact(path: Path, kind: str) -> Artifact:
     _settle(path)
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such folder; expected {_a(kind)} artifact made by lesionflow")
-    record = read_record(path / MANIFEST, SCHEMA, _Manifest, "make the artifact again")
+    if not (path / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{path}: not {_a(kind)} artifact, it has no {MANIFEST}; expected a folder that lesionflow made"
+        )
+    record = read_record(path / MANIFEST, SCHEMA, _Manifest, _way_out(kind))
     if record.kind != kind:
         raise ArtifactError(f"{path}: this is {_a(record.kind)} artifact, expected {_a(kind)} artifact")
     return Artifact(path, kind, sha256_file(path / MANIFEST), record.made_from, record.files)
@@ -161,12 +167,22 @@ def _settle(path: Path) -> None:
             recover(resolved(path))
 
 
-def _check_present(path: Path, files: Mapping[str, str], beside: AbstractSet[str]) -> None:
+def _way_out(kind: str) -> str:
+    """Who has a bundle mostly received it, and cannot make it again."""
+    return (
+        "make it again, or if you received it, fetch it again from whoever sent it"
+        if kind == SIGNED
+        else ("make it again")
+    )
+
+
+def _check_present(artifact: Artifact, beside: AbstractSet[str]) -> None:
     """Refuses missing and additional files and folders, links, and what is neither file nor folder."""
+    path, files = artifact.path, artifact.files
     present, folders = _content(path)
     absent = [name for name in files if name not in present]
     if absent:
-        raise ArtifactError(f"{path / absent[0]}: missing; the artifact is incomplete, make it again")
+        raise ArtifactError(f"{path / absent[0]}: missing; the artifact is incomplete, {_way_out(artifact.kind)}")
     extra = sorted(present - set(files) - beside)
     if extra:
         name = extra[0] if extra[0].isprintable() else shown(extra[0])

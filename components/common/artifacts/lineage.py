@@ -169,16 +169,21 @@ class Lineage(_Part):
     @property
     def notice(self) -> str:
         """What has to stand over everything said of generated images; nothing for photographs."""
-        if not self.generated:
-            return ""
-        return (
-            f"Generated data: {self.generated:,} of {self.table.images:,} images were drawn by a program. Nothing here "
-            "is a result about patients."
-        )
+        return generated_notice(self.generated, self.table.images)
 
     def save(self, path: Path) -> None:
         """Writes `lineage.json`."""
         write_json(path, {"schema": SCHEMA, **self.model_dump()})
+
+
+def generated_notice(generated: int, images: int) -> str:
+    """The sentence over everything said of images of which some were drawn by a program; empty where none was."""
+    if not generated:
+        return ""
+    return (
+        f"Generated data: {generated:,} of {images:,} images were drawn by a program. Nothing here is a result about "
+        "patients."
+    )
 
 
 def total(parts: Iterable[Left]) -> Counts:

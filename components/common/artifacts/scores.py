@@ -103,8 +103,10 @@ class Scores:
 
     def numbered(self) -> Scores:
         """These scores with numbers that stand for nothing in place of ids, for a bundle to carry."""
+        width = len(str(len(self)))  # zeros in front keep the order of the ids, and with it every resample of groups
         lesion, group = (
-            np.unique(ids, return_inverse=True)[1].astype(np.str_) for ids in (self.lesion_id, self.group_id)
+            np.char.zfill(np.unique(ids, return_inverse=True)[1].astype(np.str_), width)
+            for ids in (self.lesion_id, self.group_id)
         )
         return replace(self, image_id=np.arange(len(self)).astype(np.str_), lesion_id=lesion, group_id=group)
 

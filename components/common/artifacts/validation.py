@@ -169,6 +169,8 @@ class Validation(_Part):
         overlap: with what the bundle has seen.
         refused: images without an answer (not readable, or referred by the bundle's own check), by reason.
         refused_share: share of the labelled images that were shown to it.
+        refuses: what the bundle says of its own check for pictures that are not dermoscopy; empty: an earlier version.
+        refusal_reliable: whether it was seen to tell them; False also where nothing is checked.
         unlabelled: images without a usable label, which are scored apart, by reason.
         mix: diagnoses in both places; None where one side has none.
         labelling: what counts as malignant.
@@ -184,6 +186,8 @@ class Validation(_Part):
     overlap: Overlap
     refused: dict[str, Count]
     refused_share: Number
+    refuses: str = ""
+    refusal_reliable: bool = True
     unlabelled: dict[str, Count]
     mix: CaseMix | None
     labelling: Labelling

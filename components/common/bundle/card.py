@@ -15,11 +15,12 @@ from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
 from components.common.artifacts.characteristics import Characteristics, Units, load_characteristics
 from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact
+from components.common.artifacts.index import read_index
 from components.common.artifacts.json_file import read_json, read_object, write_json
 from components.common.artifacts.ledger import FILE as OPENINGS
 from components.common.artifacts.ledger import Opening, bundles_of, load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
-from components.common.artifacts.lineage import Counts, Lineage, load_lineage
+from components.common.artifacts.lineage import GENERATED, Counts, Lineage, generated_notice, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
 from components.common.artifacts.model import Model
@@ -71,7 +72,14 @@ def collect_facts(folder: Path, model: Model, policy: Path, split: Path | None) 
         "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
         "formats": _optional(folder / layout.FORMATS).get("formats", {}),
         "refusal": read_refusal(folder).words,
+        "notice": _notice(split) if split else "",
     }
+
+
+def _notice(split: Path) -> str:
+    """What has to stand over a card whose images were drawn by a program."""
+    sources = read_index(split, ["dataset"])["dataset"]
+    return generated_notice(int(sources.str.startswith(GENERATED).sum()), len(sources))
 
 
 def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -149,6 +157,7 @@ def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") ->
         "refusal": BEFORE.words,
         "ensemble": {},
         "recalibration": {},
+        "notice": "",
         "selection": {},
         **facts,
         "metrics": judged.metrics if judged else None,

@@ -88,6 +88,25 @@ class Fingerprints:
                 found[column] = shared
         return found
 
+    def joined(self, chosen: Fingerprints) -> Fingerprints:
+        """These and further images that the bundle was chosen on; what is known by both stays as it is here.
+
+        Picture keys of the further images are left out where these have none: near-duplicates of the training images
+        would not be recognised, and `pictures_known` must not say that they are.
+        """
+        known = {one.tobytes() for one in self.sha256}
+        new = np.array([one.tobytes() not in known for one in chosen.sha256], bool)
+        picture = chosen.picture if self.pictures_known else np.zeros_like(chosen.picture)
+        sha256 = np.concatenate([self.sha256, chosen.sha256[new]])
+        order = np.array(sorted(range(len(sha256)), key=lambda row: sha256[row].tobytes()), np.intp)
+        ids = sorted({one.tobytes() for one in (*self.ids, *chosen.ids)})
+        return Fingerprints(
+            sha256=sha256[order],
+            picture=np.concatenate([self.picture, picture[new]])[order],
+            part=np.concatenate([self.part, np.full(int(new.sum()), CHOSEN, np.uint8)])[order],
+            ids=np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
+        )
+
     def save(self, folder: Path) -> None:
         """Writes `fingerprints.npz`."""
         arrays = {"schema": np.array([layout.FINGERPRINTS_SCHEMA]), **{name: getattr(self, name) for name in _WIDTHS}}
@@ -97,6 +116,20 @@ class Fingerprints:
 def fingerprints_of(split: Split) -> Fingerprints:
     """Fingerprints of the train and validation images that can be used."""
     everyone = pd.concat([split.usable(name).assign(part=number) for name, number in _PARTS.items()])
+    return _made(everyone)
+
+
+def fingerprints_chosen_on(rows: pd.DataFrame, picture: Bytes) -> Fingerprints:
+    """Fingerprints of images of another site, for a bundle that is adjusted on them.
+
+    Args:
+        rows: of an index.
+        picture: (n, 32) their picture keys.
+    """
+    return _made(rows.assign(part=CHOSEN, **{PICTURE_KEY: [one.tobytes().hex() for one in picture]}))
+
+
+def _made(everyone: pd.DataFrame) -> Fingerprints:
     ids = {_hashed(name, one) for name in _ID_COLUMNS if name in everyone for one in set(everyone[name]) - {""}}
     rows = everyone.sort_values(["sha256", "part"], kind="stable").drop_duplicates("sha256")
     keys = rows[PICTURE_KEY] if PICTURE_KEY in rows else ["00" * picture_key.BYTES] * len(rows)
@@ -109,7 +142,7 @@ def fingerprints_of(split: Split) -> Fingerprints:
 
 
 def read_fingerprints(bundle: Path) -> Fingerprints | None:
-    """Reads a bundle's fingerprints; None where it has none: made by version 0.1, or without a split.
+    """Reads the fingerprints in a bundle or a validation; None where it has none: made by version 0.1, or no split.
 
     Raises:
         ArtifactError: the file is damaged.

@@ -79,7 +79,10 @@ class Drawn:
         return made(self.value, self.resampled, self.units)
 
     def minus(self, other: Drawn) -> Interval:
-        """The difference to the same figure of an independent set: resamples are paired by their number alone."""
+        """The difference to the same figure of an independent set: resamples are paired in opposite order.
+
+        So they are independent even where both come from one seed.
+        """
         resampled = self._spread() - other._spread()[::-1]
         return percentile(self.value - other.value, resampled, min(self.units, other.units))
 

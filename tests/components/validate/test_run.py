@@ -10,10 +10,14 @@ import pytest
 from kfp import dsl
 
 from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.index import read_index
 from components.common.artifacts.metrics import Estimate, load_metrics
-from components.common.artifacts.scores import TEST_SCORES, load_extra, save_scores
-from components.common.artifacts.validation import open_validation
+from components.common.artifacts.scores import TEST_SCORES, load_extra, load_scores, save_scores
+from components.common.artifacts.trust import load_trust
+from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation
+from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.handover import hand_over
+from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.publish import kfp_page
 from components.validate.__main__ import main
@@ -49,6 +53,39 @@ def test_a_bundle_that_nobody_signed_is_refused_where_a_key_is_given(exported, c
     key.write_text("-----BEGIN PUBLIC KEY-----")
     with pytest.raises(ArtifactError, match="not signed, and a signature by"):
         run(ValidateConfig(**FAST), str(exported.path), clinic.index, "", tmp_path / "out", key)
+
+
+def test_another_bundle_than_the_one_asked_for_is_refused(exported, clinic, tmp_path):
+    config = ValidateConfig(bundle_digest="c" * 64, **FAST)
+    with pytest.raises(ArtifactError, match="cccccccccccc was asked for"):
+        run(config, str(exported.path), clinic.index, "", tmp_path / "out")
+
+
+def test_figures_of_the_internal_test_are_those_of_its_own_report(exported, evaluated, clinic, tmp_path):
+    evaluated(tmp_path / "evaluation", exported.path)
+    hand_over(exported.path, tmp_path / "evaluation", tmp_path / "bundle")
+    record = run(ValidateConfig(**FAST), str(tmp_path / "bundle"), clinic.index, "", tmp_path / "out").record
+    own, there = load_metrics(tmp_path / "evaluation" / "metrics.json"), {one.name: one.there for one in record.figures}
+    expected = {name: own.figure(name) for name in ("roc_auc", "sensitivity", "specificity")}
+    expected |= {"calibration_intercept": own.calibration.intercept, "calibration_slope": own.calibration.slope}
+    for name, figure in expected.items():
+        for part in ("value", "lower", "upper"):
+            assert getattr(there[name], part) == pytest.approx(getattr(figure, part), abs=1e-9), (name, part)
+
+
+def test_a_network_that_cannot_tell_dermoscopy_is_said_to_be_one(done):
+    _, record, _ = open_validation(done.path)
+    assert not record.refusal_reliable and record.refuses
+    assert record.refuses in (done.path / "report.html").read_text()
+    (line,) = [one for one in load_trust(done.path / "trust.json") if "refuse images" in one.question]
+    assert line.level != "green" and record.refuses in line.answer
+
+
+def test_its_images_can_be_known_again_by_a_bundle_adjusted_on_them(done, clinic):
+    known, index = read_fingerprints(done.path), read_index(clinic.index)
+    labelled = index[index["image_id"].isin(load_scores(done.path / EXTERNAL_SCORES).image_id)]
+    assert set(known.seen(labelled["sha256"], picture_keys(labelled["thumbnail"]))["how"]) == {"bytes"}
+    assert known.pictures_known
 
 
 def rows_of(path):

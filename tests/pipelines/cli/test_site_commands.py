@@ -1,12 +1,17 @@
 """`lesionflow recalibrate` as its user runs it."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.validation import EXTERNAL_SCORES, Labelling, Overlap, Size, Validation, Verdict
+from components.common.bundle.fingerprints import fingerprints_chosen_on, read_fingerprints
 from components.common.bundle.verify import verify_bundle
 from components.common.statistics.numeric import sigmoid
 from pipelines.cli.main import main
@@ -45,12 +50,21 @@ def validation(bundle, site):
     )
 
 
+def site_images(scores):
+    """Fingerprints of the images that the scores are of."""
+    sha256 = [hashlib.sha256(one.encode()).hexdigest() for one in scores.image_id.tolist()]
+    rows = pd.DataFrame({"sha256": sha256, "lesion_id": scores.lesion_id, "group_id": scores.group_id})
+    picture = np.frombuffer(bytes.fromhex("".join(sha256)), np.uint8).reshape(-1, 32)
+    return fingerprints_chosen_on(rows, picture)
+
+
 @pytest.fixture
 def validation_of(exported, tmp_path):
     def make(scores, digest=None, name="clinic-b"):
         made_from = {"bundle": digest or open_artifact(exported.path, "bundle").digest}
         with new_artifact(tmp_path / name, "validation", made_from) as folder:
             save_scores(folder / EXTERNAL_SCORES, scores)
+            site_images(scores).save(folder)
             validation(made_from["bundle"], name).save(folder)
         return tmp_path / name
 
@@ -90,3 +104,29 @@ def test_wrong_input_is_one_line_and_writes_nothing(exported, validation_of, tmp
         last = capsys.readouterr().err.strip().splitlines()[-1]
         assert last.startswith("error: ") and line in last
     assert not (tmp_path / "new").exists()
+
+
+def test_an_adjusted_bundle_knows_the_images_again_that_it_was_adjusted_on(exported, validation_of, tmp_path):
+    scores = site_scores()
+    validation = validation_of(scores)
+    assert recalibrate(exported.path, validation, tmp_path / "new", "--keep-threshold") == 0
+    before, after = read_fingerprints(exported.path), read_fingerprints(tmp_path / "new")
+    there = site_images(scores)
+    assert len(after) == len(before) + len(there)
+    hexadecimal = [one.tobytes().hex() for one in (*before.sha256, *there.sha256)]
+    seen = after.seen(hexadecimal, np.zeros((len(hexadecimal), 32), np.uint8))
+    assert seen["how"].eq("bytes").all()
+    own = before.seen(hexadecimal[: len(before)], before.picture)["part"].tolist()
+    assert seen["part"].tolist() == [*own, *["val"] * len(there)]
+
+
+def test_what_was_refused_and_left_out_is_said_in_the_log_and_on_the_card(exported, validation_of, tmp_path, capsys):
+    scores = site_scores()
+    refused = np.arange(len(scores)) % 50 == 49
+    validation = validation_of(replace(scores, distance=np.where(refused, 9.0, 1.0), refused=refused))
+    assert recalibrate(exported.path, validation, tmp_path / "new", "--keep-threshold") == 0
+    assert "left out: 4 refused as not dermoscopic" in capsys.readouterr().out
+    card = (tmp_path / "new" / "model_card.md").read_text()
+    assert "4 further labelled images from there were refused as not dermoscopic and took no part" in card
+    assert "has no test of its own" in card and "before its evaluation" not in card
+    assert "of the labelled images of clinic-b; elsewhere they must be shifted" in card

@@ -26,11 +26,14 @@ from components.common.storage.store import StoredObject
 from components.evaluate.gate import parse_condition
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
+from components.monitor.reference import fetch_reference
+from components.monitor.table import read_tables
 from components.train.weight_sources import SOURCES, KerasFile
-from pipelines import validation
+from pipelines import monitoring, validation
 from pipelines.parameters import MEMBERS, OPTIONS, STEP_CONFIGS, RunParameters, validate
 
 _ASKED_OF_VAL = ("folds", "operating_point", "target_sensitivity", "delta", "abstain_alpha")
+_MONITOR = "monitor"
 _Asked = dict[tuple[str, str], Callable[[], str]]
 log = logging.getLogger(__name__)
 
@@ -87,9 +90,42 @@ def check_validation(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
             things["validate", "internal"] = lambda: _artifact("internal", bundle.internal)
         found = _answers(things)
         log.info("parameters are valid; bundle, table and image folders can be read")
-        made = ((name, getattr(asked, name).model_dump(mode="json")) for name in validation.STEPS)
+        made = ((name, getattr(asked, name).model_dump(mode="json")) for name in validation.FORM.steps)
         ingest, validate_ = ({**config, READS: found[name]} for name, config in made)
         return ingest, validate_
+
+
+def check_monitor(values: Mapping[str, Any]) -> tuple[dict[str, Any]]:
+    """Checks a run of the monitor before it reads a row.
+
+    Returns:
+        The configuration of monitor as JSON has it, with digests of what it reads from outside.
+
+    Raises:
+        ConfigError: a line for each bad parameter, or for each thing that cannot be read.
+    """
+    with step_session("check"):
+        asked = monitoring.parse(values)
+        things: _Asked = {
+            (_MONITOR, "bundle"): lambda: _artifact("bundle", asked.bundle),
+            (_MONITOR, "predictions"): lambda: _logs(asked.predictions),
+        }
+        if asked.labels:
+            things[_MONITOR, "labels"] = lambda: _file("labels", asked.labels)
+        if asked.reference:
+            things[_MONITOR, "reference"] = lambda: _reference(asked.reference)
+        found = _answers(things)
+        log.info("parameters are valid; bundle and logged predictions can be read")
+        return ({**asked.model_dump(mode="json"), READS: found[_MONITOR]},)
+
+
+def _logs(uris: list[str]) -> str:
+    return sha256_bytes("".join(table.digest for table in read_tables(uris)).encode())
+
+
+def _reference(uri: str) -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        return sha256_file(fetch_reference(uri, Path(scratch)))
 
 
 def _asked_of_ingest(metadata: str, images: list[str], label_policy: str) -> _Asked:

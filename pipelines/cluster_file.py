@@ -41,22 +41,24 @@ from pipelines.cluster_volumes import Volume, refuse_conflicts
 PLACEHOLDER = "YOUR-BUCKET"
 CLUSTERS = Path(__file__).parent / "configs" / "clusters"
 STEPS = ("check", "ingest", "split", "feasibility", "records", "train", "calibrate", "export", "evaluate", "gate")
-VALIDATE_TASK = "validate"  # of the other pipeline: check, ingest, validate
+VALIDATE_TASK = "validate"  # of the pipeline for another clinic: check, ingest, validate
+MONITOR_TASK, ALARM_TASK = "monitor", "alarm"  # of the pipeline for a bundle in use: check, monitor, alarm
+PIPELINE_OF = {VALIDATE_TASK: "lesionflow-validate", MONITOR_TASK: "lesionflow-monitor"}  # others are of `lesionflow`
 PLAN_TASK, COMBINE_TASK = "plan", "combine"  # before and after the trainings of a run with members
 REGISTER_TASK = "register"  # after the gate, on a cluster with a Model Registry
 EXIT_TASK = "report-end"  # after all others, however they ended
 PART_OF = {"ingest-part": "ingest", "records-part": "records"}  # tasks before a step that data_shards divides
 _AROUND = {"train": (PLAN_TASK, "train", COMBINE_TASK)} | {step: (part, step) for part, step in PART_OF.items()}
 _MAIN = tuple(task for step in STEPS for task in _AROUND.get(step, (step,)))
-TASKS = (*_MAIN, VALIDATE_TASK, REGISTER_TASK, EXIT_TASK)
+TASKS = (*_MAIN, VALIDATE_TASK, MONITOR_TASK, ALARM_TASK, REGISTER_TASK, EXIT_TASK)
 _DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 _COMMIT_TAG = re.compile(r"^\S+:[0-9a-f]{12,40}$")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # the steps that read images, tables, weights, checkpoints or a champion's scores outside KFP's artifact store
 _READING = ("check", "ingest", "feasibility", "records", "train", "export", "evaluate")
-STORAGE_STEPS = (*_READING, VALIDATE_TASK, REGISTER_TASK)
+STORAGE_STEPS = (*_READING, VALIDATE_TASK, MONITOR_TASK, REGISTER_TASK)
 _ON_CPU_IMAGE = (COMBINE_TASK, "export", "evaluate", VALIDATE_TASK, REGISTER_TASK)
-_CACHED = (*STEPS[1:], PLAN_TASK, COMBINE_TASK, VALIDATE_TASK)
+_CACHED = (*STEPS[1:], PLAN_TASK, COMBINE_TASK, VALIDATE_TASK, MONITOR_TASK)
 
 
 def _as_list(value: object) -> object:
@@ -68,7 +70,7 @@ class Cluster(StepConfig):
 
     images: Images = Field(default_factory=Images)
     gpu: Gpu = Field(default_factory=Gpu)
-    sizes: dict[Literal[(*STEPS, COMBINE_TASK, VALIDATE_TASK)], Size] = Field(  # type: ignore[valid-type]
+    sizes: dict[Literal[(*STEPS, COMBINE_TASK, VALIDATE_TASK, MONITOR_TASK)], Size] = Field(  # type: ignore[valid-type]
         default_factory=dict, description="CPU and memory by step"
     )
     training: Training = Field(default_factory=Training)
@@ -104,7 +106,7 @@ class Cluster(StepConfig):
     deadline_s: int = Field(172_800, ge=60, description="seconds until the whole run is stopped, Pending included")
     ttl_s: int = Field(604_800, ge=0, description="seconds after its end until pods and workflow are removed")
     caching: bool = Field(True, description="reuse results of unchanged steps")
-    uncached_steps: list[Literal[(*STEPS, VALIDATE_TASK)]] = Field(  # type: ignore[valid-type]
+    uncached_steps: list[Literal[(*STEPS, VALIDATE_TASK, MONITOR_TASK)]] = Field(  # type: ignore[valid-type]
         default_factory=list, description="steps that always run anew, whatever caching says"
     )
 
@@ -166,7 +168,7 @@ class Cluster(StepConfig):
         step = PART_OF.get(step, step)
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = dict.fromkeys(("feasibility", PLAN_TASK, EXIT_TASK), small)
+        defaults = dict.fromkeys(("feasibility", PLAN_TASK, ALARM_TASK, EXIT_TASK), small)
         defaults |= {
             "ingest": reading,
             "records": reading,

@@ -48,6 +48,7 @@ from components.evaluate import context, gate
 from components.export.model_file import check_model_file
 from components.ingest.labels import load_label_policy
 from components.monitor.log import read_log, with_labels
+from components.monitor.table import read_table, read_tables
 from pipelines.cluster_file import load_cluster
 from pipelines.local.run import SCHEMA as RUN_SCHEMA
 from pipelines.parameters import load_preset, validate
@@ -76,7 +77,7 @@ def _validation(path):
 
 
 def _labels(path):
-    return with_labels(read_log([path.with_name("log.csv")], _policy(path)), path)
+    return with_labels(read_log(read_tables([str(path.with_name("log.csv"))]), _policy(path)), read_table(str(path)))
 
 
 # name of the kind: file in the run (or in the repository, where it starts with /), and how it is read
@@ -112,8 +113,8 @@ KINDS = {
     "internal_probs.npz": ("handover/internal_probs.npz", lambda path: read_internal_test(path, _policy(path))),
     "validation.json": ("validation/validation.json", _validation),
     "external_probs.npz": ("validation/external_probs.npz", scores.load_scores),
-    "log.csv": ("logs/log.csv", lambda path: read_log([path], _policy(path))),
-    "log.jsonl": ("logs/log.jsonl", lambda path: read_log([path], _policy(path))),
+    "log.csv": ("logs/log.csv", lambda path: read_log(read_tables([str(path)]), _policy(path))),
+    "log.jsonl": ("logs/log.jsonl", lambda path: read_log(read_tables([str(path)]), _policy(path))),
     "labels.csv": ("logs/labels.csv", _labels),
     "fingerprints.npz": ("export/fingerprints.npz", lambda path: read_fingerprints(path.parent)),
     "label policy": ("/components/ingest/label_policies/ham10000.yaml", load_label_policy),

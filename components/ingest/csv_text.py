@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from components.common.runtime.errors import DataError
-from components.ingest.values import counted
+from components.common.runtime.words import counted
 
 TOP = 20  # rows in which a header is looked for
 _SEPARATORS = ",;\t|"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from components.common.runtime.words import counted
 from components.ingest.check import Checked
-from components.ingest.values import counted
 
 _DIGITS = 16
 

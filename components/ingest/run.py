@@ -27,6 +27,7 @@ from components.common.artifacts.place import refuse_inside
 from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.runtime.errors import DataError
 from components.common.runtime.resources import usable_cores
+from components.common.runtime.words import counted
 from components.common.storage import retry, store
 from components.common.storage.store import StoredObject
 from components.ingest.cache import Cache
@@ -37,7 +38,6 @@ from components.ingest.filters import keep_only
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy
 from components.ingest.sources import Files, Root, list_roots, misfits, printable
 from components.ingest.tables import WORKING, Table, read_table
-from components.ingest.values import counted
 from components.ingest.verdicts import conflicts_of_bytes, conflicts_of_lesions, label_rows, policy_of
 
 _SHOWN = 5

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.common.runtime.errors import DataError
+from components.common.runtime.words import counted
 from components.common.storage import store
 from components.ingest.csv_text import TOP, csv_cells
-from components.ingest.values import counted
 
 _XLSX, _OLD_EXCEL = b"PK\3\4", b"\xd0\xcf\x11\xe0"
 _OTHER = (

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from components.common.artifacts.index import COLUMNS, OPTIONAL, THUMBNAIL
 from components.common.runtime.errors import DataError
+from components.common.runtime.words import counted
 from components.common.storage import store
 from components.ingest import values
 from components.ingest.layouts import (
@@ -166,7 +167,7 @@ class _Cells:
             row = int(self.sheet.rows[without][0])
             shown = next(cell for cell in self.sheet.cells[without].iloc[0] if cell)
             self.notes.append(
-                f"{values.counted(int(without.sum()), 'row')} left out that name no image: the first is row {row} "
+                f"{counted(int(without.sum()), 'row')} left out that name no image: the first is row {row} "
                 f"({shown[:40]!r})"
             )
             cells = self.sheet.cells[~without].reset_index(drop=True)

@@ -56,11 +56,6 @@ class OddValueError(ValueError):
     """A cell that cannot mean what its column means."""
 
 
-def counted(number: int, what: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def is_blank(text: str) -> bool:
     """Whether a cell says that there is no value."""
     return text.lower() in BLANK

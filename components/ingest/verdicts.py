@@ -17,6 +17,7 @@ import pandas as pd
 
 from components.common.artifacts.index import Verdict
 from components.common.runtime.errors import DataError
+from components.common.runtime.words import counted
 from components.ingest import values
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy, policies_that_know
 from components.ingest.tables import Table
@@ -223,7 +224,7 @@ def _notes(
     excluded = rows.loc[label_decides & (label >= 0) & left_out, "image_id"]
     if len(excluded):
         notes.append(
-            f"{values.counted(len(excluded), 'row')} with a label though policy {policy.name} leaves the diagnosis "
+            f"{counted(len(excluded), 'row')} with a label though policy {policy.name} leaves the diagnosis "
             f"out: the first is {excluded.iloc[0]} ({rows.loc[excluded.index[0], 'dx']}); label_policy={policy.name} "
             "leaves them out"
         )

@@ -22,3 +22,33 @@ class MonitorConfig(StepConfig):
     )
     block: int = Field(100, description="images per row of the tables where the log has no times", ge=10)
     seed: int = Field(0, description="seed of tie-breaking and resamples", ge=0)
+    bundle_digest: str = Field(
+        "",
+        pattern=r"^([0-9a-fA-F]{64})?$",
+        description="the digest that the bundle must have, received separately from it; empty asks for none",
+    )
+
+
+class MonitorSources(MonitorConfig):
+    """The step's parameters together with what it reads: what a run of the pipeline gives to the step."""
+
+    bundle: str = Field(
+        min_length=1,
+        description="folder or URI of the bundle that made the predictions; `lesionflow monitor` and the pipeline also "
+        "take a registered version, model-registry://NAME/VERSION",
+        examples=["gs://bucket/bundle"],
+    )
+    predictions: list[str] = Field(
+        min_length=1,
+        description="logged predictions, all of them from the beginning on: files (CSV of `lesionflow predict`, JSON "
+        "lines), or folders of such files",
+        examples=["gs://bucket/logs"],
+    )
+    labels: str = Field(
+        "",
+        description="CSV of labels that came later (image, label, time), read anew by each run; empty: none",
+    )
+    reference: str = Field(
+        "",
+        description="folder or URI of a validation or an evaluation to compare with; empty: what the bundle carries",
+    )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +14,15 @@ import numpy.typing as npt
 from components.common.artifacts.json_file import shown
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle import layout
-from components.common.runtime.errors import ConfigError, DataError
+from components.common.runtime.errors import DataError
+from components.common.runtime.words import counted
 from components.common.statistics.numeric import Floats
+from components.monitor.table import Row, Table
 
-SUFFIXES = (".csv", ".jsonl")
-_REFUSED = ("refer", "ok")  # statuses of an image that got a probability
+_WITH_PROBABILITY = (layout.STATUSES[layout.OK], layout.STATUSES[layout.REFERRED])
+_NOT_DERMOSCOPY = layout.STATUSES[layout.NOT_DERMOSCOPY]
 _LABELS = {"1": 1, "0": 0, "malignant": 1, "benign": 0}
 _MALIGNANT = {"1": True, "malignant": True, "0": False, "benign": False}
-Row = Mapping[str, Any]
 _MOST_TEXT = 1024  # characters of a name: in an array every name takes what the longest takes
 _MOST_SECONDS = 1e11  # the year 5138
 
@@ -39,7 +37,7 @@ class Log:
         source: (n,) text; empty where the log has none.
         status: (n,) as the bundle answers it.
         probability: (n,) NaN where the image got none.
-        malignant: (n,) whether it was predicted malignant.
+        malignant: (n,) whether it was predicted malignant, or refused as not dermoscopic and so sent to a person.
         distance: (n,) from the training images; NaN where it was not logged.
         time: (n,) seconds since 1970; NaN everywhere if one row has none.
         label: (n,) 1 malignant, 0 benign, -1 not known yet.
@@ -69,40 +67,54 @@ class Log:
         """Whether the image got a probability."""
         return ~np.isnan(self.probability)
 
+    @property
+    def refused(self) -> npt.NDArray[np.bool_]:
+        """Whether the image was refused as not dermoscopic."""
+        return np.asarray(self.status == _NOT_DERMOSCOPY, bool)
+
+    @property
+    def decided(self) -> npt.NDArray[np.bool_]:
+        """Whether the image counts in rates at the threshold: it got a probability, or was sent on as refused."""
+        return self.answered | self.refused
+
     def first_of_group(self, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
         """Positions of the first image of each group among `rows`, in their order."""
         at = np.flatnonzero(rows)
         return at[np.sort(np.unique(self.group[at], return_index=True)[1])]
 
 
-def read_log(paths: Sequence[Path], policy: DecisionPolicy) -> Log:
+def read_log(tables: Sequence[Table], policy: DecisionPolicy) -> Log:
     """Reads logged predictions.
 
     Args:
-        paths: files (.csv, or JSON lines) or folders of them.
+        tables: the files.
         policy: the policy of the bundle; rows of another one are counted and left out.
 
     Raises:
-        ConfigError: no such file, or a folder without logs.
         DataError: names file and line of the first row that is not a prediction; or no row is of this policy.
     """
     rows: list[dict[str, Any]] = []
     others, repeated = 0, 0
     seen: set[str] = set()
-    for path in _files(paths):
-        for line, row in _rows(path):
-            found = _parsed(row, policy, f"{path}, line {line}")
-            if str(row.get("policy_id") or policy.policy_id) != policy.policy_id:
+    for table in tables:
+        for where, row in table.rows():
+            if _policy_of(row, policy, where) != policy.policy_id:
                 others += 1
-            elif found["image"] and found["image"] in seen:
+                continue
+            found = _parsed(row, policy, where)
+            if found["image"] and found["image"] in seen:
                 repeated += 1
             else:
                 seen.add(found["image"])
                 rows.append(found)
     if not rows:
+        names = ", ".join(one.name for one in tables[:3])
         raise DataError(
-            f"{paths[0]}: no prediction of policy {policy.policy_id} ({others} rows of other policies in what was "
-            "given); give the bundle that made them"
+            f"{names}: {'all ' if others > 1 else ''}{counted(others, 'row')} of other policies, none of this bundle's "
+            f"({policy.policy_id}); give the bundle that made them"
+            if others
+            else f"{names}: no row; expected logged predictions, one row per image, such as the CSV of "
+            "`lesionflow predict`"
         )
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     if np.isnan(columns["time"]).any():
@@ -117,12 +129,12 @@ def read_log(paths: Sequence[Path], policy: DecisionPolicy) -> Log:
     return Log(**columns, label=unknown, labelled=np.full(len(rows), np.nan), other_policies=others, repeated=repeated)
 
 
-def with_labels(log: Log, path: Path) -> tuple[Log, int]:
+def with_labels(log: Log, table: Table) -> tuple[Log, int]:
     """The log with labels that came later, and how many labels are of images that it does not hold.
 
     Args:
         log: predictions, with images named.
-        path: CSV with the columns image, label (1 or malignant, 0 or benign) and, where it is known, the time the label
+        table: with the columns image, label (1 or malignant, 0 or benign) and, where it is known, the time the label
             came.
 
     Raises:
@@ -131,10 +143,9 @@ def with_labels(log: Log, path: Path) -> tuple[Log, int]:
     rows = {image: at for at, image in enumerate(log.image.tolist()) if image}
     label, labelled = log.label.copy(), np.full(len(log), np.nan)
     unknown = 0
-    for line, row in _rows(path):
-        where = f"{path}, line {line}"
+    for where, row in table.rows():
         if not {"image", "label"} <= set(row):
-            raise DataError(f"{where}: columns {shown(sorted(row))}, expected image, label and, if known, time")
+            raise DataError(f"{where}: has {shown(sorted(row))}; expected image, label and, if known, time")
         value = _LABELS.get(str(row["label"]).strip().lower())
         if value is None:
             raise DataError(f"{where}: label {shown(row['label'])}; expected 1 or malignant, 0 or benign")
@@ -151,68 +162,35 @@ def with_labels(log: Log, path: Path) -> tuple[Log, int]:
     return replace(log, label=label, labelled=labelled), unknown
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES)
-            if not inside:
-                raise ConfigError(f"{path}: no log there; expected files that end in {' or '.join(SUFFIXES)}")
-            yield from inside
-        elif path.is_file():
-            yield path
-        else:
-            raise ConfigError(f"{path}: no such file; expected a log of predictions (CSV or JSON lines)")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a file with their line numbers.
-
-    Raises:
-        ConfigError: there is no such file.
-        DataError: it is not text in UTF-8, or not such a table.
-    """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file; expected a table (CSV) or JSON lines")
-    try:
-        yield from _read(path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not readable as text in UTF-8 ({error}); save it as CSV in UTF-8") from error
-
-
-def _read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        if path.suffix.lower() == ".csv":
-            for number, row in enumerate(csv.DictReader(handle), 2):
-                yield number, {str(name).strip(): value for name, value in row.items() if value not in ("", None)}
-            return
-        for number, text in enumerate(handle, 1):
-            if text.strip():
-                yield number, _object(text, f"{path}, line {number}")
-
-
-def _object(text: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error}); expected one JSON object per line") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: {shown(row)}; expected a JSON object with a probability and a status")
-    return {name: value for name, value in row.items() if value is not None}
+def _policy_of(row: Row, policy: DecisionPolicy, where: str) -> str:
+    """The policy that a row names; a row that names none, or is no prediction, is refused."""
+    missing = [name for name in ("status", "policy_id") if name not in row]
+    if not missing:
+        return str(row["policy_id"])
+    if "image_id" in row:
+        way = "a predictions.csv of an evaluation or a validation is not a log; give what `lesionflow predict` wrote"
+    elif missing == ["policy_id"]:
+        way = f"without it nobody knows which bundle predicted this (the one given has {policy.policy_id})"
+    else:
+        way = "a bundle answers all of them, and `lesionflow predict --csv` writes them"
+    raise DataError(f"{where}: no {' and no '.join(missing)}; expected probability, status and policy_id: {way}")
 
 
 def _parsed(row: Row, policy: DecisionPolicy, where: str) -> dict[str, Any]:
-    if not {"probability", "status"} & set(row):
-        raise DataError(f"{where}: columns {shown(sorted(row))}, expected probability and status")
     probability = _number(row, "probability", where)
-    status = _text(row, "status", where) or "ok"
+    status = _text(row, "status", where)
     if not 0 <= probability <= 1:
         if probability not in (layout.NO_PROBABILITY,) and not math.isnan(probability):
             raise DataError(f"{where}: probability {probability:g}; expected 0 to 1, or -1 or nothing without one")
-        if status in _REFUSED:
+        if status in _WITH_PROBABILITY:
             raise DataError(f"{where}: status {shown(status)} without a probability; expected one")
         probability = math.nan
+    elif status not in _WITH_PROBABILITY:
+        raise DataError(
+            f"{where}: status {shown(status)} with a probability; expected {' or '.join(_WITH_PROBABILITY)}"
+        )
     decision = str(row.get("decision", "")).strip().lower()
-    above = probability >= policy.threshold_probability
+    above = probability >= policy.threshold_probability or status == _NOT_DERMOSCOPY
     distance = _number(row, "distance", where)
     return {
         "image": _text(row, "image", where),
@@ -220,7 +198,7 @@ def _parsed(row: Row, policy: DecisionPolicy, where: str) -> dict[str, Any]:
         "source": _text(row, "source", where),
         "status": status,
         "probability": probability,
-        "malignant": _MALIGNANT.get(decision, bool(above)),
+        "malignant": _MALIGNANT.get(decision, above),
         "distance": math.nan if distance < 0 else distance,
         "time": _time(row.get("time"), where),
     }

@@ -37,7 +37,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Observed:
-    """Counts of labelled images at the threshold, and the rates with intervals that hold at all looks together."""
+    """Counts of labelled images at the threshold, and the rates with intervals that hold at all looks together.
+
+    An image that was refused as not dermoscopic goes to a person: a malignant one is found, a benign one not cleared.
+    """
 
     malignant: int
     found: int
@@ -57,7 +60,8 @@ class Row:
         images: asked about.
         refused: share without a probability.
         reasons: statuses of those, by count.
-        positive: share of the others that was predicted malignant.
+        positive: share of those that count at the threshold that was predicted malignant, refused as not dermoscopic
+            included: they go to a person, as in evaluation and validation.
         expected: without labels.
         expected_between: 95 % intervals of expected sensitivity and PPV, from resampled groups; None in short rows.
         observed: with labels; None without any.
@@ -112,7 +116,7 @@ def by_source(config: MonitorConfig, log: Log) -> list[Row]:
 
 def row_of(name: str, log: Log, rows: npt.NDArray[np.bool_], alpha: float, seed: int | None = None) -> Row:
     """Shares and rates of some rows of the log; with a seed also the intervals of what is expected."""
-    answered = rows & log.answered
+    answered, decided = rows & log.answered, rows & log.decided
     probability, malignant = log.probability[answered], log.malignant[answered]
     reasons, counts = np.unique(log.status[rows & ~log.answered], return_counts=True)
     between = None
@@ -123,15 +127,15 @@ def row_of(name: str, log: Log, rows: npt.NDArray[np.bool_], alpha: float, seed:
         int(rows.sum()),
         float(1 - answered.sum() / rows.sum()),
         {str(reason): int(count) for reason, count in zip(reasons, counts, strict=True)},
-        float(malignant.mean()) if len(malignant) else None,
+        float(log.malignant[decided].mean()) if decided.any() else None,
         expected_rates(probability, malignant),
         between,
-        _observed(log, answered, alpha),
+        _observed(log, decided, alpha),
     )
 
 
-def _observed(log: Log, answered: npt.NDArray[np.bool_], alpha: float) -> Observed | None:
-    known = answered & (log.label >= 0)
+def _observed(log: Log, decided: npt.NDArray[np.bool_], alpha: float) -> Observed | None:
+    known = decided & (log.label >= 0)
     if not known.any():
         return None
     found = log.malignant[known & (log.label == 1)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from components.common.artifacts.validation import EXTERNAL_SCORES
 from components.common.bundle import layout
 from components.common.runtime.errors import ConfigError
 from components.common.statistics.numeric import Floats
+from components.common.storage import store
 
 _SOURCE = "dataset"  # column of scores that slices are cut by
 _NAMES = (EXTERNAL_SCORES, TEST_SCORES, "val_probs.npz")
@@ -23,7 +24,7 @@ _NAMES = (EXTERNAL_SCORES, TEST_SCORES, "val_probs.npz")
 
 @dataclass(frozen=True)
 class Reference:
-    """Scores under the policy, one image per group and label.
+    """Scores under the policy, one image per group and label; without images refused as not dermoscopic.
 
     Attributes:
         name: where they come from, for people.
@@ -52,38 +53,51 @@ def read_reference(bundle: Path, policy: DecisionPolicy, given: Path | None) -> 
     Args:
         bundle: the bundle's folder.
         policy: gives the probabilities.
-        given: a validation, an evaluation or a model artifact, or a file of scores; None: what the bundle carries.
+        given: a file of scores, of `fetch_reference`; None: what the bundle carries.
 
     Raises:
         ConfigError: neither is there.
         ArtifactError: the file is not one of scores.
     """
-    path = _found(bundle, given)
+    path = given or _carried(bundle)
     scores, columns = load_scores(path), load_extra(path)
-    rows = scores.first_row_per_group()
+    # a log has no probability of a refused image either
+    kept = np.flatnonzero(~scores.not_dermoscopy)
+    rows = kept[scores.take(kept).first_row_per_group()]
     source = columns.get(_SOURCE, np.full(len(scores), "")).astype(np.str_)[rows]
     one: Scores = scores.take(rows)
     distance, refused = _distances(bundle)
     return Reference(_named(path, bundle), policy.probability(one.logit), one.label, source, distance, refused)
 
 
-def _found(bundle: Path, given: Path | None) -> Path:
-    if given is None:
-        names = [layout.INTERNAL_SCORES, layout.REFERENCE_SCORES]
-        if (bundle / layout.RECALIBRATION).is_file():  # its internal test was at another site
-            names.reverse()
-        inside = [bundle / name for name in names if (bundle / name).is_file()]
-        if not inside:
-            raise ConfigError(
-                f"{bundle}: carries no scores to compare with; give --reference: a validation or an evaluation of it, "
-                "or hand it over with `lesionflow bundle handover`"
-            )
-        return inside[0]
-    candidates = [given, *(given / name for name in _NAMES)]
-    files = [path for path in candidates if path.is_file()]
-    if not files:
-        raise ConfigError(f"--reference: {given} holds none of {', '.join(_NAMES)}; give a validation or an evaluation")
-    return files[0]
+def fetch_reference(uri: str, scratch: Path) -> Path:
+    """The scores to compare with: the file where it is local, else a copy in `scratch`.
+
+    Args:
+        uri: a validation, an evaluation or a model artifact, or a file of scores.
+        scratch: folder for the copy.
+
+    Raises:
+        ConfigError: none of the files that hold scores is there.
+        StorageError: storage refused or kept failing.
+    """
+    for one in (uri, *(store.join(uri, name) for name in _NAMES)):
+        if one.endswith(".npz") and store.exists(one):
+            return store.fetch(one, scratch / PurePosixPath(one).parent.name)
+    raise ConfigError(f"reference: {uri} holds none of {', '.join(_NAMES)}; give a validation or an evaluation")
+
+
+def _carried(bundle: Path) -> Path:
+    names = [layout.INTERNAL_SCORES, layout.REFERENCE_SCORES]
+    if (bundle / layout.RECALIBRATION).is_file():  # its internal test was at another site
+        names.reverse()
+    inside = [bundle / name for name in names if (bundle / name).is_file()]
+    if not inside:
+        raise ConfigError(
+            f"{bundle}: carries no scores to compare with; give --reference: a validation or an evaluation of it, "
+            "or hand it over with `lesionflow bundle handover`"
+        )
+    return inside[0]
 
 
 def _named(path: Path, bundle: Path) -> str:

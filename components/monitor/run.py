@@ -6,30 +6,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from components.common.artifacts.folder import new_artifact, open_artifact, sha256_file
+from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.json_file import shown, write_atomic, write_json
 from components.common.artifacts.policy import load_policy
+from components.common.artifacts.remote import local_artifact, refuse_other
 from components.common.bundle import layout
-from components.common.runtime.errors import DataError, LesionflowError
+from components.common.runtime.errors import DataError
+from components.common.runtime.words import counted
+from components.monitor.alarm import FILE, KIND, PAGE, SCHEMA
 from components.monitor.config import MonitorConfig
 from components.monitor.log import Log, read_log, with_labels
 from components.monitor.page import Told, page_html
 from components.monitor.performance import by_period, by_source
-from components.monitor.reference import read_reference
+from components.monitor.reference import fetch_reference, read_reference
+from components.monitor.table import read_table, read_tables
 from components.monitor.watches import LABELLED, WORDS, Watch, watch
-
-SCHEMA = "lesionflow.monitor/1"
-FILE, PAGE = "monitor.json", "monitor.html"
-
-
-class ChangeFound(LesionflowError):  # noqa: N818 - what a scheduled run looks for, not a fault of the command
-    """A test has raised its alarm; everything is written all the same."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -39,60 +35,57 @@ class MonitorResult:
     Attributes:
         path: the artifact.
         images: predictions that were read.
+        labelled: those with a label.
         alarms: one sentence per test that has raised its alarm, the earliest first.
         notes: what a reader must know about the log.
     """
 
     path: Path
     images: int
+    labelled: int
     alarms: list[str]
     notes: list[str]
 
-    def check(self) -> None:
-        """Raises what makes a scheduled run report.
-
-        Raises:
-            ChangeFound: a test has raised its alarm.
-        """
-        if self.alarms:
-            more = f" (and {len(self.alarms) - 1} more)" if len(self.alarms) > 1 else ""
-            raise ChangeFound(f"change found: {self.alarms[0]}{more}; see {self.path / PAGE}")
+    @property
+    def lines(self) -> list[str]:
+        """What a command prints."""
+        answer = "a change was found" if self.alarms else "no change was found"
+        return [f"{counted(self.images, 'prediction')}; {answer}", *self.alarms, *self.notes]
 
 
 def run(
-    config: MonitorConfig,
-    bundle: Path,
-    predictions: Sequence[Path],
-    out: Path,
-    *,
-    labels: Path | None = None,
-    reference: Path | None = None,
+    config: MonitorConfig, bundle: str, predictions: Sequence[str], out: Path, *, labels: str = "", reference: str = ""
 ) -> MonitorResult:
     """Reads the whole log, tests it and writes the monitor artifact `out`; the same log gives the same bytes.
 
     Args:
         config: parameters.
-        bundle: the bundle that made the predictions; it is not loaded.
-        predictions: logs of it, from the beginning on.
+        bundle: folder or URI of the bundle that made the predictions; it is not loaded.
+        predictions: logs of it, from the beginning on: files, or folders of them, here or in an object store.
         out: folder for the artifact; that of an earlier look is replaced.
-        labels: CSV of labels that came later.
-        reference: scores to compare with; None: what the bundle carries.
+        labels: CSV of labels that came later; empty: none.
+        reference: scores to compare with; empty: what the bundle carries.
 
     Raises:
         ArtifactError: the bundle or the reference is damaged.
         ConfigError: a file is missing, or there is nothing to compare with.
         DataError: a row that is not a prediction, or a label that is none.
     """
-    made = open_artifact(bundle, "bundle")
-    policy = load_policy(bundle / layout.POLICY)
-    known = read_reference(bundle, policy, reference)
-    entries = read_log(predictions, policy)
+    with TemporaryDirectory() as scratch:
+        source = local_artifact(bundle, "bundle", Path(scratch) / "bundle")
+        refuse_other(source, "bundle", config.bundle_digest)
+        made = open_artifact(source, "bundle")
+        policy = load_policy(made.path / layout.POLICY)
+        given = fetch_reference(reference, Path(scratch) / "reference") if reference else None
+        known = read_reference(made.path, policy, given)
+    tables = read_tables(predictions)
+    entries = read_log(tables, policy)
     foreign = 0
-    if labels is not None:
-        entries, foreign = with_labels(entries, labels)
+    if labels:
+        entries, foreign = with_labels(entries, read_table(labels))
         if foreign and not (entries.label >= 0).any():
             raise DataError(
-                f"{labels}: none of its {foreign} labels is of an image in the log, whose images are named such as "
+                f"{labels}: {counted(foreign, 'label')}, none of an image in the log, whose images are named such as "
                 f"{', '.join(shown(str(one)) for one in entries.image[:2])}; give labels under the same names"
             )
     watches = watch(config, entries, known)
@@ -113,15 +106,11 @@ def run(
         periods=by_period(config, entries),
         sources=by_source(config, entries),
     )
-    made_from = {"bundle": made.digest, **{f"log_{i}": sha256_file(p) for i, p in enumerate(_single(predictions))}}
-    with new_artifact(out, "monitor", made_from) as folder:
+    made_from = {"bundle": made.digest, **{f"log_{i}": one.digest for i, one in enumerate(tables)}}
+    with new_artifact(out, KIND, made_from) as folder:
         write_json(folder / FILE, _record(config, told))
         write_atomic(folder / PAGE, page_html(told))
-    return MonitorResult(out, len(entries), alarms, notes)
-
-
-def _single(paths: Sequence[Path]) -> list[Path]:
-    return [path for path in paths if path.is_file()]
+    return MonitorResult(out, len(entries), told.labelled, alarms, notes)
 
 
 def _when(one: Watch) -> tuple[int, float]:
@@ -150,11 +139,16 @@ def _span(entries: Log) -> str:
 def _notes(entries: Log, foreign: int, labels: bool, checked: bool) -> list[str]:
     notes = []
     if entries.other_policies:
-        notes.append(f"{entries.other_policies} rows of other policies were left out")
+        notes.append(f"left out: {counted(entries.other_policies, 'row')} of other policies")
     if entries.repeated:
-        notes.append(f"{entries.repeated} rows about images that were asked about before were left out")
+        notes.append(f"left out: {counted(entries.repeated, 'row')} about images that were asked about before")
     if foreign:
-        notes.append(f"{foreign} labels are of images that the log does not hold")
+        notes.append(f"not used: {counted(foreign, 'label')} of images that the log does not hold")
+    if refused := int(entries.refused.sum()):
+        notes.append(
+            f"{counted(refused, 'image')} refused as not dermoscopic: sent on to a person, so a malignant one counts "
+            "as found and a benign one as not cleared, as in validation; tests of scores leave them out"
+        )
     if np.isnan(entries.distance).all():
         notes.append("the log has no distances: whether images still look like the training images is not watched")
     if not checked:
@@ -168,8 +162,8 @@ def _notes(entries: Log, foreign: int, labels: bool, checked: bool) -> list[str]
 
 def _verification(entries: Log) -> list[str]:
     """Whether both sides of the threshold get labels."""
-    known, answered = entries.label >= 0, entries.answered
-    shares = [float(known[answered & side].mean()) for side in (entries.malignant, ~entries.malignant) if side.any()]
+    known, sides = entries.label >= 0, (entries.malignant, ~entries.malignant)
+    shares = [float(known[one].mean()) for side in sides if (one := entries.decided & side).any()]
     if len(shares) < 2 or shares[1] >= 0.8 * shares[0]:
         return []
     return [

@@ -102,7 +102,7 @@ def _series(
         if reference.refused is None:
             return None
         at = log.first_of_group(inside)
-        return too_often_capital(log.status[at] == "not_dermoscopy", reference.refused), at, 0
+        return too_often_capital(log.refused[at], reference.refused), at, 0
     if subject == "distances":
         at = log.first_of_group(inside & ~np.isnan(log.distance))
         # by source there is no reference: each is compared with its own past

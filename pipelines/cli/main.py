@@ -177,15 +177,13 @@ def _given(arguments: argparse.Namespace, flags: dict[str, Any] | None = None) -
 
 
 def _compile(arguments: argparse.Namespace) -> None:
-    from pipelines.cluster.compiled import PLACEHOLDER_REFS, cluster_of
+    from pipelines.cluster.compiled import PLACEHOLDER_REFS, cluster_of, form_pipeline
     from pipelines.compile import write_pipeline
     from pipelines.parameters import validate
 
     cluster = cluster_of(arguments, to_look_at=True)
-    if arguments.validation:
-        from pipelines.validation_dag import write_validation
-
-        write_validation(arguments.out, cluster, parse_assignments(arguments.set))
+    if (other := form_pipeline(arguments)) is not None:
+        other.write(arguments.out, cluster, parse_assignments(arguments.set))
     else:
         defaults = _given(arguments)
         typed = validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults}).values

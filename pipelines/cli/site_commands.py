@@ -52,19 +52,23 @@ def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
     )
     add_bundle(command)
     command.add_argument(
-        "predictions", nargs="+", type=Path, metavar="PREDICTIONS", help="logs (.csv of predict, .jsonl) or folders"
+        "predictions",
+        nargs="+",
+        metavar="PREDICTIONS",
+        help="logs (CSV or JSON of predict, JSON lines) or folders of them; gs:// and s3:// URIs, too",
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for page and figures")
-    command.add_argument("--labels", type=Path, metavar="FILE", help="late labels: CSV with image, label and time")
+    command.add_argument("--labels", default="", metavar="FILE", help="late labels: CSV with image, label and time")
     command.add_argument(
-        "--reference", type=Path, metavar="DIR", help="validation or evaluation to compare with; default: the bundle's"
+        "--reference", default="", metavar="DIR", help="validation or evaluation to compare with; default: the bundle's"
     )
-    command.add_assignments(help="alpha, sources, block or seed")
+    command.add_assignments(help="alpha, sources, block, seed or bundle_digest")
     command.set_defaults(run=_monitor)
 
 
 def _monitor(arguments: argparse.Namespace) -> None:
     from components.common.runtime.yaml_text import parse_assignments
+    from components.monitor.alarm import PAGE, raise_alarm
     from components.monitor.config import MonitorConfig
     from components.monitor.run import run
     from pipelines.cli.bundle_source import local_bundle
@@ -73,16 +77,14 @@ def _monitor(arguments: argparse.Namespace) -> None:
     with local_bundle(arguments) as bundle:
         result = run(
             config,
-            bundle,
+            str(bundle),
             arguments.predictions,
             arguments.out,
             labels=arguments.labels,
             reference=arguments.reference,
         )
-    print(f"{result.images} predictions; {'no change was found' if not result.alarms else 'a change was found'}")
-    for line in (*result.alarms, *result.notes):
-        print(line)
-    result.check()
+    print("\n".join(result.lines))
+    raise_alarm(arguments.out, str(arguments.out / PAGE))
 
 
 def _recalibrate(arguments: argparse.Namespace) -> None:

@@ -40,10 +40,10 @@ def _notes() -> str:
     import textwrap
 
     from components.common.runtime.cli import field_help
-    from pipelines.validation import fields
+    from pipelines.validation import FORM
 
     lines = ["parameters (--set NAME=VALUE):"]
-    for name, (_, field) in fields().items():
+    for name, (_, field) in FORM.fields().items():
         if name not in ("bundle", "metadata", "images", "internal"):
             lines += [
                 f"  {name}",

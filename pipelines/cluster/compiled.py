@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,6 +15,9 @@ from components.common.runtime.errors import ConfigError
 from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cluster_file import Cluster, load_cluster
 from pipelines.ir import load_documents
+
+if TYPE_CHECKING:
+    from pipelines.form_dag import FormPipeline
 
 PLACEHOLDER_REFS = Path("placeholder")
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -50,10 +53,34 @@ def add_pipeline_flags(command: CommandParser) -> None:
 
 
 def add_kind_flag(command: CommandParser) -> None:
-    """Adds the flag that asks for the other pipeline."""
-    command.add_argument(
+    """Adds the flags that ask for another pipeline than the one that trains."""
+    kinds = command.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--validation", action="store_true", help="the pipeline that validates a finished bundle at another clinic"
     )
+    kinds.add_argument(
+        "--monitor", action="store_true", help="the pipeline that watches the logged predictions of a bundle in use"
+    )
+
+
+def form_pipeline(arguments: argparse.Namespace) -> FormPipeline | None:
+    """The pipeline that the flags of `add_kind_flag` ask for; None for the one that trains.
+
+    Raises:
+        ConfigError: together with a preset, which only training has.
+    """
+    if not (arguments.validation or arguments.monitor):
+        return None
+    if getattr(arguments, "preset", None):
+        flag = "--validation" if arguments.validation else "--monitor"
+        raise ConfigError(f"--preset: received {arguments.preset!r} with {flag}, which has none; use --set")
+    if arguments.validation:
+        from pipelines import validation_dag
+
+        return validation_dag.PIPELINE
+    from pipelines import monitoring_dag
+
+    return monitoring_dag.PIPELINE
 
 
 def cluster_of(arguments: argparse.Namespace, *, to_look_at: bool = False) -> Cluster:
@@ -102,10 +129,8 @@ def compiled_text(arguments: argparse.Namespace, values: Mapping[str, Any] | Non
     Raises:
         ConfigError: `--pipeline` together with what it makes meaningless, not readable, or faulty.
     """
-    if arguments.pipeline is None and arguments.validation:
-        from pipelines.validation_dag import compile_validation
-
-        return compile_validation(cluster_of(arguments))
+    if arguments.pipeline is None and (other := form_pipeline(arguments)) is not None:
+        return other.compile(cluster_of(arguments))
     if arguments.pipeline is None:
         from pipelines.compile import compile_pipeline
         from pipelines.parameters import has_members

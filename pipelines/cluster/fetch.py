@@ -21,11 +21,11 @@ from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.fetch_cached import CachedSteps
 from pipelines.cluster.runs import CACHED, find_run, steps_of
-from pipelines.cluster_file import TASKS, VALIDATE_TASK
+from pipelines.cluster_file import PIPELINE_OF, TASKS
 
 DEFAULT_STEPS = ("export", "evaluate")
 # Kubeflow keeps what a run makes in a folder named after the pipeline
-PIPELINE_NAME, VALIDATION_NAME = "lesionflow", "lesionflow-validate"
+PIPELINE_NAME = "lesionflow"
 LAUNCHER_SETTINGS = "kfp-launcher"
 # where Kubeflow's own object store, which comes with it, keeps artifacts unless it is told otherwise
 DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
@@ -47,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         action="append",
         metavar="STEP",
         help=f"one of {', '.join(TASKS)}; may be repeated; default: {' and '.join(DEFAULT_STEPS)}, "
-        f"of a validation {VALIDATE_TASK}",
+        f"of other pipelines {' or '.join(PIPELINE_OF)}",
     )
     command.add_argument("--pipeline-root", metavar="URI", help="where Kubeflow keeps artifacts; default: asked for")
     add_connection_flags(command)
@@ -85,11 +85,12 @@ def fetch(
     """
     run = find_run(connection, id_or_name)
     states = {step.name: step.state for step in steps_of(run)}
-    validation = VALIDATE_TASK in states
-    runs = store.join(_reachable(root or _root_of(connection, run)), VALIDATION_NAME if validation else PIPELINE_NAME)
+    own = [step for step in PIPELINE_OF if step in states]
+    pipeline = PIPELINE_OF[own[0]] if own else PIPELINE_NAME
+    runs = store.join(_reachable(root or _root_of(connection, run)), pipeline)
     cached = CachedSteps(connection, run, runs)
     made = []
-    for step in dict.fromkeys(list(steps) or ([VALIDATE_TASK] if validation else DEFAULT_STEPS)):
+    for step in dict.fromkeys(list(steps) or own or DEFAULT_STEPS):
         target = out / step
         if target.exists():
             raise ConfigError(f"--out: {target} already exists; allowed: another folder")

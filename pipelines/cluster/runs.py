@@ -15,7 +15,7 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.pods import ATTEMPT
 from pipelines.cluster.retry import patiently, read
-from pipelines.cluster_file import COMBINE_TASK, PART_OF, PLAN_TASK, STEPS, TASKS, VALIDATE_TASK
+from pipelines.cluster_file import COMBINE_TASK, PART_OF, PIPELINE_OF, PLAN_TASK, STEPS, TASKS
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 CACHED, WAITING, NOT_RUN = "CACHED", "WAITING", "NOT RUN"
@@ -100,7 +100,7 @@ def steps_of(run: Any) -> list[RunStep]:
     for task in details:
         found.setdefault(ATTEMPT.sub("", task.display_name or ""), []).append(task)
     ended = run.state in ENDED
-    expected = () if VALIDATE_TASK in found else STEPS
+    expected = () if set(PIPELINE_OF) & set(found) else STEPS
     steps = [_state(name, found.get(name, []), skipped, ended) for name in TASKS if name in found or name in expected]
     return steps if ended else [_with_turns_to_come(step, found) for step in steps]
 

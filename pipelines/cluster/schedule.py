@@ -1,4 +1,4 @@
-"""`lesionflow schedule`: runs that Kubeflow starts by itself, such as a retraining every week."""
+"""`lesionflow schedule`: runs that Kubeflow starts by itself, such as a monitor every week or a retraining."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ConfigError
-from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, without_cache
+from pipelines.cluster.compiled import add_pipeline_flags
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.retry import read
-from pipelines.cluster.submit import add_run_flags, handed_over, parameters_of, service_account_of
+from pipelines.cluster.submit import Submission, add_run_flags
 
 _FIELDS = 5
 _UNITS = {"h": 3600, "d": 86_400, "w": 604_800}
@@ -33,7 +33,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         actions,
         "add",
         "create a recurring run; its parameters are checked first",
-        example="lesionflow schedule add weekly --every 1w --cluster cluster.yaml --set metadata=gs://bucket/table.csv",
+        example="lesionflow schedule add weekly --every 1w --cluster cluster.yaml --set metadata=gs://bucket/table.csv\n"
+        "lesionflow schedule add watch --cron '0 6 * * 1' --monitor --cluster cluster.yaml "
+        "--set bundle=gs://bucket/bundle --set 'predictions=[gs://bucket/logs]' --set labels=gs://bucket/labels.csv",
     )
     add.add_argument("name", metavar="NAME", help="name of the schedule")
     when = add.add_mutually_exclusive_group(required=True)
@@ -55,19 +57,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _add(arguments: argparse.Namespace) -> None:
     when = {"cron_expression": cron_of(arguments.cron)} if arguments.cron else {"interval_second": _every(arguments)}
-    values = parameters_of(arguments)
-    text = compiled_text(arguments, values)
-    check_signature(text, values)
-    made = schedule(
-        Connection.of(arguments),
-        text if arguments.cache else without_cache(text),
-        values,
-        name=arguments.name,
-        when=when,
-        experiment=arguments.experiment,
-        service_account=service_account_of(arguments),
-        pipeline_root=arguments.pipeline_root,
-    )
+    what = Submission.of(arguments, cache=arguments.cache)
+    made = schedule(Connection.of(arguments), what, arguments.name, when)
     print(f"schedule {arguments.name} ({made}) made; end it with: lesionflow schedule remove {arguments.name}")
 
 
@@ -88,18 +79,14 @@ def _remove(arguments: argparse.Namespace) -> None:
     print(f"schedule {arguments.name} removed; runs it has started continue")
 
 
-def schedule(
-    connection: Connection,
-    text: str,
-    values: Mapping[str, Any],
-    *,
-    name: str,
-    when: Mapping[str, Any],
-    experiment: str,
-    service_account: str | None = None,
-    pipeline_root: str | None = None,
-) -> str:
+def schedule(connection: Connection, what: Submission, name: str, when: Mapping[str, Any]) -> str:
     """Makes a recurring run: at most one of its runs at a time, and none that were missed are made up for.
+
+    Args:
+        connection: to the cluster.
+        what: each run.
+        name: of the schedule; runs are named after it.
+        when: `cron_expression` or `interval_second`, as KFP's client takes them.
 
     Returns:
         The schedule's id.
@@ -109,18 +96,8 @@ def schedule(
     """
     if any(one.display_name == name for one in _all(connection)):
         raise ClusterError(f"schedule {name!r} already exists; remove it first: lesionflow schedule remove {name}", 409)
-    with handed_over(connection, text, experiment) as (file, experiment_id), api_call(f"making schedule {name}"):
-        made = connection.kfp.create_recurring_run(
-            experiment_id,
-            name,
-            pipeline_package_path=str(file),
-            params=dict(values),
-            service_account=service_account,
-            pipeline_root=pipeline_root,
-            max_concurrency=1,
-            no_catchup=True,
-            **when,
-        )
+    with what.handed_over(connection) as given, api_call(f"making schedule {name}"):
+        made = connection.kfp.create_recurring_run(job_name=name, max_concurrency=1, no_catchup=True, **given, **when)
     return str(made.recurring_run_id)
 
 

@@ -9,13 +9,20 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.common.runtime.cli import CommandParser, add_command
-from components.common.runtime.errors import ConfigError
 from components.common.runtime.yaml_text import parse_assignments
-from pipelines.cluster.compiled import add_pipeline_flags, check_signature, compiled_text, read_cluster, without_cache
+from pipelines.cluster.compiled import (
+    add_pipeline_flags,
+    check_signature,
+    compiled_text,
+    form_pipeline,
+    read_cluster,
+    without_cache,
+)
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.runs import ENDED, NOT_RUN, WAITING, run_now, steps_of, why_failed
@@ -58,23 +65,64 @@ def add_run_flags(command: CommandParser) -> None:
     command.add_argument("--pipeline-root", metavar="URI", help="where KFP keeps artifacts; default: the server's")
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What Kubeflow is given to run, once or again and again.
+
+    Attributes:
+        text: the compiled pipeline.
+        values: parameters; those left out have the defaults of the compiled pipeline.
+        experiment: name of the experiment.
+        service_account: of the pods; None: KFP's own default.
+        pipeline_root: where KFP keeps artifacts; None: where the server does.
+    """
+
+    text: str
+    values: Mapping[str, Any]
+    experiment: str
+    service_account: str | None = None
+    pipeline_root: str | None = None
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, *, cache: bool) -> Submission:
+        """What the flags of `add_pipeline_flags` and `add_run_flags` ask for, checked.
+
+        Raises:
+            ConfigError: what the steps would refuse later.
+        """
+        values = parameters_of(arguments)
+        text = compiled_text(arguments, values)
+        check_signature(text, values)
+        return cls(
+            text if cache else without_cache(text),
+            values,
+            arguments.experiment,
+            service_account_of(arguments),
+            arguments.pipeline_root,
+        )
+
+    @contextmanager
+    def handed_over(self, connection: Connection) -> Iterator[dict[str, Any]]:
+        """What KFP's client takes for a run and for a recurring run; the client prints nothing meanwhile."""
+        with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "lesionflow.yaml"
+            file.write_text(self.text, encoding="utf-8")
+            with api_call(f"experiment {self.experiment}"):
+                made = connection.kfp.create_experiment(self.experiment, namespace=connection.user_namespace)
+            yield {
+                "experiment_id": made.experiment_id,
+                "pipeline_package_path": str(file),
+                "params": dict(self.values),
+                "service_account": self.service_account,
+                "pipeline_root": self.pipeline_root,
+            }
+
+
 def _run(arguments: argparse.Namespace) -> None:
-    values = parameters_of(arguments)
-    text = compiled_text(arguments, values)
-    check_signature(text, values)
-    if arguments.no_cache:
-        text = without_cache(text)
+    what = Submission.of(arguments, cache=not arguments.no_cache)
     connection = Connection.of(arguments)
     name = arguments.name or f"lesionflow-{default_tag()}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    run_id = submit(
-        connection,
-        text,
-        values,
-        name=name,
-        experiment=arguments.experiment,
-        service_account=service_account_of(arguments),
-        pipeline_root=arguments.pipeline_root,
-    )
+    run_id = submit(connection, what, name)
     print(f"run {run_id} ({name}) started; follow it with: lesionflow logs {run_id} --follow", flush=True)
     if arguments.wait:
         wait(connection, run_id, timeout_s=arguments.timeout)
@@ -93,28 +141,16 @@ def parameters_of(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: what the steps would refuse later.
     """
-    from pipelines import validation
     from pipelines.parameters import load_preset, merge, validate
 
-    if arguments.validation:
-        if arguments.preset:
-            raise ConfigError(f"--preset: received {arguments.preset!r} with --validation, which has none; use --set")
-        return validation.values_of(parse_assignments(arguments.set))
+    if (other := form_pipeline(arguments)) is not None:
+        return other.form.values_of(parse_assignments(arguments.set))
     given = merge(load_preset(arguments.preset) if arguments.preset else {}, parse_assignments(arguments.set))
     typed = validate(given).values
     return {name: typed[name] for name in given}
 
 
-def submit(
-    connection: Connection,
-    text: str,
-    values: Mapping[str, Any],
-    *,
-    name: str,
-    experiment: str,
-    service_account: str | None = None,
-    pipeline_root: str | None = None,
-) -> str:
+def submit(connection: Connection, what: Submission, name: str) -> str:
     """Starts a run; the request that makes it is sent once, whatever becomes of it.
 
     Returns:
@@ -123,17 +159,10 @@ def submit(
     Raises:
         ClusterError: refused, or lost on the way; the message says if a run may exist all the same.
     """
-    with handed_over(connection, text, experiment) as (file, experiment_id):
+    with what.handed_over(connection) as given:
         try:
             with api_call(f"starting run {name}"):
-                run = connection.kfp.run_pipeline(
-                    experiment_id,
-                    name,
-                    pipeline_package_path=str(file),
-                    params=dict(values),
-                    service_account=service_account,
-                    pipeline_root=pipeline_root,
-                )
+                run = connection.kfp.run_pipeline(job_name=name, **given)
         except ClusterError as error:
             if error.status == 0 or error.status >= 500:
                 hint = (
@@ -142,17 +171,6 @@ def submit(
                 raise ClusterError(hint, error.status) from error
             raise
     return str(run.run_id)
-
-
-@contextmanager
-def handed_over(connection: Connection, text: str, experiment: str) -> Iterator[tuple[Path, str]]:
-    """The pipeline as the file that KFP's client reads, and the id of its experiment; the client prints nothing."""
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "lesionflow.yaml"
-        file.write_text(text, encoding="utf-8")
-        with api_call(f"experiment {experiment}"):
-            made = connection.kfp.create_experiment(experiment, namespace=connection.user_namespace)
-        yield file, made.experiment_id
 
 
 def wait(connection: Connection, run_id: str, *, timeout_s: float = 0.0, poll_s: float = _POLL_S) -> None:

@@ -38,19 +38,20 @@ def registered(given: str) -> bool:
     return given.startswith(SCHEME)
 
 
-def source_of(given: str, server: Server | None = None) -> Source:
+def source_of(given: str, server: Server | None = None, *, digest: str = "") -> Source:
     """Where a bundle is that is given as a folder, a URI or a registered version.
 
     Args:
         given: as a person gives it.
         server: the registry; None: the one that LESIONFLOW_REGISTRY names.
+        digest: that the bundle must have; empty: that of the registered version, if it has one.
 
     Raises:
-        ConfigError: not the name of a version, or no registry is known.
+        ConfigError: not the name of a version, no registry is known, or the version is registered with another digest.
         RegistryError: the registry cannot be reached, or knows no such version.
     """
     if not registered(given):
-        return Source(given)
+        return Source(given, digest)
     name, mark, version = (unquote(part) for part in given.removeprefix(SCHEME).rpartition("/"))
     if not (name and mark and version) or "/" in name:
         raise ConfigError(
@@ -66,7 +67,12 @@ def source_of(given: str, server: Server | None = None) -> Source:
             )
         server = server_at(address)
     found = find_version(server, name, version)
-    return Source(_reachable(found.uri), found.digest, _reachable(found.evaluation))
+    if digest and found.digest and digest.lower() != found.digest:
+        raise ConfigError(
+            f"bundle_digest: received {digest[:12]}, and {given} is registered with {found.digest[:12]}; allowed: the "
+            "version that has it, or no bundle_digest"
+        )
+    return Source(_reachable(found.uri), found.digest or digest, _reachable(found.evaluation))
 
 
 def _reachable(uri: str) -> str:

@@ -17,8 +17,8 @@ from pipelines.cli.main import main
 from pipelines.cluster_file import EXIT_TASK, Cluster
 from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.local.run import this_machine
-from pipelines.validation import fields, parse, values_of
-from pipelines.validation_dag import compile_validation
+from pipelines.validation import FORM, parse
+from pipelines.validation_dag import PIPELINE
 
 IMAGES = {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")}
 CLUSTER = {
@@ -31,7 +31,7 @@ CLUSTER = {
 
 @pytest.fixture(scope="module")
 def text():
-    return compile_validation(Cluster.parse(CLUSTER))
+    return PIPELINE.compile(Cluster.parse(CLUSTER))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_its_form_has_every_parameter_with_a_description_required_ones_first(tex
     head = [line for line in text.splitlines() if line.startswith("#")]
     assert head[1:4] == [f"#   {name}: required" for name in ("bundle", "metadata", "images")]
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(inputs) == set(fields())
+    assert set(inputs) == set(FORM.fields())
     said = {name: one["description"].partition(": ")[0] for name, one in inputs.items()}
     required = {name for name, group in said.items() if group.endswith(", required")}
     assert required == {"bundle", "metadata", "images"}
@@ -65,7 +65,7 @@ def test_its_steps_are_placed_as_those_of_a_training_run_and_none_asks_for_a_gpu
 
 
 def test_a_large_collection_is_checked_in_parts_here_as_well():
-    spec, platform = load_documents(compile_validation(Cluster.parse({**CLUSTER, "data_shards": 3})))
+    spec, platform = load_documents(PIPELINE.compile(Cluster.parse({**CLUSTER, "data_shards": 3})))
     tasks = step_tasks(spec)
     assert set(tasks) == {"check", "ingest-part", "ingest", "validate", EXIT_TASK}
     assert tasks["ingest"]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]["producerTask"].startswith("for-loop")
@@ -75,8 +75,8 @@ def test_a_large_collection_is_checked_in_parts_here_as_well():
 def test_equal_inputs_give_equal_bytes_in_any_process(text):
     code = (
         "import json, sys; from pipelines.cluster_file import Cluster; "
-        "from pipelines.validation_dag import compile_validation; "
-        "sys.stdout.write(compile_validation(Cluster.parse(json.loads(sys.argv[1]))))"
+        "from pipelines.validation_dag import PIPELINE; "
+        "sys.stdout.write(PIPELINE.compile(Cluster.parse(json.loads(sys.argv[1]))))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "5"}
     command = [sys.executable, "-c", code, json.dumps(CLUSTER)]
@@ -84,17 +84,17 @@ def test_equal_inputs_give_equal_bytes_in_any_process(text):
 
 
 def test_only_what_is_given_is_sent_and_a_wrong_value_is_named():
-    assert values_of({"max_overlap_pct": 2}) == {"max_overlap_pct": 2.0}
+    assert FORM.values_of({"max_overlap_pct": 2}) == {"max_overlap_pct": 2.0}
     with pytest.raises(ConfigError, match="max_overlap_pct: received -1"):
-        values_of({"max_overlap_pct": -1})
+        FORM.values_of({"max_overlap_pct": -1})
     with pytest.raises(ConfigError, match="max_overlap"):
-        values_of({"max_overlap": 3})
+        FORM.values_of({"max_overlap": 3})
 
 
 def test_rows_without_a_label_never_stop_a_validation():
     asked = parse({"bundle": "b", "metadata": "t.csv", "images": ["i"]})
     assert asked.ingest.unlabelled == "keep"
-    assert "unlabelled" not in fields()
+    assert "unlabelled" not in FORM.fields()
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_the_check_knows_changed_inputs_by_their_digests_and_names_what_is_missi
 
 
 def test_the_compiled_pipeline_runs_here_to_its_report(clinic, exported, tmp_path):
-    (tmp_path / "pipeline.yaml").write_text(compile_validation(this_machine()))
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.compile(this_machine()))
     given = values(clinic, exported.path, resamples=200, cases=0, site="Clinic B")
     (tmp_path / "values.json").write_text(json.dumps(given))
     places = [str(tmp_path / name) for name in ("pipeline.yaml", "values.json", "kfp", "cache")]

@@ -72,6 +72,7 @@ def use(tmp_path):
                     "probability": float(sigmoid(logit[i])),
                     "decision": int(logit[i] >= THRESHOLD),
                     "status": "ok",
+                    "policy_id": POLICY.policy_id,
                     "time": time.isoformat(),
                     "source": str(source[i]),
                 }

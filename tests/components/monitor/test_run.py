@@ -1,4 +1,5 @@
 import itertools
+import json
 import shutil
 
 import pytest
@@ -6,16 +7,23 @@ import pytest
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.json_file import read_json, write_json
 from components.common.runtime.errors import ConfigError, DataError
+from components.monitor.alarm import ChangeFound, raise_alarm
 from components.monitor.config import MonitorConfig
-from components.monitor.run import ChangeFound, run
+from components.monitor.run import run as run_step
 from pipelines.cli.main import main
+
+
+def run(config, bundle, predictions, out, **more):
+    """The step, whose inputs are text; here they are paths."""
+    given = {name: str(one) for name, one in more.items()}
+    return run_step(config, str(bundle), [str(one) for one in predictions], out, **given)
 
 
 def test_nothing_is_reported_while_nothing_changes_and_the_page_says_what_cannot_be_seen(bundle, use, tmp_path):
     log, labels = use(seed=1)  # of a hundred such logs about ten raise an alarm: one test of three at 0.05 each
     result = run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
     assert result.alarms == []
-    result.check()
+    raise_alarm(result.path, "the page")
     page = (tmp_path / "out/monitor.html").read_text()
     assert "No change was found." in page and "What can be seen, and what cannot" in page
     record = read_json(tmp_path / "out/monitor.json", "lesionflow.monitor/1")
@@ -35,7 +43,7 @@ def test_lost_sensitivity_of_one_source_is_reported_when_labels_come_and_not_wit
     image = int(found.split("image ")[1].split()[0])
     assert 800 < image <= 800 + 2 * 300
     with pytest.raises(ChangeFound, match="change found: "):
-        result.check()
+        raise_alarm(result.path, "the page")
     without = run(MonitorConfig(), bundle, [log], tmp_path / "without")
     assert not any("malignant images" in one for one in without.alarms)
     assert any("cannot be seen" in one for one in without.notes)
@@ -111,8 +119,9 @@ def test_pictures_that_are_not_dermoscopy_raise_the_alarm_where_the_bundle_check
     lines = [line[:-1] + f', "distance": {(i * 37 % 100) / 100}}}' for i, line in enumerate(lines)]
     log.write_text("\n".join(lines))
     assert run(MonitorConfig(), tmp_path / "checks", [log], tmp_path / "out").alarms == []
-    text = '{{"image": "P{}", "probability": -1, "decision": 2, "status": "not_dermoscopy", "distance": 9}}'
-    log.write_text("\n".join([*lines, *(text.format(i) for i in range(60))]))
+    policy = json.loads(lines[0])["policy_id"]
+    sent_on = {"probability": -1, "decision": 2, "status": "not_dermoscopy", "distance": 9, "policy_id": policy}
+    log.write_text("\n".join([*lines, *(json.dumps({"image": f"P{i}", **sent_on}) for i in range(60))]))
     alarms = run(MonitorConfig(), tmp_path / "checks", [log], tmp_path / "out").alarms
     assert any(one.startswith("more is refused") for one in alarms)
     assert any(one.startswith("images are farther") for one in alarms)
@@ -122,7 +131,7 @@ def test_labels_that_belong_to_no_image_of_the_log_are_not_taken_for_labels(bund
     log, _ = use(seed=1)
     labels = tmp_path / "late.csv"
     labels.write_text("image,label\nsomewhere-else,1\n")
-    with pytest.raises(DataError, match=r"late\.csv: none of its 1 labels is of an image in the log, whose images are"):
+    with pytest.raises(DataError, match=r"late\.csv: 1 label, none of an image in the log, whose images are"):
         run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
     labels.write_text("image,label\n")  # none has come yet
     assert any("no labels" in one for one in run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels).notes)

@@ -43,17 +43,24 @@ def test_bundle_and_evaluation_come_back_as_they_were_made(stored, connection, r
     assert {path.name for path in out.iterdir()} == {"export", "evaluate"}
 
 
-def test_of_a_validation_its_own_report_comes_back(stored, cluster, connection, run_id, make_run, tmp_path):
-    """Kubeflow keeps it in the folder of the other pipeline."""
-    target = stored.parents[1] / "lesionflow-validate" / run_id / "validate" / EXECUTION / "validation"
+@pytest.mark.parametrize(
+    ("step", "before", "after"),
+    [("validate", {"ingest": "SUCCEEDED"}, {}), ("monitor", {}, {"alarm": "FAILED"})],
+)
+def test_of_another_pipeline_its_own_report_comes_back(
+    step, before, after, stored, cluster, connection, run_id, make_run, tmp_path
+):
+    """Kubeflow keeps it in the folder of that pipeline."""
+    target = stored.parents[1] / f"lesionflow-{step}" / run_id / step / EXECUTION / "made"
     target.parent.mkdir(parents=True)
-    with new_artifact(target, "validation", {}) as folder:
+    with new_artifact(target, step, {}) as folder:
         (folder / "report.html").write_text("<html>")
-    states = {"check": "SUCCEEDED", "ingest": "SUCCEEDED", "validate": "SUCCEEDED"}
-    cluster.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("SUCCEEDED", states)))
+    states = {"check": "SUCCEEDED", **before, step: "SUCCEEDED", **after}
+    state = "FAILED" if after else "SUCCEEDED"
+    cluster.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run(state, states)))
     out = tmp_path / "results"
-    assert fetch(connection, run_id, [], out) == [out / "validate"]
-    assert (out / "validate" / "validation" / "report.html").read_text() == "<html>"
+    assert fetch(connection, run_id, [], out) == [out / step]
+    assert (out / step / "made" / "report.html").read_text() == "<html>"
 
 
 def test_the_command_takes_steps_by_name(stored, cluster, run_id, tmp_path, capsys):

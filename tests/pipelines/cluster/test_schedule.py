@@ -55,6 +55,25 @@ def test_a_run_every_week_is_one_request_and_never_a_cache_hit(kfp, capsys):
     assert "schedule weekly (s1) made" in capsys.readouterr().out
 
 
+def test_a_monitor_every_week_is_sent_with_its_own_parameters_and_reads_the_log_anew_each_time(kfp, capsys):
+    given = ["--set", "bundle=gs://b/bundle", "--set", "predictions=[gs://b/logs]", "--set", "labels=gs://b/labels.csv"]
+    where = ["--monitor", "--cluster", "cpu-only", *IMAGES]
+    assert call(kfp, "add", "watch", "--cron", "0 6 * * 1", *where, *given) == 0
+    (sent,) = kfp.requests("POST")
+    spec = sent.body["pipeline_spec"]["pipeline_spec"]
+    assert spec["pipelineInfo"]["name"] == "lesionflow-monitor"
+    assert sent.body["runtime_config"]["parameters"] == {
+        "bundle": "gs://b/bundle",
+        "predictions": ["gs://b/logs"],
+        "labels": "gs://b/labels.csv",
+    }
+    assert not any(caching(spec))
+    assert "schedule watch (s1) made" in capsys.readouterr().out
+    assert call(kfp, "add", "other", "--every", "1w", *where, "--set", "bundle=gs://b/bundle") == 2
+    assert "predictions: missing; give it with --set" in capsys.readouterr().err
+    assert len(kfp.requests("POST")) == 1
+
+
 def test_an_interval_is_told_in_hours_days_or_weeks(kfp):
     assert call(kfp, "add", "daily", "--every", "2w", "--cache", *DATA) == 0
     (sent,) = kfp.requests("POST")

@@ -13,7 +13,7 @@ from pipelines.cluster import upload as upload_module
 from pipelines.cluster.compiled import check_signature, compiled_text, without_cache
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.submit import submit, wait
+from pipelines.cluster.submit import Submission, submit, wait
 from pipelines.cluster.upload import upload, version_name
 
 PIPELINES, VERSIONS, UPLOAD = (
@@ -60,7 +60,7 @@ def kfp(cluster, run_id, make_run):
 
 
 def start(connection, **more):
-    return submit(connection, TEXT, {"metadata": "gs://b/t.csv"}, name="first", experiment="lesionflow", **more)
+    return submit(connection, Submission(TEXT, {"metadata": "gs://b/t.csv"}, "lesionflow", **more), "first")
 
 
 def test_a_new_version_goes_to_the_pipeline_that_is_there(kfp, connection):

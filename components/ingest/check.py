@@ -12,7 +12,7 @@ from components.common.artifacts.index import Verdict
 from components.common.imaging import inspect
 from components.common.imaging.dicom import NotTakenError, Wrapping
 from components.common.imaging.inspect import Inspection
-from components.common.imaging.kinds import format_of_name
+from components.common.imaging.kinds import UNKNOWN, format_of_name
 from components.common.imaging.picture import picture_in
 from components.common.runtime.byte_semaphore import ByteSemaphore
 from components.common.runtime.errors import LesionflowError
@@ -111,7 +111,7 @@ class _Checker:
         if item.size > inspect.MAX_BYTES:
             reason = f"{item.size} bytes; at most {inspect.MAX_BYTES} are read"
             return _lost(item.uri, item.size, Verdict.UNSUPPORTED, reason)
-        copies = 3 if format_of_name(item.name) == "dicom" else 1  # the file, its data set, the picture
+        copies = 3 if format_of_name(item.name) in ("dicom", UNKNOWN) else 1  # the file, its data set, the picture
         with self.files.take(copies * item.size):
             return self._read_and_check(item)
 
@@ -136,10 +136,12 @@ class _Checker:
         return Checked(item.uri, len(data), digest, inspection, wrapping=picture.wrapping)
 
 
-def explain_missing(image_ids: Iterable[str], checked: Sequence[Checked], reasons: Mapping[str, str]) -> list[Checked]:
-    """The same, with the verdict on images that are there as something else than a file: `unreadable`, and why."""
+def explain_missing(
+    image_ids: Iterable[str], checked: Sequence[Checked], reasons: Mapping[str, tuple[Verdict, str]]
+) -> list[Checked]:
+    """The same, with verdict and reason of images for which there is something else than an image file."""
     return [
-        _lost("", 0, Verdict.UNREADABLE, reasons[image_id]) if item is _MISSING and image_id in reasons else item
+        _lost("", 0, *reasons[image_id]) if item is _MISSING and image_id in reasons else item
         for image_id, item in zip(image_ids, checked, strict=True)
     ]
 

@@ -58,7 +58,13 @@ def csv_cells(
     if re.search(rf'(^|{re.escape(top.separator)}) +"', head.split("\n", 2)[0]):
         data = _without_spaces(data, top.separator)
     data, width = _aligned(data, top)
-    return _parsed(uri, data, top.separator, width, first_row)
+    try:
+        return _parsed(uri, data, top.separator, width, first_row)
+    except DataError:
+        cut, width = _without_empty_ends(data, top.separator)
+        if cut == data:
+            raise
+        return _parsed(uri, cut, top.separator, width, first_row)
 
 
 @dataclass(frozen=True)
@@ -233,6 +239,23 @@ def _parsed(
         raise DataError(f"{uri}: {len(rows)} rows are {len(cells)} without their quotes; check the quotes")
     cells.columns = pd.RangeIndex(cells.shape[1])
     return cells, rows
+
+
+def _without_empty_ends(data: bytes, separator: str) -> tuple[bytes, int]:
+    """Rows without the empty cells behind the last named column, which some programs write in some rows only."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
+    width = 0
+    try:
+        for cells in csv.reader(io.StringIO(data.decode(), newline=""), delimiter=separator, strict=True):
+            while len(cells) > max(width, 1) and not cells[-1].strip():
+                cells.pop()
+            width = width or len(cells)
+            writer.writerow(cells)
+    except csv.Error:
+        return data, width
+    cut = text.getvalue().encode()
+    return cut, width
 
 
 def _row_numbers(uri: str, data: bytes, separator: str, first_row: int) -> npt.NDArray[np.int64]:

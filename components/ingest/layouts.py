@@ -54,6 +54,7 @@ USUAL = {
     "image_type": ("image_type",),
     "skin_type": ("fitzpatrick_skin_type", "fitzpatrick", "skin_type"),
 }
+_LABELS_WITHOUT_HEADER = ({"benign", "malignant"}, {"0", "1", "0.0", "1.0"})
 # Columns that hold patients in some tables and something else in others.
 _PATIENT = frozenset({"mrn", "pid", "case", "caseid", "caseno", "casenumber", "participant", "participantid", "person"})
 _PATIENT_LIKE = re.compile(
@@ -145,13 +146,14 @@ def layouts() -> dict[str, Layout]:
 
 def without_header(first_rows: Sequence[Sequence[str]]) -> list[str] | None:
     """The names of the columns, if the first rows of a table are already data of a layout that has no header."""
+    if first_rows and _key(first_rows[0][0]) in {_key(name) for name in _known()["image_id"]}:
+        return None  # `image,malignant` is a header, though its last cell is a label as well
     for layout in layouts().values():
         names = layout.without_header
-        if names and all(
-            len(row) == len(names) and row[names.index("label")].lower() in ("benign", "malignant")
-            for row in first_rows
-        ):
-            return names
+        if names and all(len(row) == len(names) for row in first_rows):
+            said = {row[names.index("label")].lower() for row in first_rows}
+            if any(said <= labels for labels in _LABELS_WITHOUT_HEADER):
+                return names
     return None
 
 

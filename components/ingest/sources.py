@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from components.common.artifacts.index import Verdict
 from components.common.runtime.errors import DataError
 from components.common.storage import store
 from components.common.storage.store import StoredObject
@@ -64,7 +65,7 @@ class Files:
         for item in items:
             if item.uri not in seen:  # a file that two overlapping roots both hold
                 seen.add(item.uri)
-                name = unicodedata.normalize("NFC", item.name.rpartition(".")[0])
+                name = unicodedata.normalize("NFC", store.stem_of(item.name))
                 self.by_id.setdefault(name, []).append(item)
         ids = list(asked)
         self._folded = _Alike(str.casefold, self.by_id, ids)
@@ -154,13 +155,20 @@ def list_roots(uris: list[str], asked: Iterable[str] = ()) -> tuple[list[Root], 
     return roots, Files((item for found in listed for item in found or ()), asked)
 
 
-def misfits(uris: Iterable[str]) -> dict[str, str]:
-    """Links that lead nowhere, folders and pipes that are named like an image: a sentence about each, by image id."""
-    found: dict[str, str] = {}
+def misfits(uris: Iterable[str]) -> dict[str, tuple[Verdict, str]]:
+    """Verdict and reason of what bears an image's name and is not an image file, by image id.
+
+    Links that lead nowhere, folders and pipes are unreadable; beside a file of another kind the image is missing.
+    """
+    found: dict[str, tuple[Verdict, str]] = {}
     for uri in uris:
         for path, what in store.list_misfits(uri).items():
-            name = unicodedata.normalize("NFC", path.rpartition("/")[2].rpartition(".")[0])
-            found.setdefault(name, printable(f"{path} {what}"))
+            name = unicodedata.normalize("NFC", store.stem_of(path.rpartition("/")[2]))
+            if what:
+                found[name] = Verdict.UNREADABLE, printable(f"{path} {what}")
+            else:
+                reason = f"no image file of this name in any root; {path} is not one by its name"
+                found.setdefault(name, (Verdict.MISSING, printable(reason)))
     return found
 
 

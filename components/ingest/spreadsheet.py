@@ -20,6 +20,7 @@ from components.common.runtime.errors import DataError
 from components.common.runtime.words import counted
 from components.common.storage import store
 from components.ingest.csv_text import TOP, csv_cells
+from components.ingest.values import BLANK
 
 _XLSX, _OLD_EXCEL = b"PK\3\4", b"\xd0\xcf\x11\xe0"
 _OTHER = (
@@ -136,8 +137,7 @@ def _bytes(uri: str) -> bytes:
     try:
         return store.read_bytes(uri)
     except FileNotFoundError as error:
-        problem = store.file_problem(uri) if store.is_local(uri) else "does not exist"
-        raise DataError(f"{uri} {problem}; expected the metadata table (CSV)") from error
+        raise DataError(f"{uri} {store.file_problem(uri)}; expected the metadata table (CSV)") from error
     except IsADirectoryError as error:
         raise DataError(f"{uri} is a folder and cannot be read; expected the metadata table (CSV)") from error
     except OSError as error:
@@ -185,8 +185,8 @@ def _drop_unnamed(sheet: Sheet) -> None:
         if (at == 0 or sheet.header[at]) and values.str.fullmatch(r"[0-9]+(\.0)?").all():
             which = "the first column has no name" if at == 0 else f"column {at + 1} has no name of its own"
             sheet.notes.append(f"{which} and counts the rows; it is left out")
-        elif (values != "").any():
-            first = int(np.flatnonzero(values != "")[0])
+        elif not (blank := values.str.lower().isin(BLANK)).all():
+            first = int(np.flatnonzero(~blank)[0])
             raise DataError(
                 f"{sheet.source}: column {at + 1} has no name, but holds values, the first in row {sheet.rows[first]}: "
                 f"{values[first][:80]!r}; give it a name or empty it, and delete titles above the names of the columns"
@@ -214,11 +214,11 @@ def _check_header(sheet: Sheet) -> None:
         if len(differ):
             row = sheet.rows[differ[0]]
             raise DataError(
-                f"{sheet.source}: column {name.lower()!r} occurs more than once, and differs from row {row} on "
+                f"{sheet.source}: column {name.lower()!r} is there more than once, and differs from row {row} on "
                 f"({sheet.cells[first][differ[0]][:40]!r} and {sheet.cells[column][differ[0]][:40]!r}); expected "
                 "each once: rename or delete one"
             )
-        sheet.notes.append(f"column {name} occurs twice with the same values; one is left out")
+        sheet.notes.append(f"column {name} is there twice with the same values; one is left out")
     sheet.header = [sheet.header[at] for at in kept]
     sheet.cells = sheet.cells.iloc[:, kept]
     sheet.cells.columns = pd.Index(sheet.header)

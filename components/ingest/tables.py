@@ -140,6 +140,7 @@ class _Cells:
             found["dx"], found["said"], found["stated_label"] = self._labels()
         if "age" in self.reading.columns:
             found["age"] = self._each("age", values.age, values.AGES).astype("float64")
+            self._note_age_ranges()
         for name, read in (("sex", values.sex), ("skin_type", values.skin_type)):
             if name in self.reading.columns:
                 found[name] = self._replaced(name, read)
@@ -211,6 +212,13 @@ class _Cells:
         if odd:
             self._refuse(meaning, texts.isin(odd), expected)
         return texts.map(read_as)
+
+    def _note_age_ranges(self) -> None:
+        texts = self._texts("age")
+        ranges = texts[texts.isin([one for one in texts.unique() if values.is_age_range(one)])]
+        if len(ranges):
+            name, number = self.reading.columns["age"][0], counted(len(ranges), "age range")
+            self.notes.append(f"column {name}: {number} read as the middle, the first is {ranges.iloc[0]}")
 
     def _refuse(self, meaning: str, wrong: pd.Series[bool], expected: str) -> None:
         name, texts = self.reading.columns[meaning][0], self._texts(meaning)[wrong]

@@ -15,13 +15,19 @@ AGES = f"a number of years from 0 to {MAX_AGE}, or nothing"
 _NOTHING = """
     - -- --- \N{EN DASH} \N{EM DASH} . .. ... ? ?? na n/a n.a. n.a #n/a #na <na> nan -nan nat
     none null (null) (blank) nil missing undefined unknown unk unspecified
+    n.d. n/d nd tbd \\n * / s/n k.a. unbekannt unbek. inconnu desconocido sconosciuto unassigned pending
+    -9 -99 -999 -9999
     #n/d #nv #null! #value! #ref! #div/0! #name? #num! 1.#ind -1.#ind 1.#qnan -1.#qnan
 """
 _NOT = ("available", "known", "specified", "reported", "applicable", "recorded", "provided", "given", "stated")
-BLANK = frozenset({"", "#n/a n/a", *_NOTHING.split(), *(f"not {word}" for word in _NOT)})
+BLANK = frozenset(
+    {"", "#n/a n/a", "keine angabe", "no id", "none given", *_NOTHING.split(), *(f"not {word}" for word in _NOT)}
+)
 # Words that say benign or malignant themselves; those behind the first lines are other languages'.
 WORDS = {
-    **dict.fromkeys(("malignant", "true", "yes", "y", "positive", "pos", "cancer", "cancerous"), 1),
+    **dict.fromkeys(
+        ("malignant", "malign", "malignancy", "true", "yes", "y", "positive", "pos", "cancer", "cancerous"), 1
+    ),
     **dict.fromkeys(("benign", "false", "no", "n", "negative", "neg"), 0),
     **dict.fromkeys(("nonmalignant", "non malignant", "not malignant", "non cancer", "non cancerous", "no cancer"), 0),
     **dict.fromkeys(("b\N{LATIN SMALL LETTER O WITH DIAERESIS}sartig", "boesartig", "ja", "oui", "si", "sim"), 1),
@@ -42,9 +48,28 @@ _SEX = {
     **dict.fromkeys(("feminin", "mujer", "femenino", "feminino", "femmina"), "female"),
 }
 _SKIN_TYPES = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6"}
-_YEARS = re.compile(
-    r"[>\u2265]?=?\s*(\d{1,3}(?:[.,]\d{1,2})?)\s*(?:\+|and older|or older|and over|years?|yrs?|y|y\.?o\.?)?"
+_NUMBER = r"(\d{1,3}(?:[.,]\d{1,2})?)"
+# How much of a year a unit is, by the words for it; DICOM writes `045Y` and `006M` (PS3.5, value representation AS).
+_UNITS = {
+    1.0: "years?|yrs?|yr?|y\\.?o\\.?|year(?:s|-|s-| )old|jahre?|ans?|a\u00f1os?|anni|anos?",
+    1 / 12: "months?|mos?|mths?|monate?",
+    7 / 365.25: "weeks?|wks?|w|wochen?",
+    1 / 365.25: "days?|d|tage?",
+}
+_UNIT = rf"\s*({'|'.join(_UNITS.values())})?"
+_ABOUT = r"(?:~|\u2248|ca?\.|ca|circa|about|approx\.?|around|approximately)?\s*"
+_OLDER = r"(?:\s*(?:\+|and older|or older|and over|and above|or more))?"
+_AGE = re.compile(rf"{_ABOUT}(?:[>\u2265]=?|over|above|older than)?\s*{_NUMBER}{_OLDER}{_UNIT}{_OLDER}")
+_YOUNGER = re.compile(
+    rf"(?:[<\u2264]=?|under|below|up to|younger than|less than)\s*{_NUMBER}{_UNIT}"
+    rf"|{_NUMBER}{_UNIT}\s*(?:and younger|or younger|and under|or less)"
 )
+_RANGE = re.compile(rf"{_NUMBER}\s*(?:-|\u2013|\u2014|\.\.|to|bis|until)\s*{_NUMBER}{_UNIT}")
+_INTERVAL = re.compile(
+    r"[\[(]\s*(\d{1,3}(?:\.\d+)?)\s*[,;-]\s*(\d{1,3}(?:\.\d+)?)\s*[\])]()"
+)  # as pandas.cut writes it
+_DECADE = re.compile(r"(\d0)'?s")
+_DICOM_AGE = re.compile(r"(\d{3})m")
 # The start of a path on a disk or a share of Windows, or on a disk of Unix.
 _ABSOLUTE = re.compile(r"\A([A-Za-z]:[\\/]+|\\\\+|/+(?=[^/]))")
 _WHOLE = re.compile(r"[0-9]+\.0+")
@@ -150,23 +175,54 @@ def shortened(text: str) -> bool:
 
 
 def age(text: str) -> float:
-    """Years; NaN where there is no value. `90+` and `>90` are 90, `45 years` is 45, and `45,5` is 45.5.
+    """Years; NaN where there is no value. `90+` and `>90` are 90, `45 years` is 45, `45,5` is 45.5, `18 months` is 1.5.
+
+    A range counts as its middle: `45-50` is 47.5, and `<5` is 2.5. (That keeps a band of ages in the band it is of,
+    where its upper bound would be in the next.)
 
     Raises:
         OddValueError: not a number, or out of range.
     """
     if is_blank(text):
         return math.nan
-    written = _YEARS.fullmatch(text.lower())
-    if written:
-        text = written[1].replace(",", ".")
-    try:
-        years = float(text.replace("_", "?"))  # Python reads 1_0 as 10
-    except ValueError as error:
-        raise OddValueError from error
-    if not 0 <= years <= MAX_AGE:  # also refuses infinity
+    found = _bounds(text.lower().strip())
+    if found is None:
+        try:
+            years = float(text.replace("_", "?"))  # Python reads 1_0 as 10
+        except ValueError as error:
+            raise OddValueError from error
+        found = (years, years)
+    low, high = found
+    if not 0 <= low <= high <= MAX_AGE:  # also refuses infinity
         raise OddValueError
-    return years
+    return (low + high) / 2
+
+
+def is_age_range(text: str) -> bool:
+    """Whether an age is a range, of which the middle is taken."""
+    found = _bounds(text.lower().strip())
+    return found is not None and found[0] < found[1]
+
+
+def _bounds(text: str) -> tuple[float, float] | None:
+    """The years between which an age lies, both the same where it is one number; None for a text of no known form."""
+    if (one := _AGE.fullmatch(text)) is not None:
+        years = _years(one[1], one[2])
+        return years, years
+    if (most := _YOUNGER.fullmatch(text)) is not None:
+        return 0.0, _years(most[1] or most[3], most[2] or most[4])
+    if (both := _RANGE.fullmatch(text) or _INTERVAL.fullmatch(text)) is not None:
+        return _years(both[1], both[3]), _years(both[2], both[3])
+    if (decade := _DECADE.fullmatch(text)) is not None:
+        return float(decade[1]), float(decade[1]) + 10
+    if (months := _DICOM_AGE.fullmatch(text)) is not None:
+        return int(months[1]) / 12, int(months[1]) / 12
+    return None
+
+
+def _years(number: str, unit: str | None) -> float:
+    words = (part for part, pattern in _UNITS.items() if re.fullmatch(pattern, unit or "years"))
+    return float(number.replace(",", ".")) * next(words)
 
 
 def sex(text: str) -> str | None:

@@ -19,7 +19,7 @@ from components.common.imaging.dicom import NotTakenError
 from components.common.imaging.picture import picture_in
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.events import progress
-from components.common.storage.store import IMAGE_SUFFIXES, not_a_file
+from components.common.storage.store import is_image, not_a_file
 from pipelines.cli.predictions import Prediction, visible
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def find_images(images: Sequence[str]) -> list[Path]:
 def _inside(name: str) -> list[Path]:
     path = Path(name)
     if os.path.isdir(name):  # noqa: PTH112 - pathlib raises for a name that is too long
-        return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        return sorted(p for p in path.rglob("*") if is_image(str(p)))
     if not os.path.lexists(name) and any(mark in name for mark in "*?["):
         # pathlib's glob cannot start from an absolute pattern
         matches = glob.glob(name, recursive=True)  # noqa: PTH207

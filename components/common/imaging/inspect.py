@@ -29,7 +29,7 @@ from components.common.runtime.errors import DataError
 
 _TRANSPARENT = "it can hold transparent pixels; save it without an alpha channel"
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
-INSPECTOR = 7
+INSPECTOR = 8
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16

@@ -7,6 +7,7 @@ from components.common.storage.store import suffix_of
 UNKNOWN = "unknown"
 
 _MAGIC = (
+    (0, b"\xff\xd8\xff\xf7", "jpegls"),
     (0, b"\xff\xd8\xff", "jpeg"),
     (0, b"\x89PNG\r\n\x1a\n", "png"),
     (0, b"BM", "bmp"),
@@ -15,6 +16,13 @@ _MAGIC = (
     (0, b"MM\0*", "tiff"),
     (0, b"II+\0", "tiff"),  # BigTIFF
     (0, b"MM\0+", "tiff"),
+    (0, b"II\xbc", "jpegxr"),
+    (0, b"IIRO", "camera raw"),
+    (0, b"IIU\0", "camera raw"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw"),
+    (0, b"\0\0\1\0", "ico"),
+    (0, b"v/1\1", "openexr"),
+    (0, b"%!PS", "postscript"),
     (8, b"WEBP", "webp"),
     (0, b"\0\0\0\x0cjP  ", "jpeg2000"),
     (0, b"\xff\x4f\xff\x51", "jpeg2000"),  # a code stream without the JP2 boxes
@@ -23,45 +31,85 @@ _MAGIC = (
     (0, b"8BPS", "psd"),
     (128, b"DICM", "dicom"),
 )
-_AVIF = frozenset({b"avif", b"avis"})
-_HEIF = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2"})
+_AVIF = frozenset({b"avif", b"avis", b"avio", b"MA1A", b"MA1B"})
+_RAW = frozenset({b"crx "})
+# Brands of ISO/IEC 23008-12: pictures and sequences coded as HEVC, AVC, VVC, EVC, JPEG or JPEG 2000.
+_HEIF = frozenset(
+    b"heic heix hevc hevx heim heis hevm hevs mif1 mif2 mif3 msf1 miaf 1pic avci avcs vvic vvis evbi evmi evbs evms "
+    b"jpeg jpgs j2ki j2is MiHB MiHE MiHA MiAn".split()
+)
 _SUFFIXES = {
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".jpe": "jpeg",
-    ".jfif": "jpeg",
-    ".png": "png",
-    ".bmp": "bmp",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp"), "jpeg"),
+    **dict.fromkeys((".png", ".apng"), "png"),
+    **dict.fromkeys((".bmp", ".dib"), "bmp"),
+    **dict.fromkeys((".tif", ".tiff", ".dng", ".cr2", ".nef", ".arw", ".pef"), "tiff"),  # raw files of TIFF's structure
+    **dict.fromkeys((".cr3", ".orf", ".rw2", ".raf"), "camera raw"),
+    **dict.fromkeys((".jxr", ".wdp"), "jpegxr"),
+    **dict.fromkeys((".heic", ".heif", ".hif", ".heics"), "heif"),
+    **dict.fromkeys((".avif", ".avifs"), "avif"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jpeg2000"),
+    **dict.fromkeys((".psd", ".psb"), "psd"),
+    **dict.fromkeys((".dcm", ".dicom", ".dic", ".ima"), "dicom"),
     ".gif": "gif",
-    ".tif": "tiff",
-    ".tiff": "tiff",
     ".webp": "webp",
-    ".heic": "heif",
-    ".heif": "heif",
-    ".avif": "avif",
-    ".jp2": "jpeg2000",
-    ".j2k": "jpeg2000",
     ".jxl": "jpegxl",
-    ".psd": "psd",
-    ".dcm": "dicom",
-    ".dicom": "dicom",
+    ".jls": "jpegls",
+    ".ico": "ico",
+    ".svg": "svg",
+    ".tga": "tga",
 }
 _STORE_ERROR = "often the error message of a store or server; download the file again"
+_LFS = "a Git LFS pointer, not the file itself; run `git lfs pull`"
+_ANNEX = "a git-annex pointer, not the file itself; run `git annex get`"
+_WEB_PAGE = "a web page; download the file itself"
+_ENCODED = "an image written as text (base64); decode it"
 # What data that is not an image begins with; text in lower case.
 _FOREIGN = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
+    (b"version https://git-lfs", _LFS),
+    (b"version https://hawser", _LFS),
+    (b"/annex/objects/", _ANNEX),
+    (b"../.git/annex/", _ANNEX),
+    (b"../../.git/annex/", _ANNEX),
+    (b"outs:", "a DVC pointer, not the file itself; run `dvc pull`"),
     (b"\x1f\x8b", "a gzip archive; unpack it"),
     (b"PK\3\4", "a zip archive; unpack it"),
+    (b"PK\5\6", "an empty zip archive"),
     (b"BZh", "a bzip2 archive; unpack it"),
     (b"\xfd7zXZ\0", "an xz archive; unpack it"),
     (b"7z\xbc\xaf", "a 7z archive; unpack it"),
     (b"Rar!", "a RAR archive; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it"),
+    (b"\x04\x22\x4d\x18", "an LZ4 archive; unpack it"),
     (b"%PDF", "a PDF document; export its images"),
-    (b"<!doctype html", "a web page; download the file itself"),
-    (b"<html", "a web page; download the file itself"),
+    (b"\xd0\xcf\x11\xe0", "a document of an old Office format; export its images"),
+    (b"\0\5\x16\7", "what macOS keeps beside a file (AppleDouble); copy the file itself"),
+    (b"\0\0\0\1Bud1", "a folder's settings of macOS (.DS_Store)"),
+    (b"book\0\0\0\0mark", "an alias of macOS; copy the file itself"),
+    (b"L\0\0\0\1\x14\2\0", "a shortcut of Windows; copy the file itself"),
+    (b"[internetshortcut]", "a shortcut of Windows; download the file itself"),
+    (b"\x89HDF", "HDF5; export its images"),
+    (b"\x93NUMPY", "a NumPy array; export it as PNG"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"PAR1", "Parquet; export its images"),
+    (b"\x1aE\xdf\xa3", "a video (Matroska or WebM)"),
+    (b"\x08\0\5\0CS", "DICOM without the preamble that marks a file (DICM at byte 128); write it as a DICOM file"),
+    (b"\x08\0\x08\0CS", "DICOM without the preamble that marks a file (DICM at byte 128); write it as a DICOM file"),
+    (b"\x02\0\0\0UL", "DICOM without the preamble that marks a file (DICM at byte 128); write it as a DICOM file"),
+    (b"\xc3\xbf\xc3\x98\xc3\xbf", "a JPEG that was copied as text; copy it as binary data"),
+    (b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "binary data that was copied as text; copy it as binary data"),
+    (b"\x89PNG\n\x1a\n", "a PNG that was copied as text; copy it as binary data"),
+    (b"\xef\xbf\xbdpng", "a PNG that was copied as text; copy it as binary data"),
+    (b"data:image/", _ENCODED),
+    (b"/9j/", _ENCODED),
+    (b"ivborw0kggo", _ENCODED),
+    (b"ffd8ff", "an image written as text (hexadecimal digits); decode it"),
+    (b"http/1.", "a server's whole answer; save its body alone"),
     (b"<svg", "an SVG drawing; JPEG and PNG are read"),
-    (b"<?xml", f"XML, {_STORE_ERROR}"),
-    (b"<error", f"XML, {_STORE_ERROR}"),
+    *(
+        (start, _WEB_PAGE)
+        for start in (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<!--", b"<h1", b"<?php")
+    ),
+    (b"<", f"XML, {_STORE_ERROR}"),
     (b"{", f"JSON, {_STORE_ERROR}"),
     (b"[", f"JSON, {_STORE_ERROR}"),
 )
@@ -86,8 +134,17 @@ def foreign_content(data: bytes) -> str:
         return "only zeros"
     if data[4:8] == b"ftyp":
         return "a video (MP4 or QuickTime)"
-    text = data[:512].lstrip(_MARKUP).lower()
-    found = (phrase for start, phrase in _FOREIGN if data.startswith(start) or text.startswith(start))
+    if data.startswith(b"RIFF"):
+        return "a video or sound (RIFF)"
+    if data.startswith(b"ustar", 257):
+        return "a tar archive; unpack it"
+    start = data[:512]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        start = start.decode("utf-16", "ignore").encode()
+    text = start.lstrip(_MARKUP).lower()
+    if text.startswith(b"<?xml") and b"<svg" in text:
+        return "an SVG drawing; JPEG and PNG are read"
+    found = (phrase for begin, phrase in _FOREIGN if data.startswith(begin) or text.startswith(begin))
     return next(found, "") or _text(data)
 
 
@@ -106,4 +163,6 @@ def _box_format(data: bytes) -> str:
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, size - 3, 4))}
     if brands & _AVIF:
         return "avif"
+    if brands & _RAW:
+        return "camera raw"
     return "heif" if brands & _HEIF else UNKNOWN

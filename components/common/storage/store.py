@@ -29,7 +29,9 @@ __all__ = [
     "exists",
     "fetch",
     "file_problem",
+    "is_image",
     "is_local",
+    "is_named",
     "join",
     "list_files",
     "list_images",
@@ -39,6 +41,7 @@ __all__ = [
     "read_bytes",
     "read_object",
     "scheme_of",
+    "stem_of",
     "upload",
     "windows_path",
 ]
@@ -47,24 +50,17 @@ log = logging.getLogger(__name__)
 
 # What counts as an image by its name. Formats that are refused later are listed all the same: a
 # verdict about a file says more than "missing".
-_READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
+_READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng")
 _NAMED = (
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".j2k",
-    ".jxl",
-    ".psd",
-    ".dcm",
-    ".dicom",
+    *(".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".psd", ".psb", ".ico", ".svg", ".tga"),
+    *(".heic", ".heif", ".hif", ".heics", ".avif", ".avifs"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".wdp", ".jls"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef"),
+    *(".dcm", ".dicom", ".dic", ".ima"),
 )
 IMAGE_SUFFIXES = frozenset({*_READ, *_NAMED})
+# What makes an image of a file whose name says nothing, as DICOM files often have it (PS3.10 section 7.1).
+_STARTS = ((128, b"DICM"), (0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"))
 SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
 SCHEMES = ("file", "gs", "s3")
 
@@ -117,23 +113,59 @@ def suffix_of(name: str) -> str:
     return f".{suffix.lower()}" if stem and dot else ""
 
 
+def is_named(name: str) -> bool:
+    """Whether a name has a suffix; the last number of `1.2.840.113619`, as DICOM files are called, is not one."""
+    suffix = suffix_of(name)
+    return bool(suffix) and not suffix[1:].isdecimal()
+
+
+def stem_of(name: str) -> str:
+    """The name of a file without its suffix, where it has one."""
+    return name.rpartition(".")[0] if is_named(name) else name
+
+
+def is_image(uri: str) -> bool:
+    """Whether a file is an image by its name or, where that says nothing and it is local, by how it begins."""
+    name = uri.rpartition("/")[2]
+    if is_named(name):
+        return suffix_of(name) in IMAGE_SUFFIXES
+    if not is_local(uri):
+        return False
+    try:
+        with local_path(uri).open("rb") as handle:
+            start = handle.read(132)
+    except OSError:
+        return False
+    return any(start.startswith(magic, at) for at, magic in _STARTS)
+
+
 def list_images(root: str) -> list[StoredObject]:
-    """Every image below `root`, by name, listed once; hidden files and folders are left out.
+    """Every image below `root`, listed once; hidden files and folders are left out.
+
+    An image is what is named like one. Of local files without a suffix the first bytes are read.
 
     Raises:
         FileNotFoundError: there is no such folder, bucket or prefix.
         StorageError: storage refused or kept failing.
     """
-    found = (item for item in _store(root).list(root) if suffix_of(item.name) in IMAGE_SUFFIXES)
-    return sorted(found, key=lambda item: item.uri)
+    return sorted((item for item in _store(root).list(root) if is_image(item.uri)), key=lambda item: item.uri)
 
 
 def list_misfits(root: str) -> dict[str, str]:
-    """What is named like an image below a local `root` and is not a file: what it is, by path."""
+    """What is below a local `root` and is not an image file, by path.
+
+    Of what is named like an image and is not a file it says what it is; of files of other kinds nothing.
+    """
     if not is_local(root) or not local_path(root).is_dir():
         return {}
-    named = (item for item in _entries(local_path(root)) if suffix_of(item.name) in IMAGE_SUFFIXES)
-    return {item.path: not_a_file(Path(item.path)) for item in named if not item.is_file()}
+    found = {}
+    for item in _entries(local_path(root)):
+        if item.is_file():
+            if not is_image(item.path):
+                found[item.path] = ""
+        elif suffix_of(item.name) in IMAGE_SUFFIXES:
+            found[item.path] = not_a_file(Path(item.path))
+    return found
 
 
 def not_a_file(path: Path) -> str:
@@ -149,8 +181,8 @@ def not_a_file(path: Path) -> str:
 
 
 def file_problem(uri: str) -> str:
-    """Why there is no file at a local path, as the end of a sentence."""
-    known = windows_path(uri) or not_a_file(local_path(uri))
+    """Why there is no file or object at a URI, as the end of a sentence."""
+    known = (windows_path(uri) or not_a_file(local_path(uri))) if is_local(uri) else ""
     if not known and any(mark in uri for mark in "*?["):
         return "is a pattern, not a file"
     return known or "does not exist"

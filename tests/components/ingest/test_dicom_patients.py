@@ -42,6 +42,19 @@ def test_a_dicom_file_is_the_image_that_it_holds(collection, dicom_file, tmp_pat
     assert "patient_id" not in after
 
 
+@pytest.mark.parametrize("name", ["im{}", "im{}.dic", "im{}.IMA", "im{}.DCM"])
+def test_a_dicom_file_is_known_by_its_bytes_whatever_its_name(collection, dicom_file, tmp_path, name):
+    for number in range(8):
+        file = collection.file(number).with_name(name.format(number))
+        file.write_bytes(dicom_file(collection.file(number).read_bytes()))
+        collection.file(number).unlink()
+    index, account = ingested(collection, tmp_path / "index")
+    assert index["verdict"].tolist() == ["ok"] * 8
+    assert account["dicom"]["images"] == 8
+    again, _ = ingested(collection, tmp_path / "index")
+    pd.testing.assert_frame_equal(again.drop(columns="patient_id"), index.drop(columns="patient_id"))
+
+
 def test_patients_are_hashed_with_a_salt_of_the_run_and_other_identifiers_counted(wrapped, tmp_path):
     index, account = ingested(wrapped, tmp_path / "one")
     patients = index["patient_id"].tolist()

@@ -117,6 +117,34 @@ FIXTURES = {
         4,
         4,
     ),
+    "isic-archive-between": (
+        [
+            "isic_id,attribution,copyright_license,age_approx,anatom_site_general,benign_malignant,concomitant_biopsy,"
+            "diagnosis,diagnosis_1,diagnosis_2,diagnosis_3,diagnosis_confirm_type,image_type,lesion_id,sex\n"
+            "ISIC_1,Clinic,CC-BY-NC,55,,benign,false,nevus,Benign,Benign melanocytic proliferations,Nevus,,"
+            "dermoscopic,IL_1,male\n"
+            "ISIC_2,Clinic,CC-BY-NC,70,,,true,basal cell carcinoma,Malignant,Malignant adnexal epithelial "
+            "proliferations - Follicular,Basal cell carcinoma,histopathology,dermoscopic,IL_2,male\n"
+            "ISIC_3,Clinic,CC-BY-NC,70,,,true,actinic keratosis,Indeterminate,Indeterminate epidermal proliferations,"
+            "Solar or actinic keratosis,histopathology,dermoscopic,IL_3,male\n"
+            "ISIC_4,Clinic,CC-BY-NC,70,,malignant,true,melanoma,,,,histopathology,dermoscopic,IL_4,male\n"
+        ],
+        [0, 1, -1, 1],
+        4,
+        0,
+    ),
+    "isic-archive-first": (
+        [
+            "_id,name,dataset.name,meta.acquisition.image_type,meta.clinical.age_approx,meta.clinical.benign_malignant,"
+            "meta.clinical.diagnosis,meta.clinical.diagnosis_confirm_type,meta.clinical.sex\n"
+            "5436e3ab,ISIC_1,UDA-1,dermoscopic,55,benign,nevus,histopathology,female\n"
+            "5436e3ac,ISIC_2,UDA-1,dermoscopic,30,malignant,melanoma,histopathology,female\n"
+            "5436e3ad,ISIC_3,MSK-1,dermoscopic,30,indeterminate/benign,,,male\n"
+        ],
+        [0, 1, -1],
+        3,
+        0,
+    ),
     "bcn20000": (
         [
             "bcn_filename,age_approx,anatom_site_general,diagnosis,lesion_id,capture_date,sex,split\n"
@@ -201,6 +229,24 @@ def test_a_known_table_is_read_as_downloaded(tmp_path, name):
     assert (found["verdict"] == "").tolist() == [label >= 0 for label in labels]
     assert table.rows["lesion_id"].nunique() == lesions
     assert ("patient_id" in table.rows and table.rows["patient_id"].nunique()) == patients
+
+
+@pytest.mark.parametrize(("benign", "malignant"), [("0.0", "1.0"), ("0", "1"), ("BENIGN", "Malignant")])
+def test_the_test_table_of_2016_says_its_labels_as_numbers(tmp_path, benign, malignant):
+    (tmp_path / "t.csv").write_text(f"ISIC_0000003,{benign}\nISIC_0000012,{malignant}\nISIC_0000014,{benign}\n")
+    table = read_table(str(tmp_path / "t.csv"))
+    assert table.reading.layout == "isic2016"
+    assert table.rows["image_id"].tolist() == ["ISIC_0000003", "ISIC_0000012", "ISIC_0000014"]
+    assert table.rows["stated_label"].tolist() == [0, 1, 0]
+
+
+def test_test_images_of_2019_without_a_class_are_left_out(tmp_path):
+    header = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK,score_weight,validation_weight\n"
+    (tmp_path / "t.csv").write_text(f"{header}ISIC_1,1.0,0,0,0,0,0,0,0,0,1,0\nISIC_2,0,0,0,0,0,0,0,0,1.0,0,0\n")
+    table = read_table(str(tmp_path / "t.csv"))
+    found, _ = label_rows(table, policy_of("auto", table), chosen=False)
+    assert found["label"].tolist() == [1, -1]
+    assert found["verdict"].tolist() == ["", "excluded_diagnosis"]
 
 
 def test_facts_of_known_tables_have_their_columns(tmp_path):

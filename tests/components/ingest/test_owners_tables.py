@@ -66,6 +66,10 @@ def labels(table):
         ("imageId,isMalignant\nim0,False\nim1,True\nim2,False\n", ""),
         ("image,Benign/Malignant\n" + ROWS, ""),
         ("image,diagnosis\n" + ROWS, ""),
+        ("image,label\nim0,0,,\nim1,1,,\nim2,0,,\n", ""),
+        ("image,label\nim0,0\nim1,1,\nim2,0\n", ""),
+        ("image,label,,\nim0,0\nim1,1,\nim2,0,,\n", ""),
+        ("image,label,,\nim0,0,NaN,\nim1,1,NaN,\nim2,0,NaN,\n", ""),
         ("image,MEL,NV\nim0,False,True\nim1,True,False\nim2,False,True\n", ""),
     ],
 )
@@ -81,6 +85,8 @@ def test_what_is_around_a_table_changes_nothing(read, data, note):
     [
         ("B", "M"),
         ("ben", "mal"),
+        ("benign", "malign"),
+        ("benign", "malignancy"),
         ("f", "t"),
         ("Benign.", "Malignant."),
         ("non_malignant", "malignant"),

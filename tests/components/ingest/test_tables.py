@@ -142,10 +142,48 @@ def test_an_id_that_is_not_the_name_of_a_file_is_refused(read, bad):
         ("45y", 45),
         ("60 yrs", 60),
         ("120", 120),
+        ("30 Jahre", 30),
+        ("ca. 60", 60),
+        ("over 85", 85),
+        ("85 years and older", 85),
+        ("18 months", 1.5),
+        ("045Y", 45),
+        ("006M", 0.5),
     ],
 )
 def test_ages_are_read_as_people_write_them(read, text, years):
     assert column(read(f"image_id,dx,age\na,nv,{text}\n"), "age") == [years]
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("45-50", 47.5),
+        ("45\N{EN DASH}50", 47.5),
+        ("40 to 49 years", 44.5),
+        ("<5", 2.5),
+        ("< 40", 20),
+        ("\N{LESS-THAN OR EQUAL TO}18", 9),
+        ("under 5", 2.5),
+        ("5 and younger", 2.5),
+        ('"(45, 50]"', 47.5),
+        ("[40;50)", 45),
+        ("60s", 65),
+        ("6-12 months", 0.75),
+    ],
+)
+def test_a_range_of_ages_counts_as_its_middle_and_is_noted(read, text, years):
+    table = read(f"image_id,dx,age\na,nv,{text}\nb,nv,30\nc,nv,90+\n")
+    assert column(table, "age") == [years, 30, 90]
+    assert table.notes == [f"column age: 1 age range read as the middle, the first is {text.strip(chr(34))}"]
+
+
+@pytest.mark.parametrize(
+    "text", ["50-45", "45/50", "adult", "18-", "-5", "100-130", "45-50-55", "05-Oct", "2024-05-10"]
+)
+def test_what_is_not_an_age_or_a_range_of_ages_is_refused(read, text):
+    with pytest.raises(DataError, match=f"row 2, column age: received '{text}'"):
+        read(f"image_id,dx,age\na,nv,{text}\n")
 
 
 def test_a_decimal_comma_is_a_decimal_point(read):
@@ -156,7 +194,7 @@ def test_a_decimal_comma_is_a_decimal_point(read):
 NOTHING = [
     "", "NA", "N/A", "#N/A", "<NA>", "NaN", "NaT", "null", "None", "nil", "-", "--", "?", ".", "unknown", "missing",
     "not available", "#VALUE!", "#NULL!", "n/a", "not reported", "n.a.", "#NV", "#N/D", "1.#QNAN",
-    "\N{EN DASH}", "(blank)",
+    "\N{EN DASH}", "(blank)", "\\N", "-99", "n.d.", "k.A.", "unbekannt", "desconocido",
 ]  # fmt: skip
 
 
@@ -179,7 +217,7 @@ def test_words_for_nothing_are_nothing_in_every_column(read, word):
         (HAM + "L,a,nv,histo,121,male,back,x\n", "age: received '121'; expected a number of years from 0 to 120"),
         (HAM + "L,a,nv,histo,-1,male,back,x\n", "row 2, column age: received '-1'"),
         (HAM + "L,a,nv,histo,old,male,back,x\n", "row 2, column age: received 'old'"),
-        (HAM + "L,a,nv,histo,40-45,male,back,x\n", "row 2, column age: received '40-45'"),
+        (HAM + "L,a,nv,histo,40-x,male,back,x\n", "row 2, column age: received '40-x'"),
         (HAM + "L,a,nv,histo,inf,male,back,x\n", "row 2, column age: received 'inf'"),
         ('image_id,dx,age\na,nv,"1,000"\n', "row 2, column age: received '1,000'"),
         ("image_id,dx,age\na,nv,1_0\n", "row 2, column age: received '1_0'"),

@@ -214,11 +214,11 @@ def _check_header(sheet: Sheet) -> None:
         if len(differ):
             row = sheet.rows[differ[0]]
             raise DataError(
-                f"{sheet.source}: column {name.lower()!r} is there more than once, and differs from row {row} on "
+                f"{sheet.source}: column {name.lower()!r} occurs more than once, and differs from row {row} on "
                 f"({sheet.cells[first][differ[0]][:40]!r} and {sheet.cells[column][differ[0]][:40]!r}); expected "
                 "each once: rename or delete one"
             )
-        sheet.notes.append(f"column {name} is there twice with the same values; one is left out")
+        sheet.notes.append(f"column {name} occurs twice with the same values; one is left out")
     sheet.header = [sheet.header[at] for at in kept]
     sheet.cells = sheet.cells.iloc[:, kept]
     sheet.cells.columns = pd.Index(sheet.header)

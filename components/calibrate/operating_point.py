@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta as beta_distribution
 
 from components.calibrate.config import CalibrateConfig
 from components.common.artifacts.policy import Calibrator
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
-from components.common.statistics.feasibility import groups_needed
+from components.common.statistics.intervals import clopper_pearson_lower, groups_needed
 from components.common.statistics.numeric import Floats
 from components.common.statistics.resampling import group_codes, group_counts
 
@@ -44,17 +43,6 @@ class OperatingPoint:
     specificity: float
     chance: float | None
     guarantee: str
-
-
-def clopper_pearson_lower(found: Floats | float, n: int, delta: float) -> Floats:
-    """Lower end of the one-sided (1 - delta) Clopper-Pearson interval for `found` of `n`.
-
-    `found` may be fractional (a lesion of which half the images are found counts a half): the
-    variance is then below the binomial's, so the bound errs on the safe side.
-    """
-    x = np.asarray(found, np.float64)
-    bound = beta_distribution.ppf(delta, np.maximum(x, 1e-9), n - x + 1)
-    return np.where(x > 0, bound, 0.0)
 
 
 def choose(config: CalibrateConfig, scores: Scores, calibrator: Calibrator) -> OperatingPoint:

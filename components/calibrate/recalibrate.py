@@ -21,9 +21,8 @@ from components.calibrate.run import policy_of
 from components.common.artifacts.policy import ASKED, MOST_SITE, Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import ConfigError, DataError
-from components.common.statistics.feasibility import groups_needed
 from components.common.statistics.folds import deal_folds, order_by_seed
-from components.common.statistics.intervals import group_share, percentile, rarer
+from components.common.statistics.intervals import group_share, groups_needed, percentile, rarer
 from components.common.statistics.numeric import Floats, logit_of
 from components.common.statistics.ranking import roc_auc
 from components.common.statistics.recalibration import Step, Update, calibration_line, closed_test

@@ -22,9 +22,9 @@ from components.common.statistics.feasibility import (
     SplitCounts,
     changes_that_work,
     feasibility,
-    groups_needed,
     malignant_groups_wanted,
 )
+from components.common.statistics.intervals import groups_needed
 from components.split.config import SplitConfig
 from components.split.groups import group_sentence
 from components.split.recipes import assign

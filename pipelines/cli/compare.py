@@ -122,7 +122,7 @@ def differing(runs: Sequence[ComparedRun]) -> dict[str, dict[str, Any]]:
 
 def comparison_lines(found: Mapping[str, Any]) -> list[str]:
     """The comparison as text, in lines that fit 78 columns unless names or values are long."""
-    from components.common.artifacts.metrics import HEADLINE, Estimate
+    from components.common.artifacts.metrics import HEADLINE
     from components.common.artifacts.presentation import estimate_text, heading
 
     runs: list[str] = found["runs"]
@@ -139,9 +139,9 @@ def comparison_lines(found: Mapping[str, Any]) -> list[str]:
     for name in HEADLINE:
         lines.append(f"  {heading(name)}")
         for run in runs:
-            text = estimate_text(Estimate.model_validate(found["test"][run]["figures"][name]))
+            text = estimate_text(found["test"][run]["figures"][name])
             paired = found["against_the_first"].get(run, {}).get("difference", {}).get(name)
-            apart = f"  {_signed(paired)}" if paired else ""
+            apart = f"  {estimate_text(paired, '{:+.3f}')}" if paired else ""
             lines.append(f"    {run:<{width}}  {text:<23}{apart}".rstrip())
     return [*lines, "", *_reservations(found)]
 
@@ -156,14 +156,6 @@ def _reservations(found: Mapping[str, Any]) -> list[str]:
         said.append("A difference resamples the same lesions for both; it is clear where its interval leaves out 0.")
     said.append("Choosing a run by these figures is choosing on test: those of the chosen one are then too good.")
     return [line for text in said for line in textwrap.wrap(text, 78, subsequent_indent="  ")]
-
-
-def _signed(difference: Mapping[str, Any]) -> str:
-    from components.common.artifacts.metrics import Estimate
-    from components.common.artifacts.presentation import estimate_text
-
-    found = Estimate(**{part: difference[part] for part in ("value", "lower", "upper")})
-    return estimate_text(found, "{:+.3f}")
 
 
 def _value(value: Any) -> str:

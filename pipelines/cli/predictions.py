@@ -13,8 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-# What a spreadsheet takes for the start of a formula, in the full-width forms of East Asian keyboards too.
-_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+from components.common.artifacts.presentation import spreadsheet_text
 
 
 @dataclass(frozen=True)
@@ -100,5 +99,4 @@ def _escape(mark: str) -> str:
 def _cell(value: str | float | None) -> str:
     if not isinstance(value, str):
         return "" if value is None else repr(value)
-    text = visible(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return spreadsheet_text(visible(value))

@@ -157,12 +157,11 @@ def _left_out(refused: int) -> str:
 
 
 def _summary(record: Mapping[str, Any], why: str, out: Path) -> str:
-    from components.common.artifacts.metrics import Estimate
     from components.common.artifacts.presentation import estimate_text
 
     before, after, counts = record["before"], record["cross_fitted"], record["counts"]
     rows = [
-        (label, estimate_text(Estimate(**before[name])), estimate_text(Estimate(**after[name])))
+        (label, estimate_text(before[name]), estimate_text(after[name]))
         for name, label in (
             ("calibration_in_the_large", "calibration in the large"),
             ("slope", "calibration slope"),

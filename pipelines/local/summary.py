@@ -12,7 +12,7 @@ from components.common.artifacts.ledger import load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.lineage import load_lineage, total
 from components.common.artifacts.metrics import FILE as METRICS
-from components.common.artifacts.metrics import Estimate, load_metrics, plain
+from components.common.artifacts.metrics import load_metrics, plain
 from components.common.artifacts.model import read_facts
 from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.policy import load_policy
@@ -110,14 +110,14 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         ("test", f"{_size(test)}, {_opened(test['openings'])}"),
         ("  malignant found", _found(test)),
         ("  not dermoscopic", _refused(test["refused"])),
-        ("  ROC-AUC", _interval(test["roc_auc"])),
-        ("  average precision", _interval(test["average_precision"])),
+        ("  ROC-AUC", estimate_text(test["roc_auc"])),
+        ("  average precision", estimate_text(test["average_precision"])),
         ("decision rule", f"{rule}, chosen on validation"),
         ("  threshold", f"{decision['threshold']:.4f}"),
-        ("  sensitivity", _interval(decision["sensitivity"])),
-        ("  specificity", _interval(decision["specificity"])),
+        ("  sensitivity", estimate_text(decision["sensitivity"])),
+        ("  specificity", estimate_text(decision["specificity"])),
         ("  prevalence", f"{percent_text(decision['prevalence'])}, predicted positive rate {rate}"),
-        ("calibration slope", f"{_interval(summary['calibration_slope'])}, calibrator {decision['calibrator']}"),
+        ("calibration slope", f"{estimate_text(summary['calibration_slope'])}, calibrator {decision['calibrator']}"),
     ]
     return [
         "",
@@ -175,7 +175,3 @@ def _warnings(lines: Sequence[Mapping[str, str]]) -> list[str]:
         text = f"{line['question']} {line['answer']}"
         out += textwrap.wrap(text, 78, initial_indent=head, subsequent_indent=" " * len(head))
     return [*out, ""]
-
-
-def _interval(value: Mapping[str, float | None]) -> str:
-    return estimate_text(Estimate.model_validate(value))

@@ -7,9 +7,11 @@ understood a line in one finds the same line in the others.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from components.common.artifacts.index import Verdict
 from components.common.artifacts.metrics import FigureName, HasInterval
+from components.common.statistics.intervals import Interval
 
 DASH = "\N{EN DASH}"
 
@@ -61,13 +63,15 @@ def form_of(name: str) -> str:
     return _FORMS.get(name, "{:.3f}")
 
 
-def estimate_text(found: HasInterval | None, form: str = "{:.3f}", missing: str = DASH) -> str:
+def estimate_text(found: HasInterval | Mapping[str, Any] | None, form: str = "{:.3f}", missing: str = DASH) -> str:
     """`0.876 (0.851 to 0.899)`; the value alone without an interval, `missing` without a value.
 
     >>> from components.common.artifacts.metrics import Estimate
     >>> estimate_text(Estimate(value=0.8761, lower=0.85, upper=0.9))
     '0.876 (0.850 to 0.900)'
     """
+    if isinstance(found, Mapping):  # as JSON has it
+        found = Interval(found["value"], found.get("lower"), found.get("upper"))
     if found is None or found.value is None:
         return missing
     text = form.format(found.value)
@@ -162,6 +166,10 @@ def reason_words(reason: str) -> str:
     return REASONS.get(reason, reason.replace("_", " "))
 
 
+# what a spreadsheet takes for the start of a formula, in the full-width forms of East Asian keyboards too
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
 def spreadsheet_text(text: str) -> str:
     """Text for a CSV file that no spreadsheet takes for a formula (CWE-1236): an apostrophe before it where needed.
 
@@ -169,4 +177,4 @@ def spreadsheet_text(text: str) -> str:
     ("'=1+1", 'ISIC_0024306')
     """
     line = one_line(text)
-    return f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@")) or line != text else line
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) or line != text else line

@@ -186,8 +186,6 @@ def _template() -> Any:
     )
     environment.filters |= {
         "estimate": card_text.estimate,
-        "signed": card_text.signed,
-        "interval": card_text.interval,
         "scalar": card_text.scalar,
         "plain": card_text.plain,
         "heading": heading,

@@ -13,14 +13,9 @@ from components.common.artifacts.slices import Graded, graded, images_behind
 NOT_ESTIMABLE = "not estimable"
 
 
-def estimate(found: Estimate | None, form: str = "{:.3f}") -> str:
+def estimate(found: Estimate | Mapping[str, Any] | None, form: str = "{:.3f}") -> str:
     """`0.884 (0.861 to 0.905)`; `not estimable` without a value."""
     return estimate_text(found, form, NOT_ESTIMABLE)
-
-
-def interval(found: Mapping[str, float | None]) -> str:
-    """`0.884 (0.861 to 0.905)` from {value, lower, upper}."""
-    return estimate(Estimate(value=found["value"], lower=found["lower"], upper=found["upper"]))
 
 
 def slice_figure(row: SliceRow, name: Graded) -> str:
@@ -32,12 +27,6 @@ def slice_figure(row: SliceRow, name: Graded) -> str:
         return f"too few (n = {n})"
     counted = "" if name == "roc_auc" else f"{round(found.value * n)}/{n}, "
     return counted + estimate_text(found)
-
-
-def signed(gain: Mapping[str, Any]) -> str:
-    """`+0.0123 (-0.0010 to +0.0250)` from {value, lower, upper}; the bare difference without bounds."""
-    found = Estimate(value=gain["value"], lower=gain.get("lower"), upper=gain.get("upper"))
-    return estimate_text(found, "{:+.4f}")
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from scipy.stats import beta
-
 from components.common.statistics.conformal import lesions_needed
-from components.common.statistics.intervals import LEVEL
+from components.common.statistics.intervals import LEVEL, clopper_pearson_lower, groups_needed
 
 LEAST_TARGET = 0.80  # no lower sensitivity is ever proposed: it would be a way out for the run and none for a patient
 _MOST_ALPHA = 0.10
@@ -141,15 +139,6 @@ class Problem:
     changes: tuple[Change, ...]
 
 
-def groups_needed(target: float, delta: float) -> int:
-    """Fewest malignant groups with which the Clopper-Pearson bound can reach `target`, when all are found.
-
-    >>> groups_needed(0.90, 0.05)
-    29
-    """
-    return math.ceil(math.log(delta) / math.log(target) - 1e-9)
-
-
 def feasibility(counts: SplitCounts, demands: Demands) -> list[Problem]:
     """What a later step will refuse; empty where all is well."""
     found = [
@@ -185,15 +174,6 @@ def malignant_groups_wanted(counts: SplitCounts, problems: Sequence[Problem]) ->
             return 0
         wanted.append(math.ceil(1.05 * one.malignant_needed * counts.malignant / have))  # groups differ in size
     return max(wanted, default=0)
-
-
-def reachable_lower(groups: int) -> float:
-    """Lower end of the 95 % interval when all of `groups` are right: Clopper-Pearson, as `intervals.proportion`.
-
-    >>> round(reachable_lower(40), 3)
-    0.912
-    """
-    return float(beta.ppf((1 - LEVEL) / 2, groups, 1)) if groups else 0.0
 
 
 def _cross_fit(val: GroupCounts, folds: int) -> Problem | None:
@@ -263,7 +243,8 @@ def _condition(test: GroupCounts, one: GateBound, gate: Sequence[GateBound]) -> 
             f"a malignant and {test.benign} with a benign image"
         )
         return Problem(line, "test", 2 * (test.malignant <= test.benign), changes) if have < 2 else None
-    have, best = getattr(test, kind), reachable_lower(getattr(test, kind))
+    have = getattr(test, kind)
+    best = float(clopper_pearson_lower(have, have, (1 - LEVEL) / 2))
     if one.part != "lower" or one.least is None or best >= one.least:
         return None
     needed = groups_needed(one.least, (1 - LEVEL) / 2) if 0 < one.least < 1 else 0

@@ -79,8 +79,36 @@ def proportion(value: float, resampled: Floats, groups: int) -> Interval:
         return found
     tail = (1 - LEVEL) / 2
     if found.value == 1.0:
-        return Interval(1.0, float(beta.ppf(tail, groups, 1)), 1.0)
-    return Interval(0.0, 0.0, float(beta.ppf(1 - tail, 1, groups)))
+        return Interval(1.0, float(clopper_pearson_lower(groups, groups, tail)), 1.0)
+    return Interval(0.0, 0.0, float(clopper_pearson_upper(0, groups, tail)))
+
+
+def clopper_pearson_lower(found: Floats | float, n: Floats | int, tail: float) -> Floats:
+    """Lower end of the one-sided (1 - tail) Clopper-Pearson interval for `found` of `n`.
+
+    `found` may be fractional (a lesion of which half the images are found counts a half): the
+    variance is then below the binomial's, so the bound errs on the safe side.
+
+    >>> round(float(clopper_pearson_lower(40, 40, 0.025)), 3)
+    0.912
+    """
+    x = np.asarray(found, np.float64)
+    return np.where(x > 0, beta.ppf(tail, np.maximum(x, 1e-9), n - x + 1), 0.0)
+
+
+def clopper_pearson_upper(found: Floats | float, n: Floats | int, tail: float) -> Floats:
+    """Upper end of the one-sided (1 - tail) Clopper-Pearson interval for `found` of `n`."""
+    x = np.asarray(found, np.float64)
+    return np.where(x < n, beta.ppf(1 - tail, x + 1, np.maximum(n - x, 1e-9)), 1.0)
+
+
+def groups_needed(target: float, delta: float) -> int:
+    """Fewest malignant groups with which the Clopper-Pearson bound can reach `target`, when all are found.
+
+    >>> groups_needed(0.90, 0.05)
+    29
+    """
+    return math.ceil(math.log(delta) / math.log(target) - 1e-9)
 
 
 def rarer(codes: Codes, label: npt.NDArray[np.int8]) -> int:

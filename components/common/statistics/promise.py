@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import beta
 
-from components.common.statistics.numeric import Floats
+from components.common.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, groups_needed
 
 Answer = Literal["holds", "does not hold", "too few"]
 _MOST = 10_000  # lesions looked ahead
@@ -45,8 +43,7 @@ def judge(found: int, of: int, target: float, delta: float) -> Promise:
     >>> judge(29, 29, 0.90, 0.05).answer, judge(20, 40, 0.90, 0.05).answer
     ('holds', 'does not hold')
     """
-    n, k = np.array([of], np.float64), np.array([found], np.float64)
-    lower, upper = float(_lower(k, n, delta)[0]), float(_upper(k, n, delta)[0])
+    lower, upper = (float(end(found, of, delta)) for end in (clopper_pearson_lower, clopper_pearson_upper))
     if of and lower >= target:
         return Promise("holds", found, of, lower, upper, None)
     if of and upper < target:
@@ -56,19 +53,11 @@ def judge(found: int, of: int, target: float, delta: float) -> Promise:
 
 def _more(found: int, of: int, target: float, delta: float) -> int | None:
     if not of:  # nothing is known of the rate: as many as all found would take
-        return math.ceil(math.log(delta) / math.log(target) - 1e-9)
+        return groups_needed(target, delta)
     rate = found / of
     n = np.arange(of + 1, _MOST + 1, dtype=np.float64)
     if rate >= target:
-        decided = _lower(np.floor(rate * n + 1e-9), n, delta) >= target
+        decided = clopper_pearson_lower(np.floor(rate * n + 1e-9), n, delta) >= target
     else:
-        decided = _upper(np.ceil(rate * n - 1e-9), n, delta) < target
+        decided = clopper_pearson_upper(np.ceil(rate * n - 1e-9), n, delta) < target
     return int(n[np.argmax(decided)]) - of if decided.any() else None
-
-
-def _lower(found: Floats, n: Floats, delta: float) -> Floats:
-    return np.where(found > 0, beta.ppf(delta, np.maximum(found, 1e-9), n - found + 1), 0.0)
-
-
-def _upper(found: Floats, n: Floats, delta: float) -> Floats:
-    return np.where(found < n, beta.ppf(1 - delta, found + 1, np.maximum(n - found, 1e-9)), 1.0)

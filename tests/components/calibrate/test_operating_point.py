@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from components.calibrate.config import CalibrateConfig
-from components.calibrate.operating_point import choose, clopper_pearson_lower, logit_at
+from components.calibrate.operating_point import choose, logit_at
 from components.common.artifacts.policy import Calibrator
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
-from components.common.statistics.feasibility import groups_needed
+from components.common.statistics.intervals import clopper_pearson_lower, groups_needed
 from components.common.statistics.numeric import sigmoid
 
 NONE = Calibrator("none")

@@ -6,13 +6,13 @@ import pytest
 
 from components.calibrate.__main__ import main
 from components.calibrate.config import CalibrateConfig
-from components.calibrate.operating_point import clopper_pearson_lower
 from components.calibrate.run import run
 from components.calibrate.selection import fold_of
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import ArtifactError, ConfigError, DataError
+from components.common.statistics.intervals import clopper_pearson_lower
 
 
 def changed(scores, **columns):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from components.common.statistics.feasibility import groups_needed
+from components.common.statistics.intervals import groups_needed
 from components.common.statistics.promise import judge
 
 

@@ -83,7 +83,7 @@ def refuse_overlap(overlap: Overlap, most_pct: float) -> None:
     share = 100 * overlap.seen / max(overlap.images, 1)
     if share > most_pct:
         raise DataError(
-            f"the bundle was trained or chosen on {overlap.seen} of {overlap.images} images ({share:.1f} %; "
+            f"the bundle was trained, chosen or adjusted on {overlap.seen} of {overlap.images} images ({share:.1f} %; "
             f"{overlap.bytes} by equal bytes, {overlap.near_duplicates} near-duplicates), at most {most_pct:g} % may "
             f"be: {', '.join(overlap.examples[:_SHOWN])}; validate on images from elsewhere, or raise max_overlap_pct "
             "to have them left out"

@@ -128,5 +128,6 @@ def test_what_was_refused_and_left_out_is_said_in_the_log_and_on_the_card(export
     assert "left out: 4 refused as not dermoscopic" in capsys.readouterr().out
     card = (tmp_path / "new" / "model_card.md").read_text()
     assert "4 further labelled images from there were refused as not dermoscopic and took no part" in card
+    assert "\n\n| at clinic-b | before |" in card
     assert "has no test of its own" in card and "before its evaluation" not in card
     assert "of the labelled images of clinic-b; elsewhere they must be shifted" in card

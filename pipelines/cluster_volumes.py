@@ -15,6 +15,7 @@ from dataclasses import dataclass
 _TAKEN = {
     "/tmp": "the steps' own",
     "/dev/shm": "shared memory",
+    "/opt/lesionflow": "the images' own code",
     "/var/run/argo": "Argo's own",
     "/var/run/secrets/kubernetes.io": "the service account's",
     **dict.fromkeys(

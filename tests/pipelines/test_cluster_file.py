@@ -70,6 +70,7 @@ def test_images_file_replaces_the_references(tmp_path):
         ),
         ({"checkpoints": {"pvc": "c", "mount_path": "/s3/keep"}}, "a folder apart from /s3, which is Kubeflow's own"),
         ({"data": {"pvc": "a", "mount_path": "/data/../gcs"}}, "a folder apart from /gcs"),
+        ({"data": {"pvc": "a", "mount_path": "/opt"}}, "a folder apart from /opt/lesionflow, which is the images' own"),
         ({"data": {"pvc": "a", "mount_path": "/data:ro"}}, "an absolute path without spaces and colons"),
         ({"data": [{"pvc": "a"}, {"pvc": "a", "mount_path": "/b"}]}, "data.1.pvc: received 'a', as data.0.pvc"),
         ({"data": {"pvc": "one"}, "checkpoints": {"pvc": "one"}}, "data.0.pvc: received 'one', as checkpoints.pvc"),

@@ -4,13 +4,17 @@ import re
 
 import pytest
 import yaml
+from google.protobuf import json_format
 from kfp import compiler, dsl
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster_file import CLUSTERS, S3_KEYS, Cluster, load_cluster
 from pipelines.compile import compile_pipeline
 from pipelines.ir import executors, load_documents, placement
 from pipelines.placement import pipeline_config, place
+from pipelines.validation_dag import compile_validation
 
 SENTINEL = "lesionflow.invalid"
 PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -186,15 +190,29 @@ def test_a_good_file_has_no_faults(good):
     assert faults(good, gpu_steps={"train"}) == []
 
 
+def parse_strictly(text):
+    """Reads both documents by kfp's own schemas, which refuse a field they do not know; a server ignores it."""
+    spec, platform = load_documents(text)
+    json_format.ParseDict(spec, PipelineSpec())
+    for settings in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        json_format.ParseDict(settings, KubernetesExecutorConfig())
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in CLUSTERS.glob("*.yaml")))
 def test_our_own_pipeline_has_no_faults_on_any_example_cluster(name):
     cluster = load_cluster(name)
-    assert faults(compile_pipeline(cluster), gpu_steps={"train"} if cluster.gpu.count else set()) == []
+    text = compile_pipeline(cluster)
+    assert faults(text, gpu_steps={"train"} if cluster.gpu.count else set()) == []
+    parse_strictly(text)
 
 
 def test_our_own_pipeline_has_no_faults_with_everything_turned_on():
-    cluster = Cluster.parse({**CLUSTER.model_dump(), "registry": {"server": "http://registry.example"}})
-    assert faults(compile_pipeline(cluster), gpu_steps={"train"}) == []
+    more = {"registry": {"server": "http://registry.example"}, "data": {"pvc": "images"}, "data_shards": 2}
+    cluster = Cluster.parse({**CLUSTER.model_dump(), **more})
+    text = compile_pipeline(cluster, {"options": {"ensemble.members": 3}})
+    assert faults(text, gpu_steps={"train"}) == []
+    parse_strictly(text)
+    parse_strictly(compile_validation(cluster))
 
 
 def test_every_cluster_fact_reaches_the_file(good):

@@ -15,7 +15,16 @@ from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.failure import failures
 from pipelines.cluster.pods import ATTEMPT
 from pipelines.cluster.retry import patiently, read
-from pipelines.cluster_file import COMBINE_TASK, PART_OF, PIPELINE_OF, PLAN_TASK, STEPS, TASKS
+from pipelines.cluster_file import (
+    ALARM_TASK,
+    COMBINE_TASK,
+    MONITOR_TASK,
+    PART_OF,
+    PLAN_TASK,
+    STEPS,
+    TASKS,
+    VALIDATE_TASK,
+)
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 CACHED, WAITING, NOT_RUN = "CACHED", "WAITING", "NOT RUN"
@@ -100,9 +109,19 @@ def steps_of(run: Any) -> list[RunStep]:
     for task in details:
         found.setdefault(ATTEMPT.sub("", task.display_name or ""), []).append(task)
     ended = run.state in ENDED
-    expected = () if set(PIPELINE_OF) & set(found) else STEPS
+    expected = _steps_to_come(run, found)
     steps = [_state(name, found.get(name, []), skipped, ended) for name in TASKS if name in found or name in expected]
     return steps if ended else [_with_turns_to_come(step, found) for step in steps]
+
+
+def _steps_to_come(run: Any, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The steps of the run's pipeline, which a run tells by its parameters before a task does."""
+    given = set((run.runtime_config.parameters if run.runtime_config else None) or ())
+    if MONITOR_TASK in found or {"bundle", "predictions"} <= given:
+        return ("check", MONITOR_TASK, ALARM_TASK)
+    if VALIDATE_TASK in found or {"bundle", "metadata"} <= given:
+        return ("check", "ingest", VALIDATE_TASK)
+    return STEPS
 
 
 def _with_turns_to_come(step: RunStep, found: Mapping[str, Any]) -> RunStep:

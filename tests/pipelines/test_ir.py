@@ -10,11 +10,11 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.common.runtime.errors import ConfigError
+from pipelines import monitoring_dag, validation_dag
 from pipelines.cluster_file import CLUSTERS, S3_KEYS, Cluster, load_cluster
 from pipelines.compile import compile_pipeline
 from pipelines.ir import executors, load_documents, placement
 from pipelines.placement import pipeline_config, place
-from pipelines.validation_dag import compile_validation
 
 SENTINEL = "lesionflow.invalid"
 PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -212,7 +212,10 @@ def test_our_own_pipeline_has_no_faults_with_everything_turned_on():
     text = compile_pipeline(cluster, {"options": {"ensemble.members": 3}})
     assert faults(text, gpu_steps={"train"}) == []
     parse_strictly(text)
-    parse_strictly(compile_validation(cluster))
+    for other in (validation_dag.PIPELINE, monitoring_dag.PIPELINE):
+        text = other.compile(cluster)
+        assert faults(text, gpu_steps=set()) == []
+        parse_strictly(text)
 
 
 def test_every_cluster_fact_reaches_the_file(good):

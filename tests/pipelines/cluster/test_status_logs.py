@@ -343,6 +343,23 @@ def test_the_table_is_there_from_the_first_second(served, connection, run_id):
     assert {name: rows[name] for name in STEPS} == {name: ["waiting"] for name in STEPS}
 
 
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [
+        ({"bundle": "b", "metadata": "t", "images": ["i"]}, ["check", "ingest", "validate"]),
+        ({"bundle": "b", "predictions": ["p"]}, ["check", "monitor", "alarm"]),
+        ({"metadata": "t", "images": ["i"]}, [*STEPS]),
+    ],
+)
+def test_the_table_has_the_steps_of_the_runs_own_pipeline(served, connection, run_id, make_run, given, steps):
+    run = {**make_run("RUNNING", {"check": "RUNNING"}), "runtime_config": {"parameters": given}}
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, run))
+    served.on("GET", PODS, podlist())
+    rows = rows_of(status(connection, run_id))
+    assert list(rows)[2:] == steps
+    assert {rows[step][0] for step in steps[1:]} == {"waiting"}
+
+
 def test_steps_that_never_ran_are_not_called_pending(served, connection, run_id, make_run, make_pod, raw):
     steps = {"ingest": "SUCCEEDED", "calibrate": "FAILED", "export": None, "gate": None, "report-end": "SUCCEEDED"}
     served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, make_run("FAILED", steps)))

@@ -13,6 +13,7 @@ from components.common.artifacts.ledger import save_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.model import VAL_SCORES, Model, open_model
+from components.common.artifacts.place import refuse_inside
 from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.artifacts.scores import TEST_SCORES, Scores, fetch_scores, save_scores
@@ -56,12 +57,13 @@ def run(
 
     Raises:
         ArtifactError: an artifact is damaged, or they do not belong together.
-        ConfigError: nothing can be written to the ledger.
+        ConfigError: nothing can be written to the ledger, or `out` lies inside an image root of the split.
         DataError: test lesions overlap validation or train, or images cannot be read or were changed.
     """
     trained = open_model(model) if model is not None else None
     made_of = _open(bundle, split, trained, records)
     divided = open_split(split)
+    refuse_inside(out, (root["uri"] for root in divided.record.roots))
     champion = fetch_scores(config.champion) if config.champion else None
     loaded = load_parts(made_of["bundle"])  # its files were hashed when it was opened
     check_together(made_of["bundle"], made_of["split"], trained, made_of.get("records"), loaded.policy)

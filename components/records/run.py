@@ -12,6 +12,7 @@ import simplejpeg
 
 from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.place import refuse_inside
 from components.common.artifacts.records_manifest import (
     KIND,
     Lost,
@@ -81,11 +82,13 @@ def run(config: RecordsConfig, split: Path, out: Path, parts: Sequence[Path] = (
         parts: records that parts of this run have prepared, see `parts`; all of them, in any order.
 
     Raises:
+        ConfigError: `out` lies inside an image root of the split.
         DataError: too many images lost, or one class more than the other.
         ArtifactError: the parts are not those of this split and these parameters.
     """
     return_large_blocks()
     sources, digest, weight = open_sources(config, split)
+    refuse_inside(out, (root["uri"] for root in roots(split)))
     found = read_parts(parts, sources, part_facts(config, digest)) if parts else None
     manifest = _build(config, sources, {"split": digest}, out, weight, found)
     return RecordsResult.of(out, manifest)

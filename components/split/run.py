@@ -22,6 +22,7 @@ from components.common.artifacts.index import (
     read_index,
 )
 from components.common.artifacts.json_file import write_atomic
+from components.common.artifacts.place import refuse_inside
 from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
 from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import DataError
@@ -75,10 +76,13 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     """Divides the images of the index artifact at `index` and writes the split artifact `out`.
 
     Raises:
+        ConfigError: `out` lies inside an image root of the index.
         DataError: a group would cross splits, a class would be absent, near-duplicates have different labels, or
             the index cannot be divided.
     """
     source = open_artifact(index, INDEX)
+    roots = read_account(index)["roots"]
+    refuse_inside(out, (root["uri"] for root in roots))
     table = read_index(index)
     rows, pairs, columns, doubtful = grouped(config, table)
     split, fold = assign(config, rows)
@@ -86,7 +90,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     report = audit(rows, pairs, columns)
     train = rows.loc[rows["split"] == "train", "label"]
     weight = ClassWeight(int((train == 0).sum()), int((train == 1).sum()))
-    record = describe(config, rows, report, columns, doubtful, weight, read_account(index)["roots"])
+    record = describe(config, rows, report, columns, doubtful, weight, roots)
     _log(record)
     with new_artifact(out, KIND, {"index": source.digest}) as folder:
         write_split(folder, with_picture_keys(table), split, record)

@@ -155,6 +155,8 @@ class GcsStore:
             raise FileNotFoundError(f"{what}: no such bucket or object") from error
         except (self._answers, self._unusual) as error:
             raise StorageError(f"{what}: {_in_words(error)}") from error
+        except (AttributeError, KeyError, TypeError) as error:  # the client takes whatever has status 200 for JSON
+            raise StorageError(f"{what}: the store answered with what is not a listing; check its address") from error
         except self._credentials as error:
             said = retry.one_line(str(error))
             raise StorageError(
@@ -169,6 +171,8 @@ class GcsStore:
 
     def _may_pass(self, error: Exception) -> bool:
         status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)
+        if status == 501:  # what a server cannot do, it cannot do later
+            return False
         if isinstance(error, self._unusual) and status is not None:
             return int(status) in (408, 429) or int(status) >= 500
         return isinstance(error, self._transient) and not isinstance(error, self._lasting)
@@ -189,7 +193,8 @@ def _in_words(error: Exception) -> str:
 
 def _sentence(error: Exception) -> str:
     """The store's own sentence: of JSON, of XML, else the text of the answer."""
-    text = str(getattr(getattr(error, "response", None), "text", "") or getattr(error, "message", "") or error)
+    response = getattr(error, "response", None)
+    text = str(getattr(response, "text", "") or getattr(response, "reason", "") or getattr(error, "message", error))
     try:
         return str(json.loads(text)["error"]["message"])
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -28,6 +28,9 @@ _WAYS_OUT = {
     "IllegalLocationConstraintException": _REGION,
     "InvalidObjectState": "restore the object from the archive first",
     "RequestTimeTooSkewed": "set the clock of this machine",
+    "RequestExpired": "set the clock of this machine",
+    "KMS.DisabledException": "ask for the key with which the object is encrypted",
+    "NotImplemented": "this server lacks a part of S3 that is needed",
 }
 _MD5 = re.compile(r'"[0-9a-f]{32}"')
 _ANONYMOUS = "AWS_NO_SIGN_REQUEST"
@@ -161,6 +164,8 @@ class S3Store:
 
     def _may_pass(self, error: Exception) -> bool:
         code, status, _ = _answer(error)
+        if status == 501:  # what a server cannot do, it cannot do later
+            return False
         return isinstance(error, self._transient) or code in _MAY_PASS or status == 429 or status >= 500
 
     def _in_words(self, what: str, error: Exception) -> Exception:

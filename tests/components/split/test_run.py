@@ -14,7 +14,7 @@ from components.common.artifacts.index import read_index
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.split import SCHEMA, read_record, read_split
 from components.common.imaging.thumbnail import make_thumbnail
-from components.common.runtime.errors import DataError
+from components.common.runtime.errors import ConfigError, DataError
 from components.split.__main__ import main
 from components.split.component import feasibility, split
 from components.split.config import SplitConfig
@@ -48,6 +48,11 @@ def test_equal_input_gives_equal_bytes(rows, index, tmp_path):
         run(SplitConfig(), source, tmp_path / name)
     a, b = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in "ab")
     assert a == b
+
+
+def test_nothing_is_written_inside_an_image_root_of_the_index(rows, index):
+    with pytest.raises(ConfigError, match="lies inside the image root /nowhere; allowed: a folder outside"):
+        run(SplitConfig(), index(rows(50)), Path("/nowhere/results/split"))
 
 
 def test_lost_images_stay_and_unlabelled_ones_go(rows, index, tmp_path):

@@ -108,6 +108,34 @@ def test_amazon_s_own_sentence_is_told_and_nothing_repeated_in_vain(server, call
     assert len(server.asked) <= 4
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_what_a_server_cannot_do_is_asked_once(server, call):
+    server.answer = google(501, "Not implemented here")
+    with pytest.raises(StorageError, match="the store answered 501: Not implemented here"):
+        call("gs://b/table.csv")
+    assert len(server.asked) == 1
+    server.answer = amazon(501, "NotImplemented", "A header implies functionality that is not implemented")
+    server.asked.clear()
+    with pytest.raises(StorageError, match=r"NotImplemented: A header .*; this server lacks a part of S3"):
+        call("s3://skin/table.csv")
+    assert len(server.asked) <= 2
+
+
+@pytest.mark.parametrize(("status", "said"), [(304, "Not Modified"), (204, "No Content"), (400, "Bad Request")])
+def test_an_answer_without_a_sentence_is_told_by_its_status(server, status, said):
+    server.answer = lambda path: (status, {}, b"")
+    with pytest.raises(StorageError, match=rf"the store answered {status}: {said}; check"):
+        store.read_bytes("gs://b/table.csv")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b'"a"'])
+def test_an_answer_that_is_not_a_listing_is_one_line(server, body):
+    server.answer = lambda path: (200, {"Content-Type": "application/json"}, body)
+    with pytest.raises(LesionflowError) as caught:
+        store.list_images("gs://b/images")
+    assert str(caught.value).isprintable()
+
+
 def test_a_redirect_without_end_is_not_followed_six_times(server):
     server.answer = lambda path: (302, {"Location": path}, b"")
     with pytest.raises(ConfigError, match="Exceeded 30 redirects"):

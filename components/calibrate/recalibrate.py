@@ -263,9 +263,7 @@ def _measured(predicted: _Predicted, scores: Scores, resamples: int, seed: int) 
     for name, each in losses.items():
         resampled = np.bincount(codes, each, minlength=groups) @ counts / (size @ counts)
         figures[name] = percentile(float(each.mean()), resampled, rarer(codes, scores.label)).as_dict()
-    for name, value, right in (
-        ("sensitivity", 1, predicted.malignant), ("specificity", 0, ~predicted.malignant)
-    ):  # fmt: skip
-        rows = scores.label == value
+    for name, label, right in (("sensitivity", 1, predicted.malignant), ("specificity", 0, ~predicted.malignant)):
+        rows = scores.label == label
         figures[name] = group_share(right[rows], group_codes(scores.group_id[rows]), resamples, seed).as_dict()
     return {**figures, "calibration_error": calibration_error(y, p)}

@@ -12,8 +12,7 @@ from pathlib import Path
 from components.common.artifacts.json_file import write_atomic
 from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
-from components.common.bundle.load import Bundle, load_bundle
-from components.common.bundle.predictions import Predictions
+from components.common.bundle.load import Bundle, Predictions, load_bundle
 from components.common.imaging import inspect
 from components.common.imaging.dicom import NotTakenError
 from components.common.imaging.picture import picture_in

@@ -49,8 +49,8 @@ class Record:
 
 def encode_record(record: Record) -> bytes:
     """The record as a serialized `tf.train.Example`."""
-    parts = [_BYTES_HEAD["image"](record.image)]
-    parts += [_BYTES_HEAD[name](getattr(record, name).encode()) for name in BYTES_FEATURES[1:]]
+    parts = [_bytes_feature("image", record.image)]
+    parts += [_bytes_feature(name, getattr(record, name).encode()) for name in BYTES_FEATURES[1:]]
     parts += [_int_feature(name, getattr(record, name)) for name in INT_FEATURES]
     parts += [_float_feature(name, getattr(record, name)) for name in FLOAT_FEATURES]
     body = b"".join(parts)
@@ -104,18 +104,9 @@ def _key(name: str) -> bytes:
     return b"\x0a" + varint(len(name)) + name.encode()
 
 
-class _BytesFeature:
-    """Feature.bytes_list (field 1) with one value, its key encoded once."""
-
-    def __init__(self, name: str) -> None:
-        self._name = _key(name)
-
-    def __call__(self, value: bytes) -> bytes:
-        item = b"\x0a" + varint(len(value)) + value
-        return _entry(self._name, b"\x0a" + varint(len(item)) + item)
-
-
-_BYTES_HEAD = {name: _BytesFeature(name) for name in BYTES_FEATURES}
+def _bytes_feature(name: str, value: bytes) -> bytes:
+    item = b"\x0a" + varint(len(value)) + value
+    return _entry(_key(name), b"\x0a" + varint(len(item)) + item)  # Feature.bytes_list
 
 
 def _float_feature(name: str, value: float) -> bytes:

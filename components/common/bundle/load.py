@@ -17,7 +17,6 @@ from components.common.artifacts.json_file import read_json, shown
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_recorded_operations
-from components.common.bundle.predictions import Predictions
 from components.common.bundle.refusal import Refusal, read_refusal
 from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
@@ -25,6 +24,28 @@ from components.common.runtime.plain_path import plain_path
 from components.common.runtime.session import native_stderr_hidden
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for n images, in the order they were given.
+
+    Attributes:
+        probability: (n,) calibrated P(malignant); -1 where the image was not readable or not dermoscopy.
+        logit: (n,) raw logit, 0 where the image was not readable.
+        decision: (n,) 1 malignant, 0 benign, 2 referred to a person (not dermoscopy included), -1 not readable.
+        policy_id: (n,) id of the decision policy inside the graph.
+        status: (n,) `ok`, `refer`, `not_dermoscopy`, or why an image was not readable.
+        distance: (n,) from the training images, about 1 for one like them; -1 where the image was not readable or the
+            bundle does not measure it.
+    """
+
+    probability: npt.NDArray[np.float32]
+    logit: npt.NDArray[np.float32]
+    decision: npt.NDArray[np.int32]
+    policy_id: npt.NDArray[np.str_]
+    status: npt.NDArray[np.str_]
+    distance: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

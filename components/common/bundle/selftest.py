@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from components.common.artifacts.json_file import read_json, write_atomic, write_json
 from components.common.bundle import layout
-from components.common.bundle.load import Bundle
-from components.common.bundle.predictions import Predictions
+from components.common.bundle.load import Bundle, Predictions
 from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.common.artifacts.folder import sha256_file
 from components.common.artifacts.policy import DecisionPolicy
-from components.common.bundle.predictions import Predictions
+from components.common.bundle.load import Predictions
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.scoring import check_predictions, lost_images, open_split, refuse_overlap, score, slice_columns
 

@@ -8,6 +8,7 @@ DEV_READY := $(VENV)/.dev-ready
 
 DATA ?= ../shared/ham10000
 WEIGHTS ?= ../shared/weights
+PRESET ?= ham10000-cpu
 OUT ?= out
 
 TESTS ?= $(addprefix tests/components/,train/test_run.py train/test_network.py train/test_steps.py \
@@ -32,8 +33,8 @@ test-oldest: setup ## train, export and evaluate on the oldest TensorFlow; TESTS
 setup: $(DEV_READY) ## make .venv with all that tests and checks need (once)
 
 ##@ Real data
-ham10000: $(RUN_READY) ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder
-	@$(BIN)/lesionflow run --preset ham10000-cpu --metadata $(DATA)/HAM10000_metadata.csv \
+ham10000: $(RUN_READY) ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder PRESET=name
+	@$(BIN)/lesionflow run --preset $(PRESET) --metadata $(DATA)/HAM10000_metadata.csv \
 		--images $(DATA)/HAM10000_images_part_1 $(DATA)/HAM10000_images_part_2 \
 		--weights $(WEIGHTS)/efficientnet_lite0_notop.npz --out $(OUT)/ham10000
 

@@ -78,6 +78,22 @@ def freeze_before(model: keras.Model, first_trained: str) -> int:
     return count
 
 
+def freeze_depthwise(model: keras.Model) -> int:
+    """Makes the depthwise convolutions of a backbone untrainable, and returns how many there are.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    depthwise = [layer for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
+    if not depthwise:
+        raise ConfigError(
+            f"freeze_depthwise: received true with {model.name}, which has no depthwise convolution; allowed: false"
+        )
+    for layer in depthwise:
+        layer.trainable = False
+    return len(depthwise)
+
+
 def cut_before(model: keras.Model, first_trained: str) -> tuple[keras.Model, Callable[[Any], Any]]:
     """A backbone in two parts that share its layers.
 

@@ -27,6 +27,7 @@ Half = npt.NDArray[np.float16]
 
 _VIEW = 2  # augmentation draws from stream 0, the order from stream 1
 _BATCH = 64
+_LARGEST = float(np.finfo(np.float16).max)
 _SHARE = 0.6  # of the memory that is left: training needs the rest
 
 
@@ -81,7 +82,13 @@ def compute_views(
     with progress("frozen layers", config.frozen_views * len(train.rows) + len(val.rows)) as bar:
 
         def fill(out: Half, start: int, images: npt.NDArray[np.uint8]) -> None:
-            out[start : start + len(images)] = forward([images])
+            seen = forward([images])
+            if not np.abs(seen).max() <= _LARGEST:
+                raise ConfigError(
+                    f"frozen_views: received {config.frozen_views}; what layer {config.freeze_until!r} sees exceeds "
+                    "the range of float16; allowed: 0 with this architecture and freeze_until"
+                )
+            out[start : start + len(images)] = seen
             bar.advance(len(images))
 
         for i, images in enumerate(plain_batches(val, _BATCH)):
@@ -93,11 +100,6 @@ def compute_views(
             positions = [np.arange(i, min(i + _BATCH, len(draw))) for i in range(0, len(draw), _BATCH)]
             for chosen, images in ordered_map(positions, lambda some: pictures.batch(some, draw[some]), 1):  # noqa: B023
                 fill(maps[view], int(chosen[0]), images)
-    if not (np.isfinite(maps).all() and np.isfinite(kept).all()):
-        raise ConfigError(
-            f"frozen_views: received {config.frozen_views}; what layer {config.freeze_until!r} sees exceeds the range "
-            "of float16; allowed: 0 with this architecture and freeze_until"
-        )
     log.info("frozen layers: %d views of %d images kept, %.0f MB", *maps.shape[:2], maps.nbytes / 2**20)
     return FrozenViews(maps, config.seed), SplitData(val.rows, CachedImages(kept), cached=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from components.common.runtime.errors import DataError
-from components.train.backbones import build_backbone, cut_before, freeze_before
+from components.train.backbones import build_backbone, cut_before, freeze_before, freeze_depthwise
 from components.train.config import TrainConfig
 from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
@@ -53,6 +53,8 @@ def build_network(config: TrainConfig, classes: Mapping[str, int]) -> Network:
     if config.freeze_until:
         frozen = freeze_before(base, config.freeze_until)
         log.info("%d of %d layers of the backbone are frozen", frozen, len(base.layers))
+    if config.freeze_depthwise:
+        log.info("the filters of %d depthwise convolutions are frozen", freeze_depthwise(base))
     images = keras.Input((*config.height_width, 3), name="images", dtype="float32")
     maps = base(preprocess(images, BACKBONES[config.architecture].contract))
     width = len(classes) if config.target == "diagnosis" else 1

@@ -117,6 +117,7 @@ def _train(
 ) -> TrainResult:
     import keras
 
+    from components.train.fused_norm import fuse_batch_norm
     from components.train.loop import score_split
     from components.train.model_files import model_facts, save_model, save_validation
     from components.train.network import build_network
@@ -142,6 +143,8 @@ def _train(
         with scope(strategy):
             network = build_network(config, classes)
             share_batch_statistics(network.classifier, shared=strategy is not None)
+            if keras.backend.backend() == "tensorflow" and (device.kind, policy, strategy) == ("cpu", "float32", None):
+                fuse_batch_norm(network.classifier)
             watch = _both(scalar_writer(folder / "tensorboard"), also)
             trained, shown, judged = _what_is_trained(config, network, classes, train, stop_by)
             loop = _loop(config, trained, train, shown, judged, store, policy, device, watch, strategy)

@@ -6,7 +6,7 @@ import pytest
 from keras.src.utils import file_utils
 
 from components.common.runtime.errors import ArtifactError, ConfigError
-from components.train.backbones import build_backbone, freeze_before
+from components.train.backbones import build_backbone, freeze_before, freeze_depthwise
 from components.train.efficientnet_lite import STAGES, efficientnet_lite
 from components.train.preprocessing import preprocess
 from components.train.registry import BACKBONES
@@ -168,6 +168,15 @@ def test_freezing_stops_before_the_named_layer():
     assert model.trainable_variables == []
     with pytest.raises(ConfigError, match=r"freeze_until: received 'conv9'; allowed: head, or a layer"):
         freeze_before(model, "conv9")
+
+
+def test_depthwise_filters_alone_are_frozen():
+    model = build_backbone("efficientnet_lite0", SIZE, "none")
+    before = len(model.trainable_variables)
+    assert freeze_depthwise(model) == 16
+    assert len(model.trainable_variables) == before - 16
+    with pytest.raises(ConfigError, match="freeze_depthwise: received true with small_cnn, which has no depthwise"):
+        freeze_depthwise(build_backbone("small_cnn", SIZE, "none"))
 
 
 @pytest.mark.parametrize("name", [name for name, source in SOURCES.items() if isinstance(source, KerasFile)])

@@ -34,6 +34,7 @@ def test_config_and_registry_import_without_tensorflow():
         ),
         ({"architecture": "efficientnet_lite0"}, ["weights", "'auto'", "lesionflow weights efficientnet_lite0"]),
         ({"freeze_until": "block5", "weights": "none"}, ["freeze_until", "weights none"]),
+        ({"freeze_depthwise": True, "weights": "none"}, ["freeze_depthwise", "weights none"]),
         ({"precision": "float64"}, ["precision", "'float64'", "mixed_bfloat16"]),
         ({"class_balance": "both"}, ["class_balance", "'both'", "class_weight, sample_weight, none"]),
         ({"learning_rte": 1e-3}, ["learning_rte", "did you mean 'learning_rate'"]),

@@ -146,6 +146,13 @@ def test_more_views_than_memory_holds_are_refused_with_how_many_fit():
     assert "allowed: at most 2 here, or 0" in message
 
 
+def test_maps_beyond_the_range_of_float16_are_refused(splits, config):
+    images = keras.Input((*SIZE, 3))
+    large = keras.Model(images, keras.layers.Rescaling(1000.0)(images))
+    with pytest.raises(ConfigError, match="what layer 'conv2' sees exceeds the range of float16; allowed: 0 with"):
+        compute_views(large, *splits, config(), Augmentation())
+
+
 def test_the_cut_lies_where_one_tensor_passes():
     model = build_backbone("efficientnet_lite0", (32, 32), "none")
     with pytest.raises(ConfigError, match=r"received 'block2.bn1' with frozen_views, where 2 tensors pass .* such as"):

@@ -30,6 +30,7 @@ class Told:
         labelled: images with a label.
         alarms: sentences, the earliest first.
         notes: what a reader must know about the log.
+        power: what the labels of each source can show.
         watches: every test.
         periods: rows by week or block.
         sources: all together, then by source.
@@ -45,6 +46,7 @@ class Told:
     labelled: int
     alarms: Sequence[str]
     notes: Sequence[str]
+    power: Sequence[str]
     watches: Sequence[Watch]
     periods: Sequence[Row]
     sources: Sequence[Row]

@@ -23,7 +23,8 @@ from components.monitor.config import MonitorConfig
 from components.monitor.log import Log, read_log, with_labels
 from components.monitor.page import Told, page_html
 from components.monitor.performance import by_period, by_source
-from components.monitor.reference import fetch_reference, read_reference
+from components.monitor.power import LOSS, most_power
+from components.monitor.reference import Reference, fetch_reference, read_reference
 from components.monitor.table import read_table, read_tables
 from components.monitor.watches import LABELLED, WORDS, Watch, watch
 
@@ -102,6 +103,7 @@ def run(
         labelled=int((entries.label >= 0).sum()),
         alarms=alarms,
         notes=notes,
+        power=_power(watches, known, policy.threshold_probability, config.alpha),
         watches=watches,
         periods=by_period(config, entries),
         sources=by_source(config, entries),
@@ -111,6 +113,20 @@ def run(
         write_json(folder / FILE, _record(config, told))
         write_atomic(folder / PAGE, page_html(told))
     return MonitorResult(out, len(entries), told.labelled, alarms, notes)
+
+
+def _power(watches: Sequence[Watch], known: Reference, threshold: float, alpha: float) -> list[str]:
+    """What a count of missed lesions among the labels of each source could show."""
+    before = known.probability[known.label == 1] >= threshold
+    if not before.any():
+        return []
+    return [
+        f"{one.source or 'all sources'}: {counted(one.images, 'malignant group')} with a label; a fall in sensitivity "
+        f"from {before.mean():.2f} to {before.mean() - LOSS:.2f} before the first of them would be found by one exact "
+        f"test of their count in {100 * most_power(one.images, float(before.mean()), alpha):.0f} of 100 cases"
+        for one in watches
+        if one.subject == "malignant_scores"
+    ]
 
 
 def _when(one: Watch) -> tuple[int, float]:
@@ -183,6 +199,7 @@ def _record(config: MonitorConfig, told: Told) -> dict[str, Any]:
         "reference": told.reference,
         "images": told.images,
         "labelled": told.labelled,
+        "power": told.power,
         "alarms": told.alarms,
         "notes": told.notes,
         "watches": [plain(one) for one in told.watches],

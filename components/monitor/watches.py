@@ -121,7 +121,7 @@ def _series(
         return None
     bag = reference.probability[known]
     p = conformal_p_values(bag, log.probability[at], seed)
-    return (lower_capital if label == 1 else change_capital)(p), at, len(bag)
+    return (lower_capital(p, len(bag)) if label == 1 else change_capital(p)), at, len(bag)
 
 
 def _judged(

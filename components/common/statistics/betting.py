@@ -16,7 +16,12 @@ from scipy.stats import norm
 
 from components.common.statistics.numeric import Floats
 
-EVERY = 25  # images between two possible beginnings of a change
+EVERY = 10  # images between two possible beginnings of a change
+EARLY = 5  # half of the capital is set aside for the first so many beginnings
+_REFUSED_EVERY = 25
+_MISSED = (0.05, 0.10)  # shares of values that lie below a threshold while nothing changes
+_LOST = 0.10  # share of the values that fall below it after the change
+_LOWER_STAKES = np.array([0.5, 0.25, 0.25])
 
 # each row a density on [0, 1]: what a p-value multiplies the capital with
 
@@ -58,9 +63,35 @@ def conformal_p_values(reference: Floats, stream: Floats, seed: int) -> Floats:
     return p
 
 
-def lower_capital(p: Floats) -> Floats:
-    """(n,) capital after each p-value, of a bettor who expects values to become lower."""
-    return _capital(_lower(np.asarray(p, np.float64)))
+def lower_capital(p: Floats, reference: int) -> Floats:
+    """(n,) capital after each p-value, of a bettor who expects values to become lower: all of them, or a few.
+
+    Half of it is on a shift of all values. The other half is on a tenth of them falling below a threshold that few were
+    below before, the others staying as they were: malignant images that are missed and those that are not.
+
+    Args:
+        p: (n,) of `conformal_p_values`.
+        reference: values that the bag held to begin with.
+    """
+    found = np.asarray(p, np.float64)
+    return _capital(
+        np.vstack([_lower(found)[:1], *(_few(found, share, reference) for share in _MISSED)]), _LOWER_STAKES
+    )
+
+
+def _few(p: Floats, share: float, reference: int) -> Floats:
+    """What each p-value multiplies the capital with, where a tenth of the values falls below a threshold.
+
+    The values below it enter the bag, so their share there grows: it is counted on from `share`, from earlier p-values
+    alone, and the bet stays one that nobody can expect to win while nothing changes.
+    """
+    factors, below = np.empty(len(p)), share * (reference + 1)
+    for i, value in enumerate(p):
+        known = below / (reference + 1 + i)
+        hit = value < known
+        factors[i] = 1 - _LOST + (_LOST / known if hit else 0.0)
+        below += hit
+    return factors
 
 
 def change_capital(p: Floats) -> Floats:
@@ -68,20 +99,22 @@ def change_capital(p: Floats) -> Floats:
     return _capital(_changed(np.asarray(p, np.float64)))
 
 
-def _capital(factors: Floats) -> Floats:
-    """Equal stakes on each bet, and money set aside for a change that begins later.
+def _capital(factors: Floats, stakes: Floats | None = None) -> Floats:
+    """Stakes on each bet, equal ones unless given, and money set aside for a change that begins later.
 
-    Before every 25th image a share 1 / (k (k + 1)) of the start capital enters the game, so a long quiet time does not
-    use up what finds a change (a mixture over its beginning, as in Shin et al. 2024, arXiv:2203.03532).
+    Before every tenth image a share 5 / ((k + 4) (k + 5)) of the start capital enters the game, so a long quiet time
+    does not use up what finds a change (a mixture over its beginning, as in Shin et al. 2024, arXiv:2203.03532). The
+    shares of all k add up to 1.
     """
     bets, images = factors.shape
+    stakes = np.full(bets, 1.0 / bets) if stakes is None else stakes
     state, capital, starts = np.zeros(bets), np.empty(images), 0
     for i in range(images):
         if i % EVERY == 0:
             starts += 1
-            state = state + 1.0 / (starts * (starts + 1)) / bets
+            state = state + stakes * EARLY / ((starts + EARLY - 1) * (starts + EARLY))
         state = np.minimum(state * factors[:, i], 1e300)
-        capital[i] = state.sum() + 1.0 / (starts + 1)
+        capital[i] = state.sum() + EARLY / (starts + EARLY)
     return capital
 
 
@@ -97,8 +130,8 @@ def too_often_capital(hits: npt.NDArray[np.bool_], expected: float) -> Floats:
         expected: the share to be tested, in (0, 1).
     """
     found = np.asarray(hits, bool)
-    capital = np.asarray(1.0 / (np.arange(len(found)) // EVERY + 2.0), np.float64)
-    for k, start in enumerate(range(0, len(found), EVERY), 1):
+    capital = np.asarray(1.0 / (np.arange(len(found)) // _REFUSED_EVERY + 2.0), np.float64)
+    for k, start in enumerate(range(0, len(found), _REFUSED_EVERY), 1):
         x = np.cumsum(found[start:]).astype(np.float64)
         n = np.arange(1, len(x) + 1, dtype=np.float64)
         above = np.maximum(betainc(n - x + 1, x + 1, 1 - expected), 1e-300)

@@ -227,6 +227,7 @@ def test_words_for_nothing_are_nothing_in_every_column(read, word):
         ("image,dx\na.jpg,nv\na.png,nv\n", "row 3, column image: received 'a (also row 2)'"),
         ("name,dx\na,nv\n", "no column names the image; received name, dx"),
         ("image_id,age\na,3\n", "no column holds a label or diagnosis; received image_id, age"),
+        ("image_id,dx_type\na,histo\n", "or say which: columns: {label: NAME}"),
         ("image,MEL,NV\na,1,0\nb,1,1\n", "row 3, column MEL/NV: received '1,1'; expected exactly one 1 and zeros"),
         ("image,MEL,NV\na,0,0\n", "row 2, column MEL/NV: received '0,0'"),
         ("image,MEL,NV\na,0.5,0.5\n", "row 2, column MEL/NV: received '0.5,0.5'"),

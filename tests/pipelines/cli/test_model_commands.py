@@ -57,6 +57,8 @@ def test_card_is_printed_or_written_with_the_metrics_of_an_evaluation(exported, 
     assert f"| ROC-AUC | {metrics.roc_auc.value:.3f} (" in out.read_text()
     assert main(["bundle", "card", str(exported.path), "--out", str(exported.path / "model_card.md")]) == 2
     assert "is inside the bundle, which never changes" in capsys.readouterr().err
+    assert main(["bundle", "card", str(exported.path), "--out", str(tmp_path)]) == 2
+    assert f"a folder; allowed: a file, such as {tmp_path / 'model_card.md'}" in capsys.readouterr().err
 
 
 def test_stage_copies_the_bundle_to_a_version_once(exported, evaluation, tmp_path, capsys):

@@ -11,7 +11,7 @@ from components.common.artifacts.characteristics import Characteristic, Characte
 from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.ledger import Opening
-from components.common.artifacts.lineage import Lineage
+from components.common.artifacts.lineage import Lineage, generated_notice
 from components.common.artifacts.metrics import (
     CountedEstimate,
     Estimate,
@@ -165,6 +165,12 @@ def test_the_card_names_the_bundle_it_describes(exported, evaluation_of, tmp_pat
     evaluation_of(tmp_path / "evaluation", digest)
     assert digest in bundle_card(exported.path, tmp_path / "evaluation")
     assert bundle_card(exported.path) == (exported.path / "model_card.md").read_text()
+
+
+def test_generated_images_stand_over_the_card_before_any_evaluation_and_after_an_adjustment(bundle_facts):
+    said = generated_notice(9, 9)
+    assert said not in render(bundle_facts, None)
+    assert render({**bundle_facts, "notice": said}, None).count(f"**{said}**") == 1
 
 
 def test_a_card_without_training_facts_leaves_them_out(exported):

@@ -84,8 +84,7 @@ def read_table(metadata: str, columns: Mapping[str, str] | None = None) -> Table
         DataError: not readable, or values that break the rules; the message names row, column and value.
         ConfigError: `columns` names a meaning or a column that is not there.
     """
-    digest = hashlib.sha256()
-    chosen = dict(columns or {})
+    digest, chosen = hashlib.sha256(), dict(columns or {})
     score = partial(header_score, chosen=chosen.values())
     sheets = [read_sheet(uri, without_header, digest.update, score) for uri in _parts_of(metadata)]
     if len(sheets) == 1:
@@ -177,8 +176,8 @@ class _Cells:
     def _is_remark(self, at: int, image_id: str) -> bool:
         if image_id.lower().rstrip(":") in _TOTALS:
             return True
-        filled = int((self.sheet.cells.iloc[at] != "").sum())
-        return filled == 1 and " " in image_id and not store.suffix_of(image_id)
+        is_text = " " in image_id and not store.suffix_of(image_id)
+        return is_text and int((self.sheet.cells.iloc[at] != "").sum()) == 1
 
     def _further(self, found: pd.DataFrame) -> pd.DataFrame:
         used = {name for names in self.reading.columns.values() for name in names} | self.reading.one_hot.keys()
@@ -232,10 +231,8 @@ class _Cells:
 
     def _refuse_formulas(self, meaning: str) -> None:
         texts = self._texts(meaning)
-        starts = texts.str.startswith(_FORMULA)
-        if not starts.any():
-            return
-        odd = [one for one in texts[starts].unique() if not values.is_blank(one) and not _NEGATIVE.fullmatch(one)]
+        starting = texts[texts.str.startswith(_FORMULA)].unique()
+        odd = [one for one in starting if not values.is_blank(one) and not _NEGATIVE.fullmatch(one)]
         if odd:
             self._refuse(meaning, texts.isin(odd), "text without =, +, - or @ in front, which spreadsheets run")
 
@@ -385,7 +382,9 @@ def _looked_up(
             f"expected a row for every {what}"
         )
     new = facts[[key, *(name for name in facts.columns if name not in rows)]]
-    return Table(rows.merge(new, on=key, how="left", validate="m:1"), first.reading, first.notes + second.notes)
+    further = {name: found for name, found in second.reading.columns.items() if name not in ("label", "diagnosis")}
+    reading = replace(first.reading, columns=further | first.reading.columns)
+    return Table(rows.merge(new, on=key, how="left", validate="m:1"), reading, first.notes + second.notes)
 
 
 def _completed(table: pd.DataFrame) -> pd.DataFrame:
@@ -396,5 +395,5 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
     lesions = table["lesion_id"] if "lesion_id" in table else pd.Series("", index=table.index, dtype="str")
     table["lesion_id"] = lesions.where(lesions != "", table["image_id"])
     ours = ["row", "image_id", "folder", "lesion_id", "dx", "said", "stated_label", *_FILLED]
-    present = [name for name in OPTIONAL if name in table]
-    return table[[*ours, *present, *(name for name in table.columns if name not in (*ours, *OPTIONAL))]]
+    ours += [name for name in OPTIONAL if name in table]
+    return table[[*ours, *(name for name in table.columns if name not in ours)]]

@@ -1,6 +1,7 @@
 """Every known table is read as downloaded: which column is what, who decides the label, and how many there are."""
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -343,12 +344,21 @@ def ingested(tmp_path, name, texts):
     return read_index(out), read_account(out)
 
 
-_ROW = "{:20} {:>4} {:>6} {:>9} {:>4} {:>7} {:>8} {:>6}  {}"
+READ = REFERENCE.with_name("table-layouts-read.md")
+_PAGE = """# What becomes of each known table
+
+Made by `tests/components/ingest/test_layouts.py`, which compares it with what ingest and grouping do today (with
+`LESIONFLOW_WRITE=1` in the environment the test writes it). The tables are small ones of our own with the columns,
+words and faults of the real ones, an image for each row; [the layouts](table-layouts.md) say which column is what. A
+group is what may not be divided between train, val and test; `-` stands for ids that the table does not have.
+
+| layout | images | benign | malignant | no label | lesion ids | patient ids | groups | notes of ingest |
+|---|---|---|---|---|---|---|---|---|
+"""
 
 
-def test_the_table_of_layouts(tmp_path):
-    """Prints layout by layout what became of it: `pytest -s -k table_of_layouts`."""
-    lines = [_ROW.format("layout", "read", "benign", "malignant", "none", "lesions", "patients", "groups", "notes")]
+def test_the_page_of_what_becomes_of_each_layout_is_what_ingest_does(tmp_path):
+    lines = []
     for name, (texts, labels, lesions, patients) in FIXTURES.items():
         (tmp_path / name).mkdir()
         index, account = ingested(tmp_path / name, name, texts)
@@ -357,9 +367,15 @@ def test_the_table_of_layouts(tmp_path):
         groups = group_ids(index, [one for one in ("lesion_id", "patient_id") if one in index], None)
         for ids in ("lesion_id", "patient_id") if patients else ("lesion_id",):
             assert (groups[index[ids] != ""].groupby(index[ids]).nunique() == 1).all(), (name, ids)
-        facts = (account["rows"], *counts, lesions, patients, groups.nunique(), "; ".join(account["notes"]))
-        lines.append(_ROW.format(name, *facts))
-    print("\n" + "\n".join(lines))  # noqa: T201 - what somebody who asks for it reads
+        table = account["table"]
+        assert table["patient_ids"] == patients
+        assert table["lesion_ids"] in (0, lesions)
+        facts = (name, account["rows"], *counts, table["lesion_ids"] or "-", patients or "-", groups.nunique())
+        lines.append(f"| {' | '.join(map(str, facts))} | {'; '.join(account['notes'])} |")
+    page = _PAGE + "\n".join(lines) + "\n"
+    if os.environ.get("LESIONFLOW_WRITE"):
+        READ.write_text(page, encoding="utf-8")
+    assert READ.read_text(encoding="utf-8") == page
 
 
 @pytest.mark.parametrize("name", [name for name, layout in layouts().items() if "patient_id" in layout.columns])

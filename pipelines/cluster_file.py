@@ -205,7 +205,7 @@ class Cluster(StepConfig):
                 raise ConfigError(
                     f"images.{kind}: received {image!r}; allowed: NAME@sha256:DIGEST (give the file that `make images` "
                     "wrote with --image-refs) or a tag of 12 or more hex digits (the commit); a mutable tag "
-                    "gives stale cache hits (--allow-mutable-tags takes it all the same)"
+                    "gives stale cache hits (--allow-mutable-tags accepts it anyway)"
                 )
 
 

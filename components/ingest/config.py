@@ -26,7 +26,7 @@ class IngestConfig(StepConfig):
     unlabelled: Literal["lost", "keep"] = Field(
         "lost",
         description="rows without a label that the label policy knows: lost counts them against max_lost_pct and stops "
-        "where a whole class is unknown; keep lists them and goes on, for validation, which scores them apart",
+        "where a whole class is unknown; keep lists them and continues, for validation, which scores them apart",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,

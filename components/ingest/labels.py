@@ -217,7 +217,7 @@ _HEAD = """# Label policies
 Generated from `components/ingest/label_policies` and `diagnoses.yaml` by `make reference`; a test compares the two.
 A policy says which diagnoses are malignant, benign, or left out of training and evaluation; that is a clinical choice,
 and each policy says what it rests on and where it is unsure. `label_policy: auto` takes the one that fits the table.
-Write your own as a YAML file with `name`, `version`, `about`, `malignant`, `benign`, `excluded`; a diagnosis stands in
+Write your own as a YAML file with `name`, `version`, `about`, `malignant`, `benign`, `excluded`; a diagnosis belongs to
 exactly one list.
 """
 

@@ -31,7 +31,7 @@ def _check_image(image: str, credentials: dict[str, str]) -> Check:
     try:
         there = image_exists(image, credentials)
     except ClusterError as error:
-        return warning(what, str(error), "seen from here; the nodes may reach the registry all the same")
+        return warning(what, str(error), "seen from here; the nodes may reach the registry anyway")
     if there:
         return ok(what, "present")
     return failed(what, "the registry has no such image", "make images REGISTRY=... builds and pushes it")

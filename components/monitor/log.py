@@ -42,6 +42,7 @@ class Log:
         time: (n,) seconds since 1970; NaN everywhere if one row has none.
         label: (n,) 1 malignant, 0 benign, -1 not known yet.
         labelled: (n,) time or order at which the label came; NaN without.
+        label_times: whether `labelled` are seconds since 1970.
         other_policies: rows of other policies, which are left out.
         repeated: rows about an image that was asked about before, which are left out.
     """
@@ -56,6 +57,7 @@ class Log:
     time: Floats
     label: npt.NDArray[np.int8]
     labelled: Floats
+    label_times: bool = False
     other_policies: int = 0
     repeated: int = 0
 
@@ -126,7 +128,8 @@ def read_log(tables: Sequence[Table], policy: DecisionPolicy) -> Log:
     own = np.where(columns["image"] != "", columns["image"], alone)
     columns["group"] = np.where(named, columns["group"], own)
     unknown = np.full(len(rows), -1, np.int8)
-    return Log(**columns, label=unknown, labelled=np.full(len(rows), np.nan), other_policies=others, repeated=repeated)
+    never = np.full(len(rows), np.nan)
+    return Log(**columns, label=unknown, labelled=never, label_times=False, other_policies=others, repeated=repeated)
 
 
 def with_labels(log: Log, table: Table) -> tuple[Log, int]:
@@ -157,9 +160,10 @@ def with_labels(log: Log, table: Table) -> tuple[Log, int]:
             raise DataError(f"{where}: image {shown(row['image'])} has two labels; keep the right one")
         label[at], labelled[at] = value, _time(row.get("time"), where)
     known = label >= 0
-    if np.isnan(labelled[known]).any():
+    timed = not np.isnan(labelled[known]).any()
+    if not timed:
         labelled = np.where(known, np.arange(len(log), dtype=np.float64), np.nan)
-    return replace(log, label=label, labelled=labelled), unknown
+    return replace(log, label=label, labelled=labelled, label_times=timed), unknown
 
 
 def _policy_of(row: Row, policy: DecisionPolicy, where: str) -> str:

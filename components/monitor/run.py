@@ -137,7 +137,7 @@ def _sentence(one: Watch, entries: Log) -> str:
     at = int(one.alarm or 0)
     where = f"{one.source}: " if one.source else ""
     timed = not np.isnan(entries.time).any()
-    time = entries.labelled[at] if timed and one.subject in LABELLED else entries.time[at]
+    time = entries.labelled[at] if entries.label_times and one.subject in LABELLED else entries.time[at]
     when = f", {datetime.fromtimestamp(time, UTC):%Y-%m-%d}" if timed else ""
     return (
         f"{where}{WORDS[one.subject]}: found after {one.after} of {one.images} such images (image {at + 1} of the log"

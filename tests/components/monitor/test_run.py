@@ -1,6 +1,7 @@
 import itertools
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -47,6 +48,17 @@ def test_lost_sensitivity_of_one_source_is_reported_when_labels_come_and_not_wit
     without = run(MonitorConfig(), bundle, [log], tmp_path / "without")
     assert not any("malignant images" in one for one in without.alarms)
     assert any("cannot be seen" in one for one in without.notes)
+
+
+def test_labels_without_a_time_are_dated_by_their_images(bundle, use, tmp_path):
+    log, labels = use(images=1600, change=800, lower=-1.3, malignant=0.4)
+    rows = [row.rpartition(",")[0] for row in labels.read_text().splitlines()]
+    labels.write_text("\n".join(rows) + "\n")
+    alarms = run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels).alarms
+    (found,) = [one for one in alarms if one.startswith("B: malignant images score lower")]
+    image = int(found.split("image ")[1].split()[0])
+    when = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(hours=2 * (image - 1))
+    assert found.endswith(f", {when:%Y-%m-%d})")
 
 
 def test_a_later_look_at_a_longer_log_does_not_take_back_what_was_found(bundle, use, tmp_path):

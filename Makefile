@@ -102,12 +102,12 @@ define install
 	@touch $@
 endef
 
-# kfp-server-api is published as source alone (pure Python); all else that running needs is wheels.
+# kfp-server-api, which `import kfp` needs, is published as source only (pure Python); all else is wheels.
 $(RUN_READY): requirements/cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 		f"error: {sys.executable} is Python {sys.version.split()[0]}; lesionflow needs 3.11 to 3.13: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(call install,cpu,3.1 GB unpacked; once,--only-binary :all: --no-binary kfp-server-api)
+	$(call install,cpu,3.4 GB on disk; once,--only-binary :all: --no-binary kfp-server-api)
 
 $(DEV_READY): requirements/dev.txt $(RUN_READY)
-	$(call install,dev,what tests and checks need on top; 4.3 GB unpacked together; once)
+	$(call install,dev,what tests and checks need on top; 4.6 GB on disk together; once)

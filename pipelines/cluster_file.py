@@ -16,7 +16,7 @@ import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.common.runtime import yaml_text
-from components.common.runtime.config import StepConfig
+from components.common.runtime.config import StepConfig, nearest
 from components.common.runtime.errors import ConfigError
 from pipelines.cluster_entries import (
     S3,
@@ -70,7 +70,7 @@ class Cluster(StepConfig):
 
     images: Images = Field(default_factory=Images)
     gpu: Gpu = Field(default_factory=Gpu)
-    sizes: dict[Literal[(*STEPS, COMBINE_TASK, VALIDATE_TASK, MONITOR_TASK)], Size] = Field(  # type: ignore[valid-type]
+    sizes: dict[Literal[(*STEPS, PLAN_TASK, COMBINE_TASK, VALIDATE_TASK, MONITOR_TASK)], Size] = Field(  # type: ignore[valid-type]
         default_factory=dict, description="CPU and memory by step"
     )
     training: Training = Field(default_factory=Training)
@@ -225,8 +225,10 @@ def load_cluster(
     known = {path.stem: path for path in CLUSTERS.glob("*.yaml")}
     path = None if name_or_path is None else known.get(str(name_or_path), Path(name_or_path))
     if path is not None and not path.exists():
+        near = nearest(str(path), known)
+        hint = f"did you mean {near!r}? " if near else ""
         raise ConfigError(
-            f"--cluster: received {str(path)!r}; allowed: a YAML file, or one of {', '.join(sorted(known))}"
+            f"--cluster: received {str(path)!r}; {hint}allowed: a YAML file, or one of {', '.join(sorted(known))}"
         )
     values = {} if path is None else load_yaml(path)
     if images is not None:

@@ -33,7 +33,7 @@ def _quantity(value: object, limits: tuple[Decimal, Decimal], words: str) -> Dec
     except (ValueError, ArithmeticError) as error:
         raise ValueError(f"allowed: {words}") from error
     if not amount.is_finite() or not limits[0] <= amount <= limits[1]:
-        raise ValueError(f"which is {f'{amount:f}'[:40]}; allowed: {words}")
+        raise ValueError(f"that is {f'{amount:f}'[:40]}; allowed: {words}")
     return amount
 
 
@@ -42,7 +42,7 @@ def _cpu(value: object) -> str:
     thousandths = _quantity(value, _CPUS, _CPU_WORDS) * 1000
     whole = thousandths.to_integral_value()
     if whole != thousandths:
-        raise ValueError(f"which is {thousandths:f}m; allowed: {_CPU_WORDS}, whole thousandths")
+        raise ValueError(f"that is {thousandths:f}m; allowed: {_CPU_WORDS}, whole thousandths")
     return f"{whole / 1000:f}" if whole % 1000 == 0 else f"{whole:f}m"
 
 

@@ -77,8 +77,8 @@ def _ways_out(
     changes = [*_larger_shares(split, config, problems, demands), *changes_that_work(counts, demands)]
     lines = []
     if changes:
-        each = "each of these solves all of it" if len(changes) > 1 else "this solves all of it"
-        lines.append(f"the same run with other parameters, {each}:")
+        add = "one of these lines" if len(changes) > 1 else "this"
+        lines.append(f"ways to continue on this split; add {add} to the same command:")
         lines += [f"  {_flags(change)}{_reservation(change, counts, demands.delta)}" for change in changes]
     lines.append(_more_data(counts, problems, alone=not changes))
     if (sentence := group_sentence(record.groups, sum(one["images"] for one in record.counts.values()))) is not None:
@@ -101,24 +101,24 @@ def _reservation(change: Change, counts: SplitCounts, delta: float) -> str:
         few = counts.val.malignant
         lightly = few < groups_needed(LEAST_TARGET, delta)
         said.append(
-            f"to try things out, not for patients: no guarantee, and {few} malignant groups to aim by"
+            f"for trials only, not for patients: no guarantee, and the threshold rests on {few} malignant groups"
             if lightly
-            else f"no guarantee: the sensitivity is aimed at on {few} malignant groups"
+            else f"no guarantee: the threshold is chosen on {few} malignant groups"
         )
     if "gate_conditions" in change:
-        said.append("a release is then decided without the condition that this test split cannot show")
+        said.append("the model is then released without this condition, which this test split cannot meet")
     return f"   ({'; '.join(said)})" if said else ""
 
 
 def _more_data(counts: SplitCounts, problems: list[Problem], *, alone: bool) -> str:
     wanted = malignant_groups_wanted(counts, problems)
-    start = "no change of parameters helps that could be proposed:" if alone else "or"
+    start = "no other parameters were found that help; what helps is" if alone else "or use"
     if wanted > counts.malignant:
         return (
-            f"{start} more data: about {wanted} malignant lesions at the shares of this split, the table has "
+            f"{start} more data: about {wanted} malignant lesions are needed at these split shares; the table has "
             f"{counts.malignant}"
         )
-    return f"{start} more malignant and benign lesions in the table"
+    return f"{start} more data: more malignant and benign lesions in the table"
 
 
 def _larger_shares(split: Path, config: SplitConfig, problems: list[Problem], demands: Demands) -> Iterator[Change]:

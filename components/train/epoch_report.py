@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.runtime.events import emit
 from components.train.config import TrainConfig
 from components.train.metrics import ValidationMetrics
 from components.train.schedule import RunState
@@ -106,6 +107,14 @@ def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
+def shown_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
+    """What a person who watches a run sees of an epoch: its validation, the best so far, the time left."""
+    best = "(best)" if state.best_epoch == row["epoch"] else f"(best {state.best:.3f})"
+    left = duration_text(_seconds_left(row, epochs, state))
+    ends = f"  {left} left" if row["epoch"] < epochs else ""
+    return f"epoch {row['epoch']}/{epochs}  val AP {row['val_average_precision']:.3f} {best}{ends}"
+
+
 def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
     """The line of one epoch that says all of it; `epoch N/M` is in no other line of the log."""
     better = state.best_epoch == row["epoch"]
@@ -120,8 +129,8 @@ def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
         f"{row['images_per_s']:.0f} img/s",
         f"{_seconds(row):.0f} s",
     ]
-    left = (epochs - row["epoch"]) * _mean([_seconds(one) for one in state.history] or [_seconds(row)])
-    return "  ".join(parts + ([f"about {duration_text(left)} left"] if row["epoch"] < epochs else []))
+    left = duration_text(_seconds_left(row, epochs, state))
+    return "  ".join(parts + ([f"about {left} left"] if row["epoch"] < epochs else []))
 
 
 def confusion_block(row: Mapping[str, Any]) -> str:
@@ -142,6 +151,7 @@ def confusion_block(row: Mapping[str, Any]) -> str:
 
 def log_epoch(row: Mapping[str, Any], config: TrainConfig, state: RunState) -> None:
     """Logs line and block, what a person should worry about, and how long the run goes on without a better value."""
+    emit({"event": "line", "text": shown_line(row, config.epochs, state)})
     log.info("%s\n%s", epoch_line(row, config.epochs, state), confusion_block(row))
     if state.wait and config.early_stopping_patience:
         log.info("%d of %d epochs without a better average precision", state.wait, config.early_stopping_patience)
@@ -180,6 +190,10 @@ def duration_text(seconds: float) -> str:
 
 def _seconds(row: Mapping[str, Any]) -> float:
     return float(row["seconds"]) + float(row["val_seconds"])
+
+
+def _seconds_left(row: Mapping[str, Any], epochs: int, state: RunState) -> float:
+    return (epochs - int(row["epoch"])) * _mean([_seconds(one) for one in state.history] or [_seconds(row)])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -206,7 +206,7 @@ def _presets(arguments: argparse.Namespace) -> None:
     for name in preset_names():
         text = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
         about = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-        said = about.partition(" Command:")[0].removeprefix("Preset for ")
+        said = f"For {about.partition(' Command:')[0].removeprefix('Preset for ')}"
         print(name, textwrap.fill(said, 100, initial_indent="  ", subsequent_indent="  "), sep="\n")
 
 

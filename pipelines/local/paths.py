@@ -8,6 +8,7 @@ from typing import Any
 
 from components.common.runtime.errors import ConfigError
 from components.common.storage.store import file_problem
+from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem
 from pipelines.parameters import MEMBERS, OPTIONS, RunParameters, validate
 
@@ -16,7 +17,7 @@ def resolve_paths(run: RunParameters) -> RunParameters:
     """Makes local paths absolute, for a run on this machine, and checks that they are there.
 
     Raises:
-        ConfigError: a table, image folder, weights or champion file that does not exist.
+        ConfigError: a table, image folder, weights or champion file that does not exist, or an unknown label policy.
     """
 
     def local(name: str, text: str, *, folder: bool = False) -> str:
@@ -30,6 +31,8 @@ def resolve_paths(run: RunParameters) -> RunParameters:
         return str(path)
 
     values = dict(run.values)
+    if values["label_policy"] != AUTO:
+        load_label_policy(values["label_policy"])
     tables = [values["metadata"]] if Path(values["metadata"]).is_file() else values["metadata"].split(",")
     values["metadata"] = ",".join(local("metadata", table) for table in tables)
     values["images"] = [local("images", root, folder=True) for root in values["images"]]

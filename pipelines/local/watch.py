@@ -97,6 +97,10 @@ class Watcher:
         if kind == "progress":
             self._draw(event)
             return
+        if kind == "line":  # the end of an epoch: without a terminal it is all that is said of one
+            self._plain_at = time.monotonic()
+            self._console.print(f"  {event['text']}", highlight=False, markup=False)
+            return
         step = self.state.steps.setdefault(event["step"], StepState(event["step"]))
         if kind in ("kept", "reused"):
             step.outputs = {name: Path(path) for name, path in event["outputs"].items()}
@@ -122,16 +126,19 @@ class Watcher:
 
     def _line(self, step: StepState) -> None:
         colour = {"done": "green", "reused": "green", "failed": "red"}.get(step.state, "cyan")
-        seconds = f"{step.seconds:8.1f} s" if step.state not in ("running", "reused") else ""
-        self._console.print(f"{escape(step.name):<10} [{colour}]{step.state:<8}[/] {seconds}", highlight=False)
+        seconds = f"{step.seconds:11.1f} s" if step.state not in ("running", "reused") else ""
+        shown = f"{step.state:<8}{seconds}".rstrip()
+        self._console.print(f"{escape(step.name):<11} [{colour}]{shown}[/]", highlight=False)
 
     def _draw(self, event: dict[str, Any]) -> None:
         what, done, total = event["what"], event["done"], event["total"]
         if not self._console.is_terminal:
             now = time.monotonic()
-            if now - self._plain_at >= _PLAIN_EVERY_S:
+            if now - self._plain_at >= _PLAIN_EVERY_S and not what.startswith("epoch "):
                 self._plain_at = now
-                self._console.print(f"  {what}: {done} of {total} {event['note']}", highlight=False, markup=False)
+                self._console.print(
+                    f"  {what}: {done} of {total} {event['note']}".rstrip(), highlight=False, markup=False
+                )
             return
         if what != self._what or self._task is None:
             self._clear_bar()

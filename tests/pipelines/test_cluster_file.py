@@ -89,8 +89,8 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"service_account": "Bad_"}, "the name of a Kubernetes object"),
         ({"servce_account": "x"}, "did you mean 'service_account'?"),
         ({"sizes": {"train": {"memory": "4 GB"}}}, "sizes.train.memory: received '4 GB'; allowed: bytes from 1Mi"),
-        ({"sizes": {"train": {"memory": "4096m"}}}, "sizes.train.memory: received '4096m'; which is 4.096"),
-        ({"sizes": {"train": {"cpu": "4Gi"}}}, "sizes.train.cpu: received '4Gi'; which is 4294967296"),
+        ({"sizes": {"train": {"memory": "4096m"}}}, "sizes.train.memory: received '4096m'; that is 4.096"),
+        ({"sizes": {"train": {"cpu": "4Gi"}}}, "sizes.train.cpu: received '4Gi'; that is 4294967296"),
         ({"sizes": {"train": {"cpu": True}}}, "sizes.train.cpu: received True"),
         ({"sizes": {"train": {"cpus": "4"}}}, "unknown parameter 'sizes.train.cpus': did you mean 'cpu'"),
         ({"sizes": {"trian": {}}}, "sizes.trian"),
@@ -117,7 +117,8 @@ def test_bad_entries_are_refused_by_name(entry, words):
     ],
 )
 def test_every_legal_quantity_reaches_kfp_in_a_form_that_it_takes(given, sent):
-    size = Cluster.parse({"sizes": {"split": given}}).sizes["split"]
+    size = Cluster.parse({"sizes": {"split": given, "plan": given}}).size_of("plan")
+    assert size == Cluster.parse({"sizes": {"split": given}}).sizes["split"]
     assert size.model_dump(exclude_unset=True) == sent
 
     @dsl.pipeline(name="p")

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from components.common.runtime.config import StepConfig, allowed
+from components.common.runtime.config import StepConfig, allowed, nearest, one_of
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.session import exit_code_of, step_session
 
@@ -45,6 +45,26 @@ class CommandParser(argparse.ArgumentParser):
             ConfigError: always.
         """
         raise ConfigError(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse does it, but the parser that knows the flags names those it does not know.
+
+        Raises:
+            ConfigError: an argument that this command does not take, with the flag that was probably meant.
+        """
+        known, extra = super().parse_known_args(args, namespace)
+        if extra:
+            flags = [flag for flag, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
+            near = nearest(extra[0].partition("=")[0], flags) if extra[0].startswith("-") else ""
+            hint = f"; did you mean {near}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
+        return known, extra
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Names the word that was probably meant, also for a command."""
+        if action.choices is not None and value not in action.choices:
+            what = action.option_strings[0] if action.option_strings else str(action.metavar)
+            self.error(f"{what}: received {value!r}; {one_of(str(value), map(str, action.choices))}")
 
     def format_help(self) -> str:
         """The help text: usage, what the command does, flags, example, notes."""

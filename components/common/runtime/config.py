@@ -134,6 +134,8 @@ def _in_words(kind: Any) -> str:
     if origin is types.UnionType:
         return " or ".join(_in_words(one) for one in args if one is not type(None))
     if origin in (list, tuple):
+        if typing.get_origin(args[0]) is Literal:
+            return f"a list, each entry {_in_words(args[0])}"
         inner = _in_words(args[0]).removeprefix("an ").removeprefix("a ")
         plural = {"integer": "integers", "number": "numbers", "mapping of names to values": "mappings"}
         return f"a list of {plural.get(inner, inner)}"
@@ -163,7 +165,8 @@ def _line(cls: type[BaseModel], item: ErrorDetails, names: Mapping[str, str]) ->
         return unknown_name(name, owner.model_fields)
     if item["type"] == "missing":
         return f"{name}: missing; give {allowed(field) if field else 'a value'}"
-    received = f"{name}: received {without_secrets(_SHORT.repr(item['input']))}"
+    given = item["input"]
+    received = f"{name}: received {'nothing' if given is None else without_secrets(_SHORT.repr(given))}"
     if item["type"] == "value_error":  # a validator of ours: its message already says what is allowed
         said = _with_names(str(item["ctx"]["error"]), cls, names)
         return f"{received}; {said}" if name else said
@@ -182,7 +185,7 @@ def _expected(item: ErrorDetails, field: FieldInfo) -> str:
     if item["type"] == "string_type" and isinstance(given, int | float):
         return f", which is not text; write it in quotes: '{given}'"
     if item["type"] in ("string_too_short", "too_short"):
-        return f", which is empty; allowed: {words} that is not empty"
+        return f", which is empty; allowed: {words}, at least one"
     return f"; allowed: {words}"
 
 

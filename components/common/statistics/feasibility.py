@@ -181,8 +181,8 @@ def _cross_fit(val: GroupCounts, folds: int) -> Problem | None:
     if have >= folds:
         return None
     line = (
-        f"calibration cross-fits over {folds} folds (calibrate.folds) and needs as many groups of each class: val has "
-        f"{val.malignant} malignant and {val.only_benign} benign ones"
+        f"calibration cross-fits over {folds} folds (calibrate.folds) and needs at least as many groups of each class: "
+        f"val has {val.malignant} malignant and {val.only_benign} benign ones"
     )
     return Problem(line, "val", folds * (kind == "malignant"), ({"calibrate.folds": have},) if have >= 2 else ())
 

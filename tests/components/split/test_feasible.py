@@ -68,10 +68,12 @@ def test_far_too_few_lesions_are_told_that_more_data_is_needed(rows, index, tmp_
     text = said(made.path, ASKED)
     assert "target_sensitivity=" not in text
     have = counts.malignant
-    wanted = int(re.search(rf"more data: about (\d+) malignant lesions .* the table has {have}$", text, re.M)[1])
+    wanted = int(
+        re.search(rf"more data: about (\d+) malignant lesions are needed .*; the table has {have}$", text, re.M)[1]
+    )
     assert wanted == pytest.approx(1.05 * 29 * have / counts.val.malignant, abs=1)
     few = counts.val.malignant
-    assert f"(to try things out, not for patients: no guarantee, and {few} malignant groups to aim by)" in text
+    assert f"(for trials only, not for patients: no guarantee, and the threshold rests on {few} malignant" in text
 
 
 def test_where_no_parameter_helps_none_is_proposed(rows, index, tmp_path):
@@ -82,7 +84,7 @@ def test_where_no_parameter_helps_none_is_proposed(rows, index, tmp_path):
     assert split_counts(read_record(made.path)).val.malignant == 1
     text = said(made.path, ASKED)
     assert "--set" not in text
-    assert "no change of parameters helps that could be proposed: more data: about" in text
+    assert "no other parameters were found that help; what helps is more data: about" in text
 
 
 def test_a_group_of_a_large_share_is_named_among_the_ways_out(rows, index, tmp_path):

@@ -14,6 +14,7 @@ from components.train.epoch_report import (
     history_csv,
     history_row,
     log_epoch,
+    shown_line,
 )
 from components.train.metrics import validation_metrics
 from components.train.schedule import RunState
@@ -105,3 +106,10 @@ def test_each_trouble_has_its_warning_and_no_other(caplog, logits, waited, warni
     row = history_row(1, 1e-3, 0.5, metrics, Cost(images=10, seconds=10.0, waited=waited))
     ((_, text),) = [one for one in messages(caplog, row, CONFIG, STATE) if one[0] == "WARNING"]
     assert warning in text
+
+
+def test_what_a_person_sees_of_an_epoch_is_its_validation_the_best_and_the_time_left():
+    better = RunState(best=ROW["val_average_precision"], best_epoch=2, history=[ROW])
+    assert shown_line(ROW, 12, better) == "epoch 2/12  val AP 0.833 (best)  2:00 left"
+    assert shown_line(ROW, 7, STATE) == "epoch 2/7  val AP 0.833 (best 0.900)  1:00 left"
+    assert shown_line(ROW, 2, STATE) == "epoch 2/2  val AP 0.833 (best 0.900)"

@@ -124,3 +124,26 @@ def test_a_pipeline_without_images_is_refused_unless_it_is_only_looked_at(tmp_pa
     assert main(["compile", "--image-refs", str(refs), *out]) == 0
     assert "upload it" in capsys.readouterr().out
     assert "registry.example/lesionflow-gpu@sha256:" in (tmp_path / "p.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["prdict"], "COMMAND: received 'prdict'; did you mean 'predict'? allowed: one of sample, run, "),
+        (["run", "--out", "o", "--prset", "sample"], "unrecognized arguments: --prset sample; did you mean --preset?"),
+        (["compile", "--out", "o", "--cluster", "gke-t5"], "--cluster: received 'gke-t5'; did you mean 'gke-t4'?"),
+        (["completion", "bsh"], "SHELL: received 'bsh'; did you mean 'bash'? allowed: one of bash, zsh"),
+    ],
+)
+def test_a_mistyped_command_flag_or_word_is_told_which_was_meant(argv, said, capsys):
+    assert main(argv) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_unknown_label_policy_is_refused_before_anything_is_written(tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("image_id,dx\n")
+    (tmp_path / "images").mkdir()
+    given = ["--metadata", str(tmp_path / "table.csv"), "--images", str(tmp_path / "images")]
+    assert main(["run", *given, "--out", str(tmp_path / "out"), "--set", "label_policy=isc"]) == 2
+    assert "label_policy: received 'isc'; allowed: one of auto, " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

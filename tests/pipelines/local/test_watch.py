@@ -39,7 +39,7 @@ def test_start_progress_and_end_of_a_step(tmp_path):
     watcher, code, screen = watch(tmp_path, events)
     assert code == 0
     assert watcher.state.steps["ingest"].state == "done"
-    assert "ingest     done         12.5 s" in screen
+    assert "ingest      done           12.5 s" in screen
     assert watcher.state.failed is None
 
 
@@ -90,3 +90,19 @@ def test_a_terminal_of_45_columns_shows_the_numbers_in_full(tmp_path):
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
     line = [line for line in re.split(r"[\r\n]+", shown) if "epoch 12" in line][-1]
     assert "epoch 12 of 30 104/220" in line and "loss 0.512" in line and "\N{HORIZONTAL ELLIPSIS}" not in line
+
+
+def test_without_a_terminal_each_epoch_is_one_line_with_its_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.local.watch._PLAIN_EVERY_S", 0.0)
+    events = [
+        {"event": "start", "step": "train"},
+        {"event": "progress", "what": "epoch 3 of 12", "done": 4, "total": 10, "note": "loss 0.51"},
+        {"event": "progress", "what": "scoring", "done": 4, "total": 10, "note": ""},
+        {"event": "line", "text": "epoch 3/12  val AP 0.557 (best)  1:30 left"},
+    ]
+    _, _, screen = watch(tmp_path, events)
+    assert screen.rstrip().splitlines() == [
+        "train       running",
+        "  scoring: 4 of 10",
+        "  epoch 3/12  val AP 0.557 (best)  1:30 left",
+    ]

@@ -48,7 +48,8 @@ def test_a_list_given_in_two_flags_is_one_list():
     [
         (["--records", "r", "--out", "o", "--batch_size", "0"], "batch_size: received '0'; allowed: an integer"),
         (["--records", "r", "--out", "o", "--mode", "c"], "mode: received 'c'; allowed: one of a, b"),
-        (["--records", "r", "--out", "o", "--epoch", "3"], "unrecognized arguments: --epoch"),
+        (["--records", "r", "--out", "o", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["--records", "r", "--out", "o", "--batchsize", "3"], "--batchsize 3; did you mean --batch_size?"),
         (["--out", "o"], "the following arguments are required: --records"),
     ],
 )

@@ -49,7 +49,8 @@ class Example(StepConfig):
             "names: received 'a, b', which is one text; allowed: a list of text, written as [first, second]",
         ),
         ({"names": [1]}, "names.0: received 1, which is not text; write it in quotes: '1'"),
-        ({"names": []}, "names: received [], which is empty; allowed: a list of text that is not empty"),
+        ({"names": None}, "names: received nothing; allowed: a list of text"),
+        ({"names": []}, "names: received [], which is empty; allowed: a list of text, at least one"),
         (
             {"sizes": "a"},
             "sizes: received 'a', which is one text; allowed: a mapping of names to values, written as {name: value}",

@@ -126,9 +126,8 @@ class Watcher:
 
     def _line(self, step: StepState) -> None:
         colour = {"done": "green", "reused": "green", "failed": "red"}.get(step.state, "cyan")
-        seconds = f"{step.seconds:11.1f} s" if step.state not in ("running", "reused") else ""
-        shown = f"{step.state:<8}{seconds}".rstrip()
-        self._console.print(f"{escape(step.name):<11} [{colour}]{shown}[/]", highlight=False)
+        seconds = f"{step.seconds:8.1f} s" if step.state not in ("running", "reused") else ""
+        self._console.print(f"{escape(step.name):<10} [{colour}]{step.state:<8}[/] {seconds}", highlight=False)
 
     def _draw(self, event: dict[str, Any]) -> None:
         what, done, total = event["what"], event["done"], event["total"]

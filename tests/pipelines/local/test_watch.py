@@ -39,7 +39,7 @@ def test_start_progress_and_end_of_a_step(tmp_path):
     watcher, code, screen = watch(tmp_path, events)
     assert code == 0
     assert watcher.state.steps["ingest"].state == "done"
-    assert "ingest      done           12.5 s" in screen
+    assert "ingest     done         12.5 s" in screen
     assert watcher.state.failed is None
 
 
@@ -101,8 +101,8 @@ def test_without_a_terminal_each_epoch_is_one_line_with_its_validation(tmp_path,
         {"event": "line", "text": "epoch 3/12  val AP 0.557 (best)  1:30 left"},
     ]
     _, _, screen = watch(tmp_path, events)
-    assert screen.rstrip().splitlines() == [
-        "train       running",
+    assert [line.rstrip() for line in screen.rstrip().splitlines()] == [
+        "train      running",
         "  scoring: 4 of 10",
         "  epoch 3/12  val AP 0.557 (best)  1:30 left",
     ]

@@ -108,6 +108,7 @@ def test_the_card_shows_the_gain_of_its_evaluation(scored, tmp_path):
     assert report(saved, tmp_path / "out") == 0
     judged = Judged(load_metrics(tmp_path / "out" / "metrics.json"))
     template = _template().environment.get_template("card_metrics.md.j2")
-    card = template.render(**{field.name: getattr(judged, field.name) for field in fields(judged)}, digest="")
+    read = {field.name: getattr(judged, field.name) for field in fields(judged)}
+    card = template.render(**read, digest="", recalibration={})
     assert "### 3 members against one" in card
     assert f"{judged.metrics.ensemble.roc_auc.after:.3f}" in card

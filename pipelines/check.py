@@ -16,6 +16,7 @@ from typing import Any
 
 from components.common.artifacts.folder import MANIFEST, sha256_bytes, sha256_file
 from components.common.artifacts.json_file import dump_json
+from components.common.artifacts.npz import read_npz
 from components.common.artifacts.scores import load_scores
 from components.common.runtime.config import READS
 from components.common.runtime.errors import ConfigError, LesionflowError
@@ -34,6 +35,7 @@ from pipelines.parameters import MEMBERS, OPTIONS, STEP_CONFIGS, RunParameters, 
 
 _ASKED_OF_VAL = ("folds", "operating_point", "target_sensitivity", "delta", "abstain_alpha")
 _MONITOR = "monitor"
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
 _Asked = dict[tuple[str, str], Callable[[], str]]
 log = logging.getLogger(__name__)
 
@@ -186,7 +188,7 @@ def check_inputs(run: RunParameters) -> dict[str, dict[str, str]]:
     """
     values = run.values
     asked = _asked_of_ingest(values["metadata"], values["images"], values["label_policy"])
-    weights_file = cache(lambda uri: _file("weights", uri))
+    weights_file = cache(lambda uri: _file("weights", uri, _check_weights))
     trainings = [(one.name, one.config) for one in run.members] or [("train", run.training)]
     for name, training in trainings:
         if training.weights == "imagenet":
@@ -265,6 +267,24 @@ def _downloadable(architecture: str) -> str:
     return sha256_bytes(f"{source.url} {source.digest}".encode())
 
 
+def _check_weights(path: Path) -> None:
+    """Whether the file holds arrays at all; whether they fit the network is seen when it is built.
+
+    Raises:
+        ValueError: neither of the two kinds of file that training reads.
+    """
+    allowed = "allowed: weights without top layers, as Keras writes them (.h5) or as `lesionflow weights` does (.npz)"
+    if path.suffix == ".npz":
+        try:
+            read_npz(path)
+        except ValueError as error:
+            raise ValueError(f"not readable as arrays ({error}); {allowed}") from error
+        return
+    with path.open("rb") as handle:
+        if handle.read(len(_HDF5)) != _HDF5:
+            raise ValueError(f"not a file in HDF5; {allowed}")
+
+
 def _file(name: str, uri: str, load: Callable[[Path], object] | None = None) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -272,5 +292,8 @@ def _file(name: str, uri: str, load: Callable[[Path], object] | None = None) -> 
         except FileNotFoundError as error:
             raise ConfigError(f"{name}: received {uri!r}; there is no such file") from error
         if load is not None:
-            load(path)
+            try:
+                load(path)
+            except ValueError as error:
+                raise ConfigError(f"{name}: received {uri!r}; {error}") from error
         return sha256_file(path)

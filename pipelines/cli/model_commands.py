@@ -195,6 +195,11 @@ def _verify(arguments: argparse.Namespace) -> None:
     if arguments.key:
         print(f"signed by {arguments.key}")
     print(f"pictures that are not dermoscopy: {known.refusal.words}")
+    if known.rule_compared is False:
+        print(
+            "self-test: the bundle refuses its generated image as not dermoscopic, as it should; the rule inside the "
+            "graph was therefore not compared with decision_policy.json here (export compared it on validation images)"
+        )
     print(BUNDLE_OK)  # last: whoever scripts this can look for it, since a process may also end early with code 0
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from components.common.runtime.errors import ConfigError
@@ -62,7 +63,7 @@ def test_a_changed_parameter_changes_the_configuration_of_its_own_step_only(data
 
 def test_other_data_under_the_same_name_is_another_input_of_the_step_that_reads_it(data, tmp_path):
     weights = tmp_path / "w.npz"
-    weights.write_bytes(b"first")
+    np.savez(weights, kernel=np.zeros(1))
     values = {**data, "weights": str(weights)}
     made = [by_name(check_run(values, {}))]
     made.append(by_name(check_run(values, {})))
@@ -72,7 +73,7 @@ def test_other_data_under_the_same_name_is_another_input_of_the_step_that_reads_
         (lambda: (tmp_path / "table.csv").write_text("image_id,label\na,malignant\n"), "ingest"),
         (lambda: (tmp_path / "images" / "b.jpg").write_bytes(b"another"), "ingest"),
         (lambda: (tmp_path / "images" / "a.jpg").write_bytes(b"the same name"), "ingest"),
-        (lambda: weights.write_bytes(b"second"), "train"),
+        (lambda: np.savez(weights, kernel=np.ones(1)), "train"),
     ):
         before = by_name(check_run(values, {}))
         change()
@@ -105,6 +106,15 @@ def test_what_cannot_be_read_is_said_before_anything_runs(data, values, message)
     with pytest.raises(ConfigError) as caught:
         check_inputs(validate({**data, **values}))
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(("name", "said"), [("w.npz", "not readable as arrays"), ("w.h5", "not a file in HDF5")])
+def test_a_file_that_holds_no_weights_is_not_found_after_the_data_steps(data, tmp_path, name, said):
+    (tmp_path / name).write_text("root:secret:0:0")
+    with pytest.raises(ConfigError) as caught:
+        check_inputs(validate({**data, "weights": str(tmp_path / name)}))
+    assert str(caught.value).startswith(f"weights: received '{tmp_path / name}'; {said}")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.fixture

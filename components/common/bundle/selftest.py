@@ -53,7 +53,8 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
     """Predicts the test image again with a loaded bundle.
 
     Returns:
-        The recorded and the received logit.
+        The recorded and the received logit, and whether the answer shows the rule (`rule_compared`): a bundle that
+        refuses the generated image as not dermoscopic gives no probability for it.
 
     Raises:
         ArtifactError: this runtime computes something else, or the graph holds another policy than the one beside it.
@@ -68,7 +69,8 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
             f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve it"
         )
     _check_policy(bundle, found)
-    return {"recorded_logit": record["logit"], "received_logit": received}
+    answered = str(found.status[0]) != layout.STATUSES[layout.NOT_DERMOSCOPY]
+    return {"recorded_logit": record["logit"], "received_logit": received, "rule_compared": answered}
 
 
 def _check_policy(bundle: Bundle, found: Predictions) -> None:
@@ -80,7 +82,9 @@ def _check_policy(bundle: Bundle, found: Predictions) -> None:
     policy, logit = bundle.policy, found.logit[:1].astype(np.float64)
     answered, decision = str(found.policy_id[0]), int(found.decision[0])
     same = answered == policy.policy_id
-    if same and decision != layout.UNREADABLE:
+    if same and str(found.status[0]) == layout.STATUSES[layout.NOT_DERMOSCOPY]:
+        same = (float(found.probability[0]), decision) == (layout.NO_PROBABILITY, layout.REFER)
+    elif same and decision != layout.UNREADABLE:
         same = abs(float(found.probability[0]) - float(policy.probability(logit)[0])) <= _TOLERANCE
         if decision in (layout.MALIGNANT, layout.BENIGN):
             same = same and (decision == layout.MALIGNANT) == bool(policy.decide(logit)[0])

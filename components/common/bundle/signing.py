@@ -110,7 +110,7 @@ def check_signature(bundle: Artifact, key: Path) -> None:
     content = _read_key(key, "public key or certificate")
     if not signature.is_file():
         raise ArtifactError(
-            f"{bundle.path}: not signed, and a signature by {key} is asked for; ask whoever made it to sign it "
+            f"{bundle.path}: not signed, and a signature by {key} is required; ask whoever made it to sign it "
             "(lesionflow bundle sign)"
         )
     record = read_object(signature)

@@ -29,6 +29,7 @@ class Verified:
         files: how many files were hashed.
         operations: distinct operations in the graph, all of them allowed.
         logit_difference: of the test image, between here and where the bundle was made; None when not loaded.
+        rule_compared: whether the self-test could compare the graph's rule with the policy; None when not loaded.
         refusal: what it refuses as not dermoscopic, and how well.
     """
 
@@ -38,6 +39,7 @@ class Verified:
     files: int
     operations: int
     logit_difference: float | None
+    rule_compared: bool | None
     refusal: Refusal = BEFORE
 
 
@@ -66,9 +68,10 @@ def verify_bundle(path: Path, *, digest: str | None = None, key: Path | None = N
     read_fingerprints(path)
     refusal = read_refusal(path)
     operations = check_recorded_operations(path)
-    difference = None
+    difference = compared = None
     if load:
         figures = run_selftest(load_parts(artifact))
         difference = abs(figures["received_logit"] - figures["recorded_logit"])
+        compared = bool(figures["rule_compared"])
     files, kinds = len(artifact.files), len(operations)
-    return Verified(artifact.digest, policy.policy_id, policy.model_sha256, files, kinds, difference, refusal)
+    return Verified(artifact.digest, policy.policy_id, policy.model_sha256, files, kinds, difference, compared, refusal)

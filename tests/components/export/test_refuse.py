@@ -1,5 +1,9 @@
 """What is not dermoscopy is refused: features, limit, the graph, and the record of it."""
 
+import json
+import shutil
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pandas as pd
@@ -7,11 +11,12 @@ import pytest
 import tensorflow as tf
 
 from components.common.artifacts import split
-from components.common.artifacts.folder import new_artifact, sha256_file
+from components.common.artifacts.folder import new_artifact, open_artifact, sha256_file
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle import layout
-from components.common.bundle.load import load_bundle
+from components.common.bundle.load import load_bundle, load_parts
 from components.common.bundle.refusal import Refusal, Shown, read_refusal
+from components.common.bundle.selftest import run_selftest, write_selftest
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.outliers import distances, fit_gaussian
@@ -233,3 +238,20 @@ def test_an_ensemble_refuses_by_all_its_members_and_still_tells_each_members_log
     assert (found["status"].numpy() == b"not_dermoscopy").sum() == 20
     np.testing.assert_allclose(found["logit"], whole(pixels.astype(np.float32))[:, 0], atol=1e-5)
     assert layout.MEMBER_LOGITS in served.signatures
+
+
+def test_a_bundle_that_refuses_its_own_test_image_is_whole_and_says_that_its_rule_was_not_compared(
+    refusing, kit, tmp_path
+):
+    done, _ = refusing
+    folder = tmp_path / "bundle"
+    shutil.copytree(done.path, folder)
+    (folder / layout.SELFTEST_IMAGE).write_bytes(kit.png(made("noise", 1)[0]))
+    write_selftest(load_bundle(done.path), folder)
+    assert json.loads((folder / layout.SELFTEST).read_text())["status"] == "not_dermoscopy"
+    bundle = load_parts(open_artifact(folder, "bundle", verify=False))
+    assert run_selftest(bundle)["rule_compared"] is False
+    assert verify_bundle(done.path).rule_compared is True
+    other = replace(bundle, policy=replace(bundle.policy, prevalence=0.99))
+    with pytest.raises(ArtifactError, match="the graph answers with policy"):
+        run_selftest(other)

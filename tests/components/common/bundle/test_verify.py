@@ -55,7 +55,7 @@ def test_unsigned_edited_and_incomplete_bundles_are_refused(copy):
     with pytest.raises(ArtifactError, match=r"labels\.json: missing"):
         verify_bundle(copy)
     (copy / "artifact.json").unlink()
-    with pytest.raises(ArtifactError, match=r"artifact\.json: no such file"):
+    with pytest.raises(ArtifactError, match=r"not a bundle artifact, it has no artifact\.json"):
         load_bundle(copy)
 
 

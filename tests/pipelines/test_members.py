@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from components.common.runtime.errors import ConfigError
@@ -102,7 +103,7 @@ def data(tmp_path):
 
 
 def test_the_check_hands_on_a_text_for_each_member_with_the_weights_it_reads(data, tmp_path):
-    (tmp_path / "w.npz").write_bytes(b"weights")
+    np.savez(tmp_path / "w.npz", kernel=np.zeros(1))
     values = merge(data, {"members": [{"weights": str(tmp_path / "w.npz")}, {"seed": 5}], "combine": "best"})
     *_, texts, how = check_run(values, {}, members=True)
     first, second = map(json.loads, texts)

@@ -142,8 +142,8 @@ def test_plateau_early_stopping_and_the_kept_weights_all_follow_exact_average_pr
     caplog.set_level("INFO")
     scored, score = [], loop.Loop.score
 
-    def noted(self, stop=None, *, data=None, averaged=True):
-        out = score(self, stop, data=data, averaged=averaged)
+    def noted(self, stop=None, *, averaged=True):
+        out = score(self, stop, averaged=averaged)
         scored.append(average_precision_score(self.val.rows.label, out.logit))
         return out
 

@@ -237,7 +237,11 @@ def slices_line(metrics: Metrics) -> Line:
         return Line(level="amber", question=question, answer=answer, section="slices")
     found = failures(metrics)
     if not found:
-        return Line(level="green", question=question, answer="none is seen in this test", section="slices")
+        answer = (
+            "none for certain: no group's whole 95 % interval lies below the required sensitivity, or below half of the "
+            "overall specificity"
+        )
+        return Line(level="green", question=question, answer=answer, section="slices")
     answer = "; ".join(sentence(one) for one in found[:3])
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     return Line(

@@ -4,6 +4,7 @@ import pytest
 
 from components.common.artifacts.metrics import Estimate, GradedEstimate, SliceRow
 from components.common.artifacts.slices import failures, gaps
+from components.evaluate.trust import slices_line
 
 
 def graded(value, lower, upper, ok=True):
@@ -71,3 +72,10 @@ def test_the_largest_gap_comes_first_and_small_groups_are_not_compared():
         ("sex", "male", "female"),
     ]
     assert found[1].size == pytest.approx(0.2)
+
+
+def test_a_wide_interval_is_not_called_a_group_that_does_well(judged):
+    wide = row("source", "clinic b", 40, 0, graded(None, None, None), graded(0.1, 0.0, 0.35))
+    line = slices_line(judged(wide))
+    assert line.level == "green"
+    assert line.answer.startswith("none for certain: no group's whole 95 % interval lies below")

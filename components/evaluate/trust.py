@@ -238,8 +238,8 @@ def slices_line(metrics: Metrics) -> Line:
     found = failures(metrics)
     if not found:
         answer = (
-            "none for certain: no group's whole 95 % interval lies below the required sensitivity, or below half of the "
-            "overall specificity"
+            "none for certain: no group's whole 95 % interval lies below the required sensitivity, or below half of "
+            "the overall specificity"
         )
         return Line(level="green", question=question, answer=answer, section="slices")
     answer = "; ".join(sentence(one) for one in found[:3])

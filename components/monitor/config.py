@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.common.runtime.config import StepConfig
+from components.common.runtime.config import BundleDigest, StepConfig
 
 
 class MonitorConfig(StepConfig):
@@ -22,11 +22,7 @@ class MonitorConfig(StepConfig):
     )
     block: int = Field(100, description="images per row of the tables where the log has no times", ge=10)
     seed: int = Field(0, description="seed of tie-breaking and resamples", ge=0)
-    bundle_digest: str = Field(
-        "",
-        pattern=r"^([0-9a-fA-F]{64})?$",
-        description="the digest that the bundle must have, received separately from it; empty asks for none",
-    )
+    bundle_digest: BundleDigest = ""
 
 
 class MonitorSources(MonitorConfig):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.common.runtime.config import StepConfig
+from components.common.runtime.config import BundleDigest, StepConfig
 
 
 class ValidateConfig(StepConfig):
@@ -21,11 +21,7 @@ class ValidateConfig(StepConfig):
     resamples: int = Field(2000, description="bootstrap resamples of groups", ge=200, le=100_000)
     seed: int = Field(0, description="seed of every resample", ge=0)
     batch_size: int = Field(64, description="images sent to the bundle at once", ge=1, le=4096)
-    bundle_digest: str = Field(
-        "",
-        pattern=r"^([0-9a-fA-F]{64})?$",
-        description="the digest that the bundle must have, received separately from it; empty asks for none",
-    )
+    bundle_digest: BundleDigest = ""
     cases: int = Field(8, description="thumbnails of each kind in the report", ge=0, le=50)
 
 

@@ -12,10 +12,10 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -40,6 +40,15 @@ READS = "reads"
 # a value from a file can be of any size: YAML's aliases make gigabytes of a few lines
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 3, 8, 8, 200, 200
+
+
+BundleDigest = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9a-fA-F]{64})?$",
+        description="the digest that the bundle must have, received separately from it; empty asks for none",
+    ),
+]
 
 
 class StepConfig(BaseModel):

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -42,10 +42,16 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 3, 8, 8, 200, 200
 
 
+def _digest(value: str) -> str:
+    if value and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("allowed: 64 hexadecimal digits, as `lesionflow bundle verify` prints them, or empty")
+    return value
+
+
 BundleDigest = Annotated[
     str,
+    AfterValidator(_digest),
     Field(
-        pattern=r"^([0-9a-fA-F]{64})?$",
         description="the digest that the bundle must have, received separately from it; empty asks for none",
     ),
 ]
@@ -195,6 +201,8 @@ def _expected(item: ErrorDetails, field: FieldInfo) -> str:
         return f", which is not text; write it in quotes: '{given}'"
     if item["type"] in ("string_too_short", "too_short"):
         return f", which is empty; allowed: {words}, at least one"
+    if item["type"] == "string_too_long":
+        return f", which has {len(given)} characters; allowed: {words}, at most {item['ctx']['max_length']} characters"
     return f"; allowed: {words}"
 
 

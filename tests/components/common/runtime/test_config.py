@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from components.common.runtime.config import StepConfig, nearest
 from components.common.runtime.errors import ConfigError
+from components.validate.config import ValidateConfig
 
 
 class Inner(StepConfig):
@@ -118,3 +119,20 @@ def test_command_line_text_and_kfp_floats_become_whole_numbers(value):
 def test_a_parsed_config_does_not_change():
     with pytest.raises(ValueError, match="frozen"):
         Example.parse({}).epochs = 4
+
+
+@pytest.mark.parametrize("given", ["x", "a" * 63, "g" * 64, "a" * 64 + "\n"])
+def test_a_digest_that_is_none_is_told_what_a_digest_is(given):
+    with pytest.raises(
+        ConfigError, match=r"bundle_digest: received .*; allowed: 64 hexadecimal digits, as .*, or empty"
+    ):
+        ValidateConfig.parse({"bundle_digest": given})
+    assert ValidateConfig.parse({"bundle_digest": "aB" * 32}).bundle_digest == "aB" * 32
+    assert ValidateConfig.parse({"bundle_digest": ""}).bundle_digest == ""
+
+
+def test_a_text_that_is_too_long_is_told_how_long_it_may_be():
+    with pytest.raises(
+        ConfigError, match=r"site: received .*, which has 90 characters; allowed: text, at most 80 characters"
+    ):
+        ValidateConfig.parse({"site": "a" * 90})

@@ -69,3 +69,16 @@ def serve_registry():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.serve
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory, kit) -> Path:
+    """Twelve images of twelve lesions with their table, none of which any bundle of the tests was trained on."""
+    root = tmp_path_factory.mktemp("clinic")
+    (root / "images").mkdir()
+    lines = ["image_id,lesion_id,dx"]
+    for number in range(12):
+        (root / "images" / f"c{number}.jpg").write_bytes(kit.jpeg(700 + number))
+        lines.append(f"c{number},L{number},{'mel' if number % 3 == 0 else 'nv'}")
+    (root / "table.csv").write_text("\n".join(lines) + "\n")
+    return root

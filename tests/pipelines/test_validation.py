@@ -97,18 +97,6 @@ def test_rows_without_a_label_never_stop_a_validation():
     assert "unlabelled" not in FORM.fields()
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory, kit):
-    root = tmp_path_factory.mktemp("clinic")
-    (root / "images").mkdir()
-    lines = ["image_id,lesion_id,dx"]
-    for number in range(12):
-        (root / "images" / f"c{number}.jpg").write_bytes(kit.jpeg(700 + number))
-        lines.append(f"c{number},L{number},{'mel' if number % 3 == 0 else 'nv'}")
-    (root / "table.csv").write_text("\n".join(lines) + "\n")
-    return root
-
-
 def values(clinic, bundle, **more):
     return {"bundle": str(bundle), "metadata": str(clinic / "table.csv"), "images": [str(clinic / "images")], **more}
 

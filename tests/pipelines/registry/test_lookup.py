@@ -27,18 +27,6 @@ def place(exported, evaluated, tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory, kit):
-    root = tmp_path_factory.mktemp("clinic")
-    (root / "images").mkdir()
-    lines = ["image_id,lesion_id,dx"]
-    for number in range(12):
-        (root / "images" / f"c{number}.jpg").write_bytes(kit.jpeg(900 + number))
-        lines.append(f"c{number},L{number},{'mel' if number % 3 == 0 else 'nv'}")
-    (root / "table.csv").write_text("\n".join(lines) + "\n")
-    return root
-
-
 @pytest.fixture
 def registered(place, serve_registry):
     """(url, registry) with the version `1 a` of the model `moles`."""

@@ -23,7 +23,7 @@ from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.session import step_session
 from components.common.statistics.feasibility import Demands, GateBound
 from components.common.storage import store
-from components.common.storage.store import StoredObject
+from components.common.storage.retry import StoredObject
 from components.evaluate.gate import parse_condition
 from components.ingest.labels import AUTO, load_label_policy
 from components.ingest.sources import root_problem

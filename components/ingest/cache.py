@@ -22,7 +22,8 @@ from components.common.artifacts.folder import open_artifact
 from components.common.imaging.inspect import INSPECTOR, Inspection
 from components.common.runtime.errors import ArtifactError, LesionflowError
 from components.common.storage import store
-from components.common.storage.store import StoredObject, suffix_of
+from components.common.storage.retry import StoredObject
+from components.common.storage.store import suffix_of
 
 log = logging.getLogger(__name__)
 

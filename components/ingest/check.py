@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from threading import BoundedSemaphore
@@ -20,9 +20,9 @@ from components.common.runtime.events import progress
 from components.common.runtime.ordered import ordered_map
 from components.common.runtime.resources import return_large_blocks, usable_cores
 from components.common.storage import store
-from components.common.storage.store import StoredObject
+from components.common.storage.retry import StoredObject
 from components.ingest.cache import Cache
-from components.ingest.sources import printable
+from components.ingest.sources import misfits, printable
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class _Checker:
         try:
             data = store.read_object(item)
         except FileNotFoundError:
-            return _lost(item.uri, item.size, Verdict.MISSING, "it was listed and is gone")
+            return _lost(item.uri, item.size, Verdict.MISSING, "it was listed but is no longer there")
         except (LesionflowError, OSError) as error:
             return _lost(item.uri, item.size, Verdict.UNREADABLE, " ".join(str(error).split()))
         try:
@@ -136,19 +136,15 @@ class _Checker:
         return Checked(item.uri, len(data), digest, inspection, wrapping=picture.wrapping)
 
 
-def explain_missing(
-    image_ids: Iterable[str], checked: Sequence[Checked], reasons: Mapping[str, tuple[Verdict, str]]
-) -> list[Checked]:
-    """The same, with verdict and reason of images for which there is something else than an image file."""
+def explain_missing(image_ids: Iterable[str], checked: list[Checked], roots: Iterable[str]) -> list[Checked]:
+    """The same, with verdict and reason of missing images in whose place the roots hold something else."""
+    if not any(item is _MISSING for item in checked):
+        return checked
+    reasons = misfits(roots)
     return [
         _lost("", 0, *reasons[image_id]) if item is _MISSING and image_id in reasons else item
         for image_id, item in zip(image_ids, checked, strict=True)
     ]
-
-
-def any_missing(checked: Iterable[Checked]) -> bool:
-    """Whether no file was found for an image."""
-    return any(item is _MISSING for item in checked)
 
 
 def _lost(uri: str, size: int, verdict: Verdict, reason: str, digest: str = "") -> Checked:

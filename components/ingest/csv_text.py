@@ -11,21 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from components.common.runtime.errors import DataError
 from components.common.runtime.words import counted
 
 TOP = 20  # rows in which a header is looked for
 _SEPARATORS = ",;\t|"
-_BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
-_SEP_LINE = re.compile(r'^"?sep=(.)"?\r?(\n|$)', re.IGNORECASE)
+_SEP_LINE = re.compile(r'^"?sep=([^ "\r\n])"?\r?(\n|$)', re.IGNORECASE)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # str.splitlines also splits at separators inside texts
-_COMMENT = re.compile(rb"(?m)(?:^|(?<=[\r\n]))#[^\r\n]*")
-# Characters that no screen shows: of them a copied text may hold any number, and it is still the same text.
+# Invisible characters: copied text may hold any number of them and is still the same text.
 _UNSEEN = dict.fromkeys((0x200B, 0x2060, 0xFEFF, 0x00AD))
 _HEAD = 100_000  # bytes in which header and separator are found
+_BLOCK = 20_000  # rows held as Python text at a time
 
 
 def csv_cells(
@@ -53,30 +50,17 @@ def csv_cells(
         notes.append(f"{counted(top.lines, 'row')} above the header left out: {top.title[:60]!r}")
     above += top.offset
     first_row = 1 + len(_LINE.findall(head[:above]))
-    data, head = data[len(head[:above].encode()) :], head[above:]
-    data = _without_comments(data, top, notes)
-    if re.search(rf'(^|{re.escape(top.separator)}) +"', head.split("\n", 2)[0]):
-        data = _without_spaces(data, top.separator)
-    data, width = _aligned(data, top)
-    try:
-        return _parsed(uri, data, top.separator, width, first_row)
-    except DataError:
-        cut, width = _without_empty_ends(data, top.separator)
-        if cut == data:
-            raise
-        return _parsed(uri, cut, top.separator, width, first_row)
+    return _parsed(uri, data[len(head[:above].encode()) :], top.separator, first_row, notes)
 
 
 @dataclass(frozen=True)
 class _Top:
-    """Where the header is: offset and lines in front of it, the first of these, its separator and cells."""
+    """Where the header is: offset and lines in front of it, the first of these, and the separator."""
 
     offset: int
     lines: int
     title: str
     separator: str
-    header: list[str]
-    next_row: list[str]
 
 
 def _top(head: str, marked: str, score: Callable[[list[str]], int]) -> _Top | None:
@@ -91,18 +75,15 @@ def _top(head: str, marked: str, score: Callable[[list[str]], int]) -> _Top | No
         filled[0],
     )
     guess = marked or _separator(lines[first])
-    best = (score(_cells_of(lines, first, guess)[0]), first, guess)
+    best = (score(_cells_of(lines, first, guess)), first, guess)
     for separator in marked or _SEPARATORS:
         for at in filled[:TOP]:
-            found = score(_cells_of(lines, at, separator)[0])
+            found = score(_cells_of(lines, at, separator))
             if found > best[0]:
                 best = (found, at, separator)
     _, at, separator = best
-    cells, after = _cells_of(lines, at, separator)
-    after = next((one for one in filled if one >= after and not lines[one].startswith("#")), -1)
-    next_row = _cells_of(lines, after, separator)[0] if after >= 0 else []
     title = lines[filled[0]].strip().strip(_SEPARATORS) if at > filled[0] else ""
-    return _Top(offsets[at], at - filled[0], title, separator, cells, next_row)
+    return _Top(offsets[at], at - filled[0], title, separator)
 
 
 def _is_comment(lines: list[str], at: int, after: int) -> bool:
@@ -116,13 +97,12 @@ def _separators(line: str) -> tuple[int, ...]:
     return tuple(line.count(one) for one in _SEPARATORS)
 
 
-def _cells_of(lines: list[str], at: int, separator: str) -> tuple[list[str], int]:
-    """The cells of the row that begins with this line, and the line after it."""
-    reader = csv.reader(lines[at:], delimiter=separator, skipinitialspace=True)
+def _cells_of(lines: list[str], at: int, separator: str) -> list[str]:
+    """The cells of the row that begins with this line."""
     try:
-        return [cell.strip() for cell in next(reader, [])], at + reader.line_num
+        return [cell.strip() for cell in next(csv.reader(lines[at:], delimiter=separator, skipinitialspace=True), [])]
     except csv.Error:
-        return [], at + 1
+        return []
 
 
 def _utf8(uri: str, data: bytes, notes: list[str]) -> bytes:
@@ -172,113 +152,62 @@ def _windows_text(data: bytes) -> str:
     return text if strange * 2 <= sum(not one.isascii() for one in text) else ""  # words have letters first
 
 
-def _without_comments(data: bytes, top: _Top, notes: list[str]) -> bytes:
-    """Lines below the header that begin with # and are no row of the table become blank, so that rows keep numbers."""
-    if b"#" not in data or b'"' in data:
-        return data
-    separator, width = top.separator.encode(), len(top.header)
-    first: list[str] = []
-
-    def blank(found: re.Match[bytes]) -> bytes:
-        line = found[0]
-        if not found.start() or line.count(separator) + 1 == width:
-            return line
-        first.append(line.decode("utf-8", "replace"))
-        return b""
-
-    data = _COMMENT.sub(blank, data)
-    if first:
-        notes.append(f"{counted(len(first), 'line')} left out that begin with #: the first is {first[0][:60]!r}")
-    return data
-
-
-def _without_spaces(data: bytes, separator: str) -> bytes:
-    """Quotes count as quotes only directly behind a separator: the spaces in between go."""
-    text = io.StringIO()
-    rows = csv.reader(io.StringIO(data.decode(), newline=""), delimiter=separator, skipinitialspace=True)
-    csv.writer(text, delimiter=separator, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def _aligned(data: bytes, top: _Top) -> tuple[bytes, int]:
-    """A header that is one name short gets it: rows that end in a separator, or R's names of the rows."""
-    width = len(top.header)
-    if width < 2 or len(top.next_row) != width + 1:
-        return data, width
-    separator = top.separator.encode()
-    if not top.next_row[-1]:
-        end = re.search(rb"\r|\n", data)
-        at = end.start() if end else len(data)
-        return data[:at] + separator + data[at:], width + 1
-    if top.next_row[0].isdecimal():
-        return separator + data, width + 1
-    return data, width
-
-
 def _parsed(
-    uri: str, data: bytes, separator: str, width: int, first_row: int
+    uri: str, data: bytes, separator: str, first_row: int, notes: list[str]
 ) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
-    rows = None
-    if b'"' in data or _BLANK_LINE.search(data):  # only then rows may be other than lines
-        rows = _row_numbers(uri, data, separator, first_row)
-    names = [str(at) for at in range(width)]
-    try:
-        table = pa_csv.read_csv(
-            pa.BufferReader(data),
-            pa_csv.ReadOptions(use_threads=False, column_names=names, block_size=2**24),
-            pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False),
-        )
-    except pa.ArrowInvalid as error:
-        _row_numbers(uri, data, separator, first_row)  # names the row
-        raise DataError(f"{uri}: not readable as CSV ({' '.join(str(error).split())})") from error
-    if rows is None:
-        rows = np.arange(first_row, first_row + len(table))
-    cells: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-    if len(cells) != len(rows):
-        raise DataError(f"{uri}: {len(rows)} rows are {len(cells)} without their quotes; check the quotes")
-    cells.columns = pd.RangeIndex(cells.shape[1])
-    return cells, rows
-
-
-def _without_empty_ends(data: bytes, separator: str) -> tuple[bytes, int]:
-    """Rows without the empty cells behind the last named column, which some programs write in some rows only."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
-    width = 0
-    try:
-        for cells in csv.reader(io.StringIO(data.decode(), newline=""), delimiter=separator, strict=True):
-            while len(cells) > max(width, 1) and not cells[-1].strip():
-                cells.pop()
-            width = width or len(cells)
-            writer.writerow(cells)
-    except csv.Error:
-        return data, width
-    cut = text.getvalue().encode()
-    return cut, width
-
-
-def _row_numbers(uri: str, data: bytes, separator: str, first_row: int) -> npt.NDArray[np.int64]:
-    """The number of each row that is not blank, counted as a spreadsheet does.
-
-    Raises:
-        DataError: a row is not CSV, or of another width than the header.
-    """
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), delimiter=separator, strict=True)
-    number, width, filled = first_row - 1, 0, []
+    """The cells of every row that is not blank, all of one width, and the rows' numbers."""
+    spaced = re.search(rf'(^|{re.escape(separator)}) +"', data[:_HEAD].decode("utf-8", "ignore").split("\n", 1)[0])
+    lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=spaced is not None, strict=True)
+    blocks: list[pd.DataFrame] = []
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    remarks: list[str] = []
+    number, width, named = first_row - 1, 0, 0
     try:
         for number, cells in enumerate(reader, start=first_row):
-            width = width or len(cells)
-            if cells and len(cells) != width:
-                raise DataError(
-                    f"{uri}: row {number} has {len(cells)} values, the header has {width}; "
-                    f"{_advice(len(cells), width, separator)}"
-                )
-            if cells:
-                filled.append(number)
+            if not width:
+                width = len(cells)
+                named = max((at for at, name in enumerate(cells, start=1) if name.strip()), default=1)
+            elif len(cells) != width:
+                if not "".join(cells).strip():
+                    continue
+                if cells[0].startswith("#"):
+                    remarks.append(separator.join(cells))
+                    continue
+                if len(numbers) == 1 and _begins_with_number(cells, width):
+                    rows[0].insert(0, "")
+                    width, named = width + 1, named + 1
+            rows.append(cells if len(cells) == width else _of_width(uri, number, cells, (named, width), separator))
+            numbers.append(number)
+            if len(rows) == _BLOCK:
+                blocks.append(pd.DataFrame(rows, dtype="str"))
+                rows = []
     except csv.Error as error:
         raise DataError(f"{uri}: row {number + 1} is not CSV ({error}); check its quotes") from error
-    return np.array(filled, np.int64)
+    if remarks:
+        notes.append(f"{counted(len(remarks), 'line')} beginning with # left out: the first is {remarks[0][:60]!r}")
+    blocks += [pd.DataFrame(rows, dtype="str")] if rows else []
+    return pd.concat(blocks, ignore_index=True), np.array(numbers, np.int64)
+
+
+def _begins_with_number(cells: list[str], width: int) -> bool:
+    """Whether a row has R's number in front, above which the header has no name."""
+    return len(cells) == width + 1 > 2 and cells[0].isdecimal() and cells[-1].strip() != ""
+
+
+def _of_width(uri: str, row: int, cells: list[str], widths: tuple[int, int], separator: str) -> list[str]:
+    """A row as wide as the header; some programs leave away, or add, empty cells behind the last named column.
+
+    Raises:
+        DataError: a cell is missing, or there is one too many.
+    """
+    named, width = widths
+    if len(cells) < named or "".join(cells[width:]).strip():
+        raise DataError(
+            f"{uri}: row {row} has {len(cells)} values, the header has {width}; {_advice(len(cells), width, separator)}"
+        )
+    return cells[:width] + [""] * (width - len(cells))
 
 
 def _advice(values: int, width: int, separator: str) -> str:

@@ -1,4 +1,4 @@
-"""Patients of DICOM files: hashed with a salt that nobody keeps; other identifiers are dropped and counted."""
+"""Patients of DICOM files: hashed with a salt that is not kept; other identifiers are dropped and counted."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def name_patients(
     Args:
         rows: the table's rows; changed.
         checked: what was found of each.
-        salt: of the run; random where none is given. It is written nowhere: who knows a PatientID cannot look for it
-            among the hashes, and two runs have other hashes for the same patient.
+        salt: of the run; random where none is given. It is written nowhere: somebody who knows a PatientID cannot look
+            for it among the hashes, and two runs hash the same patient differently.
 
     Returns:
         For the account, under `dicom`: images, patients, and how many files held each identifier that was dropped;
@@ -49,7 +49,7 @@ def name_patients(
     dropped = Counter(keyword for _, one in found for keyword in one.identifying)
     burned_in = sum(one.burned_in for _, one in found)
     if burned_in:
-        notes.append(f"{counted(burned_in, 'DICOM file')} with text burned into the picture, by their own account")
+        notes.append(f"{counted(burned_in, 'DICOM file')} with burned-in text (BurnedInAnnotation is YES)")
     account = {
         "images": len(found),
         "patients": len(names),

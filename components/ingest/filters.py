@@ -50,7 +50,7 @@ def licence(text: str) -> str:
 def _keep(table: Table, column: str, parameter: str, wanted: Sequence[str], same: Callable[[str], str]) -> None:
     if column not in table.rows:
         raise DataError(
-            f"{parameter}: received {', '.join(wanted)}, and the table has no column for it; say which one it is: "
+            f"{parameter}: received {', '.join(wanted)}, and the table has no column for it; name the column: "
             f"columns: {{{column}: NAME}}, or leave {parameter} empty"
         )
     texts = table.rows[column]
@@ -63,5 +63,5 @@ def _keep(table: Table, column: str, parameter: str, wanted: Sequence[str], same
         )
     left_out = int((~kept).sum())
     if left_out:
-        table.notes.append(f"{left_out} of {len(texts)} images are left out, {parameter} keeps {', '.join(wanted)}")
+        table.notes.append(f"{left_out} of {len(texts)} images left out: {parameter} keeps only {', '.join(wanted)}")
         table.rows = pd.DataFrame(table.rows[kept]).reset_index(drop=True)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
+from pydantic import Field, field_validator, model_validator
 
-from components.common.artifacts.json_file import shown
 from components.common.runtime import yaml_text
+from components.common.runtime.config import StepConfig
 from components.common.runtime.errors import ConfigError
 from components.ingest.values import plain
 
@@ -29,27 +29,52 @@ _GROUPS = ("malignant", "benign", "excluded")
 _IN_BRACKETS = re.compile(r"([^()]+) \(([^()]+)\)")
 
 
-@dataclass(frozen=True)
-class LabelPolicy:
+def _compared(diagnosis: str) -> str:
+    """A diagnosis as it is compared: `basal_cell-carcinoma` is basal cell carcinoma."""
+    return " ".join(re.sub(r"[_\s-]+", " ", diagnosis.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
+
+
+class LabelPolicy(StepConfig):
     """Which diagnosis means what.
 
     Attributes:
         name: what the policy is called.
         version: raised whenever a diagnosis moves.
+        about: what the choice rests on, and where it is unsure.
         malignant: diagnoses with label 1, as codes or names in lower case.
         benign: diagnoses with label 0.
         excluded: diagnoses that are known and left out of training and evaluation.
-        about: what the choice rests on, and where it is unsure.
-        names: names of the diagnoses by code.
     """
 
-    name: str
-    version: int
-    malignant: tuple[str, ...]
-    benign: tuple[str, ...]
-    excluded: tuple[str, ...] = ()
+    name: str = Field(min_length=1)
+    version: int = Field(ge=1, strict=True)
     about: str = ""
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    malignant: tuple[str, ...] = Field(min_length=1)
+    benign: tuple[str, ...] = Field(min_length=1)
+    excluded: tuple[str, ...] = ()
+
+    @field_validator(*_GROUPS)
+    @classmethod
+    def _in_order(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(code.strip() for code in codes):
+            raise ValueError("one of them is blank; allowed: codes or names of diagnoses")
+        return tuple(sorted(plain(code) for code in codes))
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        seen: dict[str, str] = {}
+        for group in _GROUPS:
+            for code in getattr(self, group):
+                if code in seen:
+                    raise ValueError(f"{code!r} is in both {seen[code]} and {group}; keep one")
+                seen[code] = group
+        return self
+
+    @cached_property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Further names of its diagnoses, by code."""
+        codes = (code for group in _GROUPS for code in getattr(self, group))
+        return {code: _names_by_code()[code] for code in codes if code in _names_by_code()}
 
     @cached_property
     def _groups(self) -> dict[str, str]:
@@ -118,11 +143,6 @@ def policies_that_know(dx: str) -> list[str]:
     return [name for name in policy_names() if load_label_policy(name).knows(dx)]
 
 
-def _compared(diagnosis: str) -> str:
-    """A diagnosis as it is compared: `basal_cell-carcinoma` is basal cell carcinoma."""
-    return " ".join(re.sub(r"[_\s-]+", " ", diagnosis.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")).split())
-
-
 @cache
 def _names_by_code() -> dict[str, tuple[str, ...]]:
     value: dict[str, list[str]] = yaml_text.load(_NAMES.read_text(encoding="utf-8"))
@@ -145,43 +165,13 @@ def _parse(text: str, source: str) -> LabelPolicy:
         value = yaml_text.load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"label_policy: {source} is not YAML ({' '.join(str(error).split())})") from error
-    fields = f"name, version, about, {', '.join(_GROUPS)}"
     if not isinstance(value, dict):
+        fields = ", ".join(LabelPolicy.model_fields)
         raise ConfigError(f"label_policy: {source} holds {type(value).__name__}; expected {fields}")
-    unknown = sorted(str(key) for key in set(value) - {"name", "version", "about", *_GROUPS})
-    if unknown:
-        raise ConfigError(f"label_policy: {source}: unknown field {unknown[0]!r}; known are {fields}")
-    name, version = value.get("name"), value.get("version")
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"label_policy: {source}: name is {shown(name)}; expected text")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ConfigError(f"label_policy: {source}: version is {shown(version)}; expected an integer >= 1")
-    about = value.get("about", "")
-    if not isinstance(about, str):
-        raise ConfigError(f"label_policy: {source}: about is {shown(about)}; expected text")
-    groups = {group: _diagnoses(value.get(group, []), group, source) for group in _GROUPS}
-    _check_disjoint(groups, source)
-    known = _names_by_code()
-    names = {code: known[code] for codes in groups.values() for code in codes if code in known}
-    return LabelPolicy(name=name, version=version, **groups, about=about, names=names)
-
-
-def _diagnoses(value: Any, group: str, source: str) -> tuple[str, ...]:
-    # YAML reads a bare `no` as False and 1 as a number: only text is a code
-    if not isinstance(value, list) or not all(isinstance(code, str) and code.strip() for code in value):
-        raise ConfigError(f"label_policy: {source}: {group} is {shown(value)}; expected a list of diagnoses (text)")
-    if group != "excluded" and not value:
-        raise ConfigError(f"label_policy: {source}: {group} is empty; expected at least one diagnosis")
-    return tuple(sorted(plain(code) for code in value))
-
-
-def _check_disjoint(groups: dict[str, tuple[str, ...]], source: str) -> None:
-    seen: dict[str, str] = {}
-    for group, codes in groups.items():
-        for code in codes:
-            if code in seen:
-                raise ConfigError(f"label_policy: {source}: {code!r} is in both {seen[code]} and {group}; keep one")
-            seen[code] = group
+    try:
+        return LabelPolicy.parse(value)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"label_policy: {source}: {line}" for line in str(error).splitlines())) from error
 
 
 def describe() -> str:

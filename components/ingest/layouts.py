@@ -81,7 +81,7 @@ class Layout(StepConfig):
     """A known table.
 
     Attributes:
-        title: the data set and where it is had.
+        title: the data set and where it is available.
         about: what a user should know.
         source: what the columns were taken from, and the publication.
         recognised_by: columns that are all there in such a table, and together in no other.
@@ -221,7 +221,7 @@ def no_image_column(header: Sequence[str], source: str) -> DataError:
     near = _nearest(header, USUAL["image_id"]) or (header[0] if header else "")
     return DataError(
         f"{source}: no column names the image; received {_some(header)}; expected one of "
-        f"{', '.join(USUAL['image_id'][:7])}, or say which: columns: {{image_id: {near}}}{_one_column(header)}"
+        f"{', '.join(USUAL['image_id'][:7])}, or set columns: {{image_id: {near}}}{_one_column(header)}"
     )
 
 
@@ -232,7 +232,7 @@ def no_label_column(header: Sequence[str], source: str) -> DataError:
     near = _nearest(free, (*USUAL["label"], *USUAL["diagnosis"], "class", "category", "malignant", "type")) or "NAME"
     return DataError(
         f"{source}: no column holds a label or diagnosis; received {_some(header)}; expected dx, diagnosis, label, "
-        f"target or a column in capitals per diagnosis with 0 and 1, or say which: columns: {{label: {near}}}"
+        f"target or a column in capitals per diagnosis with 0 and 1, or set columns: {{label: {near}}}"
         f"{_one_column(header)}"
     )
 

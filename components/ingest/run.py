@@ -29,14 +29,14 @@ from components.common.runtime.errors import DataError
 from components.common.runtime.resources import usable_cores
 from components.common.runtime.words import counted
 from components.common.storage import retry, store
-from components.common.storage.store import StoredObject
+from components.common.storage.retry import StoredObject
 from components.ingest.cache import Cache
-from components.ingest.check import Checked, any_missing, check_images, explain_missing
+from components.ingest.check import Checked, check_images, explain_missing
 from components.ingest.config import IngestConfig
 from components.ingest.dicom_patients import name_patients
 from components.ingest.filters import keep_only
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy
-from components.ingest.sources import Files, Root, list_roots, misfits, printable
+from components.ingest.sources import Files, Root, list_roots, printable
 from components.ingest.tables import WORKING, Table, read_table
 from components.ingest.verdicts import conflicts_of_bytes, conflicts_of_lesions, label_rows, policy_of
 
@@ -134,8 +134,7 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path, parts
     with new_artifact(out, KIND, _made_from(table, policy, config)) as folder:
         cache = _cache(config, out, parts)
         checked = list(check_images(seen.candidates(), cache, threads_for(config, roots)))
-        if any_missing(checked):
-            checked = explain_missing(table.rows["image_id"], checked, misfits(root.uri for root in roots))
+        checked = explain_missing(table.rows["image_id"], checked, [root.uri for root in roots])
         if config.cache:
             cache.save(config.cache)
         dicom, said = name_patients(table.rows, checked)
@@ -252,13 +251,14 @@ def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str
     if files.other_case:
         asked, have = next(iter(files.other_case.items()))
         notes.append(
-            f"{len(files.other_case)} image ids differ from the file's name in case, the first: {asked}, {have}"
+            f"{len(files.other_case)} image ids differ from the file name in case only, the first: {asked} "
+            f"(file {have})"
         )
     if files.other_number:
         asked, have = next(iter(files.other_number.items()))
         notes.append(
-            f"{len(files.other_number)} image ids are the number of a file's name, written otherwise, the first: "
-            f"{asked}, {have}"
+            f"{len(files.other_number)} image ids are the number of a file name, written differently, the first: "
+            f"{asked} (file {have})"
         )
     unlisted = files.unlisted(rows["image_id"])
     if unlisted:
@@ -269,8 +269,8 @@ def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str
     beside = [item for item in checked if item.passed_over]
     if beside:
         notes.append(
-            f"{counted(len(beside), 'image')} taken from one of several files of that name, the only one that can be "
-            f"read; the first passes over {beside[0].passed_over[0]}"
+            f"{counted(len(beside), 'image')} with several files of that name, of which only one can be read and is "
+            f"taken; the first file not taken is {beside[0].passed_over[0]}"
         )
     return notes
 
@@ -294,7 +294,7 @@ def _check_loss(account: dict[str, Any], max_lost_pct: float, roots: list[Root])
         by_row = account["counts"].keys() <= {Verdict.OK, *WITHOUT_LABEL}
         advice = "fix them, or raise max_lost_pct"
         if by_row:
-            advice = "choose a label_policy that knows or excludes them, or say in columns where the label is"
+            advice = "choose a label_policy that knows or excludes them, or name the column of the label in columns"
         advice += "".join(f"; image root {root.uri} {root.problem}" for root in roots if root.problem)
         raise DataError(
             f"{account['lost']} of {account['rows']} images ({account['lost_pct']:.2f} %) are unusable, at most "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from components.common.artifacts.index import Verdict
 from components.common.runtime.errors import DataError
 from components.common.storage import store
-from components.common.storage.store import StoredObject
+from components.common.storage.retry import StoredObject
 from components.ingest.values import without_fraction
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -158,7 +158,7 @@ def list_roots(uris: list[str], asked: Iterable[str] = ()) -> tuple[list[Root], 
 def misfits(uris: Iterable[str]) -> dict[str, tuple[Verdict, str]]:
     """Verdict and reason of what bears an image's name and is not an image file, by image id.
 
-    Links that lead nowhere, folders and pipes are unreadable; beside a file of another kind the image is missing.
+    Broken links, folders and pipes are unreadable; beside a file of another kind the image is missing.
     """
     found: dict[str, tuple[Verdict, str]] = {}
     for uri in uris:
@@ -167,7 +167,7 @@ def misfits(uris: Iterable[str]) -> dict[str, tuple[Verdict, str]]:
             if what:
                 found[name] = Verdict.UNREADABLE, printable(f"{path} {what}")
             else:
-                reason = f"no image file of this name in any root; {path} is not one by its name"
+                reason = f"no image file of this name in any root; {path} does not have the suffix of an image"
                 found.setdefault(name, (Verdict.MISSING, printable(reason)))
     return found
 
@@ -213,5 +213,5 @@ def _misread(uri: str) -> str:
     if len(parts) > 1 and any(store.exists(part) for part in parts):
         return "names several folders in one value: give each as a value of its own (--images A B)"
     if any(mark in uri for mark in "*?["):
-        return "is a pattern, not a folder: give the folder itself, it is searched with everything below"
+        return "is a pattern, not a folder: give the folder itself; its subfolders are searched as well"
     return "does not exist"

@@ -1,4 +1,4 @@
-"""From the bytes of a table's file to its cells as text: CSV in any dress (`csv_text`), or an Excel workbook.
+"""From the bytes of a table's file to its cells as text: CSV of any kind (`csv_text`), or an Excel workbook.
 
 What spreadsheets leave behind is dropped, with a note where somebody may miss it: titles and comments above the header,
 a header that comes again, blank rows, columns without name and content, the index that pandas writes, a column that
@@ -25,7 +25,7 @@ from components.ingest.values import BLANK
 _XLSX, _OLD_EXCEL = b"PK\3\4", b"\xd0\xcf\x11\xe0"
 _OTHER = (
     (b"\x1f\x8b", "a gzip archive; unpack it"),
-    (_OLD_EXCEL, "an Excel workbook of the old format; save it as .xlsx or CSV"),
+    (_OLD_EXCEL, "an Excel workbook in the old format; save it as .xlsx or CSV"),
     (b"PAR1", "Parquet; export it as CSV"),
     (b"%PDF", "a PDF document; expected the table itself"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
@@ -93,7 +93,7 @@ def read_sheet(
         again[again] = (cells[again] == header).all(axis=1)
         if again.any():
             number = counted(int(again.sum()), "row")
-            notes.append(f"{number} left out that repeat the header: the first is row {rows[again][0]}")
+            notes.append(f"{number} repeating the header left out: the first is row {rows[again][0]}")
     keep = ~(_blank(cells) | again)
     if not keep.all():
         cells, rows = cells[keep], rows[keep]

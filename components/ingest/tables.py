@@ -120,7 +120,7 @@ class _Cells:
         if "patient_id" not in reading.columns and perhaps_patient(sheet.header):
             name = perhaps_patient(sheet.header)
             self.notes.append(
-                f"column {name} may name the patient, and is not used: to keep a patient's images in one split, say "
+                f"column {name} may identify the patient but is not used: to keep a patient's images in one split, set "
                 f"columns: {{patient_id: {name}}}"
             )
 
@@ -167,7 +167,7 @@ class _Cells:
             row = int(self.sheet.rows[without][0])
             shown = next(cell for cell in self.sheet.cells[without].iloc[0] if cell)
             self.notes.append(
-                f"{counted(int(without.sum()), 'row')} left out that name no image: the first is row {row} "
+                f"{counted(int(without.sum()), 'row')} without the name of an image left out: the first is row {row} "
                 f"({shown[:40]!r})"
             )
             cells = self.sheet.cells[~without].reset_index(drop=True)
@@ -234,7 +234,11 @@ class _Cells:
         starting = texts[texts.str.startswith(_FORMULA)].unique()
         odd = [one for one in starting if not values.is_blank(one) and not _NEGATIVE.fullmatch(one)]
         if odd:
-            self._refuse(meaning, texts.isin(odd), "text without =, +, - or @ in front, which spreadsheets run")
+            self._refuse(
+                meaning,
+                texts.isin(odd),
+                "text that does not begin with =, +, - or @, which a spreadsheet would run as a formula",
+            )
 
     def _image_ids(self) -> tuple[list[str], list[str]]:
         ids, folders, wrong = [], [], []
@@ -256,7 +260,7 @@ class _Cells:
         if any(folders):
             first = next(text for text, folder in zip(self._texts("image_id"), folders, strict=True) if folder)
             self.notes.append(
-                f"column {column}: {sum(map(bool, folders))} names carry a folder, the first is {first[:80]}; images "
+                f"column {column}: {sum(map(bool, folders))} names include a folder, the first is {first[:80]}; images "
                 "are found by name, and by folder where a name occurs more than once"
             )
         return ids, folders
@@ -288,10 +292,10 @@ class _Cells:
         odd = [text for text, value in read_as.items() if value is None and not values.is_blank(text)]
         odd = [text for text in odd if text not in values.NO_LABEL]
         if odd:
-            wrong = texts[texts.isin(odd)]
+            wrong, name = texts[texts.isin(odd)], self.reading.columns[meaning][0]
             self.notes.append(
-                f"column {self.reading.columns[meaning][0]}: {len(wrong)} values are not known and count as unknown, "
-                f"the first in row {self.sheet.rows[wrong.index[0]]}: {wrong.iloc[0][:80]!r}"
+                f"column {name}: {counted(len(wrong), 'value')} not recognised and counted as unknown, the first in "
+                f"row {self.sheet.rows[wrong.index[0]]}: {wrong.iloc[0][:80]!r}"
             )
         return texts.map({text: value or "unknown" for text, value in read_as.items()})
 
@@ -325,8 +329,8 @@ class _Cells:
             if len(odd):
                 first = self.reading.columns["label"][0]
                 raise DataError(
-                    f"{self.sheet.source}: columns {first} and {name} disagree in {len(odd)} rows, the first is row "
-                    f"{self.sheet.rows[odd[0]]}; say which one is the label: columns: {{label: {name}}}"
+                    f"{self.sheet.source}: columns {first} and {name} disagree in {counted(len(odd), 'row')}, the "
+                    f"first is row {self.sheet.rows[odd[0]]}; say which one is the label: columns: {{label: {name}}}"
                 )
 
     def _plain(self, meaning: str) -> pd.Series[str]:

@@ -1,4 +1,4 @@
-"""What one cell of a table means: ids, ages, sexes, label words, and the words for nothing."""
+"""What one cell of a table means: ids, ages, sexes, label words, and the words for a missing value."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from components.common.storage import store
 
 MAX_AGE = 120
-AGES = f"a number of years from 0 to {MAX_AGE}, or nothing"
-# What people, spreadsheets and data frames write where there is no value; compared in lower case.
+AGES = f"a number of years from 0 to {MAX_AGE}, or an empty cell"
+# What people, spreadsheets and data frames write for a missing value; compared in lower case.
 _NOTHING = """
     - -- --- \N{EN DASH} \N{EM DASH} . .. ... ? ?? na n/a n.a. n.a #n/a #na <na> nan -nan nat
     none null (null) (blank) nil missing undefined unknown unk unspecified
@@ -23,7 +23,7 @@ _NOT = ("available", "known", "specified", "reported", "applicable", "recorded",
 BLANK = frozenset(
     {"", "#n/a n/a", "keine angabe", "no id", "none given", *_NOTHING.split(), *(f"not {word}" for word in _NOT)}
 )
-# Words that say benign or malignant themselves; those behind the first lines are other languages'.
+# Words that mean benign or malignant; the last lines are other languages.
 WORDS = {
     **dict.fromkeys(
         ("malignant", "malign", "malignancy", "true", "yes", "y", "positive", "pos", "cancer", "cancerous"), 1
@@ -70,7 +70,7 @@ _INTERVAL = re.compile(
 )  # as pandas.cut writes it
 _DECADE = re.compile(r"(\d0)'?s")
 _DICOM_AGE = re.compile(r"(\d{3})m")
-# The start of a path on a disk or a share of Windows, or on a disk of Unix.
+# The start of an absolute path: a Windows drive or share, or the root of Unix.
 _ABSOLUTE = re.compile(r"\A([A-Za-z]:[\\/]+|\\\\+|/+(?=[^/]))")
 _WHOLE = re.compile(r"[0-9]+\.0+")
 _SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+")

@@ -22,7 +22,7 @@ from components.ingest import values
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy, policies_that_know
 from components.ingest.tables import Table
 
-# Rows with the same unknown diagnosis that are more than slips of the pen; two are enough where another policy
+# Rows with the same unknown diagnosis that are more than typing errors; two are enough where another policy
 # knows it.
 A_CLASS = 10
 _UNDECIDED = ("indeterminate", "uncertain", "equivocal", "undetermined", "borderline")
@@ -72,7 +72,7 @@ def label_rows(
         excluded = is_known & (by_policy < 0)
     found = pd.DataFrame({"label": label.astype("int8"), "verdict": "", "reason": ""})
     found.loc[excluded, "verdict"] = str(Verdict.EXCLUDED_DIAGNOSIS)
-    found.loc[excluded, "reason"] = rows.loc[excluded, "dx"].map(lambda dx: f"policy {policy.name} leaves {dx} out")
+    found.loc[excluded, "reason"] = rows.loc[excluded, "dx"].map(lambda dx: f"policy {policy.name} excludes {dx}")
     unknown = (label < 0) & ~excluded
     # what the row says: its label column where that decides, else its diagnosis
     text = rows["said"].where(rows["said"] != "", rows["dx"]) if label_decides else rows["dx"]
@@ -105,7 +105,7 @@ def conflicts_of_lesions(rows: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     if len(largest) > 1 and len(rows) >= 20 and largest.iloc[0] > len(rows) / 10:
         notes.append(
             f"lesion {largest.index[0]} holds {largest.iloc[0]} of {len(rows)} images, which stay together in a split; "
-            "is this a lesion, or a word for no id?"
+            "check that this is an id and not a word for a missing one"
         )
     return notes
 
@@ -155,7 +155,7 @@ def _refuse_unknown_classes(
         shown = ", ".join(f"{one!r} ({n} rows)" for one, n in list(counts.items())[:_SHOWN])
         raise DataError(
             f"column {column}: no value says benign or malignant, and policy {policy.name} knows none: received "
-            f"{shown}; understood are {values.UNDERSTOOD} and the diagnoses of a label policy{_who_knows(counts)}"
+            f"{shown}; accepted are {values.UNDERSTOOD} and the diagnoses of a label policy{_who_knows(counts)}"
         )
     classes = {
         one: n
@@ -224,14 +224,14 @@ def _notes(
     excluded = rows.loc[label_decides & (label >= 0) & left_out, "image_id"]
     if len(excluded):
         notes.append(
-            f"{counted(len(excluded), 'row')} with a label though policy {policy.name} leaves the diagnosis "
-            f"out: the first is {excluded.iloc[0]} ({rows.loc[excluded.index[0], 'dx']}); label_policy={policy.name} "
-            "leaves them out"
+            f"{counted(len(excluded), 'row')} with a label although policy {policy.name} excludes the "
+            f"diagnosis: the first is {excluded.iloc[0]} ({rows.loc[excluded.index[0], 'dx']}); "
+            f"label_policy={policy.name} excludes them"
         )
-    taken = rows.loc[(by_policy < 0) & (label >= 0), "image_id"] if not label_decides else rows.iloc[:0]["image_id"]
-    if len(taken):
+    taken = rows.loc[(by_policy < 0) & (label >= 0), "image_id"]
+    if len(taken) and not label_decides:
         notes.append(
-            f"{len(taken)} rows without a diagnosis that policy {policy.name} knows take the table's label, the first "
-            f"is {taken.iloc[0]}"
+            f"{counted(len(taken), 'row')} without a diagnosis that policy {policy.name} knows: the table's label is "
+            f"used, the first is {taken.iloc[0]}"
         )
     return notes

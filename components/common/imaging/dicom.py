@@ -18,7 +18,6 @@ from typing import Any
 from components.common.runtime.errors import DataError
 
 INSTALL = "pip install 'lesionflow[dicom]'"
-_MOST_FRAGMENTS = 10_000
 # Attributes of PS3.15 table E.1-1 (basic confidentiality profile) that photographs carry; names of persons (VR PN) and
 # private attributes are counted besides.
 _KEYWORDS = """
@@ -36,7 +35,7 @@ _IDENTIFYING = frozenset(_KEYWORDS.split())
 
 
 class NotTakenError(DataError):
-    """There is no JPEG to be had from a DICOM file: `verdict` is unsupported or corrupt, `reason` says why."""
+    """No JPEG can be taken out of a DICOM file: `verdict` is unsupported or corrupt, `reason` says why."""
 
     def __init__(self, verdict: str, reason: str) -> None:
         super().__init__(f"{verdict} image: {reason}")
@@ -117,7 +116,8 @@ def _check_kind(dataset: Any) -> None:
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     if syntax not in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
         raise NotTakenError(
-            "unsupported", f"a DICOM file with pixel data as {syntax.name or 'nothing known'}; baseline JPEG is read"
+            "unsupported",
+            f"a DICOM file with pixel data as {syntax.name or 'an unknown transfer syntax'}; baseline JPEG is read",
         )
     frames = str(dataset.get("NumberOfFrames", "") or 1)
     if frames != "1":

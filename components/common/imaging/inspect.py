@@ -8,7 +8,7 @@ not part of it and is not looked at.
 
 Damage is found where a PNG's checksums, a strict decoder or runs of zeros show it. JPEG has no checksum: damage that
 decodes to another valid picture passes, most single flipped bits among it, and so do zeros among the raw bits with
-which a progressive file refines the mean of its blocks (`progressive.py`).
+which a progressive file refines the mean of its blocks (`jpeg.zeroed`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from components.common.runtime.errors import DataError
 
 _TRANSPARENT = "it can hold transparent pixels; save it without an alpha channel"
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
-INSPECTOR = 8
+INSPECTOR = 9
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 16
@@ -147,7 +147,7 @@ def _check_kind(data: bytes, kind: str, name: str) -> None:
     if len(data) > MAX_BYTES:
         raise _RefusedError("unsupported", f"{len(data)} bytes; at most {MAX_BYTES} are read")
     if kind == UNKNOWN:
-        raise _RefusedError("corrupt", f"the content is {foreign_content(data) or 'no known image format'}")
+        raise _RefusedError("corrupt", f"the content is {foreign_content(data) or 'not a known image format'}")
     named = format_of_name(name)
     if named not in (kind, UNKNOWN):
         raise _RefusedError("mislabelled", f"the content is {kind}, the name says {named}")

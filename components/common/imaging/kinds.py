@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.common.storage.store import suffix_of
+from components.common.storage.store import FORMATS, suffix_of
 
 UNKNOWN = "unknown"
 
@@ -38,26 +38,6 @@ _HEIF = frozenset(
     b"heic heix hevc hevx heim heis hevm hevs mif1 mif2 mif3 msf1 miaf 1pic avci avcs vvic vvis evbi evmi evbs evms "
     b"jpeg jpgs j2ki j2is MiHB MiHE MiHA MiAn".split()
 )
-_SUFFIXES = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp"), "jpeg"),
-    **dict.fromkeys((".png", ".apng"), "png"),
-    **dict.fromkeys((".bmp", ".dib"), "bmp"),
-    **dict.fromkeys((".tif", ".tiff", ".dng", ".cr2", ".nef", ".arw", ".pef"), "tiff"),  # raw files of TIFF's structure
-    **dict.fromkeys((".cr3", ".orf", ".rw2", ".raf"), "camera raw"),
-    **dict.fromkeys((".jxr", ".wdp"), "jpegxr"),
-    **dict.fromkeys((".heic", ".heif", ".hif", ".heics"), "heif"),
-    **dict.fromkeys((".avif", ".avifs"), "avif"),
-    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jpeg2000"),
-    **dict.fromkeys((".psd", ".psb"), "psd"),
-    **dict.fromkeys((".dcm", ".dicom", ".dic", ".ima"), "dicom"),
-    ".gif": "gif",
-    ".webp": "webp",
-    ".jxl": "jpegxl",
-    ".jls": "jpegls",
-    ".ico": "ico",
-    ".svg": "svg",
-    ".tga": "tga",
-}
 _STORE_ERROR = "often the error message of a store or server; download the file again"
 _LFS = "a Git LFS pointer, not the file itself; run `git lfs pull`"
 _ANNEX = "a git-annex pointer, not the file itself; run `git annex get`"
@@ -81,12 +61,12 @@ _FOREIGN = (
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it"),
     (b"\x04\x22\x4d\x18", "an LZ4 archive; unpack it"),
     (b"%PDF", "a PDF document; export its images"),
-    (b"\xd0\xcf\x11\xe0", "a document of an old Office format; export its images"),
-    (b"\0\5\x16\7", "what macOS keeps beside a file (AppleDouble); copy the file itself"),
-    (b"\0\0\0\1Bud1", "a folder's settings of macOS (.DS_Store)"),
-    (b"book\0\0\0\0mark", "an alias of macOS; copy the file itself"),
-    (b"L\0\0\0\1\x14\2\0", "a shortcut of Windows; copy the file itself"),
-    (b"[internetshortcut]", "a shortcut of Windows; download the file itself"),
+    (b"\xd0\xcf\x11\xe0", "a document in an old Office format; export its images"),
+    (b"\0\5\x16\7", "macOS metadata of another file (AppleDouble); copy the file itself"),
+    (b"\0\0\0\1Bud1", "folder settings of macOS (.DS_Store)"),
+    (b"book\0\0\0\0mark", "a macOS alias; copy the file itself"),
+    (b"L\0\0\0\1\x14\2\0", "a Windows shortcut; copy the file itself"),
+    (b"[internetshortcut]", "a Windows shortcut; download the file itself"),
     (b"\x89HDF", "HDF5; export its images"),
     (b"\x93NUMPY", "a NumPy array; export it as PNG"),
     (b"SQLite format 3", "an SQLite database"),
@@ -103,7 +83,7 @@ _FOREIGN = (
     (b"/9j/", _ENCODED),
     (b"ivborw0kggo", _ENCODED),
     (b"ffd8ff", "an image written as text (hexadecimal digits); decode it"),
-    (b"http/1.", "a server's whole answer; save its body alone"),
+    (b"http/1.", "a whole HTTP response; save only its body"),
     (b"<svg", "an SVG drawing; JPEG and PNG are read"),
     *(
         (start, _WEB_PAGE)
@@ -125,7 +105,7 @@ def real_format(data: bytes) -> str:
 
 def format_of_name(name: str) -> str:
     """The image format that a file name promises; unknown where its suffix says nothing."""
-    return _SUFFIXES.get(suffix_of(name), UNKNOWN)
+    return FORMATS.get(suffix_of(name), UNKNOWN)
 
 
 def foreign_content(data: bytes) -> str:

@@ -12,12 +12,12 @@ photographs of a lesion taken again, lie above.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from components.common.imaging.pixels import cosines
 from components.common.imaging.thumbnail import read_thumbnail
 
 BYTES = 32
@@ -60,7 +60,7 @@ def nearest(asked: Keys, known: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray
 
 def _key(thumbnail: bytes) -> bytes:
     grey = cv2.cvtColor(read_thumbnail(thumbnail), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    waves = _cosines(grey.shape[0]) @ grey @ _cosines(grey.shape[1]).T
+    waves = cosines(grey.shape[0], _SIDE) @ grey @ cosines(grey.shape[1], _SIDE).T
     return np.packbits(waves > 0).tobytes()
 
 
@@ -77,10 +77,3 @@ def _views(signs: npt.NDArray[np.float32]) -> Iterable[npt.NDArray[np.float32]]:
         for down in (np.float32(1), odd[:, None]):
             for across in (np.float32(1), odd):
                 yield turned * down * across
-
-
-@lru_cache(maxsize=256)
-def _cosines(size: int) -> npt.NDArray[np.float32]:
-    """Rows 1 to 16 of the type-II cosine basis over `size` positions."""
-    frequency, place = np.arange(1, _SIDE + 1)[:, None], np.arange(size)[None, :]
-    return np.cos(np.pi * frequency * (2 * place + 1) / (2 * size)).astype(np.float32)

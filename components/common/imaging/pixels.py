@@ -56,17 +56,17 @@ def perceptual_hash(rgb: Image) -> int:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) if rgb.ndim == 3 else rgb
     height, width = grey.shape
-    down, step = _cosines(height), max(64, _STRIPE // height)
+    down, step = cosines(height, _HASH), max(64, _STRIPE // height)
     if width <= step:
         rows = down @ grey.astype(np.float32)
     else:
         rows = np.hstack([down @ grey[:, at : at + step].astype(np.float32) for at in range(0, width, step)])
-    waves = rows @ _cosines(width).T
+    waves = rows @ cosines(width, _HASH).T
     return int.from_bytes(np.packbits(waves > 0).tobytes(), "big")
 
 
-@lru_cache(maxsize=64)
-def _cosines(size: int) -> npt.NDArray[np.float32]:
-    """Rows 1..8 of the type-II cosine basis over `size` positions."""
-    frequency, place = np.arange(1, _HASH + 1)[:, None], np.arange(size)[None, :]
+@lru_cache(maxsize=256)
+def cosines(size: int, count: int) -> npt.NDArray[np.float32]:
+    """Rows 1 to `count` of the type-II cosine basis over `size` positions."""
+    frequency, place = np.arange(1, count + 1)[:, None], np.arange(size)[None, :]
     return np.cos(np.pi * frequency * (2 * place + 1) / (2 * size)).astype(np.float32)

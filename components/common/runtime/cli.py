@@ -125,7 +125,7 @@ def add_command(
 
 def warn_old_name(old: str, new: str) -> None:
     """Says on stderr that a name of an earlier version is going."""
-    sys.stderr.write(f"warning: {old} is an old name that the next version will not know; use {new}\n")
+    sys.stderr.write(f"warning: {old} is deprecated and will be removed in the next version; use {new}\n")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from components.common.runtime.secrets import without_secrets
 class LesionflowError(Exception):
     """Base of all expected failures; `exit_code` is what a command leaves with.
 
-    A message shows what was received, which may be an address with a password: it is blacked out here, once for all.
+    A message shows what was received, which may be an address with a password: it is redacted here, once for all.
     """
 
     exit_code = 1

@@ -1,6 +1,6 @@
-"""How a step tells whoever watches it where it is.
+"""Events by which a step reports its state and its progress.
 
-A step reports its state and its progress. Under `lesionflow run` the reports are lines of a file
+Under `lesionflow run` the reports are lines of a file
 named by LESIONFLOW_EVENTS, which the parent process draws as bars; anywhere else progress becomes a
 log line every few seconds, which is what a person reading `kubectl logs` needs.
 """

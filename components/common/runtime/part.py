@@ -17,7 +17,7 @@ class Part:
     of: int
 
     def __post_init__(self) -> None:
-        """Refuses a part that is none.
+        """Refuses a number that is not one of a part.
 
         Raises:
             ConfigError: `number` is not below `of`.

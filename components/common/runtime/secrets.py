@@ -29,7 +29,7 @@ _PATTERNS = (
 
 
 def without_secrets(text: str) -> str:
-    """`text` with passwords in URLs, signatures, tokens and cookies blacked out.
+    """`text` with passwords in URLs, signatures, tokens and cookies redacted.
 
     >>> without_secrets("https://me:pass@host/x?X-Amz-Signature=ab12&part=3")
     'https://***@host/x?X-Amz-Signature=***&part=3'

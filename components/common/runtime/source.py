@@ -23,7 +23,7 @@ def source_version(root: Path = ROOT) -> tuple[str | None, bool | None]:
 
 
 def commit_text() -> str:
-    """The commit, `-dirty` behind it where files differ from it; `unknown` where nobody knows."""
+    """The commit, `-dirty` behind it where files differ from it; `unknown` where nothing says it."""
     commit, dirty = source_version()
     return "unknown" if commit is None else f"{commit}-dirty" if dirty else commit
 

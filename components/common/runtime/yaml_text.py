@@ -1,4 +1,4 @@
-"""YAML from a file that anybody may have written: plain values, each key once, and no way to end the process."""
+"""YAML from a file that anybody may have written: plain values, each key once, no crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a mapping with one key twice, where YAML would keep the last without a word."""
+    """A safe loader that refuses a mapping with one key twice, where YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Any, int] = {}
@@ -48,7 +48,7 @@ def _guarded(read: Callable[[], T]) -> T:
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
     except (ValueError, OverflowError) as error:  # of a number with thousands of digits, or the 31st of February
-        raise yaml.YAMLError(f"a value that cannot be one ({' '.join(str(error).split())[:80]})") from error
+        raise yaml.YAMLError(f"an invalid value ({' '.join(str(error).split())[:80]})") from error
 
 
 def parse_assignments(items: Iterable[str], flag: str = "--set", example: str = "epochs=3") -> dict[str, Any]:

@@ -29,7 +29,7 @@ def outside(n: int, alpha: float) -> int:
 def lower_limit(values: Floats, alpha: float) -> float | None:
     """The value from which a new lesion belongs to the class whose calibration values these are.
 
-    At most alpha of new lesions of the class lie below it. For a limit from above, turn the signs round.
+    At most alpha of new lesions of the class lie below it. For an upper limit, negate the values.
 
         >>> import numpy as np
         >>> lower_limit(np.array([0.4, 0.1, 0.9, 0.7]), 0.4)

@@ -197,8 +197,8 @@ def _bound(counts: SplitCounts, demands: Demands) -> Problem | None:
     if have:
         changes.append({"operating_point": "point"})
     line = (
-        f"operating_point=lower_bound cannot promise a sensitivity of {target:g} at delta {demands.delta:g} with fewer "
-        f"than {needed} malignant groups in val: it has {have} of {counts.malignant}"
+        f"operating_point=lower_bound cannot guarantee a sensitivity of {target:g} at delta {demands.delta:g} with "
+        f"fewer than {needed} malignant groups in val: it has {have} of {counts.malignant}"
     )
     return Problem(line, "val", needed, tuple(changes))
 
@@ -223,7 +223,7 @@ def _members(train: GroupCounts, demands: Demands) -> Problem | None:
     if have >= folds:
         return None
     line = (
-        f"{name} {folds} cuts the training images into as many folds, each with groups of both classes: train has "
+        f"{name}={folds} cuts the training images into folds that each need groups of both classes: train has "
         f"{train.malignant} malignant and {train.only_benign} benign ones"
     )
     changes = ({name: have},) if have >= 2 and have > demands.train_fold else ()

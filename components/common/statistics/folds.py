@@ -1,7 +1,7 @@
 """Dealing groups into folds: whole groups, class by class, so that every fold holds its share of malignant ones.
 
-Stratified group k-fold in its simplest form: each class is put in an order and dealt out like cards. Who needs
-the same folds for ever gives an order that depends on the names alone; who needs another deal per seed shuffles.
+Stratified group k-fold in its simplest form: each class is put in an order and dealt out like cards. `order_by_hash`
+gives the same folds whenever the names are the same, `order_by_seed` other folds for each seed.
 
     >>> import numpy as np
     >>> groups = np.array(["a", "a", "b", "c", "d"])

@@ -2,7 +2,7 @@
 
 Lee et al. 2018 (arXiv:1807.03888) without their classes and without their weights, which are fitted on outside
 pictures: one Gaussian for each depth, and the plain mean over depths. Covariances are shrunk (Ledoit and Wolf 2004,
-doi:10.1016/S0047-259X(03)00096-4), so that fewer images than features do.
+doi:10.1016/S0047-259X(03)00096-4), so that fewer images than features are enough.
 """
 
 from __future__ import annotations

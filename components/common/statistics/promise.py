@@ -1,4 +1,4 @@
-"""Does a promised sensitivity hold on new lesions, and if that cannot be told yet, how many more would tell."""
+"""Does a promised sensitivity hold on new lesions, and if that is still undecided, how many more would decide it."""
 
 from __future__ import annotations
 

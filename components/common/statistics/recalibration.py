@@ -8,7 +8,6 @@ is changed with a probability of at most alpha.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +17,7 @@ from scipy.stats import chi2
 from components.common.statistics.intervals import Interval, percentile, rarer
 from components.common.statistics.logistic import fit_logistic
 from components.common.statistics.numeric import Floats, logit_of, sigmoid
-from components.common.statistics.resampling import Codes, Counts, group_counts
+from components.common.statistics.resampling import Codes, row_weights
 
 Step = Literal["kept", "intercept", "intercept_and_slope"]
 ALPHA = 0.05
@@ -134,14 +133,10 @@ def calibration_line(
     ones = np.ones_like(s)
     a = float(fit_logistic(ones[:, None], y, offset=s)[0])
     line = fit_logistic(np.column_stack([ones, s]), y)
-    found = [refit(s, y, c[codes].astype(np.float64), a, line) for c in _blocks(groups, len(y), resamples, seed)]
+    found = [refit(s, y, w, a, line) for w in row_weights(codes, groups, resamples, seed)]
     intercepts, slopes = (np.concatenate(part) for part in zip(*found, strict=True))
     units = rarer(codes, y.astype(np.int8))
     return percentile(a, intercepts, units), percentile(float(line[1]), slopes, units)
-
-
-def _blocks(groups: int, rows: int, resamples: int, seed: int) -> Iterator[Counts]:
-    return group_counts(groups, resamples, seed, cells=max(groups, 2_000_000 * groups // rows))
 
 
 def refit(s: Floats, y: Floats, w: Floats, a: float, line: Floats) -> tuple[Floats, Floats]:

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from components.common.statistics.numeric import Floats
+
 Codes = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.int32]
 
 _CELLS = 4_000_000  # counts held at once: 16 MB
+_ROW_CELLS = 2_000_000  # rows times resamples held at once: 16 MB
 _ONE_AT_A_TIME = 8192
 
 
@@ -46,6 +49,19 @@ def group_counts(groups: int, resamples: int, seed: int, cells: int = _CELLS) ->
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         yield np.ascontiguousarray(_counted(rng, groups, size).T)
+
+
+def row_weights(codes: Codes, groups: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yields blocks (n, b) of how often each row is drawn: `group_counts` of its group.
+
+    Args:
+        codes: (n,) group of each row, 0..G-1.
+        groups: G.
+        resamples: how many resamples in all.
+        seed: as for `group_counts`.
+    """
+    for counts in group_counts(groups, resamples, seed, max(groups, _ROW_CELLS * groups // len(codes))):
+        yield counts[codes].astype(np.float64)
 
 
 def _counted(rng: np.random.Generator, groups: int, size: int) -> Counts:

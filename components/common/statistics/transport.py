@@ -6,7 +6,7 @@ another mix of diagnoses is a weight per diagnosis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,10 @@ from components.common.statistics.intervals import Interval, percentile, proport
 from components.common.statistics.logistic import fit_logistic
 from components.common.statistics.numeric import Floats, logit_of
 from components.common.statistics.recalibration import refit
-from components.common.statistics.resampling import Codes, group_counts
+from components.common.statistics.resampling import Codes, row_weights
 
 FIGURES = ("roc_auc", "sensitivity", "specificity", "calibration_intercept", "calibration_slope")
 _SHARES = {"sensitivity": 1, "specificity": 0}  # shares of the images with this label
-_CELLS = 2_000_000  # rows times resamples held at once
 _CLIP = 1e-7
 
 
@@ -107,7 +106,8 @@ def draw(sample: Sample, resamples: int, seed: int) -> dict[str, Drawn]:
     both = bool((weight[y == 1] > 0).any() and (weight[y == 0] > 0).any())
     lines = _lines(s, y, weight) if both else (np.nan, np.array([np.nan, np.nan]))
     value = _figures(sample, s, y, weight[:, None], lines, fitted=True)
-    blocks = [_figures(sample, s, y, w, lines) for w in _weights(sample, weight, resamples, seed)] if both else []
+    drawn = row_weights(sample.codes, sample.groups, resamples, seed) if both else ()
+    blocks = [_figures(sample, s, y, weight[:, None] * w, lines) for w in drawn]
     counted = sample.counted
     rare = rarer(sample.codes[counted], sample.label[counted])
     return {
@@ -169,12 +169,6 @@ def standardise(here: npt.NDArray[np.str_], there: npt.NDArray[np.str_]) -> Mix:
 def _shares(values: npt.NDArray[np.str_]) -> Mapping[str, float]:
     names, counts = np.unique(values, return_counts=True)
     return dict(zip(names.tolist(), (counts / len(values)).tolist(), strict=True))
-
-
-def _weights(sample: Sample, weight: Floats, resamples: int, seed: int) -> Iterator[Floats]:
-    cells = max(sample.groups, _CELLS * sample.groups // len(weight))
-    for counts in group_counts(sample.groups, resamples, seed, cells):
-        yield weight[:, None] * counts[sample.codes]
 
 
 def _lines(s: Floats, y: Floats, weight: Floats) -> tuple[float, Floats]:

@@ -156,7 +156,9 @@ class GcsStore:
         except (self._answers, self._unusual) as error:
             raise StorageError(f"{what}: {_in_words(error)}") from error
         except (AttributeError, KeyError, TypeError) as error:  # the client takes whatever has status 200 for JSON
-            raise StorageError(f"{what}: the store answered with what is not a listing; check its address") from error
+            raise StorageError(
+                f"{what}: its response is not a bucket listing; check the address of the store"
+            ) from error
         except self._credentials as error:
             said = retry.one_line(str(error))
             raise StorageError(
@@ -179,13 +181,13 @@ class GcsStore:
 
 
 def _in_words(error: Exception) -> str:
-    """What the store answered, with its own sentence and a way out."""
+    """The store's response in words, with a way out."""
     status = int(getattr(error, "code", 0) or getattr(getattr(error, "response", None), "status_code", 0))
     said = retry.one_line(_sentence(error))
     if status in (401, 403):
         return f"access refused ({status}: {said}); check the credentials of this process and its rights on the bucket"
     if status == 412:
-        return f"it is no longer the object that was listed (412: {said}); start again"
+        return f"the object has changed since it was listed (412: {said}); start again"
     if "requester pays" in said.lower():
         return f"the store answered {status}: {said} Copy the data to a bucket of your own"
     return f"the store answered {status}: {said}; check the names of bucket and object"

@@ -140,7 +140,7 @@ def decoded(uri: str, data: bytes, encoding: str) -> bytes:
 
 
 def one_line(text: str) -> str:
-    """A text of a store as an error shows it: one line, not long, without control characters."""
+    """A server's text as an error shows it: one line, not long, without control characters."""
     return "".join(mark for mark in " ".join(text.split())[:200] if mark.isprintable())
 
 

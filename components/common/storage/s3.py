@@ -179,7 +179,7 @@ class S3Store:
             )
         told = retry.one_line(f"{code}: {said}" if code and said and code != said else code or said or str(error))
         if status == 412:
-            return StorageError(f"{what}: it is no longer the object that was listed ({told}); start again")
+            return StorageError(f"{what}: the object has changed since it was listed ({told}); start again")
         if code in _WAYS_OUT or status in (301, 307):
             return StorageError(f"{what}: {told}; {_WAYS_OUT.get(code, _REGION)}")
         if code in _REFUSED or status in (401, 403) or isinstance(error, PermissionError):

@@ -14,51 +14,39 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from components.common.runtime.errors import ConfigError
-from components.common.storage.retry import StorageError, StoredObject, bucket_and_object
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "StorageError",
-    "StoredObject",
-    "exists",
-    "fetch",
-    "file_problem",
-    "is_image",
-    "is_local",
-    "is_named",
-    "join",
-    "list_files",
-    "list_images",
-    "list_misfits",
-    "local_path",
-    "not_a_file",
-    "read_bytes",
-    "read_object",
-    "scheme_of",
-    "stem_of",
-    "upload",
-    "windows_path",
-]
+from components.common.storage.retry import StoredObject, bucket_and_object
 
 log = logging.getLogger(__name__)
 
-# What counts as an image by its name. Formats that are refused later are listed all the same: a
-# verdict about a file says more than "missing".
-_READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".apng")
-_NAMED = (
-    *(".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".psd", ".psb", ".ico", ".svg", ".tga"),
-    *(".heic", ".heif", ".hif", ".heics", ".avif", ".avifs"),
-    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".wdp", ".jls"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef"),
-    *(".dcm", ".dicom", ".dic", ".ima"),
-)
-IMAGE_SUFFIXES = frozenset({*_READ, *_NAMED})
+# What counts as an image by its name, and the format that the suffix promises. Formats that are refused later are
+# listed all the same: a verdict about a file says more than "missing".
+FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp"), "jpeg"),
+    **dict.fromkeys((".png", ".apng"), "png"),
+    **dict.fromkeys((".bmp", ".dib"), "bmp"),
+    **dict.fromkeys((".tif", ".tiff", ".dng", ".cr2", ".nef", ".arw", ".pef"), "tiff"),  # raw files of TIFF's structure
+    **dict.fromkeys((".cr3", ".orf", ".rw2", ".raf"), "camera raw"),
+    **dict.fromkeys((".jxr", ".wdp"), "jpegxr"),
+    **dict.fromkeys((".heic", ".heif", ".hif", ".heics"), "heif"),
+    **dict.fromkeys((".avif", ".avifs"), "avif"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "jpeg2000"),
+    **dict.fromkeys((".psd", ".psb"), "psd"),
+    **dict.fromkeys((".dcm", ".dicom", ".dic", ".ima"), "dicom"),
+    ".gif": "gif",
+    ".webp": "webp",
+    ".jxl": "jpegxl",
+    ".jls": "jpegls",
+    ".ico": "ico",
+    ".svg": "svg",
+    ".tga": "tga",
+}
+IMAGE_SUFFIXES = FORMATS.keys()
 # What makes an image of a file whose name says nothing, as DICOM files often have it (PS3.10 section 7.1).
 _STARTS = ((128, b"DICM"), (0, b"\xff\xd8\xff"), (0, b"\x89PNG\r\n\x1a\n"))
 SETTLED_NS = 10 * 10**9  # file systems count time in steps of up to 2 s, and another machine's clock may differ
@@ -97,14 +85,14 @@ def local_path(uri: str) -> Path:
 
 
 def windows_path(uri: str) -> str:
-    """What to do about a path of Windows, as the end of a sentence; empty for any other, and where Windows runs."""
+    """What to do about a Windows path, as the end of a sentence; empty for any other path, and on Windows."""
     found = re.match(r"([A-Za-z]):[\\/]|\\\\", uri)
     if not found or os.name == "nt":
         return ""
     if not found[1]:
-        return "is a network path of Windows, which is not read here; mount the share and give its folder"
+        return "is a Windows network path, which cannot be read here; mount the share and give its folder"
     inside = uri[3:].replace("\\", "/")
-    return f"is a path of Windows; under WSL it is /mnt/{found[1].lower()}/{inside}"
+    return f"is a Windows path; under WSL it is /mnt/{found[1].lower()}/{inside}"
 
 
 def suffix_of(name: str) -> str:
@@ -154,7 +142,8 @@ def list_images(root: str) -> list[StoredObject]:
 def list_misfits(root: str) -> dict[str, str]:
     """What is below a local `root` and is not an image file, by path.
 
-    Of what is named like an image and is not a file it says what it is; of files of other kinds nothing.
+    A folder, a pipe or a broken link that is named like an image comes with what it is, a file of another kind with
+    an empty text.
     """
     if not is_local(root) or not local_path(root).is_dir():
         return {}
@@ -171,7 +160,7 @@ def list_misfits(root: str) -> dict[str, str]:
 def not_a_file(path: Path) -> str:
     """What something is that is not a file, as the end of a sentence; empty for a file and where nothing is."""
     if os.path.islink(path) and not os.path.exists(path):  # noqa: PTH110, PTH114 - pathlib raises for a long name
-        return f"is a link that leads nowhere (to {os.readlink(path)})"  # noqa: PTH115 - readlink() normalises
+        return f"is a broken link (to {os.readlink(path)})"  # noqa: PTH115 - readlink() normalises
     if os.path.isdir(path):  # noqa: PTH112
         return "is a folder"
     if not os.path.exists(path) or os.path.isfile(path):  # noqa: PTH110, PTH113
@@ -250,13 +239,22 @@ def join(uri: str, name: str) -> str:
 
 def _store(uri: str) -> _Store:
     scheme = scheme_of(uri)
-    if scheme == "file":
-        return _LOCAL
     with _client_lock:
         if scheme not in _clients:
-            _clients[scheme] = _MAKERS[scheme]()
-        store: _Store = _clients[scheme]
-        return store
+            _clients[scheme] = _client(scheme)
+        return _clients[scheme]
+
+
+def _client(scheme: str) -> _Store:
+    if scheme == "gs":
+        from components.common.storage.gcs import GcsStore
+
+        return GcsStore()
+    if scheme == "s3":
+        from components.common.storage.s3 import S3Store
+
+        return S3Store()
+    return _Local()
 
 
 class _Local:
@@ -273,7 +271,7 @@ class _Local:
             elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - called for every link
                 dangling.append(entry.path)
         if dangling:
-            log.warning("%s: %d links lead nowhere, the first is %s", uri, len(dangling), min(dangling))
+            log.warning("%s: %d broken links, the first is %s", uri, len(dangling), min(dangling))
 
     def read(self, uri: str, version: str, size: int) -> bytes:
         plain = uri if uri.startswith("/") else local_path(uri)
@@ -288,7 +286,7 @@ class _Local:
         scratch.replace(target)
 
     def exists(self, uri: str) -> bool:
-        return local_path(uri).exists()
+        return os.path.exists(local_path(uri))  # noqa: PTH110 - pathlib raises for a long name
 
 
 def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
@@ -322,25 +320,11 @@ def _folder(path: str | Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _gcs() -> _Store:
-    from components.common.storage.gcs import GcsStore
-
-    return GcsStore()
-
-
-def _s3() -> _Store:
-    from components.common.storage.s3 import S3Store
-
-    return S3Store()
-
-
 def _stamp(found: os.stat_result, settled: int) -> str:
     if found.st_mtime_ns > settled or found.st_ctime_ns > settled:
         return ""
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
 
 
-_LOCAL = _Local()
-_MAKERS: dict[str, Callable[[], _Store]] = {"gs": _gcs, "s3": _s3}
-_clients: dict[str, Any] = {}
+_clients: dict[str, _Store] = {}
 _client_lock = threading.Lock()

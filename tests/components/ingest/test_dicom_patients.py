@@ -102,7 +102,7 @@ def test_text_burned_into_a_picture_is_noted(collection, dicom_file, tmp_path):
     )
     collection.file(2).unlink()
     _, account = ingested(collection, tmp_path / "out")
-    assert "1 DICOM file with text burned into the picture, by their own account" in account["notes"]
+    assert "1 DICOM file with burned-in text (BurnedInAnnotation is YES)" in account["notes"]
 
 
 def test_other_dicom_files_are_lost_with_their_kind(collection, dicom_file, tmp_path):

@@ -120,14 +120,15 @@ def test_other_policies_that_know_a_diagnosis_are_found():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"malignant": []}, "malignant is empty"),
-        ({"benign": "nv"}, "expected a list of diagnoses"),
-        ({"benign": [False]}, "expected a list of diagnoses"),
+        ({"malignant": []}, "malignant: received [], which is empty; allowed: a list of text, at least one"),
+        ({"benign": "nv"}, "benign: received 'nv'; allowed: a list of text"),
+        ({"benign": [False]}, "benign.0: received False"),
+        ({"benign": ["nv", " "]}, "benign: received ['nv', ' ']; one of them is blank; allowed: codes or names"),
         ({"benign": ["nv", "mel"]}, "'mel' is in both malignant and benign"),
-        ({"version": "1"}, "version is '1'"),
-        ({"version": True}, "version is True"),
-        ({"name": ""}, "name is ''"),
-        ({"malign": []}, "unknown field 'malign'"),
+        ({"version": "1"}, "version: received '1'; allowed: an integer >= 1"),
+        ({"version": True}, "version: received True; allowed: an integer >= 1"),
+        ({"name": ""}, "name: received '', which is empty"),
+        ({"malign": []}, "unknown parameter 'malign': did you mean 'malignant'?"),
     ],
 )
 def test_a_bad_policy_is_refused_by_field(tmp_path, change, message):

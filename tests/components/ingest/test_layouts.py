@@ -313,8 +313,8 @@ def test_what_a_challenge_calls_benign_and_its_policy_leaves_out_is_noted(tmp_pa
     table = read(tmp_path, "isic2024")
     _, notes = label_rows(table, policy_of("auto", table), chosen=False)
     assert (
-        "1 row with a label though policy isic leaves the diagnosis out: the first is ISIC_3 (atypical intraepithelial "
-        "melanocytic proliferation); label_policy=isic leaves them out"
+        "1 row with a label although policy isic excludes the diagnosis: the first is ISIC_3 (atypical intraepithelial "
+        "melanocytic proliferation); label_policy=isic excludes them"
     ) in notes
     found, _ = label_rows(table, policy_of("isic", table), chosen=True)
     assert found["verdict"].tolist() == ["", "excluded_diagnosis", ""]

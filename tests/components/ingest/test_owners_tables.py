@@ -38,14 +38,14 @@ def labels(table):
         ("Picture,\n" + TABLE, "1 row above the header left out: 'Picture'"),
         ("# made by a program\n# version 2\n" + TABLE, "2 rows above the header left out: '# made by a program'"),
         ("#" + TABLE, ""),
-        (TABLE + "# end\n", "1 line left out that begin with #"),
-        (TABLE + "Total,3\n", "1 row left out that name no image: the first is row 5 ('Total')"),
+        (TABLE + "# end\n", "1 line beginning with # left out"),
+        (TABLE + "Total,3\n", "1 row without the name of an image left out: the first is row 5 ('Total')"),
         (TABLE + "Summe:,\n", "('Summe:')"),
         (TABLE + "* labels by histology,\n", "('* labels by histology')"),
         ("image,label,age\n,,years\nim0,0,1\nim1,1,2\nim2,0,3\n", "row 2 ('years')"),
         (
             "image,label\nim0,0\nimage,label\nim1,1\nim2,0\n",
-            "1 row left out that repeat the header: the first is row 3",
+            "1 row repeating the header left out: the first is row 3",
         ),
         ("image,label,label\nim0,0,0\nim1,1,1\nim2,0,0\n", "column label occurs twice with the same values"),
         ("image,label\nim0,0,\nim1,1,\nim2,0,\n", ""),
@@ -120,7 +120,7 @@ def test_numbers_of_classes_are_not_labels(read):
 def test_two_columns_of_labels_must_agree(read):
     text = "image,label,malignant\na,0,0\nb,1,1\nc,0,1\n"
     with pytest.raises(
-        DataError, match=r"columns label and malignant disagree in 1 rows, the first is row 4; say which"
+        DataError, match=r"columns label and malignant disagree in 1 row, the first is row 4; say which"
     ):
         read(text)
     assert labels(read(text, columns={"label": "malignant"})) == [0, 1, 1]
@@ -132,7 +132,7 @@ def test_a_patient_in_a_column_of_another_name_is_used_or_pointed_out(read):
         assert read(f"image,label,{name}\na,0,7.0\nb,1,7\n").rows["patient_id"].tolist() == ["7", "7"]
     for name in ("MRN", "case", "Patient hash"):
         (note,) = read(f"image,label,{name}\na,0,P\nb,1,P\n").notes
-        assert f"column {name} may name the patient, and is not used" in note
+        assert f"column {name} may identify the patient but is not used" in note
     assert read("image,label,patient_age\na,0,50\nb,1,60\n").notes == []
 
 
@@ -160,7 +160,7 @@ def test_a_workbook_with_titles_merged_headers_and_totals_is_read(read):
     assert labels(table) == [0, 1]
     assert [note.split(":")[0] for note in table.notes] == [
         "3 rows above the header left out",
-        "1 row left out that name no image",
+        "1 row without the name of an image left out",
     ]
 
 

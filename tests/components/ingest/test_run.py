@@ -171,7 +171,7 @@ def test_what_is_named_like_an_image_and_is_not_a_file_is_named(collection, tmp_
     result = run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out")
     assert result.counts == {"missing": 1, "ok": 4, "unreadable": 3}
     reasons = index_of(result)["reason"]
-    assert reasons["im1"] == f"{collection.file(1)} is a link that leads nowhere (to {tmp_path / 'gone.jpg'})"
+    assert reasons["im1"] == f"{collection.file(1)} is a broken link (to {tmp_path / 'gone.jpg'})"
     assert reasons["im2"] == f"{collection.file(2)} is a named pipe, not a file"
     assert reasons["im3"] == f"{collection.file(3)} is a folder"
     assert reasons["im4"] == "no file of this name in any root"
@@ -186,7 +186,7 @@ def test_an_output_inside_a_root_is_refused(collection, tmp_path):
 def test_a_root_without_images_beside_one_with_them_is_named_where_images_are_lost(collection, tmp_path):
     collection.file(1).unlink()
     with pytest.raises(
-        DataError, match=r"raise max_lost_pct; image root C:\\more is a path of Windows; under WSL it is /mnt/c"
+        DataError, match=r"raise max_lost_pct; image root C:\\more is a Windows path; under WSL it is /mnt/c"
     ):
         run(IngestConfig(), collection.table, [collection.root, "C:\\more"], tmp_path / "out")
 
@@ -196,9 +196,9 @@ def test_a_root_without_images_beside_one_with_them_is_named_where_images_are_lo
     [
         (
             ["0001", "0002", "12"],
-            "3 image ids are the number of a file's name, written otherwise, the first: 1.0, 0001",
+            "3 image ids are the number of a file name, written differently, the first: 1.0 (file 0001)",
         ),
-        (["1", "2", "12"], "3 image ids are the number of a file's name, written otherwise, the first: 1.0, 1"),
+        (["1", "2", "12"], "3 image ids are the number of a file name, written differently, the first: 1.0 (file 1)"),
     ],
 )
 def test_an_id_that_became_a_number_is_found(collection, tmp_path, names, note):
@@ -394,14 +394,14 @@ def test_patients_licences_and_kinds_are_carried_counted_and_filtered(collection
     config = IngestConfig(licences=["cc-by", "CC0"], image_types=["Dermoscopic"])
     kept = run(config, collection.table, [collection.root], tmp_path / "some")
     assert index_of(kept).index.tolist() == ["im0", "im1", "im4", "im5"]
-    assert "4 of 8 images are left out, licences keeps cc-by, CC0" in account_of(tmp_path / "some")["notes"]
+    assert "4 of 8 images left out: licences keeps only cc-by, CC0" in account_of(tmp_path / "some")["notes"]
     assert open_artifact(tmp_path / "some", "index").made_from != open_artifact(tmp_path / "all", "index").made_from
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"licences": ["CC-0"]}, "the table has no column for it; say which one it is: columns: {licence: NAME}"),
+        ({"licences": ["CC-0"]}, "the table has no column for it; name the column: columns: {licence: NAME}"),
         (
             {"image_types": ["x"], "columns": {"image_type": "dataset"}},
             "no image of the table has one of these, it has a",
@@ -452,7 +452,7 @@ def test_images_are_found_in_another_case_and_another_unicode_form_if_there_is_o
     index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
     assert index.loc[["im0", "l\u00e4sion", "im2"], "verdict"].tolist() == ["ok", "ok", "missing"]
     notes = account_of(tmp_path / "out")["notes"]
-    assert "1 image ids differ from the file's name in case, the first: im0, IM0" in notes
+    assert "1 image ids differ from the file name in case only, the first: im0 (file IM0)" in notes
     assert "2 image files are not in the table, the first is IM2" in notes
 
 
@@ -475,10 +475,10 @@ def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, t
         ("{0}/images,{0}/more", "names several folders in one value: give each as a value of its own"),
         ("{0}/more; {0}/images", "names several folders in one value: give each as a value of its own"),
         ("{0}/images {0}/more", "names several folders in one value: give each as a value of its own"),
-        ("{0}/link", "link is a link that leads nowhere"),
-        ("C:\\Users\\me\\derm", "is a path of Windows; under WSL it is /mnt/c/Users/me/derm"),
-        ("D:/derm", "is a path of Windows; under WSL it is /mnt/d/derm"),
-        (r"\\server\derm", "is a network path of Windows"),
+        ("{0}/link", "link is a broken link"),
+        ("C:\\Users\\me\\derm", "is a Windows path; under WSL it is /mnt/c/Users/me/derm"),
+        ("D:/derm", "is a Windows path; under WSL it is /mnt/d/derm"),
+        (r"\\server\derm", "is a Windows network path"),
         ("{0}/nowhere", "nowhere does not exist"),
     ],
 )
@@ -495,7 +495,7 @@ def test_raising_the_limit_is_not_advised_where_every_row_fails_for_its_label(co
     with pytest.raises(DataError) as caught:
         run(IngestConfig(), collection.table, [collection.root], tmp_path / "out")
     assert "raise max_lost_pct" not in str(caught.value)
-    assert "choose a label_policy that knows or excludes them, or say in columns where the label is" in str(
+    assert "choose a label_policy that knows or excludes them, or name the column of the label in columns" in str(
         caught.value
     )
 

@@ -43,5 +43,8 @@ def test_what_bears_the_name_of_an_image_is_told(tmp_path):
     (tmp_path / "im1.jpg").mkdir()
     found = misfits([str(tmp_path)])
     assert [found[f"im{i}"][0] for i in range(4)] == ["missing", "unreadable", "missing", "unreadable"]
-    assert found["im0"][1] == f"no image file of this name in any root; {tmp_path}/im0.json is not one by its name"
+    assert (
+        found["im0"][1]
+        == f"no image file of this name in any root; {tmp_path}/im0.json does not have the suffix of an image"
+    )
     assert found["im1"][1] == f"{tmp_path}/im1.jpg is a folder"

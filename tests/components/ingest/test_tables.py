@@ -112,7 +112,7 @@ def test_no_column_takes_the_place_of_another(read, header):
 def test_an_id_is_the_name_of_a_file(read, text, image_id, folder):
     table = read(f'image_id,dx\n"{text}",nv\n')
     assert (column(table, "image_id"), column(table, "folder")) == ([image_id], [folder])
-    assert bool(folder) == any("carry a folder" in note for note in table.notes)
+    assert bool(folder) == any("include a folder" in note for note in table.notes)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_words_for_nothing_are_nothing_in_every_column(read, word):
         ("image,dx\na.jpg,nv\na.png,nv\n", "row 3, column image: received 'a (also row 2)'"),
         ("name,dx\na,nv\n", "no column names the image; received name, dx"),
         ("image_id,age\na,3\n", "no column holds a label or diagnosis; received image_id, age"),
-        ("image_id,dx_type\na,histo\n", "or say which: columns: {label: NAME}"),
+        ("image_id,dx_type\na,histo\n", "or set columns: {label: NAME}"),
         ("image,MEL,NV\na,1,0\nb,1,1\n", "row 3, column MEL/NV: received '1,1'; expected exactly one 1 and zeros"),
         ("image,MEL,NV\na,0,0\n", "row 2, column MEL/NV: received '0,0'"),
         ("image,MEL,NV\na,0.5,0.5\n", "row 2, column MEL/NV: received '0.5,0.5'"),
@@ -251,7 +251,10 @@ def test_a_fault_is_named_by_row_column_and_value(read, text, message):
 def test_text_that_a_spreadsheet_would_run_is_refused(read, name, value):
     with pytest.raises(DataError) as caught:
         read(f"image_id,dx,{name}\na,nv,x\nb,nv,{value}\n" if name != "dx" else f"image_id,dx\na,nv\nb,{value}\n")
-    assert f"row 3, column {name}: received {value.strip()!r}; expected text without =, +, - or @" in str(caught.value)
+    assert (
+        f"row 3, column {name}: received {value.strip()!r}; expected text that does not begin with =, +, - or @"
+        in str(caught.value)
+    )
 
 
 def test_columns_of_ones_own_are_free(read):
@@ -267,7 +270,7 @@ def test_many_faults_are_counted_and_the_first_shown(read):
 def test_an_odd_sex_counts_as_unknown_and_is_noted(read):
     table = read("image_id,dx,sex\na,nv,Male\nb,nv,diverse\nc,nv,\nd,nv,W\n")
     assert column(table, "sex") == ["male", "unknown", "unknown", "female"]
-    assert table.notes == ["column sex: 1 values are not known and count as unknown, the first in row 3: 'diverse'"]
+    assert table.notes == ["column sex: 1 value not recognised and counted as unknown, the first in row 3: 'diverse'"]
 
 
 @pytest.mark.parametrize(("text", "kind"), [("I", "1"), ("iv", "4"), ("6", "6"), ("3.0", "3"), ("-1", "unknown")])

@@ -67,7 +67,7 @@ def test_a_class_that_no_policy_knows_stops_the_run(judge):
 def test_a_column_that_says_nothing_understood_is_refused_with_what_is(judge):
     with pytest.raises(DataError) as caught:
         judge(rows(["red", "green", "blue"]))
-    assert "understood are benign/malignant, 0/1, yes/no, true/false, positive/negative" in str(caught.value)
+    assert "accepted are benign/malignant, 0/1, yes/no, true/false, positive/negative" in str(caught.value)
     assert "'red' (1 rows)" in str(caught.value)
 
 
@@ -81,7 +81,7 @@ def test_beside_diagnoses_the_policy_decides_where_it_knows_them_and_the_label_e
     assert notes == [
         "the table has diagnoses and labels; policy ham10000 decides by the diagnosis, against the table's label in "
         "1 rows, the first is b",
-        "2 rows without a diagnosis that policy ham10000 knows take the table's label, the first is d",
+        "2 rows without a diagnosis that policy ham10000 knows: the table's label is used, the first is d",
     ]
 
 

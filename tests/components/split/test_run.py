@@ -180,7 +180,7 @@ def test_the_component_logs_plain_numbers(rows, index, tmp_path):
     assert all(type(value) in (int, float) for value in metrics.metadata.values())
     asked = {"folds": 2.0, "operating_point": "point", "target_sensitivity": 0.9, "delta": 0.05, "abstain_alpha": 0.0}
     feasibility.python_func(split_data=out, config={**asked, "champion": ""})
-    with pytest.raises(DataError, match="operating_point=lower_bound cannot promise"):
+    with pytest.raises(DataError, match="operating_point=lower_bound cannot guarantee"):
         feasibility.python_func(split_data=out, config={**asked, "operating_point": "lower_bound", "champion": ""})
 
 

@@ -82,7 +82,7 @@ def test_one_name_is_one_thing():
 )
 def test_old_flags_count_one_more_version_with_a_warning(argv, name, value, new, capsys):
     assert getattr(build_parser().parse_args(argv), name) == value
-    assert f"old name that the next version will not know; use {new}" in capsys.readouterr().err
+    assert f"deprecated and will be removed in the next version; use {new}" in capsys.readouterr().err
 
 
 def test_several_folders_follow_one_flag_or_several():

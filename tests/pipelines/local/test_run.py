@@ -247,7 +247,7 @@ def test_a_split_that_calibration_cannot_use_stops_the_run_before_training(sampl
     assert done.returncode == 1
     assert states(done.stdout) == {"check": "done", "ingest": "done", "split": "done", "feasibility": "failed"}
     said = done.stderr.strip().splitlines()
-    assert said[0].startswith("error: feasibility: operating_point=lower_bound cannot promise a sensitivity of 0.9")
+    assert said[0].startswith("error: feasibility: operating_point=lower_bound cannot guarantee a sensitivity of 0.9")
     assert [line for line in said if line.startswith("  --set operating_point=point   (")], done.stderr
     done = lesionflow("run", *flags, "--set", "operating_point=point", "--set", "epochs=0", cwd=tmp_path)
     assert done.returncode == 2

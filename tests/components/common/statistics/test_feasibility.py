@@ -42,7 +42,7 @@ def test_too_few_malignant_groups_for_the_bound_are_named_with_a_lower_target_an
     counts = counted(28)
     (line,) = lines(counts, ASKED)
     assert line == (
-        "operating_point=lower_bound cannot promise a sensitivity of 0.9 at delta 0.05 with fewer than 29 malignant "
+        "operating_point=lower_bound cannot guarantee a sensitivity of 0.9 at delta 0.05 with fewer than 29 malignant "
         "groups in val: it has 28 of 788"
     )
     assert list(changes_that_work(counts, ASKED)) == [{"target_sensitivity": 0.89}, {"operating_point": "point"}]
@@ -97,7 +97,7 @@ def test_a_condition_without_an_interval_is_a_problem():
 
 def test_members_need_a_group_of_each_class_in_every_fold():
     (line,) = lines(counted(40, train=(4, 300)), replace(ASKED, train_folds=5))
-    assert line.startswith("train.folds 5 cuts the training images into as many folds")
+    assert line.startswith("train.folds=5 cuts the training images into folds that each need groups of both classes")
     assert line.endswith("train has 4 malignant and 300 benign ones")
     assert list(changes_that_work(counted(40, train=(4, 300)), replace(ASKED, train_folds=5, train_fold=4))) == []
 

@@ -12,7 +12,7 @@ import pytest
 
 from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.storage import retry, store
-from components.common.storage.store import StorageError
+from components.common.storage.retry import StorageError
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from components.common.storage import retry, store
-from components.common.storage.store import StorageError
+from components.common.storage.retry import StorageError
 
 
 @pytest.fixture(params=["gcs", "s3"])

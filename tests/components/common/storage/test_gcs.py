@@ -3,7 +3,7 @@
 import pytest
 
 from components.common.storage import store
-from components.common.storage.store import StorageError
+from components.common.storage.retry import StorageError
 
 
 def test_an_overwritten_object_is_not_mixed_up(gcs):

@@ -7,7 +7,7 @@ import pytest
 
 from components.common.runtime.errors import ConfigError
 from components.common.storage import retry, store
-from components.common.storage.store import StorageError
+from components.common.storage.retry import StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_an_overwritten_object_is_not_mixed_up(s3):
     before = store.list_images(s3.uri("changing"))[0]
     s3.put("changing/a.jpg", b"other")
     assert store.read_object(store.list_images(s3.uri("changing"))[0]) == b"other"
-    with pytest.raises(StorageError, match="no longer the object that was listed"):
+    with pytest.raises(StorageError, match="the object has changed since it was listed"):
         store.read_object(before)
 
 

@@ -48,7 +48,7 @@ def test_links_that_lead_nowhere_are_named(tmp_path, caplog):
     (tmp_path / "a.jpg").symlink_to(tmp_path / "gone.jpg")
     (tmp_path / "b").symlink_to(tmp_path / "gone")
     assert store.list_images(str(tmp_path)) == []
-    assert f"2 links lead nowhere, the first is {tmp_path / 'a.jpg'}" in caplog.text
+    assert f"2 broken links, the first is {tmp_path / 'a.jpg'}" in caplog.text
 
 
 def test_local_files_are_read_fetched_written(tmp_path):

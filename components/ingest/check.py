@@ -10,9 +10,9 @@ from threading import BoundedSemaphore
 
 from components.common.artifacts.index import Verdict
 from components.common.imaging import inspect
-from components.common.imaging.dicom import NotTakenError, Wrapping
+from components.common.imaging.dicom import Wrapping
 from components.common.imaging.inspect import Inspection
-from components.common.imaging.kinds import UNKNOWN, format_of_name
+from components.common.imaging.kinds import UNKNOWN, RefusedError, format_of_name
 from components.common.imaging.picture import picture_in
 from components.common.runtime.byte_semaphore import ByteSemaphore
 from components.common.runtime.errors import LesionflowError
@@ -124,7 +124,7 @@ class _Checker:
             return _lost(item.uri, item.size, Verdict.UNREADABLE, " ".join(str(error).split()))
         try:
             picture = picture_in(data, item.name)
-        except NotTakenError as error:  # not for the cache: another day pydicom may be there
+        except RefusedError as error:  # not for the cache: another day pydicom may be there
             return _lost(item.uri, len(data), Verdict(error.verdict), error.reason, sha256(data).hexdigest())
         digest = sha256(picture.data).hexdigest()
         inspection = self.cache.get(digest, picture.name)

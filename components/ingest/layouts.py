@@ -325,12 +325,11 @@ def describe() -> str:
         policy = f", with label policy `{layout.policy}`" if layout.decided_by == "diagnosis" else ""
         lines += ["", f"Layout `{name}`, recognised by {known}. The {layout.decided_by} decides{policy}.", ""]
         lines += [f"Source: {layout.source}.", ""]
-    meanings = [f"| {meaning} | {text} | {_usual_names(meaning)} |" for meaning, text in MEANINGS.items()]
+    meanings = [
+        f"| {meaning} | {text} | {', '.join(f'`{name}`' for name in USUAL[meaning])} |"
+        for meaning, text in MEANINGS.items()
+    ]
     return "\n".join([*lines, _OTHER_TABLES, *meanings]) + "\n"
-
-
-def _usual_names(meaning: str) -> str:
-    return ", ".join(f"`{name}`" for name in USUAL[meaning])
 
 
 _HEAD = """# Table layouts

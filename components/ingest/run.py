@@ -218,10 +218,10 @@ def _about(table: Table, policy: LabelPolicy) -> dict[str, Any]:
     """How the table was read."""
     reading = table.reading
     columns = {meaning: names[0] for meaning, names in sorted(reading.columns.items())}
+    stated = {"lesion_id": "lesion_id" in columns, "patient_id": "patient_id" in table.rows}
     ids = {
-        f"{name}s": int(table.rows.loc[table.rows[name] != "", name].nunique()) if stated else 0
-        for name, stated in (("lesion", "lesion_id" in columns), ("patient", "patient_id" in table.rows))
-        for name in [f"{name}_id"]
+        f"{name}s": int(table.rows.loc[table.rows[name] != "", name].nunique()) if there else 0
+        for name, there in stated.items()
     }
     return {"layout": reading.layout, "columns": columns, "label_policy": policy.name, **ids}
 

@@ -14,7 +14,7 @@ from components.common.bundle import layout
 from components.common.bundle.card import bundle_card
 from components.common.bundle.load import Bundle, Predictions, load_bundle
 from components.common.imaging import inspect
-from components.common.imaging.dicom import NotTakenError
+from components.common.imaging.kinds import RefusedError
 from components.common.imaging.picture import picture_in
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.events import progress
@@ -117,7 +117,7 @@ def _predicted(bundle: Bundle, batch: Sequence[Path]) -> list[Prediction]:
         except OSError as error:
             problems[path] = ("missing", not_a_file(path) or error.strerror or str(error))
             continue
-        except NotTakenError as error:
+        except RefusedError as error:
             problems[path] = (error.verdict, error.reason)
             continue
         # libjpeg warns about holes in the data which TensorFlow's decoder can pass over; ingest's check does not

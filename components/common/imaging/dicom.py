@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from components.common.runtime.errors import DataError
+from components.common.imaging.kinds import RefusedError
 
 INSTALL = "pip install 'lesionflow[dicom]'"
 # Attributes of PS3.15 table E.1-1 (basic confidentiality profile) that photographs carry; names of persons (VR PN) and
@@ -32,14 +32,6 @@ _KEYWORDS = """
     StudyDate StudyDescription StudyID StudyInstanceUID StudyTime
 """
 _IDENTIFYING = frozenset(_KEYWORDS.split())
-
-
-class NotTakenError(DataError):
-    """No JPEG can be taken out of a DICOM file: `verdict` is unsupported or corrupt, `reason` says why."""
-
-    def __init__(self, verdict: str, reason: str) -> None:
-        super().__init__(f"{verdict} image: {reason}")
-        self.verdict, self.reason = verdict, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,7 @@ def take_out(data: bytes) -> tuple[bytes, Wrapping]:
     """The JPEG of a DICOM file as it was put in, and what the file says besides.
 
     Raises:
-        NotTakenError: damaged, of another kind, or pydicom is not installed.
+        RefusedError: damaged, of another kind, or pydicom is not installed.
     """
     pydicom = _pydicom()
     try:
@@ -74,13 +66,13 @@ def take_out(data: bytes) -> tuple[bytes, Wrapping]:
         _check_kind(dataset)
         jpeg = _one_frame(dataset)
         wrapping = _wrapping(dataset)
-    except NotTakenError:
+    except RefusedError:
         raise
     except Exception as error:  # pydicom raises whatever the damaged part leads to, also when a value is first read
         said = " ".join(str(error).split())[:120] or type(error).__name__
-        raise NotTakenError("corrupt", f"the DICOM file is damaged ({said})") from error
+        raise RefusedError("corrupt", f"the DICOM file is damaged ({said})") from error
     if not jpeg.startswith(b"\xff\xd8"):
-        raise NotTakenError("corrupt", "the DICOM file says JPEG, and its pixel data does not begin as one")
+        raise RefusedError("corrupt", "the DICOM file says JPEG, and its pixel data does not begin as one")
     # a fragment has an even number of bytes: behind an odd one stands a zero (PS3.5 section A.4)
     return (jpeg[:-1] if jpeg.endswith(b"\xff\xd9\0") else jpeg), wrapping
 
@@ -90,13 +82,13 @@ def _pydicom() -> Any:
     """The package, told not to warn about values that are not read.
 
     Raises:
-        NotTakenError: not installed.
+        RefusedError: not installed.
     """
     try:
         import pydicom
         import pydicom.encaps
     except ImportError as error:
-        raise NotTakenError("unsupported", f"a DICOM file; to read it: {INSTALL}") from error
+        raise RefusedError("unsupported", f"a DICOM file; to read it: {INSTALL}") from error
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")
@@ -108,28 +100,28 @@ def _check_kind(dataset: Any) -> None:
     kind = uid.UID(str(dataset.get("SOPClassUID", "") or dataset.file_meta.get("MediaStorageSOPClassUID", "")))
     modality = str(dataset.get("Modality", "") or "none")
     if kind not in (uid.VLPhotographicImageStorage, uid.DermoscopicPhotographyImageStorage):
-        raise NotTakenError(
+        raise RefusedError(
             "unsupported",
             f"a DICOM object of class {kind.name or 'none'}, modality {modality}; VL Photographic and Dermoscopic "
             "Photography images are read",
         )
     syntax = uid.UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     if syntax not in (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit):
-        raise NotTakenError(
+        raise RefusedError(
             "unsupported",
             f"a DICOM file with pixel data as {syntax.name or 'an unknown transfer syntax'}; baseline JPEG is read",
         )
     frames = str(dataset.get("NumberOfFrames", "") or 1)
     if frames != "1":
-        raise NotTakenError("unsupported", f"a DICOM file with {frames} frames; one is read")
+        raise RefusedError("unsupported", f"a DICOM file with {frames} frames; one is read")
     colours = str(dataset.get("PhotometricInterpretation", ""))
     if colours in ("MONOCHROME1", "PALETTE COLOR"):
-        raise NotTakenError("unsupported", f"a DICOM file with colours as {colours}; RGB, YBR and MONOCHROME2 are read")
+        raise RefusedError("unsupported", f"a DICOM file with colours as {colours}; RGB, YBR and MONOCHROME2 are read")
 
 
 def _one_frame(dataset: Any) -> bytes:
     if "PixelData" not in dataset:
-        raise NotTakenError("corrupt", "the DICOM file holds no pixel data; it may be cut off")
+        raise RefusedError("corrupt", "the DICOM file holds no pixel data; it may be cut off")
     frames: Iterator[bytes] = _pydicom().encaps.generate_frames(bytes(dataset.PixelData), number_of_frames=1)
     return next(frames)
 

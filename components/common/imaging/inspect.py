@@ -21,13 +21,12 @@ import numpy as np
 import simplejpeg
 
 from components.common.imaging import png
-from components.common.imaging.jpeg import PROGRESSIVE, DamagedHeaderError, JpegHeader, picture_end, read_header, zeroed
-from components.common.imaging.kinds import UNKNOWN, foreign_content, format_of_name, real_format
+from components.common.imaging.jpeg import PROGRESSIVE, JpegHeader, picture_end, read_header, zeroed
+from components.common.imaging.kinds import UNKNOWN, RefusedError, foreign_content, format_of_name, real_format
 from components.common.imaging.pixels import Image, perceptual_hash, upright
 from components.common.imaging.thumbnail import SHORT_SIDE, encode_thumbnail, thumbnail_pixels
 from components.common.runtime.errors import DataError
 
-_TRANSPARENT = "it can hold transparent pixels; save it without an alpha channel"
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
 INSPECTOR = 9
 MAX_PIXELS = 100_000_000
@@ -67,12 +66,6 @@ class Inspection:
     thumbnail: bytes = b""
 
 
-class _RefusedError(Exception):
-    def __init__(self, verdict: str, reason: str) -> None:
-        super().__init__(reason)
-        self.verdict, self.reason = verdict, reason
-
-
 def inspect(data: bytes, name: str, room: Room = nullcontext) -> Inspection:
     """Checks a file completely: all compressed data is decoded, nothing is repaired.
 
@@ -86,16 +79,17 @@ def inspect(data: bytes, name: str, room: Room = nullcontext) -> Inspection:
     try:
         _check_kind(data, kind, name)
         if kind == "jpeg":
-            header = _jpeg_header(data)
+            header = read_header(data)
             facts = _facts(kind, header.width, header.height, header.components, header.orientation)
             _check_jpeg(data, header)
             with room(_jpeg_bytes(header)):
                 return _seen_jpeg(data, facts)
-        picture = _png_header(data)
+        picture = png.read_header(data)
+        _check_size(picture.width, picture.height)
         facts = _facts(kind, picture.width, picture.height, picture.channels, 1)
         with room(_PNG_BYTES * picture.width * picture.height):
-            return _seen(_decode_png(data), facts)
-    except _RefusedError as refused:
+            return _seen(png.decode(data), facts)
+    except RefusedError as refused:
         return replace(facts, verdict=refused.verdict, reason=refused.reason)
 
 
@@ -126,13 +120,14 @@ def decode_rgb(data: bytes) -> Image:
         kind = real_format(data)
         _check_kind(data, kind, "")
         if kind == "jpeg":
-            header = _jpeg_header(data)
+            header = read_header(data)
             _check_jpeg(data, header)
             return upright(_strict(data, "RGB"), header.orientation)
-        _png_header(data)
-        return _decode_png(data)
-    except _RefusedError as refused:
-        raise DataError(f"{refused.verdict} image: {refused.reason}; expected an intact 8-bit JPEG or PNG") from refused
+        picture = png.read_header(data)
+        _check_size(picture.width, picture.height)
+        return png.decode(data)
+    except RefusedError as refused:
+        raise DataError(f"{refused}; expected an intact 8-bit JPEG or PNG") from refused
 
 
 def _facts(kind: str, width: int, height: int, channels: int, orientation: int) -> Inspection:
@@ -143,51 +138,44 @@ def _facts(kind: str, width: int, height: int, channels: int, orientation: int) 
 
 def _check_kind(data: bytes, kind: str, name: str) -> None:
     if not data:
-        raise _RefusedError("corrupt", "the file is empty")
+        raise RefusedError("corrupt", "the file is empty")
     if len(data) > MAX_BYTES:
-        raise _RefusedError("unsupported", f"{len(data)} bytes; at most {MAX_BYTES} are read")
+        raise RefusedError("unsupported", f"{len(data)} bytes; at most {MAX_BYTES} are read")
     if kind == UNKNOWN:
-        raise _RefusedError("corrupt", f"the content is {foreign_content(data) or 'not a known image format'}")
+        raise RefusedError("corrupt", f"the content is {foreign_content(data) or 'not a known image format'}")
     named = format_of_name(name)
     if named not in (kind, UNKNOWN):
-        raise _RefusedError("mislabelled", f"the content is {kind}, the name says {named}")
+        raise RefusedError("mislabelled", f"the content is {kind}, the name says {named}")
     if kind not in ("jpeg", "png"):
-        raise _RefusedError("unsupported", f"format {kind}; JPEG and PNG are read")
+        raise RefusedError("unsupported", f"format {kind}; JPEG and PNG are read")
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         most = MAX_PIXELS // 10**6
-        raise _RefusedError("unsupported", f"{width} x {height} pixels; at most {most} megapixels are decoded")
+        raise RefusedError("unsupported", f"{width} x {height} pixels; at most {most} megapixels are decoded")
     if min(width, height) < MIN_SIDE:
-        raise _RefusedError("unsupported", f"{width} x {height} pixels; the shorter side must have {MIN_SIDE} or more")
+        raise RefusedError("unsupported", f"{width} x {height} pixels; the shorter side must have {MIN_SIDE} or more")
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise _RefusedError("unsupported", f"{width} x {height} pixels; one side may be {MAX_ASPECT} times the other")
-
-
-def _jpeg_header(data: bytes) -> JpegHeader:
-    try:
-        return read_header(data)
-    except DamagedHeaderError as error:
-        raise _RefusedError("corrupt", str(error)) from error
+        raise RefusedError("unsupported", f"{width} x {height} pixels; one side may be {MAX_ASPECT} times the other")
 
 
 def _check_jpeg(data: bytes, header: JpegHeader) -> None:
     """Everything but the compressed data itself."""
     if header.components not in (1, 3):
         kind = " (CMYK)" if header.components == 4 else ""
-        raise _RefusedError("unsupported", f"{header.components} colour channels{kind}; grey and colour are read")
+        raise RefusedError("unsupported", f"{header.components} colour channels{kind}; grey and colour are read")
     if header.precision != 8:
-        raise _RefusedError("unsupported", f"{header.precision} bits per sample; 8 are read")
+        raise RefusedError("unsupported", f"{header.precision} bits per sample; 8 are read")
     if header.process > PROGRESSIVE:  # damage in arithmetic code cannot be seen; the rest no decoder here reads
-        raise _RefusedError("unsupported", f"{_coding(header.process)}; baseline and progressive JPEG are read")
+        raise RefusedError("unsupported", f"{_coding(header.process)}; baseline and progressive JPEG are read")
     _check_size(header.width, header.height)
     scans = 1 if header.single_scan else data.count(b"\xff\xda", header.scan, picture_end(data, header))
     if scans > MAX_SCANS:
-        raise _RefusedError("unsupported", f"{scans} scans; at most {MAX_SCANS} are decoded")
+        raise RefusedError("unsupported", f"{scans} scans; at most {MAX_SCANS} are decoded")
     hole = zeroed(data, header)
     if hole >= 0:
-        raise _RefusedError("corrupt", f"zeros from byte {hole} on, inside the compressed data")
+        raise RefusedError("corrupt", f"zeros from byte {hole} on, inside the compressed data")
 
 
 def _jpeg_bytes(header: JpegHeader) -> int:
@@ -206,30 +194,4 @@ def _strict(data: bytes, colours: str, side: int = 0) -> Image:
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, colours, min_height=side, min_width=side, strict=True), np.uint8)
     except ValueError as error:
-        raise _RefusedError("corrupt", " ".join(str(error).split()) or "the compressed data is damaged") from error
-
-
-def _png_header(data: bytes) -> png.PngHeader:
-    """What the first chunk says, checked; nothing is decoded yet."""
-    try:
-        header = png.read_header(data)
-    except png.DamagedPngError as error:
-        raise _RefusedError("corrupt", str(error)) from error
-    if header.depth == 16:
-        raise _RefusedError("unsupported", "16 bits per sample; 8 are read")
-    if header.alpha:
-        raise _RefusedError("unsupported", _TRANSPARENT)
-    _check_size(header.width, header.height)
-    return header
-
-
-def _decode_png(data: bytes) -> Image:
-    try:
-        picture = png.decode(data)
-    except png.DamagedPngError as error:
-        raise _RefusedError("corrupt", str(error)) from error
-    if picture.transparent:
-        raise _RefusedError("unsupported", _TRANSPARENT)
-    if picture.orientation != 1:
-        raise _RefusedError("unsupported", f"a PNG with EXIF orientation {picture.orientation}; save it upright")
-    return picture.rgb
+        raise RefusedError("corrupt", " ".join(str(error).split()) or "the compressed data is damaged") from error

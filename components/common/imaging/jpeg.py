@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.common.imaging.kinds import RefusedError
+
 PROGRESSIVE = 2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0..SOF15 without DHT, JPG and DAC
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and restart markers have no length
@@ -20,10 +22,6 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # TIFF's integer t
 _ZEROS = bytes(256)
 _STRIDE = len(_ZEROS) // 2  # every such run holds two neighbours of a sample taken at this distance
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends a scan's data; stuffed bytes and restarts do not
-
-
-class DamagedHeaderError(Exception):
-    """The segments before the image data do not parse; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +55,12 @@ def read_header(data: bytes) -> JpegHeader:
     """Reads the segments up to the first scan.
 
     Raises:
-        DamagedHeaderError: a segment runs past the end, or there is no frame or no scan.
+        RefusedError: a segment runs past the end, or there is no frame or no scan.
     """
     at, orientation, frame, first_codes, process = 2, 0, None, [], 0
     while at + 4 <= len(data):
         if data[at] != 0xFF:
-            raise DamagedHeaderError(f"expected a marker at byte {at}")
+            raise RefusedError("corrupt", f"expected a marker at byte {at}")
         marker = data[at + 1]
         if marker == 0xFF or marker in _ALONE:  # fill byte, or a marker without content
             at += 1 if marker == 0xFF else 2
@@ -71,7 +69,7 @@ def read_header(data: bytes) -> JpegHeader:
             break
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         if length < 2 or at + 2 + length > len(data):
-            raise DamagedHeaderError(f"the segment at byte {at} does not fit into {len(data)} bytes")
+            raise RefusedError("corrupt", f"the segment at byte {at} does not fit into {len(data)} bytes")
         body = data[at + 4 : at + 2 + length]
         if marker in _FRAMES and frame is None:
             frame, process = _frame(body, at), marker - 0xC0
@@ -81,7 +79,7 @@ def read_header(data: bytes) -> JpegHeader:
             orientation = exif_orientation(body[6:])
         at += 2 + length
     if frame is None or at + 4 > len(data) or data[at + 1] != _SCAN:
-        raise DamagedHeaderError("the file ends before its image data")
+        raise RefusedError("corrupt", "the file ends before its image data")
     flat = process > 1 or not any(first_codes)
     precision, height, width, components = frame
     single = process <= 1 and data[at + 4 : at + 5] == bytes([components])  # the scan's own number of components
@@ -191,8 +189,8 @@ def exif_orientation(tiff: bytes) -> int:
 
 def _frame(body: bytes, at: int) -> tuple[int, int, int, int]:
     if len(body) < 6:
-        raise DamagedHeaderError(f"the frame header at byte {at} is too short")
+        raise RefusedError("corrupt", f"the frame header at byte {at} is too short")
     precision, height, width, components = struct.unpack_from(">BHHB", body)
     if not height or not width:
-        raise DamagedHeaderError(f"the frame header says {width} x {height} pixels")
+        raise RefusedError("corrupt", f"the frame header says {width} x {height} pixels")
     return precision, height, width, components

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.common.runtime.errors import DataError
 from components.common.storage.store import FORMATS, suffix_of
 
 UNKNOWN = "unknown"
@@ -94,6 +95,14 @@ _FOREIGN = (
     (b"[", f"JSON, {_STORE_ERROR}"),
 )
 _MARKUP = b" \t\r\n\xef\xbb\xbf"  # white space and a byte order mark in front of it
+
+
+class RefusedError(DataError):
+    """An image that is not read: `verdict` is corrupt, mislabelled or unsupported, `reason` says why."""
+
+    def __init__(self, verdict: str, reason: str) -> None:
+        super().__init__(f"{verdict} image: {reason}")
+        self.verdict, self.reason = verdict, reason
 
 
 def real_format(data: bytes) -> str:

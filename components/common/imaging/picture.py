@@ -36,7 +36,7 @@ def picture_in(data: bytes, name: str) -> Picture:
         name: its name; a DICOM file under a name that says JPEG is left as it is, for inspection to say so.
 
     Raises:
-        NotTakenError: a DICOM file without a picture that is read.
+        RefusedError: a DICOM file without a picture that is read.
     """
     if not is_dicom(data) or format_of_name(name) not in ("dicom", UNKNOWN):
         return Picture(data, name)
@@ -50,7 +50,7 @@ def read_picture(uri: str) -> bytes:
     Raises:
         FileNotFoundError: it is not there.
         StorageError: storage refused or kept failing.
-        NotTakenError: a DICOM file without a picture that is read.
+        RefusedError: a DICOM file without a picture that is read.
     """
     data = store.read_bytes(uri)
     return take_out(data)[0] if is_dicom(data) else data

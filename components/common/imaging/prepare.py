@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from components.common.imaging.inspect import decode_rgb
-from components.common.imaging.pixels import encode_jpeg, shrink
-
-Pixels = npt.NDArray[np.uint8]
+from components.common.imaging.pixels import Image, encode_jpeg, shrink
 
 
 def stored_image(data: bytes, record_size: int, jpeg_quality: int, *, plain: bool) -> bytes:
@@ -41,7 +38,7 @@ def stored_image(data: bytes, record_size: int, jpeg_quality: int, *, plain: boo
     return data if plain and len(data) <= len(encoded) else encoded
 
 
-def network_view(data: bytes, record_size: int | None, size: tuple[int, int]) -> Pixels:
+def network_view(data: bytes, record_size: int | None, size: tuple[int, int]) -> Image:
     """The pixels the network sees of original or stored bytes.
 
     Args:

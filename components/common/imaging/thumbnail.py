@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
+
+from components.common.imaging.pixels import Image
 
 SHORT_SIDE = 48
 _QUALITY = 90
 
-Pixels = npt.NDArray[np.uint8]
 
-
-def make_thumbnail(rgb: Pixels) -> bytes:
+def make_thumbnail(rgb: Image) -> bytes:
     """A small JPEG (about 1.4 kB) of an image `[h, w, 3]`: 48 pixels on its short side."""
     return encode_thumbnail(thumbnail_pixels(rgb, rgb.shape[:2]))
 
 
-def thumbnail_pixels(rgb: Pixels, shape: tuple[int, int]) -> Pixels:
+def thumbnail_pixels(rgb: Image, shape: tuple[int, int]) -> Image:
     """An image shrunk to 48 pixels on its short side; smaller ones stay as they are.
 
     Args:
@@ -41,7 +40,7 @@ def thumbnail_pixels(rgb: Pixels, shape: tuple[int, int]) -> Pixels:
     return np.asarray(cv2.warpAffine(rgb, onto, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def encode_thumbnail(pixels: Pixels) -> bytes:
+def encode_thumbnail(pixels: Image) -> bytes:
     """The JPEG of a thumbnail's pixels."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _QUALITY, "RGB", "420"))
 
@@ -54,6 +53,6 @@ def _eighths(decoded: tuple[int, ...], shape: tuple[int, int]) -> float:
     )
 
 
-def read_thumbnail(data: bytes) -> Pixels:
+def read_thumbnail(data: bytes) -> Image:
     """The pixels `[h, w, 3]` of a thumbnail."""
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)[..., ::-1]

@@ -53,6 +53,10 @@ PLAIN = "image_id,dx\na,nv\nb,mel\n"
         PLAIN + "\n\n",
         PLAIN + ",\n,\n",
         "\n\n" + PLAIN,
+        "image_id,dx\na,nv\n  \nb,mel\n",
+        "image_id,dx,,\na,nv\nb,mel,,,\n",
+        'image_id,dx\n"a",nv\n# a remark, with "quotes", and commas\nb,mel\n',
+        '"image_id","dx"\n"1","a","nv"\n"2","b","mel"\n',
     ],
 )
 def test_a_table_is_read_whatever_a_spreadsheet_made_of_it(read, data):

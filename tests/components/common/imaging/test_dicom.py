@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from components.common.imaging.dicom import NotTakenError, take_out
+from components.common.imaging.dicom import take_out
 from components.common.imaging.inspect import inspect
+from components.common.imaging.kinds import RefusedError
 from components.common.imaging.picture import picture_in, read_picture
 from components.common.imaging.pixels import encode_jpeg
 from components.common.runtime.errors import DataError
@@ -73,14 +74,14 @@ PIXELS = bytes(60 * 80 * 3)
     ],
 )  # fmt: skip
 def test_every_other_dicom_file_is_named(dicom_file, jpeg, how, verdict, reason):
-    with pytest.raises(NotTakenError) as caught:
+    with pytest.raises(RefusedError) as caught:
         take_out(dicom_file(jpeg, **how))
     assert caught.value.verdict == verdict
     assert reason in caught.value.reason
 
 
 def test_pixel_data_that_is_not_a_jpeg_is_named(dicom_file):
-    with pytest.raises(NotTakenError, match="says JPEG, and its pixel data does not begin as one"):
+    with pytest.raises(RefusedError, match="says JPEG, and its pixel data does not begin as one"):
         take_out(dicom_file(b"\0\1" * 500))
 
 
@@ -89,7 +90,7 @@ def test_a_file_cut_off_anywhere_is_never_taken_for_whole(dicom_file, jpeg):
     for size in [*range(132, len(file) - 10, 97), len(file) - 9]:
         try:
             data, _ = take_out(file[:size])
-        except NotTakenError as error:
+        except RefusedError as error:
             assert error.verdict in ("corrupt", "unsupported")
         else:
             assert data == jpeg or inspect(data, "a.jpg").verdict == "corrupt"
@@ -105,7 +106,7 @@ def test_a_damaged_file_gives_a_verdict_and_no_other_error(dicom_file, jpeg, see
             damaged[at] = random.integers(0, 256)
         try:
             picture = picture_in(bytes(damaged), "a.dcm")
-        except NotTakenError as error:
+        except RefusedError as error:
             assert "\n" not in str(error)
         else:
             inspect(picture.data, picture.name)

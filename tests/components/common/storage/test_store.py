@@ -21,6 +21,10 @@ def test_local_listing_is_sorted_deep_and_without_hidden_files(tmp_path):
     assert store.list_images(f"file://{tmp_path}") == found
 
 
+def test_a_name_too_long_for_a_file_does_not_exist(tmp_path):
+    assert not store.exists(str(tmp_path / ("x" * 300)))
+
+
 def test_a_linked_folder_is_listed_under_its_own_name(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a.jpg").write_bytes(b"1")

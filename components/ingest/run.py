@@ -248,24 +248,19 @@ def _account(
 
 def _notes(files: Files, rows: pd.DataFrame, checked: list[Checked]) -> list[str]:
     notes = []
-    if files.other_case:
-        asked, have = next(iter(files.other_case.items()))
-        notes.append(
-            f"{len(files.other_case)} image ids differ from the file name in case only, the first: {asked} "
-            f"(file {have})"
-        )
-    if files.other_number:
-        asked, have = next(iter(files.other_number.items()))
-        notes.append(
-            f"{len(files.other_number)} image ids are the number of a file name, written differently, the first: "
-            f"{asked} (file {have})"
-        )
+    for what, found in (
+        ("in another case only", files.other_case),
+        ("as another spelling of a number", files.other_number),
+    ):
+        if found:
+            asked, have = next(iter(found.items()))
+            notes.append(f"{counted(len(found), 'image id')} found {what}, the first: {asked} (file {have})")
     unlisted = files.unlisted(rows["image_id"])
     if unlisted:
-        notes.append(f"{len(unlisted)} image files are not in the table, the first is {printable(unlisted[0])}")
+        notes.append(f"{counted(len(unlisted), 'image file')} not in the table, the first is {printable(unlisted[0])}")
     copied = [image_id for image_id, item in zip(rows["image_id"], checked, strict=True) if item.copies]
     if copied:
-        notes.append(f"{len(copied)} images occur more than once with equal bytes, the first is {copied[0]}")
+        notes.append(f"{counted(len(copied), 'image')} found more than once with equal bytes, the first is {copied[0]}")
     beside = [item for item in checked if item.passed_over]
     if beside:
         notes.append(

@@ -100,7 +100,8 @@ def conflicts_of_lesions(rows: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     several = by_lesion.index[(by_lesion["label"] == 1) & (by_lesion["dx"] > 1)]
     notes = []
     if len(several):
-        notes.append(f"{len(several)} lesions have several diagnoses with the same label, the first is {several[0]}")
+        number = counted(len(several), "lesion")
+        notes.append(f"{number} with several diagnoses of the same label, the first is {several[0]}")
     largest = labelled["lesion_id"].value_counts()
     if len(largest) > 1 and len(rows) >= 20 and largest.iloc[0] > len(rows) / 10:
         notes.append(

@@ -136,7 +136,7 @@ def test_a_mirror_with_equal_bytes_is_accepted_once(collection, tmp_path):
     result = run(IngestConfig(), collection.table, [collection.root, str(tmp_path / "mirror")], tmp_path / "out")
     assert result.ok == 8
     assert set(index_of(result)["uri"].map(lambda uri: Path(uri).parent.name)) == {"images"}
-    assert "8 images occur more than once with equal bytes" in (tmp_path / "out" / "ingest.json").read_text()
+    assert "8 images found more than once with equal bytes" in (tmp_path / "out" / "ingest.json").read_text()
 
 
 def test_a_mirror_with_other_bytes_is_a_conflict(collection, tmp_path):
@@ -158,7 +158,7 @@ def test_a_file_that_is_not_an_image_does_not_contradict_one_of_the_same_name(co
     index = index_of(result)
     assert [index.loc[one, "uri"] for one in ("im3", "im5")] == [str(collection.file(3)), str(collection.file(5))]
     (note,) = json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
-    assert note.startswith("2 images taken from one of several files of that name, the only one that can be read; the")
+    assert note.startswith("2 images with several files of that name, of which only one can be read and is taken; the")
     assert "im3.heic" in note
 
 
@@ -196,9 +196,9 @@ def test_a_root_without_images_beside_one_with_them_is_named_where_images_are_lo
     [
         (
             ["0001", "0002", "12"],
-            "3 image ids are the number of a file name, written differently, the first: 1.0 (file 0001)",
+            "3 image ids found as another spelling of a number, the first: 1.0 (file 0001)",
         ),
-        (["1", "2", "12"], "3 image ids are the number of a file name, written differently, the first: 1.0 (file 1)"),
+        (["1", "2", "12"], "3 image ids found as another spelling of a number, the first: 1.0 (file 1)"),
     ],
 )
 def test_an_id_that_became_a_number_is_found(collection, tmp_path, names, note):
@@ -222,7 +222,7 @@ def test_overlapping_roots_and_files_outside_the_table_are_no_conflict(collectio
     result = run(IngestConfig(), collection.table, roots, tmp_path / "out")
     assert result.ok == 8
     notes = json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
-    assert notes == ["1 image files are not in the table, the first is other"]
+    assert notes == ["1 image file not in the table, the first is other"]
 
 
 def test_a_lesion_with_two_labels_loses_all_its_images_and_one_label_is_kept(collection, tmp_path):
@@ -232,7 +232,7 @@ def test_a_lesion_with_two_labels_loses_all_its_images_and_one_label_is_kept(col
     assert "nv (im0), mel (im1)" in index.loc["im0", "reason"]
     assert index.loc[["im2", "im3"], "verdict"].tolist() == ["ok", "ok"]
     notes = json.loads((tmp_path / "out" / "ingest.json").read_text())["notes"]
-    assert "1 lesions have several diagnoses with the same label" in notes[0]
+    assert "1 lesion with several diagnoses of the same label" in notes[0]
 
 
 def test_an_excluded_diagnosis_is_left_out_without_being_lost(collection, tmp_path):
@@ -452,8 +452,8 @@ def test_images_are_found_in_another_case_and_another_unicode_form_if_there_is_o
     index = index_of(run(LOSE_ALL, collection.table, [collection.root], tmp_path / "out"))
     assert index.loc[["im0", "l\u00e4sion", "im2"], "verdict"].tolist() == ["ok", "ok", "missing"]
     notes = account_of(tmp_path / "out")["notes"]
-    assert "1 image ids differ from the file name in case only, the first: im0 (file IM0)" in notes
-    assert "2 image files are not in the table, the first is IM2" in notes
+    assert "1 image id found in another case only, the first: im0 (file IM0)" in notes
+    assert "2 image files not in the table, the first is IM2" in notes
 
 
 def test_a_folder_in_the_id_chooses_between_files_of_the_same_name(collection, tmp_path):

@@ -125,7 +125,7 @@ def test_images_of_one_lesion_with_different_labels_contradict_each_other():
     notes = conflicts_of_lesions(table, found)
     assert found["verdict"].tolist() == ["conflicting_diagnosis"] * 2 + [""] * 3
     assert found["reason"][0] == "images of lesion L have different labels: nv (a), mel (b)"
-    assert notes == ["1 lesions have several diagnoses with the same label, the first is N"]
+    assert notes == ["1 lesion with several diagnoses of the same label, the first is N"]
 
 
 def test_a_lesion_with_a_large_share_of_the_images_is_noted():

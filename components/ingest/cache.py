@@ -20,6 +20,7 @@ import pyarrow as pa
 from components.common.artifacts import index
 from components.common.artifacts.folder import open_artifact
 from components.common.imaging.inspect import INSPECTOR, Inspection
+from components.common.imaging.kinds import format_of_name
 from components.common.runtime.errors import ArtifactError, LesionflowError
 from components.common.storage import store
 from components.common.storage.retry import StoredObject
@@ -116,7 +117,10 @@ class Cache:
         for sha256, uri, *values in table.itertuples(index=False, name=None):
             inspection = Inspection(*values)
             if sha256 and inspection.verdict in index.ABOUT_BYTES:
-                self.inspections[(sha256, suffix_of(uri))] = inspection
+                named_dicom = format_of_name(uri) == "dicom" and inspection.verdict != index.Verdict.MISLABELLED
+                # the JPEG in a DICOM file is asked for under a name of its own, see `picture_in`
+                suffix = ".jpg" if named_dicom and inspection.format == "jpeg" else suffix_of(uri)
+                self.inspections[(sha256, suffix)] = inspection
 
     def save(self, folder: str) -> None:
         """Writes everything known to the cache folder; a failure costs time later, not the run."""

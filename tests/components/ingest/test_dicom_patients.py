@@ -79,6 +79,18 @@ def test_the_cache_does_not_lose_the_patients(wrapped, tmp_path):
     assert (index["patient_id"] != "").sum() == 5
 
 
+def test_a_bare_jpeg_under_the_name_of_a_dicom_file_is_mislabelled_also_where_its_picture_is_known(
+    collection, dicom_file, tmp_path
+):
+    jpeg, file = collection.file(0).read_bytes(), collection.file(0).with_suffix(".dcm")
+    collection.file(0).unlink()
+    file.write_bytes(dicom_file(jpeg))
+    first, _ = ingested(collection, tmp_path / "out")
+    file.write_bytes(jpeg)
+    again, _ = ingested(collection, tmp_path / "out", IngestConfig(max_lost_pct=100))
+    assert [index.loc["im0", "verdict"] for index in (first, again)] == ["ok", "mislabelled"]
+
+
 def test_the_patients_of_the_table_come_first(wrapped, tmp_path):
     for number, row in enumerate(wrapped.rows):
         row["patient_id"] = f"T{number // 4}"

@@ -132,7 +132,7 @@ def test_a_lesion_with_a_large_share_of_the_images_is_noted():
     ids = ["none given"] * 30 + [f"L{i}" for i in range(70)]
     table = frame(lesion_id=ids, image_id=[str(i) for i in range(100)], dx=["nv"] * 100)
     (note,) = conflicts_of_lesions(table, found_of([0] * 100))
-    assert note.startswith("lesion none given holds 30 of 100 images, which stay together in a split; is this a lesion")
+    assert note.startswith("lesion none given holds 30 of 100 images, which stay together in a split; check that")
 
 
 def test_equal_bytes_with_different_labels_contradict_each_other():

@@ -81,7 +81,7 @@ def test_other_image_formats_are_named(data, kind):
         (b"data:image/png;base64,iVBORw0KGgo=", "an image written as text (base64)"),
         ("\u00ff\u00d8\u00ff\u00e0".encode() + bytes(range(128, 200)), "a JPEG that was copied as text"),
         (b"\xef\xbf\xbd" * 4 + b"JFIF", "binary data that was copied as text"),
-        (b"\0\5\x16\7\0\2" + bytes(100), "what macOS keeps beside a file"),
+        (b"\0\5\x16\7\0\2" + bytes(100), "macOS metadata of another file"),
         (b"\x08\0\5\0CS\x0a\0ISO_IR 100" + bytes(100), "DICOM without the preamble"),
         (b"RIFF\0\0\0\0AVI LIST" + bytes(100), "a video or sound"),
         (b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff", "a whole HTTP response"),

@@ -29,7 +29,7 @@ from components.common.imaging import inspect, pixels
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.statistics.numeric import Floats
 from components.export.config import ExportConfig
-from components.export.formats import FILES, answers_of, check_available, check_format, open_format
+from components.export.formats import FILES, check_available, check_format, open_format, predict_all
 from components.export.parity import expected_decisions
 from components.export.resizing import resize_reference
 from components.export.splice import splice
@@ -112,7 +112,7 @@ def _copy(parent: Path, folder: Path) -> None:
 def _know_again(parent: Path, images: Fingerprints | None, folder: Path) -> None:
     """Adds the images of the site to what the parent has seen, so that no later validation counts them as new."""
     known = read_fingerprints(parent)
-    if known is None:  # with those of the site alone, whoever asks would be told that nothing else was seen
+    if known is None:  # with those of the site alone, it would say that it has seen nothing else
         log.warning("%s carries no fingerprints, so the adjusted bundle cannot know any image again", parent)
     elif images is not None:
         known.joined(images).save(folder)
@@ -162,12 +162,12 @@ def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
     images = [generated_image(i) for i in range(_GENERATED)]
     files = [(parent.artifact.path / layout.SELFTEST_IMAGE).read_bytes()]
     files += [pixels.encode_jpeg(image, 95) for image in images]
-    asked: tuple[tuple[Any, Any], ...] = (
+    predicted: tuple[tuple[Any, Any], ...] = (
         (parent.predict([*files, *_UNREADABLE]), child.predict([*files, *_UNREADABLE])),
         (parent.predict_pixels(np.stack(images)), child.predict_pixels(np.stack(images))),
     )
     policy, worst, apart, flips = child.policy, 0.0, 0.0, 0
-    for before, after in asked:
+    for before, after in predicted:
         read = before.probability >= 0
         apart = max(apart, float(np.abs(before.logit - after.logit).max()))
         same = all(
@@ -176,7 +176,7 @@ def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
         ) and np.array_equal(before.distance, after.distance)
         if apart > 0 or not same or not np.array_equal(read, after.probability >= 0):
             raise ArtifactError(
-                f"{parent.artifact.path}: the adjusted bundle reads generated images otherwise than its parent "
+                f"{parent.artifact.path}: the adjusted bundle reads generated images differently from its parent "
                 f"(largest difference in logit {apart:.3g}); it was not written"
             )
         logit = after.logit[read].astype(np.float64)
@@ -221,7 +221,7 @@ def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict
             left_out[name] = f"{entry['file']} of the parent was left out: {error}"
             log.warning("%s", left_out[name])
             continue
-        of_file = answers_of(open_format(name, path / entry["file"]), prepared)
+        of_file = predict_all(open_format(name, path / entry["file"]), prepared)
         before = of_file["logit"].astype(np.float64)
         splice(name, path / entry["file"], policy, folder / entry["file"])
         after = open_format(name, folder / entry["file"])(prepared)["logit"]
@@ -236,7 +236,7 @@ def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict
 
 
 def _expected(policy: DecisionPolicy, parent: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file must answer under a policy, from its parent's answers: what that refused stays refused."""
+    """What a file must predict under a policy, from its parent's predictions: what that refused stays refused."""
     logit, refused = parent["logit"].astype(np.float64), parent["status"] == layout.NOT_DERMOSCOPY
     return {
         "probability": np.where(refused, layout.NO_PROBABILITY, policy.probability(logit)),

@@ -149,8 +149,8 @@ def _open_litert(path: Path) -> Predict:
     return lambda pixels: dict(signature(pixels=pixels))
 
 
-def answers_of(predict: Predict, pixels: Pixels) -> dict[str, npt.NDArray[Any]]:
-    """A file's answers for (n, h, w, 3) prepared images; one that refuses nothing may have fewer outputs."""
+def predict_all(predict: Predict, pixels: Pixels) -> dict[str, npt.NDArray[Any]]:
+    """A file's predictions for (n, h, w, 3) prepared images; one that refuses nothing may have fewer outputs."""
     parts = [predict(pixels[start : start + 25]) for start in range(0, len(pixels), 25)]
     found = {key: np.concatenate([part[key] for part in parts]) for key in OUTPUTS if key in parts[0]}
     referred = found["decision"] == layout.REFER
@@ -187,7 +187,7 @@ def check_format(
             one side only.
     """
     predict = open_format(name, path)
-    found = answers_of(predict, pixels)
+    found = predict_all(predict, pixels)
     before, refused = (codes == layout.NOT_DERMOSCOPY for codes in (expected["status"], found["status"]))
     refusals = refusal_differences(expected["distance"], found["distance"], (before, refused), limit)
     same = refused == before  # elsewhere one side has no probability

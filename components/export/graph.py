@@ -16,8 +16,7 @@ from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
 from components.export import rule
 from components.export.decoding import decode
-from components.export.familiar import Familiar
-from components.export.pooled import with_pooled_features
+from components.export.familiar import Familiar, with_pooled_features
 from components.export.resizing import resize
 from components.export.saver import strip_saver
 
@@ -84,19 +83,17 @@ def prepare_pixels(pixels: Any, how: Preparation) -> tuple[Any, Any]:
     return tf.ensure_shape(ready, [None, *how.image_size, 3]), tf.fill(shape[:1], status)
 
 
-def mean_logit(network: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
-    """Raw malignant logits float32 [N], averaged over mirrored views where asked for."""
-    return scored(network, pixels, augmentation, None)[0]
-
-
 def scored(network: Callable[..., Any], pixels: Any, augmentation: str, familiar: Familiar | None) -> tuple[Any, Any]:
-    """Raw malignant logits as in `mean_logit`, and distances from the training images, float32 [N] each.
+    """Raw malignant logits, the mean over mirrored views with flips, and distances from the training images.
 
     Args:
         network: pixels to logits [N, 1]; where there is `familiar`, to a list with pooled features behind the logits.
         pixels: [N, H, W, 3].
         augmentation: none or flips; the distance is that of the image as it is.
-        familiar: what is like the training images; the distance is None without it.
+        familiar: what is like the training images.
+
+    Returns:
+        Logits and distances, float32 [N] each; None for the distances without `familiar`.
     """
     outputs = [network(view, training=False) for view in _views(pixels, augmentation)]
     distance = None
@@ -108,7 +105,7 @@ def scored(network: Callable[..., Any], pixels: Any, augmentation: str, familiar
 
 
 def member_logits(members: Callable[..., Any], pixels: Any, augmentation: str) -> Any:
-    """The same of each member of an ensemble by itself, float32 [N, members]."""
+    """Raw malignant logits of each member of an ensemble, float32 [N, members], the mean over the same views."""
     views = [members(view, training=False) for view in _views(pixels, augmentation)]
     logits = [tf.stack([tf.cast(one, tf.float32)[:, 0] for one in outputs], axis=1) for outputs in views]
     return tf.add_n(logits) / float(len(logits))
@@ -168,18 +165,18 @@ def signatures(
     """
     shape = tf.TensorSpec([None, *how.image_size, 3], tf.uint8)
     # one function, or its constants would stand in the graph once for each entry point
-    answer = tf.function(lambda pixels: scored(network, pixels, how.augmentation, familiar), [shape])
+    score = tf.function(lambda pixels: scored(network, pixels, how.augmentation, familiar), [shape])
     limit = familiar.limit if familiar is not None else None
 
     def serving_default(image_bytes: Any) -> dict[str, Any]:
         pixels, status = prepare_bytes(image_bytes, how)
-        logit, distance = answer(pixels)
+        logit, distance = score(pixels)
         outputs = rule.decide(policy, logit, status, distance=distance, limit=limit)
         return {name: value[: tf.shape(image_bytes)[0]] for name, value in outputs.items()}
 
     def predict_pixels(pixels: Any) -> dict[str, Any]:
         ready, status = prepare_pixels(pixels, how)
-        logit, distance = answer(ready)
+        logit, distance = score(ready)
         outputs = rule.decide(policy, logit, status, distance=distance, limit=limit)
         return {name: value[: tf.shape(pixels)[0]] for name, value in outputs.items()}
 
@@ -213,7 +210,7 @@ def write_saved_model(
         how: what happens to an image before.
         out: the folder.
         most_bytes: the most that becomes constants.
-        members: it is an ensemble, whose members answer by themselves as well.
+        members: whether it is an ensemble, whose members' own logits become a third signature.
         familiar: what is like the training images; images beyond its limit are refused.
     """
     module = tf.Module()

@@ -1,9 +1,9 @@
-"""Is the bundle the model? The Keras path and the reloaded bundle are asked about the same images.
+"""Is the bundle the model? The Keras path and the reloaded bundle predict the same images.
 
 Two questions, kept apart. Parity: image bytes decoded and resized in Python, the Keras model and the
 decision policy in NumPy, against the reloaded SavedModel; only float rounding may differ. Preparation:
 the validation logits that training recorded, on which the threshold was chosen, against the bundle's.
-Both start from the original bytes (`common.preparation`), so a difference comes from OpenCV's bilinear
+Both start from the original bytes (`imaging.picture`), so a difference comes from OpenCV's bilinear
 weights, from mixed precision in training, or from records that another version made.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from components.common.artifacts.index import check_unchanged
 from components.common.artifacts.policy import DecisionPolicy
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 _BATCH = 25
 _READERS = 8
 _ROUNDING = 1e-3  # of a distance
-Answers = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float32]]
+KerasOutputs = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Compared:
-    """Both answers about n images.
+    """Predictions of both sides for n images.
 
     Attributes:
         image_id: (n,) text.
@@ -78,27 +79,42 @@ class Compared:
 
 
 def validation_sources(split: Path, limit: int) -> list[Source]:
-    """Up to `limit` readable validation images, spread evenly over the split in order of their ids."""
-    val = read_split(split, ["uri", "verdict", "sha256"]).usable("val").sort_values("image_id")
-    columns = (val[name] for name in ("image_id", "uri", "sha256"))
-    sources = [Source(*row) for row in zip(*columns, strict=True)]
-    if not sources:
-        raise ArtifactError(f"{split}: holds no readable validation image; parity cannot be checked")
-    chosen = np.unique(np.linspace(0, len(sources) - 1, min(limit, len(sources))).round().astype(int))
-    return [sources[i] for i in chosen]
+    """Up to `limit` readable validation images, spread evenly over the split in order of their ids.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    val = read_split(split, ["uri", "verdict", "sha256"]).usable("val")
+    if val.empty:
+        raise ArtifactError(
+            f"{split}: holds no readable validation image to compare bundle and model on; make a split that has some"
+        )
+    return sources_of(spread(val, limit))
+
+
+def spread(rows: pd.DataFrame, limit: int) -> pd.DataFrame:
+    """Up to `limit` rows of a split, evenly over the image ids and in their order."""
+    rows = rows.sort_values("image_id")
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int))
+    return rows.iloc[chosen]
+
+
+def sources_of(rows: pd.DataFrame) -> list[Source]:
+    """The images in rows of a split."""
+    return [Source(*one) for one in zip(rows["image_id"], rows["uri"], rows["sha256"], strict=True)]
 
 
 def compare(
     sources: Sequence[Source],
-    answers_of: Callable[[npt.NDArray[np.float32]], Answers],
+    predict: Callable[[npt.NDArray[np.float32]], KerasOutputs],
     bundle: Bundle,
     read: Callable[[str], bytes] = read_picture,
 ) -> Compared:
-    """Asks both sides about every image.
+    """Predicts every image on both sides.
 
     Args:
         sources: the images.
-        answers_of: the Keras model: float32 [n, H, W, 3] to raw logits [n] with augmentation and without, and distances
+        predict: the Keras model: float32 [n, H, W, 3] to raw logits [n] with augmentation and without, and distances
             [n], -1 where they are not measured.
         bundle: the reloaded bundle.
         read: bytes of a URI.
@@ -109,31 +125,33 @@ def compare(
     """
     how = bundle.preprocessing
     size = (how["image_size"][0], how["image_size"][1])
-    keras: list[Answers] = []
-    asked, prepared = [], []
+    keras: list[KerasOutputs] = []
+    served, prepared = [], []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
         read_ahead = ordered_map(sources, lambda source: fetch(source, read), _READERS)
         for some in chunks(read_ahead, _BATCH):
             batch, files = [source for source, _ in some], [data for _, data in some]
-            reply = bundle.predict(files)
-            for source, status in zip(batch, reply.status.tolist(), strict=True):
+            served.append(bundle.predict(files))
+            for source, status in zip(batch, served[-1].status.tolist(), strict=True):
                 if status not in layout.READ:
-                    raise ArtifactError(f"{source.uri}: ingest accepted this image, the bundle says {status!r}")
+                    raise ArtifactError(
+                        f"{source.uri}: ingest accepted this image, the bundle says {status!r}; set min_side and "
+                        "max_megapixels so that it is read, or report this image as an error of lesionflow"
+                    )
             pixels = [resize_reference(inspect.decode_rgb(data), how["record_size"], size) for data in files]
             prepared.append(np.stack(pixels))
-            keras.append(answers_of(prepared[-1].astype(np.float32)))
-            asked.append(reply)
+            keras.append(predict(prepared[-1].astype(np.float32)))
             bar.advance(len(files))
     return Compared(
         image_id=np.array([source.image_id for source in sources]),
-        keras_logit=np.concatenate([served for served, _, _ in keras]),
+        keras_logit=np.concatenate([logit for logit, _, _ in keras]),
         plain_logit=np.concatenate([plain for _, plain, _ in keras]),
-        bundle_logit=np.concatenate([reply.logit for reply in asked]).astype(np.float64),
-        bundle_probability=np.concatenate([reply.probability for reply in asked]).astype(np.float64),
-        bundle_decision=np.concatenate([reply.decision for reply in asked]).astype(np.int64),
-        bundle_status=np.concatenate([reply.status for reply in asked]),
+        bundle_logit=np.concatenate([reply.logit for reply in served]).astype(np.float64),
+        bundle_probability=np.concatenate([reply.probability for reply in served]).astype(np.float64),
+        bundle_decision=np.concatenate([reply.decision for reply in served]).astype(np.int64),
+        bundle_status=np.concatenate([reply.status for reply in served]),
         keras_distance=np.concatenate([distance for _, _, distance in keras]),
-        bundle_distance=np.concatenate([reply.distance for reply in asked]),
+        bundle_distance=np.concatenate([reply.distance for reply in served]),
         pixels=np.concatenate(prepared),
     )
 
@@ -144,7 +162,7 @@ def parity_report(
     """Numbers of the parity check.
 
     Args:
-        compared: both answers.
+        compared: predictions of both sides.
         policy: the decision policy.
         config: the tolerances.
         limit: distance beyond which images are refused; None where none is.
@@ -156,8 +174,8 @@ def parity_report(
     refused = compared.bundle_status == layout.STATUSES[layout.NOT_DERMOSCOPY]
     wanted = compared.keras_distance > (np.inf if limit is None else limit)
     # a refused image has no probability; its logit has
-    answered = np.where(refused, policy.probability(compared.bundle_logit), compared.bundle_probability)
-    difference = np.abs(policy.probability(compared.keras_logit) - answered)
+    probability = np.where(refused, policy.probability(compared.bundle_logit), compared.bundle_probability)
+    difference = np.abs(policy.probability(compared.keras_logit) - probability)
     expected = expected_decisions(policy, compared.keras_logit)
     expected[refused] = layout.REFER
     flips = int((expected != compared.bundle_decision).sum())
@@ -215,7 +233,7 @@ def expected_decisions(policy: DecisionPolicy, logit: npt.NDArray[np.float64]) -
     decision = policy.decide(logit).astype(np.int64)
     if policy.abstain is not None:
         p = policy.probability(logit)
-        decision[(p > policy.abstain["low"]) & (p < policy.abstain["high"])] = 2
+        decision[(p > policy.abstain["low"]) & (p < policy.abstain["high"])] = layout.REFER
     return decision
 
 
@@ -232,7 +250,10 @@ def preparation_report(
     rows = recorded.rows_of(compared.image_id)
     common = rows >= 0
     if not common.any():
-        raise ArtifactError("none of the compared validation images is in the model's val_probs.npz; wrong split?")
+        raise ArtifactError(
+            "none of the compared validation images is in the model's val_probs.npz; "
+            "give the split that the model was trained on"
+        )
     trained = recorded.logit[rows[common]]
     served = compared.plain_logit[common]
     shift = served - trained
@@ -262,12 +283,14 @@ def fetch(source: Source, read: Callable[[str], bytes] = read_picture) -> bytes:
     """The original bytes of an image.
 
     Raises:
-        DataError: they cannot be read any more.
+        DataError: they cannot be read any more, or are not those ingest saw.
     """
     try:
         data = read(source.uri)
     except OSError as error:
-        raise DataError(f"{source.uri}: cannot be read any more ({error})") from error
+        raise DataError(
+            f"image {source.uri}: cannot be read any more ({error}); put it back, or ingest and split again"
+        ) from error
     if source.sha256:
-        check_unchanged(data, source.sha256, f"validation image {source.uri}")
+        check_unchanged(data, source.sha256, f"image {source.uri}")
     return data

@@ -1,7 +1,7 @@
 """A bundle's graph with another decision policy behind it: the parent's graph is called whole, its logit decided anew.
 
 A bundle holds no Keras model, and it needs none: calibrator and threshold act on the raw logit, which every graph of
-ours puts out. Whatever else the parent answers, and whatever it refuses to read, stays as it is.
+ours puts out. Every other output of the parent, and whatever it refuses to read, stays as it is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def decide_again(policy: DecisionPolicy, parent: Mapping[str, Any], kind: Any = 
         kind: arithmetic of the calibrator, as in `rule.decide`.
 
     Returns:
-        The same outputs. Rows to which the parent gave no probability keep its answer.
+        The same outputs. Rows for which the parent gave no probability keep its outputs.
     """
     answered = parent["probability"] >= 0
     outputs = rule.decide(policy, parent["logit"], tf.fill(tf.shape(parent["decision"]), layout.OK), kind)

@@ -24,7 +24,7 @@ from components.common.statistics.conformal import lesions_needed
 from components.common.statistics.outliers import distances, fit_gaussian, upper_limit
 from components.export.familiar import Familiar
 from components.export.outside_pictures import MAKERS, made
-from components.export.parity import Source, fetch
+from components.export.parity import fetch, sources_of, spread
 from components.export.resizing import resize_reference
 
 log = logging.getLogger(__name__)
@@ -62,14 +62,14 @@ def learn_refusal(
     if split is None:
         return _unchecked("export was given no split, so neither training nor validation images")
     rows = read_split(split, ["uri", "verdict", "sha256"])
-    train, val = _spread(rows.usable("train"), reference_images), _whole_groups(rows.usable("val"))
+    train, val = spread(rows.usable("train"), reference_images), _whole_groups(rows.usable("val"))
     if len(train) < _FEWEST:
         return _unchecked(f"{len(train)} readable training images, {_FEWEST} are needed")
     groups, needed = val["group_id"].nunique(), lesions_needed(ALPHA)
     if groups < needed:
         return _unchecked(f"{groups} lesion groups in validation, {needed} are needed to limit refusals to 1 %")
     features_of = _compiled(network)
-    with progress("what dermoscopic images are like", len(train) + len(val)) as bar:
+    with progress("learning what dermoscopic images look like", len(train) + len(val)) as bar:
         known = _features(features_of, _prepared(train, preprocessing), bar.advance)
         gaussians = [fit_gaussian(one.astype(np.float64)) for one in known]
         accepted = _features(features_of, _prepared(val, preprocessing), bar.advance)
@@ -101,13 +101,6 @@ def _unchecked(reason: str) -> tuple[None, Refusal]:
     return None, Refusal(status="not_checked", reason=reason)
 
 
-def _spread(rows: pd.DataFrame, limit: int) -> pd.DataFrame:
-    """Up to `limit` rows, evenly over the image ids."""
-    rows = rows.sort_values("image_id")
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int))
-    return rows.iloc[chosen]
-
-
 def _whole_groups(rows: pd.DataFrame) -> pd.DataFrame:
     """All rows, or those of so many groups, evenly over their ids, that few more than `_MOST_VALIDATION` are left."""
     groups = np.sort(rows["group_id"].unique())
@@ -124,8 +117,7 @@ def _compiled(network: Any) -> Callable[[npt.NDArray[np.float32]], Features]:
 
 
 def _prepared(rows: pd.DataFrame, preprocessing: dict[str, Any]) -> Iterable[Pixels]:
-    sources = [Source(*one) for one in zip(rows["image_id"], rows["uri"], rows["sha256"], strict=True)]
-    read = ordered_map(sources, lambda one: _resized(inspect.decode_rgb(fetch(one)), preprocessing), _READERS)
+    read = ordered_map(sources_of(rows), lambda one: _resized(inspect.decode_rgb(fetch(one)), preprocessing), _READERS)
     return (pixels for _, pixels in read)
 
 

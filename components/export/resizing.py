@@ -12,15 +12,17 @@ bytes with such weights are integers too, and floats hold them exactly as long a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from components.common.imaging import pixels
 
 Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
+_SIZES = 64  # lengths whose weights are kept; most images of a collection have the same few
 _BLOCK = 8  # outputs that are weighed together: their sources are neighbours
 _DIVISORS = 64  # common factors of two lengths are looked for up to here
 _LARGE = 12_000_000  # values: 4 megapixels in colour
@@ -28,7 +30,7 @@ _EXACT = 2**24  # integers below it are exact in float32
 
 
 def resize_reference(rgb: Pixels, short_side: int, size: tuple[int, int]) -> Pixels:
-    """The Python path: area averages and bilinear interpolation as dense matrices.
+    """The Python path: area averages and bilinear interpolation as products with sparse matrices.
 
     Args:
         rgb: uint8 [h, w, 3].
@@ -46,24 +48,29 @@ def resize_reference(rgb: Pixels, short_side: int, size: tuple[int, int]) -> Pix
     return rgb
 
 
-def _apply(image: Pixels, rows: Floats, columns: Floats) -> Pixels:
-    total = np.einsum("ai,ijc,bj->abc", rows, image.astype(np.float64), columns, optimize=True)
-    whole = rows[0].sum() * columns[0].sum()
+def _apply(image: Pixels, rows: sparse.csr_array, columns: sparse.csr_array) -> Pixels:
+    height, width, channels = image.shape
+    lines = rows @ image.reshape(height, width * channels).astype(np.float64)
+    turned = lines.reshape(-1, width, channels).transpose(1, 0, 2).reshape(width, -1)
+    total = (columns @ turned).reshape(columns.shape[0], -1, channels).transpose(1, 0, 2)
+    whole = rows[[0]].sum() * columns[[0]].sum()
     return np.asarray(np.floor((2 * total + whole) / (2 * whole)), np.uint8)
 
 
-def _area_matrix(before: int, after: int) -> Floats:
+@lru_cache(_SIZES)
+def _area_matrix(before: int, after: int) -> sparse.csr_array:
     """Share of each source pixel in each output, in units of 1/after: [after, before], rows sum to `before`."""
     out, source = np.arange(after)[:, None], np.arange(before)[None]
     overlap = np.minimum((out + 1) * before, (source + 1) * after) - np.maximum(out * before, source * after)
-    return np.asarray(np.clip(overlap, 0, None), np.float64)
+    return sparse.csr_array(np.clip(overlap, 0, None), dtype=np.float64)
 
 
-def _linear_matrix(before: int, after: int) -> Floats:
+@lru_cache(_SIZES)
+def _linear_matrix(before: int, after: int) -> sparse.csr_array:
     """Bilinear weights between pixel centres, edges repeated: [after, before], rows sum to 2 after."""
     centre = np.clip((2 * np.arange(after) + 1) * before - after, 0, 2 * after * (before - 1))
     weight = 2 * after - np.abs(centre[:, None] - 2 * after * np.arange(before)[None])
-    return np.asarray(np.clip(weight, 0, None), np.float64)
+    return sparse.csr_array(np.clip(weight, 0, None), dtype=np.float64)
 
 
 def resize(rgb: Any, short_side: int, size: tuple[int, int]) -> Any:

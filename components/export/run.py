@@ -28,19 +28,18 @@ from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
 from components.export.augmentation import gain
 from components.export.config import ExportConfig
-from components.export.familiar import Familiar
+from components.export.familiar import Familiar, with_pooled_features
 from components.export.formats import check_available, write_formats
 from components.export.model_file import load_network
 from components.export.parity import (
-    Answers,
     Compared,
+    KerasOutputs,
     Source,
     compare,
     parity_report,
     preparation_report,
     validation_sources,
 )
-from components.export.pooled import with_pooled_features
 from components.export.refuse import learn_refusal
 
 log = logging.getLogger(__name__)
@@ -231,7 +230,7 @@ def _check(
 
     plain_of, served_of = compiled("none"), compiled(config.augmentation)
 
-    def answers_of(pixels: npt.NDArray[np.float32]) -> Answers:
+    def predict(pixels: npt.NDArray[np.float32]) -> KerasOutputs:
         logit, measured = plain_of(pixels)
         plain = np.asarray(logit.numpy(), np.float64)
         distance = np.full(len(plain), layout.NO_DISTANCE, np.float32) if measured is None else measured.numpy()
@@ -243,9 +242,9 @@ def _check(
     if split is None:
         log.warning("no split given: parity is checked on %d generated images", _GENERATED)
         files = {f"generated-{i}": pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
-        compared = compare([Source(name, name) for name in files], answers_of, loaded, files.__getitem__)
+        compared = compare([Source(name, name) for name in files], predict, loaded, files.__getitem__)
         return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
-    compared = compare(validation_sources(split, config.parity_images), answers_of, loaded)
+    compared = compare(validation_sources(split, config.parity_images), predict, loaded)
     report["parity"] = parity_report(compared, loaded.policy, config, loaded.refusal.limit)
     recorded = model.val_scores()
     report["preparation"] = preparation_report(compared, recorded, loaded.policy, config)

@@ -1,6 +1,6 @@
 """ONNX and LiteRT files with another decision policy behind them: the rule is appended to the file as it is.
 
-Weights and operations of the parent's file are taken over untouched. Only its last answers, probability and decision,
+Weights and operations of the parent's file are taken over untouched. Only its outputs probability and decision
 become inner values, which the appended rule reads together with the logit.
 """
 

@@ -23,9 +23,9 @@ from components.common.bundle.refusal import ALPHA
 from components.common.imaging import inspect
 from components.common.imaging.picture import read_picture
 from components.common.statistics.outliers import distances, fit_gaussian, upper_limit
+from components.export.familiar import with_pooled_features
 from components.export.model_file import load_network
 from components.export.outside_pictures import MAKERS, made
-from components.export.pooled import with_pooled_features
 from components.export.resizing import resize_reference
 
 Pixels = npt.NDArray[np.uint8]

@@ -22,8 +22,7 @@ from components.common.bundle.operations import ALLOWED
 from components.common.bundle.saved_model import read_saved_model
 from components.common.statistics.outliers import Gaussian
 from components.export import graph
-from components.export.familiar import Familiar
-from components.export.pooled import with_pooled_features
+from components.export.familiar import Familiar, with_pooled_features
 from components.train.config import TrainConfig
 from components.train.network import build_network
 from components.train.registry import BACKBONES

@@ -21,10 +21,9 @@ from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.outliers import distances, fit_gaussian
 from components.export.config import ExportConfig
-from components.export.familiar import Familiar
+from components.export.familiar import Familiar, with_pooled_features
 from components.export.graph import Preparation, write_saved_model
 from components.export.outside_pictures import MAKERS, made
-from components.export.pooled import with_pooled_features
 from components.export.refuse import learn_refusal
 from components.export.rule import decide, decide_codes
 from components.export.run import run

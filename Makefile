@@ -1,4 +1,4 @@
-# lesionflow: `make help` lists what a person can do here.
+# lesionflow: `make help` lists the targets.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -24,13 +24,13 @@ run: $(RUN_READY) ## generate sample data, run the whole pipeline on it, print t
 	@$(BIN)/lesionflow run --preset sample --metadata $(OUT)/sample-data/metadata.csv \
 		--images $(OUT)/sample-data/images --out $(OUT)/sample-run
 
-test: setup ## make the environment and pass the tests
+test: setup ## create the environment and run all tests
 	@$(BIN)/python -m pytest
 
 test-oldest: setup ## train, export and evaluate on the oldest TensorFlow; TESTS="path ..." for others
 	@OMP_NUM_THREADS=1 $$($(BIN)/python requirements/environment.py oldest) -m pytest -p no:cacheprovider $(TESTS)
 
-setup: $(DEV_READY) ## make .venv with all that tests and checks need (once)
+setup: $(DEV_READY) ## create .venv with everything that tests and checks need (once)
 
 ##@ Real data
 ham10000: $(RUN_READY) ## run the reference data set: DATA=folder WEIGHTS=folder OUT=folder PRESET=name
@@ -54,16 +54,16 @@ check: setup lint types contracts lock-check reference-check ## everything CI ru
 lint: setup ## ruff, format and YAML
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/yamllint --strict .
 
-types: setup ## mypy, strict
+types: setup ## type check (mypy, strict)
 	@$(BIN)/mypy
 
-contracts: setup ## who may import whom
+contracts: setup ## import contracts: who may import whom
 	@$(BIN)/lint-imports
 
 lock-check: setup ## requirements/ equals what pyproject.toml asks for, and names no index
 	@$(BIN)/python requirements/lock.py --check
 
-reference: setup ## write the generated pages of docs/reference anew: parameters, table layouts, label policies
+reference: setup ## regenerate the pages of docs/reference: parameters, table layouts, label policies
 	@$(BIN)/python docs/write_parameters.py
 	@$(BIN)/python -m components.ingest.layouts > docs/reference/table-layouts.md
 	@$(BIN)/python -m components.ingest.labels > docs/reference/label-policies.md
@@ -71,13 +71,13 @@ reference: setup ## write the generated pages of docs/reference anew: parameters
 reference-check: setup ## docs/reference/parameters.md says what the configurations of the steps say
 	@$(BIN)/python docs/write_parameters.py --check
 
-operations: setup ## list anew which operations a bundle's graph may hold, from every backbone and option we have
+operations: setup ## regenerate the list of operations that a bundle's graph may hold, from every backbone and option
 	@$(BIN)/python tests/components/export/served_operations.py
 
-locks: setup ## compile requirements/ anew from pyproject.toml
+locks: setup ## recompile requirements/ from pyproject.toml
 	@$(BIN)/python requirements/lock.py
 
-environments: setup ## checkov and the ISIC scorer, each in an environment of its own (tests make them as well)
+environments: setup ## checkov and the ISIC scorer, each in its own environment (tests create them when they need them)
 	@for name in checkov isic; do $(BIN)/python requirements/environment.py $$name || exit 1; done
 
 bench: setup ## ratios against named baselines, in one run

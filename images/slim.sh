@@ -5,7 +5,7 @@
 set -eu
 packages=$(echo "$1"/lib/python3*/site-packages)
 
-# TensorFlow and Keras import packages of theirs that are called test
+# TensorFlow and Keras import packages of their own that are called test
 find "$packages" \( -path "$packages/tensorflow" -o -path "$packages/keras" -o -path "$packages/tensorboard" \) -prune \
   -o -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
 find "$packages/kfp" -name '*_test.py' -delete

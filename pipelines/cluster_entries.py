@@ -114,7 +114,7 @@ class Training(StepConfig):
     timeout_s: int = Field(86_400, ge=60, description="seconds one attempt may run; Pending does not count")
     retries: int = Field(3, ge=0, le=10, description="further attempts after a failed or lost one")
     parallelism: int = Field(
-        0, ge=0, le=100, description="members of one run that train at the same time; 0: as many as there are"
+        0, ge=0, le=100, description="members of one run that train at the same time; 0: all of them"
     )
     retry_wait_s: int = Field(60, ge=0, le=86_400, description="seconds before the first retry")
     retry_wait_factor: float = Field(2.0, ge=1, le=10, description="each further wait is this many times as long")
@@ -145,7 +145,7 @@ class Checkpoints(StepConfig):
 
 
 class DataVolume(StepConfig):
-    """A persistent volume claim with images, tables or weights, for data that lies in no bucket.
+    """A persistent volume claim with images, tables or weights, for data outside object storage.
 
     Kubeflow Pipelines cannot mount a claim read-only. The steps only read from it; permissions of the files or
     `readOnly` of the volume keep everything else from writing.
@@ -196,5 +196,5 @@ class S3(StepConfig):
     """How the pods sign in to S3, and where it is; no secret: web identity of the service account, or a role."""
 
     secret: ObjectName = Field("", description="name of a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    endpoint: ServerUrl = Field("", description="a server of one's own; empty: AWS")
+    endpoint: ServerUrl = Field("", description="address of another S3-compatible server; empty: AWS")
     region: Region = Field("", description="region, where the server asks for one")

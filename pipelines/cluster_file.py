@@ -7,6 +7,7 @@ of an experiment; they have defaults here and one file overrides them. What KFP 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,8 +87,8 @@ class Cluster(StepConfig):
         1,
         ge=1,
         le=200,
-        description="pods that check the images and prepare them, each a part; the results are those of one pod, to "
-        "the byte",
+        description="pods that check and prepare the images, each a part of them; the results are byte for byte those "
+        "of one pod",
     )
     ingest_cache: ObjectUri = Field(
         "",
@@ -107,7 +108,7 @@ class Cluster(StepConfig):
     ttl_s: int = Field(604_800, ge=0, description="seconds after its end until pods and workflow are removed")
     caching: bool = Field(True, description="reuse results of unchanged steps")
     uncached_steps: list[Literal[(*STEPS, VALIDATE_TASK, MONITOR_TASK)]] = Field(  # type: ignore[valid-type]
-        default_factory=list, description="steps that always run anew, whatever caching says"
+        default_factory=list, description="steps whose results are never reused, whatever caching says"
     )
 
     @model_validator(mode="after")
@@ -128,11 +129,14 @@ class Cluster(StepConfig):
 
     @model_validator(mode="after")
     def _volumes_fit_into_one_pod(self) -> Cluster:
-        refuse_conflicts(self._volumes())
+        registry = [(f"registry.{kind}", getattr(self.registry, kind)) for kind in ("token_secret", "signing_secret")]
+        # mounted beside the others by register, and by validate
+        for own in (registry, [("bundle_key_secret", self.bundle_key_secret)]):
+            refuse_conflicts([*self._volumes(), *(Volume(entry, name) for entry, name in own if name)])
         return self
 
     def _volumes(self) -> Iterator[Volume]:
-        """Claims and secrets that become volumes of a step's pod."""
+        """Claims and secrets that become volumes of most steps' pods."""
         kept = [("checkpoints", self.checkpoints.pvc, self.checkpoints.mount_path)]
         kept += [(f"data.{number}", one.pvc, one.mount_path) for number, one in enumerate(self.data)]
         for entry, pvc, path in kept:
@@ -141,9 +145,6 @@ class Cluster(StepConfig):
         if self.gcs_credentials.secret:
             given = self.gcs_credentials
             yield Volume("gcs_credentials.secret", given.secret, "gcs_credentials.mount_path", given.mount_path)
-        for kind in ("token_secret", "signing_secret"):
-            if name := getattr(self.registry, kind):
-                yield Volume(f"registry.{kind}", name)
 
     @property
     def training_attempts_s(self) -> int:
@@ -154,6 +155,11 @@ class Cluster(StepConfig):
         """
         training = self.training
         return max(self.deadline_s, (training.retries + 1) * training.timeout_s + training.waits_s)
+
+    def rounds_s(self, members: int) -> int:
+        """Seconds that so many trainings take at most, one attempt at each and none waiting for a node."""
+        at_once = self.training.parallelism or members
+        return math.ceil(members / at_once) * self.training.timeout_s
 
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""

@@ -16,7 +16,7 @@ from components.common.artifacts.json_file import write_atomic
 from pipelines.cluster_file import Cluster
 from pipelines.dag import build_pipeline
 from pipelines.parameter_texts import signature
-from pipelines.parameters import has_members
+from pipelines.parameters import member_count
 
 
 def compile_pipeline(
@@ -37,7 +37,7 @@ def compile_pipeline(
         "gpu_tolerations": [item.manifest() for item in cluster.gpu.tolerations],
         **(defaults or {}),
     }
-    several = has_members(defaults or {}) if members is None else members
+    several = bool(member_count(defaults or {})) if members is None else members
     return documents(build_pipeline(cluster, members=several, defaults=parameters), parameters, signature())
 
 

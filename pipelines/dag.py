@@ -18,13 +18,12 @@ from components.records.merge_component import records as records_of_parts
 from components.split.component import feasibility, split
 from components.train.component import combine, train
 from pipelines.check_task import DEMANDS, check_component
-from pipelines.cluster.exit_task import report_end
 from pipelines.cluster_file import COMBINE_TASK, EXIT_TASK, PLAN_TASK, REGISTER_TASK, STEPS, Cluster
 from pipelines.parameter_texts import docstring, signature
 from pipelines.parameters import cluster_options
 from pipelines.placement import pipeline_config, place
-from pipelines.plan_task import plan
 from pipelines.registry.task import register
+from pipelines.side_tasks import plan, report_end
 
 PIPELINE_NAME = "lesionflow"
 NESTED = "steps"

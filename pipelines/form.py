@@ -24,7 +24,7 @@ class Form:
         groups: by step the first word of a text in the form.
         first: parameters that need thought, which come first.
         examples: a value for each parameter without a default, so that the others can be checked without it.
-        fixed: values that make a step one of this pipeline; they are no parameters.
+        fixed: values that make a step one of this pipeline; they are not parameters.
     """
 
     steps: Mapping[str, type[StepConfig]]

@@ -1,14 +1,21 @@
-"""A pipeline whose first task checks a form: the check, its steps, and the exit task."""
+"""The pipelines whose first task checks a form: the check, their steps, and the exit task.
 
-from collections.abc import Callable, Iterable, Mapping
+`VALIDATION` is for another clinic: check, ingest and validate, for a finished bundle and that clinic's images.
+`MONITORING` is for a bundle in use: check, monitor, and alarm, which fails the run where a change was found.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.monitor.component import alarm, monitor
+from components.validate.component import validate
+from pipelines import monitoring, validation
 from pipelines.check_task import CHECK_TASK, written_component
-from pipelines.cluster_file import Cluster
+from pipelines.cluster_file import ALARM_TASK, MONITOR_TASK, PIPELINE_OF, VALIDATE_TASK, Cluster
 from pipelines.compile import documents, write_documents
-from pipelines.dag import Interface, with_exit_task
+from pipelines.dag import Interface, ingest_task, with_exit_task
 from pipelines.form import Form
 from pipelines.placement import look_versions_up, place
 
@@ -84,3 +91,32 @@ class FormPipeline:
         doc = self.form.docstring("Checks the parameters of a run and what it will read.")
         outputs = ["", "Returns:", *(f"    {step}: Configuration of the step {step}." for step in self.form.steps)]
         return written_component(CHECK_TASK, text, doc + "\n".join(outputs))
+
+
+def _validation_steps(config: Any, cluster: Cluster) -> Iterator[tuple[str, Any]]:
+    index = ingest_task(config["ingest"], {"cluster": cluster, "selector": None, "tolerations": None})
+    yield "ingest", index
+    yield VALIDATE_TASK, validate(index=index.outputs["index"], config=config["validate"])
+
+
+def _monitoring_steps(config: Any, cluster: Cluster) -> Iterator[tuple[str, Any]]:
+    watched = monitor(config=config["monitor"])
+    yield MONITOR_TASK, watched
+    yield ALARM_TASK, alarm(findings=watched.outputs["findings"])
+
+
+VALIDATION = FormPipeline(
+    name=PIPELINE_OF[VALIDATE_TASK],
+    about="A finished bundle on another clinic's images: figures there and here, and whether its promise holds.",
+    form=validation.FORM,
+    check="check_validation",
+    steps=_validation_steps,
+    set_by_cluster=lambda cluster: {"cache": cluster.ingest_cache} if cluster.ingest_cache else {},
+)
+MONITORING = FormPipeline(
+    name=PIPELINE_OF[MONITOR_TASK],
+    about="Logged predictions of a bundle in use: whether they, or the labels that came since, have changed.",
+    form=monitoring.FORM,
+    check="check_monitor",
+    steps=_monitoring_steps,
+)

@@ -39,7 +39,8 @@ class EnsembleConfig(StepConfig):
         examples=[3, [{"seed": 1}, {"seed": 2, "architecture": "small_cnn"}]],
     )
     combine: Literal["mean", "best"] = Field(
-        "mean", description="what is shipped: mean, the ensemble of all members; best, the one of highest validation AP"
+        "mean",
+        description="what is shipped: mean, the ensemble of all members; best, the one with the highest validation AP",
     )
 
     @field_validator("members", mode="before")

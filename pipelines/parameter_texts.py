@@ -16,7 +16,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from components.common.runtime.cli import default_text, described, value_text
+from components.common.runtime.cli import default_text, described, field_help, value_text
 from components.common.runtime.config import allowed
 from components.ingest.labels import described_policies
 from pipelines.parameters import FLAT, OPTION_CONFIGS, OPTIONS, current_name, field_of, option_names
@@ -83,18 +83,27 @@ def described_parameters(name: str | None) -> str:
     texts = [*flat_texts(), *option_texts()]
     if name is None or name in OPTION_CONFIGS:
         shown = [text for text in texts if name in (None, _step_of(text.name))]
-        return "\n".join(_wrapped(text) for text in shown)
+        return "\n".join(entry(text.name, text.line) for text in shown)
     found = [text for text in texts if text.name == current_name(name)]
     more = [described_policies()] if any(text.name == "label_policy" for text in found) else []
-    return "\n".join([*(_wrapped(text) for text in found), *more])
+    return "\n".join([*(entry(text.name, text.line) for text in found), *more])
 
 
 def _step_of(name: str) -> str:
     return (FLAT[name][0] if name in FLAT else name).partition(".")[0]
 
 
-def _wrapped(text: ParameterText) -> str:
-    return f"{text.name}\n{textwrap.fill(text.line, 100, initial_indent='    ', subsequent_indent='    ')}"
+def entry(name: str, text: str, indent: int = 0) -> str:
+    """A parameter in a terminal: its name, below it what it is."""
+    margin = " " * (indent + 4)
+    return f"{' ' * indent}{name}\n{textwrap.fill(text, 100, initial_indent=margin, subsequent_indent=margin)}"
+
+
+def set_notes(fields: Mapping[str, FieldInfo]) -> str:
+    """What the help of a command says of the parameters that its `--set` takes."""
+    return "\n".join(
+        ["parameters (--set NAME=VALUE):", *(entry(name, field_help(one), 2) for name, one in fields.items())]
+    )
 
 
 def signature() -> inspect.Signature:

@@ -212,9 +212,12 @@ def cluster_options(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def has_members(values: Mapping[str, Any]) -> bool:
-    """Whether parameters, as `merge` lays them out, ask for several trainings."""
-    return bool((values.get(OPTIONS) or {}).get(MEMBERS))
+def member_count(values: Mapping[str, Any]) -> int:
+    """How many trainings parameters, as `merge` lays them out, ask for; 0 for a single model."""
+    asked = (values.get(OPTIONS) or {}).get(MEMBERS)
+    if isinstance(asked, list):
+        return len(asked)
+    return int(asked) if isinstance(asked, int | float) else 0
 
 
 def shown_name(target: str) -> str:

@@ -35,20 +35,23 @@ _ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
 
 def compile_lock(name: str, target: Path) -> None:
     """Writes the lock of environment `name`; pins already in `target` are kept where they still fit."""
-    command = [
-        sys.executable, "-m", "uv", "pip", "compile", *ENVIRONMENTS[name], "--universal",
-        "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate",
-        "--no-emit-find-links", "--quiet", "--output-file", str(target),
-    ]  # fmt: skip
-    subprocess.run(command, cwd=ROOT, check=True)
+    flags = (
+        "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url "
+        "--no-emit-find-links --quiet"
+    )
+    uv = [sys.executable, "-m", "uv", "pip", "compile"]
+    subprocess.run([*uv, *ENVIRONMENTS[name], *flags.split(), "--output-file", str(target)], cwd=ROOT, check=True)
 
 
 def check(name: str) -> list[str]:
     """What is wrong with the committed lock of environment `name`; empty when nothing is."""
     committed = ROOT / "requirements" / f"{name}.txt"
     text = committed.read_text()
-    problems = [f"{committed.name}:{i}: names an index: {line.strip()}" for i, line in
-                enumerate(text.splitlines(), 1) if _ADDRESS.search(line)]  # fmt: skip
+    problems = [
+        f"{committed.name}:{i}: names an index: {line.strip()}"
+        for i, line in enumerate(text.splitlines(), 1)
+        if _ADDRESS.search(line)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / committed.name
         shutil.copy(committed, fresh)

@@ -14,7 +14,6 @@ from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ArtifactError, ConfigError, DataError
 
 SCHEMA = "lesionflow.comparison/1"
-_NOT_SAID = "not recorded"
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,10 @@ def _reservations(found: Mapping[str, Any]) -> list[str]:
         if against["fault"]
     ]
     if len(said) < len(found["against_the_first"]):
-        said.append("A difference resamples the same lesions for both; it is clear where its interval leaves out 0.")
-    said.append("Choosing a run by these figures is choosing on test: those of the chosen one are then too good.")
+        said.append("A difference resamples the same lesions for both; it is clear only where its interval excludes 0.")
+    said.append(
+        "Choosing a run by these figures is choosing on the test set: the chosen run's figures are then optimistic."
+    )
     return [line for text in said for line in textwrap.wrap(text, 78, subsequent_indent="  ")]
 
 

@@ -136,12 +136,10 @@ def add_parameter_flags(command: CommandParser) -> None:
 
 
 def _parameter_notes() -> str:
-    from pipelines.parameter_texts import flat_texts
+    from pipelines.parameter_texts import entry, flat_texts
 
-    lines = ["parameters (--set NAME=VALUE); lesionflow parameters lists the options of each step as well:"]
-    for text in flat_texts():
-        lines += [f"  {text.name}", *textwrap.wrap(text.line, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)]
-    return "\n".join(lines)
+    head = "parameters (--set NAME=VALUE); lesionflow parameters lists the options of each step as well:"
+    return "\n".join([head, *(entry(text.name, text.line, 2) for text in flat_texts())])
 
 
 def _sample(arguments: argparse.Namespace) -> None:
@@ -177,9 +175,9 @@ def _given(arguments: argparse.Namespace, flags: dict[str, Any] | None = None) -
 
 
 def _compile(arguments: argparse.Namespace) -> None:
-    from pipelines.cluster.compiled import PLACEHOLDER_REFS, cluster_of, form_pipeline
+    from pipelines.cluster.compiled import PLACEHOLDER_REFS, cluster_of, form_pipeline, warn_of_deadline
     from pipelines.compile import write_pipeline
-    from pipelines.parameters import validate
+    from pipelines.parameters import member_count, validate
 
     cluster = cluster_of(arguments, to_look_at=True)
     if (other := form_pipeline(arguments)) is not None:
@@ -187,6 +185,7 @@ def _compile(arguments: argparse.Namespace) -> None:
     else:
         defaults = _given(arguments)
         typed = validate({"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **defaults}).values
+        warn_of_deadline(cluster, member_count(typed))
         write_pipeline(arguments.out, cluster, {name: typed[name] for name in defaults})
     if arguments.image_refs == PLACEHOLDER_REFS:
         print(f"wrote {arguments.out}, to look at: it names images that nobody has pushed")

@@ -138,10 +138,10 @@ def _add_register(commands: argparse._SubParsersAction[Any]) -> None:
         "--bundle-uri",
         default="",
         metavar="URI",
-        help="where the bundle itself is, for whoever validates it",
+        help="URI of the bundle itself, for its validation at another clinic",
     )
-    command.add_argument("--evaluation-uri", default="", metavar="URI", help="where its evaluation is, for the same")
-    command.add_argument("--card-uri", default="", metavar="URI", help="where its card with the test metrics is")
+    command.add_argument("--evaluation-uri", default="", metavar="URI", help="URI of its evaluation, for the same")
+    command.add_argument("--card-uri", default="", metavar="URI", help="URI of its card with the test metrics")
     command.add_argument("--name", default="lesionflow", metavar="NAME", help="the registered model")
     command.add_argument("--version", default="", metavar="NAME", help="default: commit and digest")
     add_server(command, required=True)
@@ -161,7 +161,7 @@ def _add_key(command: CommandParser) -> None:
 
 def _add_certificate(command: CommandParser) -> None:
     command.add_argument(
-        "--certificate", type=Path, metavar="FILE", help="certificate of the private key, then those above it (PEM)"
+        "--certificate", type=Path, metavar="FILE", help="certificate chain of the private key, its own first (PEM)"
     )
 
 

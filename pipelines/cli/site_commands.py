@@ -12,7 +12,14 @@ from components.common.runtime.errors import ArtifactError, ConfigError
 from pipelines.cli.bundle_source import add_bundle
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from components.calibrate.config import CalibrateConfig
+
+_KEPT = {
+    "calibration": "a recalibration keeps the bundle's calibrator and moves it",
+    "folds": "a recalibration takes as many folds as its validation has groups for",
+}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any]) -> None:
@@ -27,6 +34,7 @@ def _add_recalibrate(commands: argparse._SubParsersAction[Any]) -> None:
         "recalibrate",
         "adjust a bundle for another site: probabilities and threshold, not the network",
         example="lesionflow recalibrate results/export --validation clinic-b --out clinic-b-bundle",
+        notes=_recalibrate_notes,
     )
     add_bundle(command)
     command.add_argument(
@@ -38,7 +46,7 @@ def _add_recalibrate(commands: argparse._SubParsersAction[Any]) -> None:
         "--keep-threshold", action="store_true", help="adjust probabilities only; every decision stays as it is"
     )
     command.add_assignments(
-        help="a parameter of calibrate for the threshold, such as operating_point=point; default: the bundle's own",
+        help="a parameter of calibrate for the threshold; default: the bundle's own; may be repeated"
     )
     command.set_defaults(run=_recalibrate)
 
@@ -49,6 +57,7 @@ def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
         "monitor",
         "watch the logged predictions of a bundle in use; exit code 3 where a change was found",
         example="lesionflow monitor results/export logs/ --labels labels.csv --out monitor",
+        notes=_monitor_notes,
     )
     add_bundle(command)
     command.add_argument(
@@ -62,8 +71,28 @@ def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--reference", default="", metavar="DIR", help="validation or evaluation to compare with; default: the bundle's"
     )
-    command.add_assignments(help="alpha, sources, block, seed or bundle_digest")
+    command.add_assignments()
     command.set_defaults(run=_monitor)
+
+
+def _monitor_notes() -> str:
+    from components.monitor.config import MonitorConfig
+    from pipelines.parameter_texts import set_notes
+
+    return set_notes(MonitorConfig.model_fields)
+
+
+def _recalibrate_notes() -> str:
+    from pipelines.parameter_texts import set_notes
+
+    return set_notes(_adjustable())
+
+
+def _adjustable() -> dict[str, FieldInfo]:
+    """The parameters of calibrate that make a difference to a recalibration."""
+    from components.calibrate.config import CalibrateConfig
+
+    return {name: field for name, field in CalibrateConfig.model_fields.items() if name not in _KEPT}
 
 
 def _monitor(arguments: argparse.Namespace) -> None:
@@ -139,11 +168,8 @@ def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[
     from components.common.runtime.yaml_text import parse_assignments
 
     values = {name.removeprefix("calibrate."): value for name, value in parse_assignments(given).items()}
-    if "calibration" in values:
-        raise ConfigError(
-            "--set calibration: a recalibration keeps the bundle's calibrator and moves it; allowed: operating_point, "
-            "target_sensitivity, delta, cost_ratio, abstain_alpha, seed"
-        )
+    for name in (name for name in values if name in _KEPT):
+        raise ConfigError(f"--set {name}: {_KEPT[name]}; allowed: {', '.join(_adjustable())}")
     own = facts["calibration"].get("config")
     if own is None and point.get("policy") != "kept":  # no calibration record: what the policy itself says
         own = {"operating_point": point["policy"], **{name: point[name] for name in ASKED[point["policy"]]}}

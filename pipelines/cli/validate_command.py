@@ -10,6 +10,8 @@ from typing import Any
 from components.common.runtime.cli import add_command
 from pipelines.cli.bundle_source import add_bundle
 
+_FLAGS = ("bundle", "metadata", "images", "internal")  # parameters that have a flag of their own
+
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command with its flags."""
@@ -37,19 +39,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _notes() -> str:
-    import textwrap
-
-    from components.common.runtime.cli import field_help
+    from pipelines.parameter_texts import set_notes
     from pipelines.validation import FORM
 
-    lines = ["parameters (--set NAME=VALUE):"]
-    for name, (_, field) in FORM.fields().items():
-        if name not in ("bundle", "metadata", "images", "internal"):
-            lines += [
-                f"  {name}",
-                *textwrap.wrap(field_help(field), 96, initial_indent=" " * 6, subsequent_indent=" " * 6),
-            ]
-    return "\n".join(lines)
+    return set_notes({name: field for name, (_, field) in FORM.fields().items() if name not in _FLAGS})
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -7,47 +7,52 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.cluster.check import Check, failed, ok, warning
+from pipelines.cluster.check_nodes import amount
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.retry import read
-from pipelines.cluster.scheduling import amount
 from pipelines.cluster_file import S3_KEYS, STEPS, Cluster
 
 
 def check_objects(connection: Connection, cluster: Cluster) -> Iterator[Check]:
-    """Service account, pull secret, credentials and claim, as far as cluster.yaml names them."""
-    core, space = connection.core, connection.namespace
-    account, pull = cluster.service_account, cluster.image_pull_secret
+    """Service account, pull secret, credentials and claims, as far as cluster.yaml names them."""
+    core, space, account = connection.core, connection.namespace, cluster.service_account
     if account:
-        yield _there(f"service account {account}", lambda: core.read_namespaced_service_account(account, space))
-    if pull:
-        yield _there(f"pull secret {pull}", lambda: core.read_namespaced_secret(pull, space))
-    gcs, s3 = cluster.gcs_credentials, cluster.s3
-    if gcs.secret:
-        make = f"kubectl create secret generic {gcs.secret} --from-file={gcs.key}=FILE, or set gcs_credentials.key"
-        yield _secret(connection, "GCS secret", gcs.secret, (gcs.key,), make)
-    if s3.secret:
-        make = (
-            f"kubectl create secret generic {s3.secret} --from-literal={S3_KEYS[0]}=... --from-literal={S3_KEYS[1]}=..."
+        what, make = (
+            f"service account {account}",
+            "make it: manifests/ has a template, docs/how-to/cluster.md the commands",
         )
-        yield _secret(connection, "S3 secret", s3.secret, S3_KEYS, make)
-    token = cluster.registry.token_secret
-    if cluster.registry.server and token:
-        make = f"kubectl create secret generic {token} --from-file=token=FILE"
-        yield _secret(connection, "registry secret", token, ("token",), make)
-    signing = cluster.registry.signing_secret
-    if cluster.registry.server and signing:
-        make = f"kubectl create secret generic {signing} --from-file=key=FILE"
-        yield _secret(connection, "signing secret", signing, ("key",), make)
-    key = cluster.bundle_key_secret
-    if key:
-        make = f"kubectl create secret generic {key} --from-file=key=public.pem"
-        yield _secret(connection, "bundle key secret", key, ("key",), make)
+        yield _look(
+            what, lambda: core.read_namespaced_service_account(account, space), make, lambda _: ok(what, "present")
+        )
+    for what, name, keys, make in _secrets(cluster):
+        yield _secret(connection, f"{what} {name}", name, keys, make)
     if cluster.checkpoints.pvc:
         yield _claim(connection, cluster.checkpoints.pvc, "kubectl apply -k manifests/overlays/..., which makes it")
     for volume in cluster.data:
         make = "kubectl apply -k manifests/data, which makes it (docs/how-to/cluster.md, section 5)"
         yield _claim(connection, volume.pvc, make, pods=cluster.data_shards)
+
+
+def _secrets(cluster: Cluster) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """What each secret is for, its name, the entries it must have, and how it is made."""
+    gcs, s3, registry = cluster.gcs_credentials, cluster.s3, cluster.registry
+    if name := cluster.image_pull_secret:
+        make = f"kubectl create secret docker-registry {name} --docker-server=... --docker-username=..."
+        yield "pull secret", name, (".dockerconfigjson",), make
+    if name := gcs.secret:
+        make = f"kubectl create secret generic {name} --from-file={gcs.key}=FILE, or set gcs_credentials.key"
+        yield "GCS secret", name, (gcs.key,), make
+    if name := s3.secret:
+        given = " ".join(f"--from-literal={key}=..." for key in S3_KEYS)
+        yield "S3 secret", name, S3_KEYS, f"kubectl create secret generic {name} {given}"
+    for what, name, key, file in (
+        ("registry secret", registry.server and registry.token_secret, "token", "FILE"),
+        ("signing secret", registry.server and registry.signing_secret, "key", "FILE"),
+        ("bundle key secret", cluster.bundle_key_secret, "key", "public.pem"),
+    ):
+        if name:
+            yield what, name, (key,), f"kubectl create secret generic {name} --from-file={key}={file}"
 
 
 def check_quota(connection: Connection, cluster: Cluster) -> Iterator[Check]:
@@ -89,44 +94,44 @@ def _short_of(quota: Any, cluster: Cluster) -> list[str]:
     return short
 
 
-def _there(what: str, call: Callable[[], Any]) -> Check:
+def _look(what: str, call: Callable[[], Any], make: str, judge: Callable[[Any], Check]) -> Check:
+    """What `judge` says of the object that `call` reads; where there is none, how it is made."""
     try:
-        read(what, call)
+        found = read(what, call)
     except ClusterError as error:
         if error.status == 403:
-            return warning(what, "not allowed to look", "ask for the right to get it, or trust that it is there")
-        return failed(what, str(error), "make it: manifests/ has a template, docs/how-to/cluster.md the commands")
-    return ok(what, "present")
+            return warning(what, "not allowed to look", "ask for the right to read it, or somebody who has it")
+        return failed(what, str(error), make)
+    return judge(found)
 
 
-def _secret(connection: Connection, what: str, name: str, keys: tuple[str, ...], remedy: str) -> Check:
-    what = f"{what} {name}"
-    try:
-        secret = read(what, lambda: connection.core.read_namespaced_secret(name, connection.namespace))
-    except ClusterError as error:
-        if error.status == 403:
-            return warning(what, "not allowed to look", "ask for the right to get it, or trust that it is there")
-        return failed(what, str(error), remedy)
-    held = secret.data or {}
-    missing = [key for key in keys if key not in held]
-    if missing:
-        return failed(what, f"holds {', '.join(sorted(held)) or 'nothing'}, not {', '.join(missing)}", remedy)
-    return ok(what, f"present, with {', '.join(keys)}")
+def _secret(connection: Connection, what: str, name: str, keys: tuple[str, ...], make: str) -> Check:
+    def judge(secret: Any) -> Check:
+        held = secret.data or {}
+        missing = [key for key in keys if key not in held]
+        if missing:
+            return failed(what, f"holds {', '.join(sorted(held)) or 'nothing'}, not {', '.join(missing)}", make)
+        return ok(what, f"present, with {', '.join(keys)}")
+
+    return _look(what, lambda: connection.core.read_namespaced_secret(name, connection.namespace), make, judge)
 
 
 def _claim(connection: Connection, name: str, make: str, *, pods: int = 1) -> Check:
     """A claim, which `pods` pods mount at the same time."""
-    what = f"claim {name}"
-    try:
-        claim = read(what, lambda: connection.core.read_namespaced_persistent_volume_claim(name, connection.namespace))
-    except ClusterError as error:
-        return failed(what, str(error), make)
-    phase, modes = claim.status.phase, claim.spec.access_modes
-    if pods > 1 and not {"ReadWriteMany", "ReadOnlyMany"} & set(modes):
-        remedy = "a claim with ReadWriteMany or ReadOnlyMany, or data_shards: 1"
-        return warning(what, f"{','.join(modes)}: the {pods} pods of data_shards find room on one node only", remedy)
-    if phase == "Bound":
-        return ok(what, f"bound, {(claim.status.capacity or {}).get('storage', '')} {','.join(modes)}")
-    if phase == "Pending":
-        return warning(what, "not bound yet", "fine if its storage class waits for the first pod; else see its events")
-    return failed(what, f"is {phase}", "its volume is lost: delete the claim and create it again")
+    core, space, what = connection.core, connection.namespace, f"claim {name}"
+
+    def judge(claim: Any) -> Check:
+        phase, modes = claim.status.phase, claim.spec.access_modes
+        if pods > 1 and not {"ReadWriteMany", "ReadOnlyMany"} & set(modes):
+            remedy = "a claim with ReadWriteMany or ReadOnlyMany, or data_shards: 1"
+            return warning(
+                what, f"{','.join(modes)}: the {pods} pods of data_shards find room on one node only", remedy
+            )
+        if phase == "Bound":
+            return ok(what, f"bound, {(claim.status.capacity or {}).get('storage', '')} {','.join(modes)}")
+        if phase == "Pending":
+            remedy = "fine if its storage class waits for the first pod; else see its events"
+            return warning(what, "not bound yet", remedy)
+        return failed(what, f"is {phase}", "its volume is lost: delete the claim and create it again")
+
+    return _look(what, lambda: core.read_namespaced_persistent_volume_claim(name, space), make, judge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def add_cluster_flags(command: CommandParser) -> None:
     command.add_argument(
         "--image-refs", type=Path, metavar="FILE", help="container references, as `make images` wrote them"
     )
-    command.add_argument("--allow-mutable-tags", action="store_true", help="take image tags that can change")
+    command.add_argument("--allow-mutable-tags", action="store_true", help="accept image tags that can change")
     command.add_old_name("--config", "--cluster")
     command.add_old_name("--images", "--image-refs")
 
@@ -74,13 +75,9 @@ def form_pipeline(arguments: argparse.Namespace) -> FormPipeline | None:
     if getattr(arguments, "preset", None):
         flag = "--validation" if arguments.validation else "--monitor"
         raise ConfigError(f"--preset: received {arguments.preset!r} with {flag}, which has none; use --set")
-    if arguments.validation:
-        from pipelines import validation_dag
+    from pipelines.form_dag import MONITORING, VALIDATION
 
-        return validation_dag.PIPELINE
-    from pipelines import monitoring_dag
-
-    return monitoring_dag.PIPELINE
+    return VALIDATION if arguments.validation else MONITORING
 
 
 def cluster_of(arguments: argparse.Namespace, *, to_look_at: bool = False) -> Cluster:
@@ -133,9 +130,11 @@ def compiled_text(arguments: argparse.Namespace, values: Mapping[str, Any] | Non
         return other.compile(cluster_of(arguments))
     if arguments.pipeline is None:
         from pipelines.compile import compile_pipeline
-        from pipelines.parameters import has_members
+        from pipelines.parameters import member_count
 
-        return compile_pipeline(cluster_of(arguments), members=has_members(values or {}))
+        cluster, members = cluster_of(arguments), member_count(values or {})
+        warn_of_deadline(cluster, members)
+        return compile_pipeline(cluster, members=bool(members))
     if arguments.cluster or arguments.image_refs or arguments.set_cluster:
         raise ConfigError(
             "--pipeline: received with --cluster, --set-cluster or --image-refs; allowed: a compiled file or these"
@@ -147,6 +146,21 @@ def compiled_text(arguments: argparse.Namespace, values: Mapping[str, Any] | Non
         said = " ".join(str(error).split())
         raise ConfigError(f"--pipeline: {arguments.pipeline} is not a compiled pipeline ({said})") from error
     return text
+
+
+def warn_of_deadline(cluster: Cluster, members: int) -> None:
+    """Says on stderr that the members of a run, each training for as long as it may, outlast the run's deadline.
+
+    A warning: `training.timeout_s` is the longest that a training may take, not how long it takes.
+    """
+    if members and cluster.rounds_s(members) > cluster.deadline_s:
+        training = cluster.training
+        sys.stderr.write(
+            f"warning: {members} members, {training.parallelism} at a time (training.parallelism), may take "
+            f"{cluster.rounds_s(members)} s if each trains for training.timeout_s = {training.timeout_s} s, and "
+            f"Kubeflow stops the run after deadline_s = {cluster.deadline_s} s; raise deadline_s or parallelism, "
+            "or lower timeout_s, in the cluster file or with --set-cluster\n"
+        )
 
 
 def check_signature(text: str, values: Mapping[str, Any]) -> None:

@@ -142,6 +142,21 @@ class Connection:
         return self._get(path, query).decode("utf-8", "replace")
 
     def _get(self, path: str, query: Mapping[str, str] | None) -> bytes:
+        data: bytes = self.open(path, query).data
+        return data
+
+    def open(self, path: str, query: Mapping[str, str] | None, *, idle_s: float = _TIMEOUT_S[1]) -> Any:
+        """The answer of the Kubernetes API server to a GET, not read yet.
+
+        Args:
+            path: of the API.
+            query: its parameters.
+            idle_s: seconds without a byte after which the connection counts as lost.
+
+        Raises:
+            ClusterError: refused, or not reached after several attempts.
+        """
+
         def ask() -> Any:
             return self.kubernetes.call_api(
                 path,
@@ -150,12 +165,11 @@ class Connection:
                 header_params={"Accept": "*/*"},
                 auth_settings=["BearerToken"],
                 _preload_content=False,
-                _request_timeout=_TIMEOUT_S,
+                _request_timeout=(_TIMEOUT_S[0], idle_s),
                 _return_http_data_only=True,
             )
 
-        data: bytes = read(_what(path), ask).data
-        return data
+        return read(_what(path), ask)
 
     @cached_property
     def core(self) -> Any:

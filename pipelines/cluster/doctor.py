@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from components.common.runtime.cli import add_command
-from pipelines.cluster.check import Check
+from components.common.runtime.errors import LesionflowError
+from components.common.runtime.secrets import without_secrets
+from components.common.storage import store
+from pipelines.cluster.check import Check, failed, ok
 from pipelines.cluster.compiled import add_cluster_flags, read_cluster
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster_file import Cluster
 
+PROBE = ".lesionflow-doctor"
 _SIGNS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "failed": "[red]failed [/]"}
 
 
@@ -42,7 +48,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def all_checks(connection: Connection, cluster: Cluster, uris: Iterable[str]) -> Iterator[Check]:
     """Every check, in the order in which a run would meet them."""
-    from pipelines.cluster.check_bucket import check_bucket
     from pipelines.cluster.check_images import check_images
     from pipelines.cluster.check_namespace import check_objects, check_quota
     from pipelines.cluster.check_nodes import check_nodes
@@ -58,6 +63,23 @@ def all_checks(connection: Connection, cluster: Cluster, uris: Iterable[str]) ->
         yield from check_images(connection, cluster)
     for uri in uris:
         yield check_bucket(uri)
+
+
+def check_bucket(uri: str) -> Check:
+    """Writes and reads one small object of a fixed name below `uri`; it stays there, a few bytes."""
+    what = f"bucket {uri}"
+    target = f"{uri.rstrip('/')}/{PROBE}"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / PROBE
+            file.write_text("lesionflow doctor\n", encoding="utf-8")
+            store.upload(file, target)
+        same = store.read_bytes(target) == b"lesionflow doctor\n"
+    except LesionflowError as error:
+        return failed(what, without_secrets(str(error)), "grant the signed-in account storage.objectUser on the bucket")
+    if not same:
+        return failed(what, "what was read back differs from what was written", "look at the bucket's versioning")
+    return ok(what, "readable and writable from here; the pods use their own service account")
 
 
 def report(checks: Iterable[Check], console: Console) -> None:

@@ -18,8 +18,8 @@ log = logging.getLogger("lesionflow")
 _SUCCEEDED = frozenset({"COMPLETE", "SUCCEEDED"})
 _CANCELED = frozenset({"CANCELED", "CANCELLED", "CANCELING"})
 _RESULTS = (
-    "The report is an output of *evaluate*, or of *validate* where a finished bundle was tried, or of *monitor* where "
-    "one in use was watched, the bundle is that of *export*; `lesionflow fetch RUN` copies them."
+    "The report is an output of *evaluate* (in their own pipelines of *validate* or *monitor*), the bundle is one "
+    "of *export*; `lesionflow fetch RUN` copies them."
 )
 _COMMANDS = "`lesionflow status RUN` shows every step, `lesionflow logs RUN` what each wrote."
 

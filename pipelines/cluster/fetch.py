@@ -45,6 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--step",
         action="append",
+        choices=TASKS,
         metavar="STEP",
         help=f"one of {', '.join(TASKS)}; may be repeated; default: {' and '.join(DEFAULT_STEPS)}, "
         f"of other pipelines {' or '.join(PIPELINE_OF)}",
@@ -55,11 +56,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    steps = arguments.step or []
-    for step in steps:
-        if step not in TASKS:
-            raise ConfigError(f"--step: received {step!r}; allowed: {', '.join(TASKS)}")
-    for folder in fetch(Connection.of(arguments), arguments.run_name, steps, arguments.out, arguments.pipeline_root):
+    connection, root = Connection.of(arguments), arguments.pipeline_root
+    for folder in fetch(connection, arguments.run_name, arguments.step or [], arguments.out, root):
         print(folder)
 
 
@@ -107,7 +105,7 @@ def fetch(
                 file = scratch / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(store.read_bytes(uri))
-            for manifest in scratch.glob(f"*/{MANIFEST}"):
+            for manifest in _manifests(scratch):
                 open_artifact(manifest.parent, str(read_json(manifest, SCHEMA)["kind"]))
         made.append(target)
     return made
@@ -127,7 +125,7 @@ def _root_of(connection: Connection, run: Any) -> str:
 
 
 def _reachable(root: str) -> str:
-    """The root as this machine reads it: Kubeflow's `minio://` is S3 on a server of one's own."""
+    """The root as this machine reads it: Kubeflow's `minio://` is S3 on another server."""
     plain = root.partition("?")[0]  # Kubeflow takes settings of the store as a query
     bucket = plain.removeprefix("minio://")
     if bucket == plain:
@@ -156,6 +154,12 @@ def _files(base: str) -> list[tuple[str, PurePosixPath]]:
     executions = {first for name in names if _EXECUTION.match(first := name.partition("/")[0])}
     dropped = f"{executions.pop()}/" if len(executions) == 1 else ""
     return [(one.uri, _place(name.removeprefix(dropped), one.uri)) for one, name in zip(listed, names, strict=True)]
+
+
+def _manifests(folder: Path) -> list[Path]:
+    """The manifests of a step's artifacts: one folder deep, two where there are several executions."""
+    executions = [path for path in folder.iterdir() if _EXECUTION.match(path.name)]
+    return [path for place in (folder, *executions) for path in place.glob(f"*/{MANIFEST}")]
 
 
 def _place(name: str, uri: str) -> PurePosixPath:

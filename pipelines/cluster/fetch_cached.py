@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from components.common.runtime.errors import ArtifactError
 from components.common.storage import store
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.retry import read
+from pipelines.cluster.retry import pages
+from pipelines.cluster.runs import parameters_of
 
 # the name by which later artifacts call what a step has made
 INPUT_NAMES = {
@@ -29,7 +30,7 @@ INPUT_NAMES = {
     "calibrate": "policy",
     "export": "bundle",
 }
-_PAGE, _MOST = 50, 500  # runs asked for at once, and looked through
+_PAGE, _MOST_PAGES = 50, 10  # runs asked for at once, and how often
 
 
 class CachedSteps:
@@ -91,17 +92,10 @@ class CachedSteps:
 
     def _earlier_runs(self) -> list[Any]:
         if self._earlier is None:
-            self._earlier = [one for one in self._all_runs() if one.run_id != self._run.run_id]
+            listed = islice(pages("listing runs", self._page), _MOST_PAGES)
+            every = (one for page in listed for one in page.runs or [])
+            self._earlier = [one for one in every if one.run_id != self._run.run_id]
         return self._earlier
-
-    def _all_runs(self) -> Iterator[Any]:
-        token, seen = "", 0
-        while seen < _MOST:
-            page = read("listing runs", partial(self._page, token))
-            yield from page.runs or []
-            seen, token = seen + _PAGE, page.next_page_token or ""
-            if not token:
-                return
 
     def _page(self, token: str) -> Any:
         return self._connection.kfp.list_runs(
@@ -112,18 +106,14 @@ class CachedSteps:
         )
 
     def _unprovable(self, step: str) -> str:
-        mine = _parameters(self._run)
+        mine = parameters_of(self._run)
         alike = [
             one.run_id
             for one in self._earlier_runs()
-            if _parameters(one) == mine and next(self._manifests(one.run_id, step), None) is not None
+            if parameters_of(one) == mine and next(self._manifests(one.run_id, step), None) is not None
         ]
         tried = f"; the same parameters had: {', '.join(alike[:3])} (lesionflow fetch RUN --step {step})"
         return (
-            f"step {step}: its result came from the cache, and no step of this run that was run anew says which one it "
-            f"was{tried if alike else ''}; the UI links it"
+            f"step {step}: its result came from the cache, and no later step of this run ran anew to name "
+            f"it{tried if alike else ''}; the UI links it"
         )
-
-
-def _parameters(run: Any) -> Any:
-    return run.runtime_config.parameters if run.runtime_config else None

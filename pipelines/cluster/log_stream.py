@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.pods import MAIN, has_ended
-from pipelines.cluster.retry import patiently, read
+from pipelines.cluster.retry import patiently
 
 log = logging.getLogger(__name__)
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$")
@@ -27,10 +27,9 @@ class PodLog:
     nanosecond), and after a reconnect lines up to the last one seen are dropped.
     """
 
-    def __init__(self, connection: Connection, pod: str, container: str = MAIN) -> None:
+    def __init__(self, connection: Connection, pod: str) -> None:
         self._connection = connection
         self._pod = pod
-        self._container = container
         self._last = ""
         self._at_last = 0  # lines given out that carry the last time stamp
 
@@ -60,11 +59,10 @@ class PodLog:
         yield from self._lines(follow=False)
 
     def _lines(self, *, follow: bool) -> Iterator[str]:
-        what = f"log of {self._pod}"
-        response = read(what, lambda: self._request(follow=follow))
+        response = self._request(follow=follow)
         skip = self._at_last
         try:
-            with api_call(what):
+            with api_call(f"log of {self._pod}"):
                 for stamp, text, whole in _stamped(response):
                     if self._last and stamp < self._last:
                         continue
@@ -83,23 +81,12 @@ class PodLog:
         self._last = stamp
 
     def _request(self, *, follow: bool) -> Any:
-        query = [("container", self._container), ("timestamps", "true"), ("follow", str(follow).lower())]
+        query = {"container": MAIN, "timestamps": "true", "follow": str(follow).lower()}
         if self._last:
-            query.append(("sinceTime", self._last[:19] + "Z"))
-        client = self._connection.kubernetes
-        path = f"/api/v1/namespaces/{self._connection.namespace}/pods/{self._pod}/log"
+            query["sinceTime"] = self._last[:19] + "Z"
         # the generated method has no sinceTime
-        answer = client.call_api(
-            path,
-            "GET",
-            query_params=query,
-            header_params={"Accept": "*/*"},
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _request_timeout=(10.0, _IDLE_S),
-            _return_http_data_only=True,
-        )
-        return answer
+        path = f"/api/v1/namespaces/{self._connection.namespace}/pods/{self._pod}/log"
+        return self._connection.open(path, query, idle_s=_IDLE_S)
 
     def _container_ended(self) -> bool:
         path = f"/api/v1/namespaces/{self._connection.namespace}/pods/{self._pod}"

@@ -8,12 +8,13 @@ import time
 from typing import Any
 
 from components.common.runtime.cli import add_command
-from components.common.runtime.errors import ConfigError
 from pipelines.cluster.connection import Connection, add_connection_flags
-from pipelines.cluster.errors import ClusterError
+from pipelines.cluster.errors import ClusterError, api_call
 from pipelines.cluster.log_stream import PodLog
 from pipelines.cluster.pods import (
+    RUN_LABEL,
     StepPod,
+    events_of,
     list_pods,
     pods_of,
     step_pods,
@@ -22,7 +23,6 @@ from pipelines.cluster.pods import (
 )
 from pipelines.cluster.retry import patiently
 from pipelines.cluster.runs import ENDED, find_run, run_now, steps_of, why_failed
-from pipelines.cluster.watch import events_of, wait_for_change
 from pipelines.cluster_file import TASKS
 
 _POLL_S = 10.0
@@ -38,15 +38,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         example="lesionflow logs RUN --step train --follow",
     )
     command.add_argument("run_name", metavar="RUN", help="id or name of the run")
-    command.add_argument("--step", metavar="STEP", help=f"one step: {', '.join(TASKS)}; default: all")
+    command.add_argument("--step", choices=TASKS, metavar="STEP", help=f"one step: {', '.join(TASKS)}; default: all")
     command.add_argument("--follow", action="store_true", help="stay until the run, or that step, has ended")
     add_connection_flags(command)
     command.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if arguments.step and arguments.step not in TASKS:
-        raise ConfigError(f"--step: received {arguments.step!r}; allowed: {', '.join(TASKS)}")
     connection = Connection.of(arguments)
     run = find_run(connection, arguments.run_name)
     if arguments.follow:
@@ -67,7 +65,7 @@ def show(connection: Connection, run: Any, step: str | None) -> None:
     for pod in pods:
         _say(_heading(pod))
         if pod.phase == "Pending":
-            _say(_why_pending(connection, pod) or f"{pod.label}: starts")
+            _say(_why_pending(connection, pod) or f"{pod.label} is starting")
             continue
         try:
             for line in PodLog(connection, pod.name).so_far():
@@ -111,6 +109,31 @@ def follow(connection: Connection, run_id: str, step: str | None) -> None:
     _finish(connection, run, step)
 
 
+def wait_for_change(connection: Connection, run_id: str, version: str, seconds: float) -> None:
+    """Returns when a pod of the run has changed since `version`, or after `seconds`.
+
+    A watch that ends early (410: the server has forgotten that version; a lost connection) is not an
+    error here: the caller lists the pods anew either way.
+    """
+    from kubernetes import watch
+
+    started = time.monotonic()
+    try:
+        with api_call("watching pods"):
+            for _ in watch.Watch().stream(
+                connection.core.list_namespaced_pod,
+                connection.namespace,
+                label_selector=f"{RUN_LABEL}={run_id}",
+                resource_version=version,
+                timeout_seconds=max(1, round(seconds)),
+                _request_timeout=(10.0, seconds + 10.0),
+            ):
+                return
+    except ClusterError as error:
+        if error.status in (401, 403):
+            time.sleep(max(0.0, seconds - (time.monotonic() - started)))  # may list, may not watch
+
+
 def _has_ended(run: Any, step: str) -> bool:
     return any(one.name == step and one.state in ENDED for one in steps_of(run))
 
@@ -140,7 +163,7 @@ def _print_all(connection: Connection, pod: StepPod) -> None:
 
 def _why_pending(connection: Connection, pod: StepPod) -> str:
     reason = why_waiting(pod.raw, events_of(connection, pod.name))
-    return f"{pod.label}: waits: {reason}" if reason else ""
+    return f"{pod.label} is waiting: {reason}" if reason else ""
 
 
 def _no_pod(connection: Connection, run: Any, step: str | None) -> str:

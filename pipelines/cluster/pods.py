@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipelines.cluster_file import TASKS
+from pipelines.cluster.errors import ClusterError
+from pipelines.cluster_file import PART_OF, TASKS
 
 RUN_LABEL = "pipeline/runid"
 STEP_LABEL = "lesionflow/step"
@@ -68,8 +69,8 @@ class KubernetesApi(Protocol):
 class StepPod:
     """One pod of one step.
 
-    `attempt` counts from 0; `driver` marks the pod in which KFP prepares the step; `member` counts the trainings of a
-    run that has several, from 0.
+    `attempt` counts from 0; `driver` marks the pod in which KFP prepares the step; `member` counts, from 0 as well, the
+    trainings of a run that has several, or the parts of a step that `data_shards` divides.
     """
 
     name: str
@@ -84,8 +85,9 @@ class StepPod:
 
     @property
     def label(self) -> str:
-        """The step, and which training of several it is."""
-        return self.step if self.member is None else f"{self.step}, member {self.member}"
+        """The step, and which member or part of several it is."""
+        kind = "part" if self.step in PART_OF else "member"
+        return self.step if self.member is None else f"{self.step}, {kind} {self.member}"
 
 
 def pods_of(api: KubernetesApi, run_id: str) -> list[StepPod]:
@@ -111,6 +113,17 @@ def step_pods(pods: Iterable[Pod], *, drivers: bool = False) -> list[StepPod]:
         member = _member_of(pod)
         found.append(StepPod(pod["metadata"]["name"], step, attempt, phase, node, _gpus(pod), pod, driver, member))
     return found
+
+
+def events_of(api: KubernetesApi, name: str) -> list[Mapping[str, Any]]:
+    """Events of one object, newest first; none where the role does not allow to see them."""
+    try:
+        listed = api.get_json(
+            f"/api/v1/namespaces/{api.namespace}/events", {"fieldSelector": f"involvedObject.name={name}"}
+        )
+    except ClusterError:
+        return []
+    return sorted(listed["items"], key=lambda one: one.get("lastTimestamp") or one.get("eventTime") or "", reverse=True)
 
 
 def terminated(pod: Pod, container: str = MAIN) -> Mapping[str, Any]:

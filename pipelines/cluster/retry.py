@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 from pipelines.cluster.errors import ClusterError, api_call
 
@@ -35,6 +36,15 @@ def read(what: str, call: Callable[[], T]) -> T:
             time.sleep(wait)
     with api_call(what):
         return call()
+
+
+def pages(what: str, ask: Callable[[str], Any]) -> Iterator[Any]:
+    """Each page of a list, from `ask`, which takes the token of a page; the first one's is empty."""
+    token: str | None = ""
+    while token is not None:
+        page = read(what, partial(ask, token))
+        yield page
+        token = page.next_page_token or None
 
 
 def patiently(ask: Callable[[], T]) -> T:

@@ -116,12 +116,17 @@ def steps_of(run: Any) -> list[RunStep]:
 
 def _steps_to_come(run: Any, found: Mapping[str, Any]) -> tuple[str, ...]:
     """The steps of the run's pipeline, which a run tells by its parameters before a task does."""
-    given = set((run.runtime_config.parameters if run.runtime_config else None) or ())
+    given = parameters_of(run).keys()
     if MONITOR_TASK in found or {"bundle", "predictions"} <= given:
         return ("check", MONITOR_TASK, ALARM_TASK)
     if VALIDATE_TASK in found or {"bundle", "metadata"} <= given:
         return ("check", "ingest", VALIDATE_TASK)
     return STEPS
+
+
+def parameters_of(run: Any) -> dict[str, Any]:
+    """The parameters that a run was given; those left out have the defaults of its compiled pipeline."""
+    return dict((run.runtime_config.parameters if run.runtime_config else None) or {})
 
 
 def _with_turns_to_come(step: RunStep, found: Mapping[str, Any]) -> RunStep:

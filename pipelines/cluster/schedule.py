@@ -12,7 +12,7 @@ from components.common.runtime.errors import ConfigError
 from pipelines.cluster.compiled import add_pipeline_flags
 from pipelines.cluster.connection import Connection, add_connection_flags
 from pipelines.cluster.errors import ClusterError, api_call
-from pipelines.cluster.retry import read
+from pipelines.cluster.retry import pages
 from pipelines.cluster.submit import Submission, add_run_flags
 
 _FIELDS = 5
@@ -59,7 +59,7 @@ def _add(arguments: argparse.Namespace) -> None:
     when = {"cron_expression": cron_of(arguments.cron)} if arguments.cron else {"interval_second": _every(arguments)}
     what = Submission.of(arguments, cache=arguments.cache)
     made = schedule(Connection.of(arguments), what, arguments.name, when)
-    print(f"schedule {arguments.name} ({made}) made; end it with: lesionflow schedule remove {arguments.name}")
+    print(f"schedule {arguments.name} ({made}) created; remove it with: lesionflow schedule remove {arguments.name}")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def schedule(connection: Connection, what: Submission, name: str, when: Mapping[
     """
     if any(one.display_name == name for one in _all(connection)):
         raise ClusterError(f"schedule {name!r} already exists; remove it first: lesionflow schedule remove {name}", 409)
-    with what.handed_over(connection) as given, api_call(f"making schedule {name}"):
+    with what.handed_over(connection) as given, api_call(f"creating schedule {name}"):
         made = connection.kfp.create_recurring_run(job_name=name, max_concurrency=1, no_catchup=True, **given, **when)
     return str(made.recurring_run_id)
 
@@ -126,19 +126,12 @@ def _every(arguments: argparse.Namespace) -> int:
 
 
 def _all(connection: Connection) -> list[Any]:
-    found: list[Any] = []
-    token = ""
-    while True:
-        page = read(
-            "listing schedules",
-            lambda token=token: connection.kfp.list_recurring_runs(  # type: ignore[misc]
-                page_token=token, page_size=100, namespace=connection.user_namespace
-            ),
-        )
-        found += page.recurring_runs or []
-        token = page.next_page_token or ""
-        if not token:
-            return found
+    space = connection.user_namespace
+    listed = pages(
+        "listing schedules",
+        lambda token: connection.kfp.list_recurring_runs(page_token=token, page_size=100, namespace=space),
+    )
+    return [one for page in listed for one in page.recurring_runs or []]
 
 
 def _when(trigger: Any) -> str:

@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     add_pipeline_flags(command)
     command.add_argument("--name", metavar="NAME", help="name of the run; default: lesionflow-COMMIT-TIME")
     add_run_flags(command)
-    command.add_argument("--no-cache", action="store_true", help="run every step anew, nested ones too")
+    command.add_argument("--no-cache", action="store_true", help="run every step, reuse no result")
     command.add_argument(
         "--wait", action="store_true", help="stay until the run ends; exit code 0 only if it succeeded"
     )

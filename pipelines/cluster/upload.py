@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(
         commands,
         "upload",
-        "put the pipeline into Kubeflow as a new version",
+        "upload the pipeline to Kubeflow as a new version",
         example="lesionflow upload --cluster cluster.yaml --image-refs out/images.yaml",
     )
     add_pipeline_flags(command)

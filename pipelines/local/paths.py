@@ -34,7 +34,7 @@ def resolve_paths(run: RunParameters) -> RunParameters:
     if values["label_policy"] != AUTO:
         load_label_policy(values["label_policy"])
     tables = [values["metadata"]] if Path(values["metadata"]).is_file() else values["metadata"].split(",")
-    values["metadata"] = ",".join(local("metadata", table) for table in tables)
+    values["metadata"] = ",".join(local("metadata", table.strip()) for table in tables)
     values["images"] = [local("images", root, folder=True) for root in values["images"]]
     values["champion"] = values["champion"] and local("champion", values["champion"])
     if values["weights"] not in ("none", "imagenet"):

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # each task would warn that sizes and images mean nothing here, which is the point of a local run
     warnings.filterwarnings("ignore", module=r"kfp\.local")
-    cache.LocalCache = StepCache  # kfp takes no cache of one's own
+    cache.LocalCache = StepCache  # kfp has no setting for another cache
     # use_venv=False: the steps run in this very environment, as in an image that holds the package
     local.init(
         runner=local.SubprocessRunner(use_venv=False),

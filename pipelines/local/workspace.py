@@ -35,7 +35,7 @@ def check_out(out: Path) -> None:
             raise ConfigError(f"--out: {out} is a file; allowed: a folder")
         known = any((out / name).exists() for name in (MARK, STEPS_FOLDER, f"{_FAILED}/{MARK}"))
         if out.is_dir() and not known and not all(is_scratch(path.name) for path in out.iterdir()):
-            raise ConfigError(f"--out: {out} holds files of something else; allowed: a new or an empty folder")
+            raise ConfigError(f"--out: {out} holds files that no run has made; allowed: a new or an empty folder")
     except OSError as error:
         raise _refused(out, error) from error
 

@@ -128,7 +128,7 @@ def find_version(server: Server, name: str, version: str) -> Found:
     """Looks a registered version up.
 
     Raises:
-        RegistryError: unreachable or refused; no such model or version; or it names no place.
+        RegistryError: unreachable or refused; no such model or version; or no URI is registered with it.
     """
     return asyncio.run(_asked(server, lambda call: _find(call, name, version)))
 
@@ -157,7 +157,9 @@ async def _asked(server: Server, ask: Callable[[_Calls], Awaitable[T]]) -> T:
                 return await ask(call)
     finally:
         await client.close()
-    raise RegistryError(f"{server.url}: answers, but holds no Model Registry API {' or '.join(_VERSIONS)}; {_HINT}")
+    raise RegistryError(
+        f"{server.url}: answers, but does not serve the Model Registry API ({', '.join(_VERSIONS)}); {_HINT}"
+    )
 
 
 class _Calls:
@@ -287,7 +289,9 @@ async def _find(call: _Calls, name: str, version: str) -> Found:
     served = [one.uri for one in models if one.artifact_type == "model-artifact" and one.uri]
     uri = _text(found, BUNDLE_URI) or next(iter(served), "")
     if not uri:
-        raise RegistryError(f"{url}: version {version!r} of model {name!r} names no place; register it again")
+        raise RegistryError(
+            f"{url}: version {version!r} of model {name!r} has no URI of a bundle or model; register it again"
+        )
     return Found(uri, _text(found, DIGEST), _text(found, EVALUATION_URI))
 
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.sample.fields import Field, Noise, crest, mix, ramp
 from pipelines.sample.looks import Looks
 
+Field = npt.NDArray[np.float32]
 WIDTH, HEIGHT = 200, 150
 _SIDE = 232  # the patch is larger than a picture: turning and shifting it shows little of its edge
 _BROWNS = np.array([[190, 140, 108], [150, 98, 68], [106, 64, 46], [62, 40, 34]], np.float32)  # light to dark
@@ -40,12 +40,12 @@ def draw_patch(looks: Looks, random: np.random.Generator) -> Field:
     reach = looks.radius * HEIGHT * math.sqrt(looks.stretch) * (1.25 + 0.5 * looks.irregularity) + 12
     low = max(0, _SIDE // 2 - int(reach))
     side = _SIDE - 2 * low
-    noise = Noise(side, random)
+    noise = _Noise(side, random)
     inside, depth = _shape(looks, noise)
     colour = _colours(looks, noise)
     _structures(looks, colour, depth, noise)
     box = skin[:, low : low + side, low : low + side]
-    mix(box, np.clip(1 - np.abs(depth + 0.15) * 5, 0, 1) * np.float32(0.3 * looks.redness), _RED)
+    _mix(box, np.clip(1 - np.abs(depth + 0.15) * 5, 0, 1) * np.float32(0.3 * looks.redness), _RED)
     box += inside * (colour - box)
     return np.asarray(cv2.merge(list(skin)), np.float32)
 
@@ -66,7 +66,7 @@ def take_picture(patch: Field, source: str, random: np.random.Generator) -> npt.
     light *= 1 - np.float32(vignette) * _FALLOFF
     if random.random() < framed:
         radius = random.uniform(1.0, 1.25)
-        light *= np.float32(0.06) + np.float32(0.94) * ramp((np.float32(radius) - _EDGE) * np.float32(12))
+        light *= np.float32(0.06) + np.float32(0.94) * _ramp((np.float32(radius) - _EDGE) * np.float32(12))
     tint = (np.array(gain) * random.normal(1, 0.025, 3)).astype(np.float32)
     grain = random.standard_normal((HEIGHT, WIDTH), np.float32) * np.float32(random.uniform(1.0, 3.0))
     picture *= light[:, :, None] * tint
@@ -77,18 +77,18 @@ def take_picture(patch: Field, source: str, random: np.random.Generator) -> npt.
 
 
 def _skin(random: np.random.Generator) -> Field:
-    noise = Noise(_SIDE, random)
+    noise = _Noise(_SIDE, random)
     tan = random.beta(1.5, 3.2)
     base = np.array([226, 184, 172], np.float32) + np.float32(tan) * np.array([-40, -46, -54], np.float32)
     base += random.normal(0, 7, 3).astype(np.float32)
     coarse, fine = noise(40), noise(3.2)
-    tone = coarse * 2 + noise(13) * 3 + fine * 2.5 - crest(noise(5), 0.5) * np.float32(random.uniform(1, 7))
+    tone = coarse * 2 + noise(13) * 3 + fine * 2.5 - _crest(noise(5), 0.5) * np.float32(random.uniform(1, 7))
     flush = coarse + noise(9) * np.float32(random.uniform(0.3, 1.5))
     skin = np.stack([base[0] + tone, base[1] + tone - 2.2 * flush, base[2] + tone - 1.8 * flush])
     return np.asarray(skin, np.float32)
 
 
-def _shape(looks: Looks, noise: Noise) -> tuple[Field, Field]:
+def _shape(looks: Looks, noise: _Noise) -> tuple[Field, Field]:
     """Opacity of the lesion 0..1, and depth: distance from its border in radii, positive inside."""
     random, half = noise.random, noise.side / 2
     line = ((np.arange(noise.side, dtype=np.float32) + 0.5) - np.float32(half)) / np.float32(looks.radius * HEIGHT)
@@ -109,10 +109,10 @@ def _shape(looks: Looks, noise: Noise) -> tuple[Field, Field]:
     depth += noise(14) * np.float32(0.03 + 0.07 * looks.irregularity) + noise(5) * np.float32(0.05)
     depth += noise(2.4) * np.float32(0.025)
     fade = np.float32(0.05 + looks.softness * 0.4) * (1 + np.float32(0.6 * looks.asymmetry) * noise(noise.side / 2))
-    return ramp((depth - 0.02) / np.maximum(fade, np.float32(0.04))), np.asarray(depth, np.float32)
+    return _ramp((depth - 0.02) / np.maximum(fade, np.float32(0.04))), np.asarray(depth, np.float32)
 
 
-def _colours(looks: Looks, noise: Noise) -> Field:
+def _colours(looks: Looks, noise: _Noise) -> Field:
     random = noise.random
     at = looks.darkness * (len(_BROWNS) - 1)
     low = min(int(at), len(_BROWNS) - 2)
@@ -129,19 +129,19 @@ def _colours(looks: Looks, noise: Noise) -> Field:
     for index in random.permutation(len(_FURTHER))[: looks.colours]:
         lean = np.float32(random.choice((-1.2, 1.2)))
         area = noise(random.uniform(18, 34)) + side * lean + grain * np.float32(0.5)
-        mix(colour, ramp(area - np.float32(random.uniform(0.5, 1.1))) * np.float32(0.62), _FURTHER[index])
+        _mix(colour, _ramp(area - np.float32(random.uniform(0.5, 1.1))) * np.float32(0.62), _FURTHER[index])
     return np.asarray(colour, np.float32)
 
 
-def _structures(looks: Looks, colour: Field, depth: Field, noise: Noise) -> None:
+def _structures(looks: Looks, colour: Field, depth: Field, noise: _Noise) -> None:
     """Blue-grey veil and pigment network, in place."""
     if looks.veil:
-        area = ramp(noise(30) + noise(8) * np.float32(0.3) - np.float32(0.2))
-        mix(colour, area * np.float32(0.75 * looks.veil), _VEIL)
+        area = _ramp(noise(30) + noise(8) * np.float32(0.3) - np.float32(0.2))
+        _mix(colour, area * np.float32(0.75 * looks.veil), _VEIL)
     if not looks.network:
         return
     grain = 5 + 4 * looks.coarseness
-    lines = np.maximum(crest(noise(grain), 0.55), crest(noise(grain), 0.55))
+    lines = np.maximum(_crest(noise(grain), 0.55), _crest(noise(grain), 0.55))
     patchy = np.clip(np.float32(0.9) + noise(25) * np.float32(0.9 * looks.coarseness), 0, 1.2)
     rim = np.clip(np.float32(1.2) - depth * np.float32(0.8), 0.2, 1.0)
     colour *= 1 - np.float32(0.36 * looks.network) * lines * patchy * rim
@@ -172,3 +172,33 @@ def _hairs(picture: Field, random: np.random.Generator) -> None:
     tone = np.array([58, 42, 36], np.float32) + np.float32(random.uniform(0, 50))
     weight = cv2.GaussianBlur(layer, (3, 3), 0.5)[:, :, None]
     picture += weight * (tone - picture)
+
+
+class _Noise:
+    """Smooth random fields of one size, mean 0 and deviation about 1."""
+
+    def __init__(self, side: int, random: np.random.Generator) -> None:
+        self.side, self.random = side, random
+
+    def __call__(self, grain: float) -> Field:
+        """A field [side, side] whose blobs are about `grain` pixels wide."""
+        cells = max(2, round(self.side / grain))
+        grid = self.random.standard_normal((cells, cells), np.float32)
+        return np.asarray(cv2.resize(grid, (self.side, self.side), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _mix(image: Field, weight: Field, tone: Field) -> None:
+    """Moves `image` [3, h, w] towards the colour `tone` [3] by `weight` [h, w] in 0..1, in place."""
+    for i, value in enumerate(tone):
+        image[i] += weight * (value - image[i])
+
+
+def _ramp(field: Field) -> Field:
+    """Smooth step: 0 below -1, 1 above 1."""
+    t = np.clip(field * np.float32(0.5) + np.float32(0.5), 0, 1)
+    return np.asarray(t * t * (np.float32(3) - np.float32(2) * t), np.float32)
+
+
+def _crest(field: Field, width: float) -> Field:
+    """1 along the zero lines of a field, falling to 0 over `width` deviations: a net of lines."""
+    return np.asarray(np.clip(np.float32(1) - np.abs(field) * np.float32(1 / width), 0, 1), np.float32)

@@ -56,9 +56,7 @@ def sample(tmp_path_factory) -> Path:
 def finished(sample, tmp_path_factory) -> FinishedRun:
     """The whole pipeline, run once through KFP's local runner."""
     out = tmp_path_factory.mktemp("run") / "results"
-    done = run_command(
-        "run", "--metadata", "metadata.csv", "--images", "images", "--out", str(out), *SMALL, cwd=sample
-    )  # fmt: skip
+    done = run_command("run", "--metadata", "metadata.csv", "--images", "images", "--out", str(out), *SMALL, cwd=sample)
     return FinishedRun(out, done.stdout, done.stderr, done.returncode)
 
 

@@ -62,7 +62,8 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"gpu": {"tolerations": [{"key": "x", "tolerationSeconds": 3}]}}, "only with effect NoExecute"),
         ({"training": {"retries": 10, "retry_wait_s": 600}}, "waits that end before deadline_s = 172800"),
         ({"training": {"retry_backoff_max_s": 900}}, "unknown parameter 'training.retry_backoff_max_s'"),
-        ({"gpu": {"count": -1}}, "gpu.count: received -1"),
+        ({"gpu": {"count": -1}}, "gpu.count: received -1; allowed: an integer >= 0"),
+        ({"training": {"shm": "lots"}}, "training.shm: received 'lots'; allowed: bytes"),
         ({"run_as_user": 0}, "run_as_user: received 0; allowed: an integer >= 1"),
         (
             {"data": {"pvc": "images", "mount_path": "/checkpoints"}, "checkpoints": {"pvc": "c"}},
@@ -76,6 +77,11 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"data": {"pvc": "one"}, "checkpoints": {"pvc": "one"}}, "data.0.pvc: received 'one', as checkpoints.pvc"),
         ({"data": {"pvc": "skin.images"}}, "data.0.pvc: received 'skin.images'; allowed: at most 63 small letters"),
         ({"data": {"pvc": "dshm"}}, "data.0.pvc: received 'dshm'; allowed: another name"),
+        (
+            {"gcs_credentials": {"secret": "keys"}, "bundle_key_secret": "keys"},
+            "bundle_key_secret: received 'keys', as gcs_credentials.secret",
+        ),
+        ({"bundle_key_secret": "keys.v2"}, "bundle_key_secret: received 'keys.v2'; allowed: at most 63"),
         (
             {"registry": {"token_secret": "models", "signing_secret": "models"}},
             "registry.signing_secret: received 'models', as registry.token_secret",
@@ -219,6 +225,10 @@ def test_only_images_that_cannot_change_are_taken(image, fine):
     else:
         with pytest.raises(ConfigError, match="mutable tag gives stale cache hits"):
             cluster.check_images(allow_mutable_tags=False)
+
+
+def test_secrets_that_no_pod_mounts_together_may_be_one():
+    Cluster.parse({"registry": {"token_secret": "keys"}, "bundle_key_secret": "keys"})
 
 
 def test_caching_is_by_step():

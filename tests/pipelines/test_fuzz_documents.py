@@ -20,11 +20,11 @@ def documents(finished, sample, lesionflow, tmp_path_factory):
     folder = tmp_path_factory.mktemp("documents")
     for one in finished.out.iterdir():
         (folder / one.name).symlink_to(one)
+    on_images = ("--metadata", sample / "metadata.csv", "--images", sample / "images")
     for command in (
         ("bundle", "handover", "export", "--evaluation", "evaluate", "--out", "handover"),
-        ("validate", "handover", "--metadata", sample / "metadata.csv", "--images", sample / "images",
-         "--set", "max_overlap_pct=100", "--out", "validation"),
-    ):  # fmt: skip
+        ("validate", "handover", *on_images, "--set", "max_overlap_pct=100", "--out", "validation"),
+    ):
         done = lesionflow(*map(str, command), cwd=folder)
         assert done.returncode == 0, done.stderr
     logs = folder / "logs"

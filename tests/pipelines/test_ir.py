@@ -10,9 +10,9 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.common.runtime.errors import ConfigError
-from pipelines import monitoring_dag, validation_dag
 from pipelines.cluster_file import CLUSTERS, S3_KEYS, Cluster, load_cluster
 from pipelines.compile import compile_pipeline
+from pipelines.form_dag import MONITORING, VALIDATION
 from pipelines.ir import executors, load_documents, placement
 from pipelines.placement import pipeline_config, place
 
@@ -212,7 +212,7 @@ def test_our_own_pipeline_has_no_faults_with_everything_turned_on():
     text = compile_pipeline(cluster, {"options": {"ensemble.members": 3}})
     assert faults(text, gpu_steps={"train"}) == []
     parse_strictly(text)
-    for other in (validation_dag.PIPELINE, monitoring_dag.PIPELINE):
+    for other in (VALIDATION, MONITORING):
         text = other.compile(cluster)
         assert faults(text, gpu_steps=set()) == []
         parse_strictly(text)

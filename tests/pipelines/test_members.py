@@ -12,6 +12,7 @@ from components.common.runtime.errors import ConfigError
 from components.train.config import TrainConfig
 from pipelines.check import check_run
 from pipelines.check_task import DEMANDS
+from pipelines.cluster.compiled import warn_of_deadline
 from pipelines.cluster_file import CLUSTERS, COMBINE_TASK, PLAN_TASK, STEPS, Cluster, load_cluster
 from pipelines.compile import compile_pipeline
 from pipelines.ir import executors, load_documents, placement, step_tasks
@@ -121,6 +122,19 @@ def test_the_kind_of_pipeline_and_the_members_of_a_run_must_fit(data):
         check_run(merge(data), {}, members=True)
     with pytest.raises(ConfigError, match=r"weights: received '/no\.npz'; there is no such file"):
         check_run(merge(data, {"members": [{"weights": "/no.npz"}, {"seed": 1}]}), {}, members=True)
+
+
+@pytest.mark.parametrize(("training", "warned"), [({"parallelism": 1}, True), ({"parallelism": 2}, False), ({}, False)])
+def test_members_that_may_outlast_the_deadline_are_warned_of_before_anything_is_sent(training, warned, capsys):
+    cluster = Cluster.parse({"training": {"timeout_s": 7200, **training}, "deadline_s": 14_400})
+    warn_of_deadline(cluster, 4)
+    assert capsys.readouterr().err == (
+        "warning: 4 members, 1 at a time (training.parallelism), may take 28800 s if each trains for "
+        "training.timeout_s = 7200 s, and Kubeflow stops the run after deadline_s = "
+        "14400 s; raise deadline_s or parallelism, or lower timeout_s, in the cluster file or with --set-cluster\n"
+        if warned
+        else ""
+    )
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from components.monitor.alarm import FILE, KIND, PAGE, SCHEMA
 from pipelines.check import check_monitor
 from pipelines.cli.main import main
 from pipelines.cluster_file import EXIT_TASK, Cluster
+from pipelines.form_dag import MONITORING
 from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.local.run import this_machine
 from pipelines.monitoring import FORM
-from pipelines.monitoring_dag import PIPELINE
 
 IMAGES = {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")}
 CLUSTER = {
@@ -35,7 +35,7 @@ CLUSTER = {
 
 @pytest.fixture(scope="module")
 def text():
-    return PIPELINE.compile(Cluster.parse(CLUSTER))
+    return MONITORING.compile(Cluster.parse(CLUSTER))
 
 
 def test_its_form_has_what_it_reads_first_and_every_parameter_with_a_description(text):
@@ -116,7 +116,7 @@ def test_the_check_knows_a_longer_log_from_a_shorter_one_and_names_what_is_missi
 
 def run_here(tmp_path, given):
     """The compiled pipeline through KFP's local runner; its exit code and output."""
-    (tmp_path / "pipeline.yaml").write_text(PIPELINE.compile(this_machine()))
+    (tmp_path / "pipeline.yaml").write_text(MONITORING.compile(this_machine()))
     (tmp_path / "values.json").write_text(json.dumps(given))
     places = [str(tmp_path / name) for name in ("pipeline.yaml", "values.json", "kfp", "cache")]
     here, held = os.pipe()  # the worker ends with whoever holds the other end

@@ -200,7 +200,7 @@ def test_two_tables_joined_by_a_comma_are_both_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("labels.csv", "facts.csv"):
         (tmp_path / name).touch()
-    run = resolve_paths(validate({"metadata": "labels.csv,facts.csv", "images": [str(tmp_path)]}))
+    run = resolve_paths(validate({"metadata": "labels.csv, facts.csv", "images": [str(tmp_path)]}))
     assert run.values["metadata"] == f"{tmp_path / 'labels.csv'},{tmp_path / 'facts.csv'}"
     assert run.steps["ingest"].metadata == run.values["metadata"]
 

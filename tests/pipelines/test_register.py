@@ -26,16 +26,20 @@ def figures(evaluation):
 @pytest.fixture
 def command(exported, evaluation):
     def make(url, *more):
-        return ["register", str(exported.path), "--evaluation", str(evaluation), "--server", url,
-                "--uri", "gs://bucket/lesionflow/1", *more]  # fmt: skip
+        what = ["register", str(exported.path), "--evaluation", str(evaluation)]
+        return [*what, "--server", url, "--uri", "gs://bucket/lesionflow/1", *more]
 
     return make
 
 
 def plain(record):
     """Custom properties as Python values, as the registry's UI shows them."""
-    kinds = {"MetadataStringValue": "string_value", "MetadataDoubleValue": "double_value",
-             "MetadataIntValue": "int_value", "MetadataBoolValue": "bool_value"}  # fmt: skip
+    kinds = {
+        "MetadataStringValue": "string_value",
+        "MetadataDoubleValue": "double_value",
+        "MetadataIntValue": "int_value",
+        "MetadataBoolValue": "bool_value",
+    }
     return {name: value[kinds[value["metadataType"]]] for name, value in record["customProperties"].items()}
 
 
@@ -61,8 +65,10 @@ def test_a_bundle_becomes_model_version_and_artifacts_with_figures_and_hashes(
     assert f"ROC-AUC {auc.value:.3f} ({auc.lower:.3f} to {auc.upper:.3f})" in version["description"]
     saved, doc = registry.artifacts[version["id"]].values()
     assert (saved["uri"], saved["modelFormatName"], saved["artifactType"]) == (
-        "gs://bucket/lesionflow/1", "tensorflow", "model-artifact",
-    )  # fmt: skip
+        "gs://bucket/lesionflow/1",
+        "tensorflow",
+        "model-artifact",
+    )
     assert saved["state"] == doc["state"] == "LIVE"
     assert (doc["uri"], doc["artifactType"]) == (card, "doc-artifact")
     assert f"lesionflow {version['name']}: registered (model 1, version 1)" in capsys.readouterr().out
@@ -97,7 +103,8 @@ def test_a_version_of_another_bundle_is_never_overwritten(
         assert main(command(url, "--version", "7")) == 1
         assert "is registered with bundle 000000000000" in capsys.readouterr().err
         registry.versions["1"]["customProperties"]["bundle_digest"]["string_value"] = json.loads(before)["1"][
-            "customProperties"]["bundle_digest"]["string_value"]  # fmt: skip
+            "customProperties"
+        ]["bundle_digest"]["string_value"]
         assert json.dumps(registry.versions) == before
 
 
@@ -136,16 +143,18 @@ def test_what_the_server_refuses_is_one_clear_line(command, tmp_path, capsys, se
         assert "the token is not accepted (401)" in said(url, "--token-file", str(token))
     with serve_registry() as (url, registry):
         registry.fail["POST", "/registered_models"] = [
-            (403, {"message": "viewer"}), (500, {"message": "boom"}), (400, {"message": "bad name"}),
+            (403, {"message": "viewer"}),
+            (500, {"message": "boom"}),
+            (400, {"message": "bad name"}),
             (409, {"message": "archived"}),
-        ]  # fmt: skip
+        ]
         assert "this token may not do that (403" in said(url)
         assert "the registry failed (500" in said(url)
         assert "refused (400" in said(url)
         assert "model 'lesionflow' is refused as a conflict" in said(url)
         assert not registry.models
     with serve_registry("v9") as (url, _):
-        assert "holds no Model Registry API v1 or v1alpha3; expected the registry's address" in said(url)
+        assert "does not serve the Model Registry API (v1, v1alpha3); expected the registry's address" in said(url)
     with serve_registry(page=b"<html>sign in</html>") as (url, _):
         assert "does not answer like a Model Registry" in said(url)
     with socket.socket() as free:

@@ -15,10 +15,10 @@ from components.common.runtime.errors import ConfigError
 from pipelines.check import check_validation
 from pipelines.cli.main import main
 from pipelines.cluster_file import EXIT_TASK, Cluster
+from pipelines.form_dag import VALIDATION
 from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.local.run import this_machine
 from pipelines.validation import FORM, parse
-from pipelines.validation_dag import PIPELINE
 
 IMAGES = {name: f"registry.example/lesionflow-{name}@sha256:{'a' * 64}" for name in ("data", "cpu", "gpu")}
 CLUSTER = {
@@ -31,7 +31,7 @@ CLUSTER = {
 
 @pytest.fixture(scope="module")
 def text():
-    return PIPELINE.compile(Cluster.parse(CLUSTER))
+    return VALIDATION.compile(Cluster.parse(CLUSTER))
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,11 @@ def test_its_form_has_every_parameter_with_a_description_required_ones_first(tex
 def test_its_steps_are_placed_as_those_of_a_training_run_and_none_asks_for_a_gpu(text, spec):
     images = {name: container["image"] for name, container in executors(spec).items()}
     assert images == {
-        "check": IMAGES["data"], "ingest": IMAGES["data"], "validate": IMAGES["cpu"], EXIT_TASK: IMAGES["data"],
-    }  # fmt: skip
+        "check": IMAGES["data"],
+        "ingest": IMAGES["data"],
+        "validate": IMAGES["cpu"],
+        EXIT_TASK: IMAGES["data"],
+    }
     assert set(step_tasks(spec)) >= {"check", "ingest", "validate"}
     assert "accelerator" not in text and "nodeSelector" not in text
     placed = placement(load_documents(text)[1])
@@ -65,7 +68,7 @@ def test_its_steps_are_placed_as_those_of_a_training_run_and_none_asks_for_a_gpu
 
 
 def test_a_large_collection_is_checked_in_parts_here_as_well():
-    spec, platform = load_documents(PIPELINE.compile(Cluster.parse({**CLUSTER, "data_shards": 3})))
+    spec, platform = load_documents(VALIDATION.compile(Cluster.parse({**CLUSTER, "data_shards": 3})))
     tasks = step_tasks(spec)
     assert set(tasks) == {"check", "ingest-part", "ingest", "validate", EXIT_TASK}
     assert tasks["ingest"]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]["producerTask"].startswith("for-loop")
@@ -75,8 +78,8 @@ def test_a_large_collection_is_checked_in_parts_here_as_well():
 def test_equal_inputs_give_equal_bytes_in_any_process(text):
     code = (
         "import json, sys; from pipelines.cluster_file import Cluster; "
-        "from pipelines.validation_dag import PIPELINE; "
-        "sys.stdout.write(PIPELINE.compile(Cluster.parse(json.loads(sys.argv[1]))))"
+        "from pipelines.form_dag import VALIDATION; "
+        "sys.stdout.write(VALIDATION.compile(Cluster.parse(json.loads(sys.argv[1]))))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "5"}
     command = [sys.executable, "-c", code, json.dumps(CLUSTER)]
@@ -114,7 +117,7 @@ def test_the_check_knows_changed_inputs_by_their_digests_and_names_what_is_missi
 
 
 def test_the_compiled_pipeline_runs_here_to_its_report(clinic, exported, tmp_path):
-    (tmp_path / "pipeline.yaml").write_text(PIPELINE.compile(this_machine()))
+    (tmp_path / "pipeline.yaml").write_text(VALIDATION.compile(this_machine()))
     given = values(clinic, exported.path, resamples=200, cases=0, site="Clinic B")
     (tmp_path / "values.json").write_text(json.dumps(given))
     places = [str(tmp_path / name) for name in ("pipeline.yaml", "values.json", "kfp", "cache")]

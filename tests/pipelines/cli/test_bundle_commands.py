@@ -70,8 +70,9 @@ def test_what_is_too_large_or_no_file_is_not_read(exported, tmp_path):
         handle.truncate(2 * 2**30)
     rows = predict(exported.path, [str(huge), "/dev/zero"])
     assert [(row.status, row.reason) for row in rows] == [
-        ("too_large", "2147483648 bytes; at most 268435456 are read"), ("not_an_image", "not a regular file"),
-    ]  # fmt: skip
+        ("too_large", "2147483648 bytes; at most 268435456 are read"),
+        ("not_an_image", "not a regular file"),
+    ]
 
 
 def test_files_folders_and_globs_name_each_image_once(folder):

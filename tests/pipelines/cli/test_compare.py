@@ -91,7 +91,7 @@ def test_the_text_has_every_run_under_each_figure_and_warns_of_choosing_on_test(
     assert block[1].startswith("    second  0.") and "  -0." in block[1]
     assert "  epochs\n    first   8\n    second  12\n    other   8\n" in said
     assert "other: no paired difference: other test images or labels (" in said
-    assert "Choosing a run by these figures is choosing on test" in said.replace("\n  ", " ")
+    assert "Choosing a run by these figures is choosing on the test set" in said.replace("\n  ", " ")
 
 
 def test_a_bare_evaluation_is_compared_by_what_it_records(runs, capsys):

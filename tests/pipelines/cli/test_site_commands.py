@@ -97,6 +97,12 @@ def test_wrong_input_is_one_line_and_writes_nothing(exported, validation_of, tmp
         (few, [], 1, "12 malignant groups: new intercept is allowed"),
         (exported.path, [], 1, "this is a bundle artifact, expected a validation artifact"),
         (good, ["--set", "calibration=beta"], 2, "--set calibration: a recalibration keeps the bundle's calibrator"),
+        (
+            good,
+            ["--set", "folds=3"],
+            2,
+            "--set folds: a recalibration takes as many folds as its validation has groups",
+        ),
         (good, ["--set", "delta=2"], 2, "delta"),
         (good, ["--site", ""], 2, "--site: received ''"),
     ):

@@ -8,16 +8,13 @@ import pytest
 from rich.console import Console
 
 from components.common.runtime.errors import LesionflowError
-from pipelines.cluster import check_bucket as check_bucket_module
-from pipelines.cluster.check_bucket import PROBE, check_bucket
-from pipelines.cluster.check_images import check_images
+from pipelines.cluster import doctor
+from pipelines.cluster.check_images import ImageName, check_images, image_exists, pull_credentials
 from pipelines.cluster.check_namespace import check_objects, check_quota
-from pipelines.cluster.check_nodes import check_nodes
+from pipelines.cluster.check_nodes import amount, check_nodes
 from pipelines.cluster.check_servers import check_kfp, check_kubernetes
-from pipelines.cluster.doctor import all_checks, report
+from pipelines.cluster.doctor import PROBE, all_checks, check_bucket, report
 from pipelines.cluster.errors import ClusterError
-from pipelines.cluster.image_registry import ImageName, image_exists, pull_credentials
-from pipelines.cluster.scheduling import amount
 from pipelines.cluster_file import TASKS, Cluster
 
 SPACE = "/api/v1/namespaces/derm"
@@ -395,7 +392,7 @@ def test_a_bucket_is_written_to_and_read(tmp_path, monkeypatch):
     def refuse(*_):
         raise LesionflowError("gs://b: not allowed, token=abcdefgh")
 
-    monkeypatch.setattr(check_bucket_module.store, "upload", refuse)
+    monkeypatch.setattr(doctor.store, "upload", refuse)
     check = check_bucket("gs://b")
     assert check.state == "failed"
     assert "abcdefgh" not in check.found

@@ -10,8 +10,8 @@ from components.common.runtime.session import RUN_ID_VARIABLE
 from pipelines.cluster import exit_report
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.exit_report import write_exit_report
-from pipelines.cluster.exit_task import report_end
 from pipelines.cluster.in_pod import InPodApi
+from pipelines.side_tasks import report_end
 
 PODS = "/api/v1/namespaces/derm/pods"
 

@@ -68,9 +68,8 @@ def test_the_command_takes_steps_by_name(stored, cluster, run_id, tmp_path, caps
     parsed = build_parser().parse_args(line)
     parsed.run(parsed)
     assert capsys.readouterr().out == f"{tmp_path / 'results' / 'evaluate'}\n"
-    parsed = build_parser().parse_args([*line[:-3], "evalute", "--out", "x"])
-    with pytest.raises(ConfigError, match="--step: received 'evalute'"):
-        parsed.run(parsed)
+    with pytest.raises(ConfigError, match="--step: received 'evalute'; did you mean 'evaluate'"):
+        build_parser().parse_args([*line[:-3], "evalute", "--out", "x"])
 
 
 def test_a_file_that_was_changed_in_the_store_is_refused_and_nothing_is_left(stored, connection, run_id, tmp_path):
@@ -78,6 +77,17 @@ def test_a_file_that_was_changed_in_the_store_is_refused_and_nothing_is_left(sto
     with pytest.raises(ArtifactError):
         fetch(connection, run_id, ["export"], tmp_path / "results")
     assert not list((tmp_path / "results").iterdir())
+
+
+def test_of_several_executions_each_one_is_kept_and_checked(stored, connection, run_id, tmp_path):
+    """Members of a run, or attempts."""
+    second = "0a1b2c3d-0000-4000-8000-000000000002"
+    shutil.copytree(stored / "export" / EXECUTION, stored / "export" / second)
+    fetch(connection, run_id, ["export"], tmp_path / "results")
+    assert {path.name for path in (tmp_path / "results" / "export").iterdir()} == {EXECUTION, second}
+    (stored / "export" / second / "bundle" / "deep" / "file.txt").write_text("changed")
+    with pytest.raises(ArtifactError):
+        fetch(connection, run_id, ["export"], tmp_path / "again")
 
 
 def test_what_is_there_already_is_left_alone(stored, connection, run_id, tmp_path):

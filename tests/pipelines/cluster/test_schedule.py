@@ -52,7 +52,7 @@ def test_a_run_every_week_is_one_request_and_never_a_cache_hit(kfp, capsys):
     assert sent.body["service_account"] == "lesionflow"
     assert sent.body["runtime_config"]["parameters"] == {"metadata": "gs://b/t.csv", "images": ["gs://b/i"]}
     assert not any(caching(sent.body["pipeline_spec"]["pipeline_spec"]))
-    assert "schedule weekly (s1) made" in capsys.readouterr().out
+    assert "schedule weekly (s1) created" in capsys.readouterr().out
 
 
 def test_a_monitor_every_week_is_sent_with_its_own_parameters_and_reads_the_log_anew_each_time(kfp, capsys):
@@ -68,7 +68,7 @@ def test_a_monitor_every_week_is_sent_with_its_own_parameters_and_reads_the_log_
         "labels": "gs://b/labels.csv",
     }
     assert not any(caching(spec))
-    assert "schedule watch (s1) made" in capsys.readouterr().out
+    assert "schedule watch (s1) created" in capsys.readouterr().out
     assert call(kfp, "add", "other", "--every", "1w", *where, "--set", "bundle=gs://b/bundle") == 2
     assert "predictions: missing; give it with --set" in capsys.readouterr().err
     assert len(kfp.requests("POST")) == 1

@@ -11,10 +11,10 @@ from pipelines.cluster import log_stream, logs, retry
 from pipelines.cluster.connection import Connection
 from pipelines.cluster.errors import ClusterError
 from pipelines.cluster.log_stream import PodLog
+from pipelines.cluster.logs import wait_for_change
 from pipelines.cluster.pods import pods_of
 from pipelines.cluster.runs import find_run
 from pipelines.cluster.status import show_status
-from pipelines.cluster.watch import wait_for_change
 from pipelines.cluster_file import STEPS
 
 PODS = "/api/v1/namespaces/derm/pods"
@@ -263,9 +263,8 @@ def test_the_exit_tasks_log_can_be_read(served, run_id, make_pod, raw, capsys):
 
 
 def test_an_unknown_step_is_refused_before_any_request(cluster):
-    parsed = build_parser().parse_args(["logs", "x", "--step", "trian"])
-    with pytest.raises(ConfigError, match="--step: received 'trian'"):
-        parsed.run(parsed)
+    with pytest.raises(ConfigError, match="--step: received 'trian'; did you mean 'train'"):
+        build_parser().parse_args(["logs", "x", "--step", "trian"])
     assert not cluster.seen
 
 
@@ -395,6 +394,57 @@ def test_a_step_in_a_loop_is_one_row_from_its_first_turn_to_its_last(served, con
     text = status(connection, run_id)
     assert rows_of(text)["ingest"] == ["not", "run"]
     assert "ingest-part failed; its pods are gone" in text
+
+
+def turn(step, number, part="{}(0).executor(0)"):
+    """Argo's name for the pod of one turn of a loop; of its driver with another `part`."""
+    loop = f"wf(0).root(0).steps(0).for-loop-1(0).iteration-iterations({number}:{number})(0).iteration-item(0)"
+    return f"{loop}.{part.format(step)}"
+
+
+def test_each_member_of_a_run_has_a_row(served, connection, run_id, make_run, make_pod):
+    """Four members, two at a time: one cached, one done after a lost node, one that trains, one to come."""
+    run = in_turns(make_run("RUNNING", {"plan": "SUCCEEDED", "train": "RUNNING"}), "train", "SUCCEEDED", "RUNNING")
+    run["runtime_config"]["parameters"]["options"] = {"ensemble.members": 4.0}
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, run))
+    done = {**DONE, "finishedAt": "2026-11-20T10:41:40Z"}
+    driver = turn("train", 0, "{}-driver(0)")
+    lost, going = turn("train", 1), turn("train", 2)
+    well = lost.replace("executor(0)", "executor(1)")
+    served.on(
+        "GET",
+        PODS,
+        podlist(
+            make_pod(name="wf-0", phase="Succeeded", terminated=DONE, path=driver),
+            make_pod(name="wf-1", phase="Failed", reason="Evicted", path=lost),
+            make_pod(name="wf-1b", attempt=1, phase="Succeeded", terminated=done, path=well),
+            make_pod(name="wf-2", gpus="1", node="gpu-2", path=going),
+        ),
+    )
+    text = status(connection, run_id)
+    below = [line.split() for line in text.splitlines() if line.startswith("  member")]
+    assert rows_of(text)["train"][0] == "running"
+    assert "gpu-2" not in rows_of(text)["train"]
+    assert below[0] == ["member", "0", "cached"]
+    assert below[1] == ["member", "1", "succeeded", "0:41:40", "gpu-1", "1"]
+    assert below[2][:3] == ["member", "2", "running"]
+    assert below[2][4:] == ["gpu-2", "1", "gpu", "0"]
+    assert below[3] == ["member", "3", "waiting"]
+    assert "train, member 1, attempt 0: Evicted" in text
+
+
+def test_parts_are_called_parts_and_have_no_row_each(served, connection, run_id, make_run, make_pod):
+    run = in_turns(make_run("FAILED", {"ingest-part": "FAILED"}), "ingest-part", "SUCCEEDED", "FAILED")
+    served.on("GET", f"/apis/v2beta1/runs/{run_id}", (200, run))
+    ends = ((0, "Succeeded", DONE), (1, "Failed", ERROR))
+    pods = [
+        make_pod("ingest-part", name=f"wf-{n}", phase=phase, terminated=end, path=turn("ingest-part", n))
+        for n, phase, end in ends
+    ]
+    served.on("GET", PODS, podlist(*pods))
+    text = status(connection, run_id)
+    assert "ingest-part, part 1: Error, exit code 1" in text
+    assert not [line for line in text.splitlines() if line.startswith("  ")]
 
 
 @pytest.mark.parametrize(

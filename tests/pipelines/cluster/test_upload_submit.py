@@ -289,9 +289,10 @@ def test_the_command_as_a_person_types_it(kfp, run_id, capsys):
     from pipelines.cli.main import main
 
     command = [
-        "submit", "--cluster", "cpu-only", *IMAGES, "--host", kfp.url, "--set", "metadata=gs://b/t.csv",
-        "--set", "images=[gs://b/i]", "--set", "epochs=3", "--no-cache", "--wait",
-    ]  # fmt: skip
+        *f"submit --cluster cpu-only --host {kfp.url} --no-cache --wait".split(),
+        *["--set", "metadata=gs://b/t.csv", "--set", "images=[gs://b/i]", "--set", "epochs=3"],
+        *IMAGES,
+    ]
     assert main(command) == 0
     assert f"run {run_id} succeeded" in capsys.readouterr().out
     body = kfp.requests("POST", "/runs")[0].body

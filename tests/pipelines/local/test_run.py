@@ -124,7 +124,7 @@ def test_a_folder_with_other_files_is_refused(sample, tmp_path, lesionflow):
     (tmp_path / "thesis.tex").write_text("mine")
     done = lesionflow("run", "--metadata", "metadata.csv", "--images", "images", "--out", str(tmp_path), cwd=sample)
     assert done.returncode == 2
-    assert "holds files of something else" in done.stderr
+    assert "holds files that no run has made" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

@@ -16,22 +16,40 @@ def summary():
     return {
         "images": {"rows": 1000, "usable": 980, "dropped": 12, "lost": 8, "lost_in_records": 0, "generated": 0},
         "split": {
-            "recipe": "stratified", "sha256": "a" * 64, "class_weight": 4.5, "groups": "lesions",
-            "found": {"train": 700, "val": 140, "test": 140}, "malignant": {"train": 140, "val": 28, "test": 28},
+            "recipe": "stratified",
+            "sha256": "a" * 64,
+            "class_weight": 4.5,
+            "groups": "lesions",
+            "found": {"train": 700, "val": 140, "test": 140},
+            "malignant": {"train": 140, "val": 28, "test": 28},
         },
         "model": {"architecture": "small_cnn", "image_size": [72, 96]},
         "test": {
-            "n": 140, "malignant": 28, "groups": 100, "lesions": 100, "malignant_lesions": 20, "openings": 1,
-            "refused": 3, "found": {"lesions": 20, "images": 26}, "roc_auc": ESTIMATE, "average_precision": ESTIMATE,
+            "n": 140,
+            "malignant": 28,
+            "groups": 100,
+            "lesions": 100,
+            "malignant_lesions": 20,
+            "openings": 1,
+            "refused": 3,
+            "found": {"lesions": 20, "images": 26},
+            "roc_auc": ESTIMATE,
+            "average_precision": ESTIMATE,
         },
         "decision": {
-            "policy": "lower_bound", "target_sensitivity": 0.9, "policy_id": "0" * 12, "calibrator": "platt",
-            "threshold": 0.1, "sensitivity": ESTIMATE, "specificity": ESTIMATE, "predicted_positive_rate": ESTIMATE,
+            "policy": "lower_bound",
+            "target_sensitivity": 0.9,
+            "policy_id": "0" * 12,
+            "calibrator": "platt",
+            "threshold": 0.1,
+            "sensitivity": ESTIMATE,
+            "specificity": ESTIMATE,
+            "predicted_positive_rate": ESTIMATE,
             "prevalence": 0.2,
         },
         "calibration_slope": ESTIMATE,
         "before_you_trust_this": [line("green"), line("amber", "word " * 40), line("red")],
-    }  # fmt: skip
+    }
 
 
 def test_lines_are_short_and_say_both_units(summary):

@@ -168,7 +168,7 @@ def test_a_failure_stays_beside_the_earlier_results(tmp_path):
 
 def test_foreign_folders_and_files_are_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ConfigError, match="holds files of something else"):
+    with pytest.raises(ConfigError, match="holds files that no run has made"):
         check_out(tmp_path)
     with pytest.raises(ConfigError, match="is a file"):
         check_out(tmp_path / "thesis.tex")

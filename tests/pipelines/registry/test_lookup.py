@@ -12,10 +12,10 @@ from components.common.runtime.errors import ArtifactError, ConfigError
 from pipelines.check import check_validation
 from pipelines.cli.main import main
 from pipelines.cluster_file import Cluster
+from pipelines.form_dag import VALIDATION
 from pipelines.ir import executors, load_documents, placement
 from pipelines.registry.client import RegistryError, Server
 from pipelines.registry.lookup import Source, source_of
-from pipelines.validation_dag import PIPELINE
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_the_check_of_the_pipeline_hands_place_and_digest_on(registered, clinic,
 def test_the_check_of_a_cluster_with_a_registry_can_ask_it():
     address = "http://model-registry-service.kubeflow.svc:8080"
     cluster = Cluster.parse({"registry": {"server": address, "token_secret": "registry-token"}})
-    spec, platform = load_documents(PIPELINE.compile(cluster))
+    spec, platform = load_documents(VALIDATION.compile(cluster))
     container = executors(spec)["check"]
     assert container["image"] == executors(spec)["validate"]["image"]
     assert {"name": "LESIONFLOW_REGISTRY", "value": address} in container["env"]
@@ -127,7 +127,7 @@ def test_the_check_of_a_cluster_with_a_registry_can_ask_it():
 
 
 def test_a_key_of_the_cluster_is_asked_of_every_bundle_that_is_validated(place, clinic, tmp_path, monkeypatch):
-    spec, platform = load_documents(PIPELINE.compile(Cluster.parse({"bundle_key_secret": "bundle-key"})))
+    spec, platform = load_documents(VALIDATION.compile(Cluster.parse({"bundle_key_secret": "bundle-key"})))
     mount = "/var/run/secrets/bundle-key"
     assert {"name": "LESIONFLOW_BUNDLE_KEY", "value": f"{mount}/key"} in executors(spec)["validate"]["env"]
     (secret,) = placement(platform)["validate"]["secretAsVolume"]

@@ -63,7 +63,7 @@ def test_the_best_is_a_preset_of_a_whole_run_that_says_how_many_were_tried(prese
         ({"space": {"calibrate.delta": {"low": 0.01, "high": 0.1}}}, "a parameter of calibrate, which runs once"),
         ({"trials": 1}, r"search\.trials: received 1; allowed: an integer >= 2"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_searched_is_refused_with_the_reason(preset, search, message):
     with pytest.raises(ConfigError, match=message):
         load_search(preset(**search), {})

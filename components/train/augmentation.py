@@ -23,7 +23,7 @@ _NEUTRAL = 127.5  # contrast turns around middle grey
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Largest changes.
+    """The largest change of each kind.
 
     Attributes:
         rotation: degrees.

@@ -1,4 +1,4 @@
-"""The resume file: one file with every array and counter that decides the result, replaced as a whole.
+"""The checkpoint: one file with every array and counter that decides the result, replaced as a whole.
 
 Keras's `BackupAndRestore` forgets the best value and the waiting counters, so that after a resume a
 worse model overwrites the best one. Here weights, optimizer, average, best weights and `RunState` are
@@ -37,7 +37,7 @@ _NOT_IDENTITY = frozenset({"checkpoint_dir", "checkpoint_minutes", "feed_threads
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a resume file holds.
+    """What a checkpoint holds.
 
     Attributes:
         identity: sha256 of the facts that decide the result.
@@ -65,7 +65,7 @@ def identity_of(facts: Mapping[str, Any]) -> str:
 
 
 class CheckpointStore:
-    """One resume file in a folder or under a URI."""
+    """One checkpoint in a folder or under a URI."""
 
     def __init__(self, place: str, facts: Mapping[str, Any], minutes: float = 0.0) -> None:
         """Prepares a store.
@@ -84,7 +84,7 @@ class CheckpointStore:
         return bool(self.place) and 0 < self._seconds < time.monotonic() - self._saved
 
     def save(self, state: RunState, arrays: Arrays) -> None:
-        """Replaces the resume file.
+        """Replaces the checkpoint.
 
         Raises:
             ConfigError: nothing can be written there.
@@ -114,19 +114,19 @@ class CheckpointStore:
             store.upload(path, self.uri)
 
     def load(self) -> Checkpoint | None:
-        """The resume file, if there is one.
+        """The checkpoint, if there is one.
 
         Raises:
-            ArtifactError: it is damaged, or belongs to other records or another configuration.
+            ArtifactError: it is damaged, or belongs to other records or parameters.
         """
         if not self.place or not store.exists(self.uri):
             return None
         checkpoint, facts = _unpack(store.read_bytes(self.uri), self.uri)
         if checkpoint.identity != self.identity:
             raise ArtifactError(
-                f"{self.uri}: belongs to records and configuration {checkpoint.identity}, this run's are "
+                f"{self.uri}: belongs to records and parameters {checkpoint.identity}, this run's are "
                 f"{self.identity} ({_difference(facts, self.facts)}); choose another checkpoint_dir, or remove the "
-                "file to start anew"
+                "file to start again"
             )
         return checkpoint
 
@@ -161,13 +161,13 @@ def _unpack(data: bytes, uri: str) -> tuple[Checkpoint, dict[str, Any]]:
             header = json.loads(archive.read("header.json"))
             if header["schema"] != SCHEMA:
                 raise ArtifactError(
-                    f"{uri}: its schema is {header['schema']!r}, expected {SCHEMA!r}; go on with the release that made "
-                    "it, or remove the file to start anew"
+                    f"{uri}: its schema is {header['schema']!r}, expected {SCHEMA!r}; continue with the release "
+                    "that wrote it, or remove the file to start again"
                 )
             arrays = {group: _group(archive, group, n) for group, n in _sizes(header).items()}
         return Checkpoint(header["identity"], RunState(**header["state"]), arrays), dict(header["facts"])
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
-        raise ArtifactError(f"{uri}: damaged resume file ({error}); remove it to start anew") from error
+        raise ArtifactError(f"{uri}: damaged checkpoint ({error}); remove it to start again") from error
 
 
 def _sizes(header: Mapping[str, object]) -> dict[str, int]:

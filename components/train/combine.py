@@ -48,7 +48,7 @@ def run(models: Sequence[Path], planned: Sequence[str], how: str, out: Path) -> 
     if how == "best":
         return _best(list(ordered.values()), list(ordered), out)
     record = ensemble.run(list(ordered.values()), out).record["over_members"]
-    figures = {f"{name}": found["after"] for name, found in record.items()}
+    figures = {name: found["after"] for name, found in record.items()}
     return CombineResult(out, figures | {f"members_{name}": found["before"] for name, found in record.items()})
 
 
@@ -77,7 +77,7 @@ def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _best(models: Sequence[Path], names: Sequence[str], out: Path) -> CombineResult:
-    """The first of the models with the highest average precision; ties are as good as impossible."""
+    """The model with the highest average precision on validation; of equal ones the first."""
     opened = ensemble.open_members(models)
     label = opened.models[0].scores.label
     precision = [average_precision(label, logit) for logit in opened.logits]

@@ -49,7 +49,7 @@ def combine(
 
     Args:
         members: Model artifacts of the trainings.
-        planned: Their configurations as JSON text, whose order counts.
+        planned: The configuration of each training as JSON text, in the order of the members.
         how: mean or best.
 
     Returns:

@@ -22,7 +22,7 @@ class TrainConfig(StepConfig):
     weights: str = Field(
         "auto",
         description="pretrained weights; imagenet (downloaded by Keras), none (train from scratch), the path or URI of "
-        "a file, or auto: imagenet where Keras has it, none for small_cnn",
+        "a file, or auto: imagenet where Keras has them, none for small_cnn",
     )
     image_size: str = Field(
         "224x224", description="HEIGHTxWIDTH in pixels that the network sees", examples=["224x224", "144x192"]
@@ -31,7 +31,7 @@ class TrainConfig(StepConfig):
         "binary", description="one malignant logit, or all diagnoses with the malignant probability summed"
     )
     epochs: int = Field(
-        20, ge=1, le=1000, description="maximum number of epochs; early stopping may end training before"
+        20, ge=1, le=1000, description="maximum number of epochs; early stopping may end training earlier"
     )
     batch_size: int = Field(32, ge=1, le=4096, description="images per step, over all GPUs of the pod")
     learning_rate: float = Field(4e-4, gt=0, le=1, description="peak learning rate of AdamW")
@@ -39,9 +39,13 @@ class TrainConfig(StepConfig):
     schedule: Literal["cosine", "plateau"] = Field("cosine", description="learning-rate schedule")
     warmup_epochs: float = Field(_WARMUP_EPOCHS, ge=0, description="epochs of linear warm-up before the cosine")
     plateau_factor: float | None = Field(
-        None, gt=0, lt=1, description="plateau schedule: multiplies the rate after plateau_patience epochs (0.5)"
+        None, gt=0, lt=1, description="plateau schedule: factor by which the learning rate is lowered; not given: 0.5"
     )
-    plateau_patience: int | None = Field(None, ge=1, description="plateau schedule: epochs without a better AP (2)")
+    plateau_patience: int | None = Field(
+        None,
+        ge=1,
+        description="plateau schedule: epochs without a better AP after which the rate is lowered; not given: 2",
+    )
     early_stopping_patience: int = Field(
         5, ge=0, description="epochs without a better AP after which training stops; 0: never"
     )
@@ -54,12 +58,13 @@ class TrainConfig(StepConfig):
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the head")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of each label spread over all classes")
     freeze_until: str = Field(
-        "", description="name of the first layer of the backbone that is trained; empty: all layers"
+        "",
+        description="name of the first layer of the backbone that is trained, head: only the head; empty: all layers",
     )
     freeze_depthwise: bool = Field(
         False,
-        description="keep the depthwise filters of pretrained weights: a thirtieth of EfficientNet-Lite0's parameters, "
-        "a sixth of a step's time on a CPU",
+        description="do not train the depthwise filters of pretrained weights; for EfficientNet-Lite0 a thirtieth of "
+        "the parameters, and a sixth of a step's time on a CPU",
     )
     frozen_views: int = Field(
         0,
@@ -69,11 +74,15 @@ class TrainConfig(StepConfig):
         "0: computed in every step",
     )
     augment_rotation: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees")
-    augment_zoom: float = Field(0.15, ge=0, lt=1, description="largest zoom in or out, share")
-    augment_shift: float = Field(0.05, ge=0, lt=0.5, description="largest shift, share of the side")
-    augment_brightness: float = Field(0.1, ge=0, lt=1, description="largest change of brightness, share")
-    augment_contrast: float = Field(0.1, ge=0, lt=1, description="largest change of contrast, share")
-    augment_flip: bool = Field(True, description="mirror half of the images")
+    augment_zoom: float = Field(
+        0.15, ge=0, lt=1, description="largest zoom in or out, 0.15: a scale from 1/1.15 to 1.15"
+    )
+    augment_shift: float = Field(0.05, ge=0, lt=0.5, description="largest shift, as a share of the side")
+    augment_brightness: float = Field(
+        0.1, ge=0, lt=1, description="largest change of brightness, as a share of middle grey"
+    )
+    augment_contrast: float = Field(0.1, ge=0, lt=1, description="largest change of contrast, as a share")
+    augment_flip: bool = Field(True, description="mirror left to right and top to bottom, each with probability 1/2")
     seed: int = Field(42, ge=0, le=2**31 - 1, description="seed of weights, order, augmentation and dropout")
     folds: int = Field(
         0, ge=0, le=50, description="member of an ensemble: training images are cut into this many folds; 0: not cut"
@@ -90,7 +99,10 @@ class TrainConfig(StepConfig):
         10.0, ge=0, description="minutes between saves within an epoch, the most a lost node costs; 0: at its end only"
     )
     average: float = Field(
-        0.0, ge=0, lt=1, description="decay of a moving average of the weights, taken every 4 steps; 0: off"
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of the exponential moving average of the weights, updated every 4 steps; 0: off",
     )
     head_epochs: int = Field(
         0, ge=0, le=1000, description="epochs of the head alone before training, on features computed once"
@@ -119,7 +131,7 @@ class TrainConfig(StepConfig):
         if isinstance(source, PublicPackage):
             name = info.data["architecture"]
             raise ValueError(
-                f"with {{architecture}} {name}, which Keras has no weights of; allowed: a file (`lesionflow weights "
+                f"with {{architecture}} {name}, for which Keras has no weights; allowed: a file (`lesionflow weights "
                 f"{name}` makes it from a public package), or none (train from scratch)"
             )
         return "imagenet" if source else "none"
@@ -165,13 +177,13 @@ class TrainConfig(StepConfig):
             )
         if self.weights == "imagenet" and not isinstance(SOURCES.get(self.architecture), KerasFile):
             raise ValueError(
-                f"{{weights}}: received 'imagenet' with {{architecture}} {self.architecture}, which Keras has no "
-                f"weights of; allowed: none, or the path or URI of a file (`lesionflow weights {self.architecture}`)"
+                f"{{weights}}: received 'imagenet' with {{architecture}} {self.architecture}, for which Keras has "
+                f"no weights; allowed: none, or the path or URI of a file (`lesionflow weights {self.architecture}`)"
             )
         if self.freeze_until and self.weights == "none":
             raise ValueError(
                 f"{{freeze_until}}: received {self.freeze_until!r} with {{weights}} none; "
-                "allowed: pretrained weights only"
+                "allowed: an empty {freeze_until}, or pretrained weights"
             )
         if self.freeze_depthwise and self.weights == "none":
             raise ValueError(

@@ -92,7 +92,7 @@ def log_device(device: Device, policy: str) -> None:
     """The first lines of a training log."""
     if device.kind == "gpu":
         log.info(
-            "device: %d x %s, compute capability %d.%d, %.1f GiB each, policy %s",
+            "device: %d x %s, compute capability %d.%d, %.1f GiB each, precision policy %s",
             device.count,
             device.name,
             *device.compute_capability,
@@ -100,7 +100,7 @@ def log_device(device: Device, policy: str) -> None:
             policy,
         )
     else:
-        log.info("device: CPU, %d cores, no GPU seen, policy %s", device.cores, policy)
+        log.info("device: CPU, %d cores, no GPU found, precision policy %s", device.cores, policy)
 
 
 def device_peak_bytes() -> int:

@@ -147,8 +147,8 @@ def _check_alike(first: Member, other: Member) -> None:
         mine, theirs = (getattr(member.model.facts, name) for member in (first, other))
         if mine != theirs:
             raise ArtifactError(
-                f"{other.path}: {name} is {theirs}, {first.path} has {mine}; a bundle prepares images once: "
-                "train all members with one image_size on one records artifact"
+                f"{other.path}: {name} is {theirs}, {first.path} has {mine}; all members of an "
+                "ensemble see the same prepared image: train them with one image_size on one records artifact"
             )
 
 

@@ -1,15 +1,13 @@
-"""What an epoch tells the person who reads `kubectl logs`: a line to find by grep, a block below it, a row of history.
-
-epoch 3/12  train loss 0.511  val loss 0.498  val AP 0.557 (best)  val AUC 0.848  lr 2.1e-04  139 img/s  10 s
-"""
+"""What is said of an epoch: a log line to find by grep, a block below it, a row of `history.csv`."""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from components.common.runtime.events import emit
@@ -22,24 +20,7 @@ log = logging.getLogger(__name__)
 _WAIT_WARNING = 0.10
 _CHANCE = 0.55  # ROC-AUC; below it the scores hardly rank at all
 MACHINE_COLUMNS = ("seconds", "images_per_s", "data_wait", "memory_peak_mb", "val_seconds", "device_memory_peak_mb")
-COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "loss",
-    "val_loss",
-    "val_average_precision",
-    "val_roc_auc",
-    "val_sensitivity",
-    "val_specificity",
-    "val_predicted_positive_rate",
-    "val_prevalence",
-    "tp",
-    "fp",
-    "tn",
-    "fn",
-    "one_class",
-    *MACHINE_COLUMNS,
-)
+Watcher = Callable[[dict[str, Any]], None]  # is called with the row of each finished epoch
 
 
 @dataclass(frozen=True)
@@ -99,16 +80,16 @@ def history_row(epoch: int, lr: float, loss: float, metrics: ValidationMetrics, 
 
 
 def history_csv(history: Sequence[Mapping[str, Any]]) -> str:
-    """`history.csv`: LF, header, numbers with all their digits."""
+    """`history.csv` of at least one epoch: LF, header, numbers with all their digits."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(history[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return buffer.getvalue()
 
 
 def shown_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
-    """What a person who watches a run sees of an epoch: its validation, the best so far, the time left."""
+    """The short line for a person who watches the run: validation, the best so far, the time left."""
     best = "(best)" if state.best_epoch == row["epoch"] else f"(best {state.best:.3f})"
     left = duration_text(_seconds_left(row, epochs, state))
     ends = f"  {left} left" if row["epoch"] < epochs else ""
@@ -116,7 +97,7 @@ def shown_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
-    """The line of one epoch that says all of it; `epoch N/M` is in no other line of the log."""
+    """The full line of an epoch; no other line of the log contains `epoch N/M`."""
     better = state.best_epoch == row["epoch"]
     parts = [
         f"epoch {row['epoch']}/{epochs}",
@@ -134,7 +115,7 @@ def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
 
 
 def confusion_block(row: Mapping[str, Any]) -> str:
-    """The confusion matrix of validation at probability 1/2, and what a person looks at next."""
+    """The confusion matrix of validation at probability 1/2, rates, times and memory."""
     gpu = f", GPU {row['device_memory_peak_mb']:,} MB" if row["device_memory_peak_mb"] else ""
     return "\n".join(
         [
@@ -150,11 +131,12 @@ def confusion_block(row: Mapping[str, Any]) -> str:
 
 
 def log_epoch(row: Mapping[str, Any], config: TrainConfig, state: RunState) -> None:
-    """Logs line and block, what a person should worry about, and how long the run goes on without a better value."""
+    """Logs line and block, how close early stopping is, and a warning for each sign of trouble."""
     emit({"event": "line", "text": shown_line(row, config.epochs, state)})
     log.info("%s\n%s", epoch_line(row, config.epochs, state), confusion_block(row))
     if state.wait and config.early_stopping_patience:
-        log.info("%d of %d epochs without a better average precision", state.wait, config.early_stopping_patience)
+        patience = config.early_stopping_patience
+        log.info("early stopping: %d of %d epochs without a better average precision", state.wait, patience)
     if row["one_class"]:
         rate = row["val_predicted_positive_rate"]
         log.warning(
@@ -193,11 +175,7 @@ def _seconds(row: Mapping[str, Any]) -> float:
 
 
 def _seconds_left(row: Mapping[str, Any], epochs: int, state: RunState) -> float:
-    return (epochs - int(row["epoch"])) * _mean([_seconds(one) for one in state.history] or [_seconds(row)])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return (epochs - int(row["epoch"])) * fmean([_seconds(one) for one in state.history] or [_seconds(row)])
 
 
 def _percent(share: float) -> str:

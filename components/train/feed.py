@@ -30,13 +30,13 @@ class Batch:
         images: (b, h, w, 3) uint8; or float16, what the first trained layer sees of them, see `frozen_views`.
         label: (b,) int32, 1 = malignant.
         dx: (b,) int32, class of the diagnosis target.
-        weight: (b,) float32, loss weight of each image; None where the loss weighs by class or not at all.
+        weight: (b,) float32, loss weight of each image.
     """
 
     images: npt.NDArray[Any]
     label: npt.NDArray[np.int32]
     dx: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float32] | None
+    weight: npt.NDArray[np.float32]
 
 
 class Pictures(Protocol):
@@ -91,7 +91,7 @@ class TrainFeed:
         batch_size: int,
         seed: int,
         how: Augmentation | Pictures,
-        weight: npt.NDArray[np.float32] | None = None,
+        weight: npt.NDArray[np.float32],
         threads: int = 0,
     ) -> None:
         """Prepares a feed; threads start with the first epoch.
@@ -101,7 +101,7 @@ class TrainFeed:
             batch_size: images per batch; more than there are means one batch of all.
             seed: decides order and augmentation.
             how: augmentation, or what else the network is shown of each image.
-            weight: (2,) loss weight by label, given with each image; None for none.
+            weight: (2,) loss weight by label.
             threads: how many prepare batches; 0: one less than the container's cores, at least one.
         """
         self.data, self.seed, self.weight = data, seed, weight
@@ -142,8 +142,8 @@ class TrainFeed:
     def _batch(self, order: npt.NDArray[np.int64], draw: npt.NDArray[Any], step: int) -> Batch:
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
         label = self.data.rows.label[chosen].astype(np.int32)
-        weight = None if self.weight is None else self.weight[label]
-        return Batch(self.pictures.batch(chosen, draw[chosen]), label, self.data.rows.dx[chosen], weight)
+        pixels = self.pictures.batch(chosen, draw[chosen])
+        return Batch(pixels, label, self.data.rows.dx[chosen], self.weight[label])
 
 
 def plain_batches(data: SplitData, batch_size: int) -> Iterator[npt.NDArray[Any]]:

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from components.train.class_balance import image_weights
 from components.train.config import TrainConfig
 from components.train.feed import Batch
 
@@ -25,16 +24,14 @@ def make_jax_step(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     loss_of: Callable[[Any, Any], Any],
-    by_class: npt.NDArray[np.float32],
 ) -> Callable[[Batch], Any]:
     """One step of training: a batch in, its mean weighted loss (a scalar array) out.
 
     Args:
-        config: target, class balance.
+        config: target.
         model: RGB 0..255 to target logits.
         optimizer: with its variables built.
         loss_of: loss of each image, from logits and targets.
-        by_class: (2,) loss weight by label, for batches that bring no weights of their own.
     """
     trained, rest, kept = model.trainable_variables, model.non_trainable_variables, optimizer.variables
 
@@ -54,9 +51,8 @@ def make_jax_step(
     compiled = jax.jit(advance, donate_argnums=(0, 1, 2))
 
     def run(batch: Batch) -> Any:
-        weight = image_weights(config.class_balance, by_class, batch.label, batch.weight)
         truth = batch.label if config.target == "binary" else batch.dx
-        loss, *new = compiled(_values(trained), _values(rest), _values(kept), batch.images, truth, weight)
+        loss, *new = compiled(_values(trained), _values(rest), _values(kept), batch.images, truth, batch.weight)
         for variables, values in zip((trained, rest, kept), new, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)

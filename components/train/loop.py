@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ from components.common.runtime.resources import peak_bytes
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
 from components.train.device import device_peak_bytes
-from components.train.epoch_report import Cost, history_row, log_epoch, loss_text
+from components.train.epoch_report import Cost, Watcher, history_row, log_epoch, loss_text
 from components.train.feed import TrainFeed, plain_batches
 from components.train.metrics import ValidationMetrics, validation_metrics
 from components.train.network import Network
@@ -33,7 +33,6 @@ from components.train.weight_average import WeightAverage
 log = logging.getLogger(__name__)
 _AHEAD = 2  # steps the host may be ahead of the device before it reads a loss
 _VAL_BATCH = 64
-Watcher = Callable[[dict[str, Any]], None]
 
 
 class DivergenceError(Exception):
@@ -65,7 +64,7 @@ class Loop:
         feed: training batches.
         val: what the run is judged and stopped by: the validation split, or a fold left out.
         average: moving average of the weights.
-        store: the resume file.
+        store: the checkpoint.
         watch: called with each finished row of history, such as a TensorBoard writer.
     """
 
@@ -88,7 +87,7 @@ class Loop:
         """Trains to the end and puts the best weights into the network.
 
         Args:
-            start: resume file to resume from; None starts from the beginning (the network may be warmed up).
+            start: checkpoint to resume from; None starts from the beginning (the network may be warmed up).
             stop: set by SIGTERM.
 
         Returns:
@@ -100,7 +99,7 @@ class Loop:
         """
         if start is not None:
             self.restore(start)
-            log.info("resuming from epoch %d, step %d", self.state.epoch, self.state.step)
+            log.info("resuming %s", _place(self.state))
             for row in self.state.history:
                 self.watch(row)
         elif self.config.head_epochs:
@@ -185,7 +184,7 @@ class Loop:
                 state.step += 1
                 self.average.update(state.epoch * self.feed.steps + state.step)
                 if len(pending) > _AHEAD:
-                    self._count(pending.popleft())
+                    self._count(pending)
                 known = state.step - len(pending)
                 bar.advance(note=f"loss {loss_text(state.loss_sum / known)}" if known else "")
                 if stop.asked or self.store.due():
@@ -197,15 +196,17 @@ class Loop:
         finally:
             batches.close()  # type: ignore[attr-defined]
 
-    def _count(self, loss: Any) -> None:
-        value = float(loss)
+    def _count(self, pending: deque[Any]) -> None:
+        """Adds the oldest loss that has not been read."""
+        value = float(pending.popleft())
         if not math.isfinite(value):
-            raise DivergenceError(f"the loss is {value} at step {self.state.step} of epoch {self.state.epoch + 1}")
+            step = self.state.step - len(pending)
+            raise DivergenceError(f"the loss is {value} at step {step} of epoch {self.state.epoch + 1}")
         self.state.loss_sum += value
 
     def _drain(self, pending: deque[Any]) -> None:
         while pending:
-            self._count(pending.popleft())
+            self._count(pending)
 
     def _save(self) -> None:
         point = self.snapshot()
@@ -249,7 +250,7 @@ class Loop:
                 f"diverged again after the learning rate was lowered: {error}; lower learning_rate "
                 f"(received {self.config.learning_rate:g}), or use precision float32"
             ) from error
-        log.warning("%s: back to the end of epoch %d with a tenth of the learning rate", error, good.state.epoch)
+        log.warning("%s: continuing %s with a tenth of the learning rate", error, _place(good.state))
         self.restore(good)
         self.state.lower_after_divergence()
         good.state.recoveries, good.state.rate_factor = self.state.recoveries, self.state.rate_factor
@@ -277,6 +278,12 @@ def _watched(batches: Iterator[npt.NDArray[np.uint8]], stop: StopRequest | None)
         if stop is not None:
             stop.raise_if_asked()
         yield batch
+
+
+def _place(state: RunState) -> str:
+    """Where a run continues, in words."""
+    number = state.epoch + 1
+    return f"after step {state.step} of epoch {number}" if state.step else f"at the start of epoch {number}"
 
 
 def _copy(state: RunState) -> RunState:

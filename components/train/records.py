@@ -126,7 +126,7 @@ def load_split(records: Path, split: str, size: tuple[int, int], cache: str) -> 
     free = available_bytes()
     memory = cache == "memory" or (cache == "auto" and needed <= _CACHE_SHARE * free)
     log.info(
-        "%s: %d images, %.0f MB decoded, %s (%.0f MB are free)",
+        "%s: %d images, %.0f MB decoded, %s (%.0f MB free)",
         split,
         count,
         needed / 2**20,

@@ -30,7 +30,7 @@ def make_strategy(device: Device, batch_size: int) -> Any:
     if device.count == 1:
         return None
     if keras.backend.backend() != "tensorflow":
-        log.warning("%d devices seen, on JAX training uses the first; request one", device.count)
+        log.warning("%d GPUs found: training on JAX uses the first one only; request one GPU", device.count)
         return None
     if batch_size < device.count:
         raise ConfigError(f"batch_size: received {batch_size} on {device.count} devices; allowed: at least one each")

@@ -38,7 +38,7 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def environment_record(device: Device, policy: str, backend: str = "tensorflow") -> dict[str, Any]:
+def environment_record(device: Device, policy: str, backend: str) -> dict[str, Any]:
     """Content of `environment.json`: code, image, versions, device; no time and no path."""
     commit, dirty = source_version()
     return {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,21 @@ import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.json_file import write_atomic
-from components.common.artifacts.model import ENVIRONMENT, HISTORY, KIND, TRAINING_CONFIG, write_record
-from components.common.artifacts.records_manifest import read_manifest
+from components.common.artifacts.model import (
+    ENVIRONMENT,
+    HISTORY,
+    KIND,
+    NETWORK,
+    TRAINING_CONFIG,
+    VAL_SCORES,
+    ModelFacts,
+    write_record,
+)
+from components.common.artifacts.records_manifest import RecordsManifest, read_manifest
+from components.common.artifacts.scores import Scores, save_scores
 from components.common.runtime.errors import DataError, TrainingError
 from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE, RUN_ID_VARIABLE
+from components.common.statistics.numeric import sigmoid
 from components.common.storage.store import join
 from components.train.augmentation import Augmentation
 from components.train.backend import prepare_backend
@@ -25,15 +37,13 @@ from components.train.checkpoint import CheckpointStore, identity_of, run_facts
 from components.train.class_balance import loss_weights, write_balance
 from components.train.config import TrainConfig
 from components.train.device import Device, dtype_policy, find_device, log_device
-from components.train.epoch_report import history_csv
+from components.train.epoch_report import Watcher, history_csv
 from components.train.feed import Pictures, TrainFeed
 from components.train.folds import leave_out
 from components.train.metrics import ValidationMetrics
-from components.train.records import SplitData, dx_classes, load_split
+from components.train.records import Rows, SplitData, dx_classes, load_split
 from components.train.reproducibility import environment_record, seed_everything
 from components.train.sigterm import StopRequest
-
-Watcher = Callable[[dict[str, Any]], None]
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +75,18 @@ def run(
 ) -> TrainResult:
     """Trains a network and writes the model artifact.
 
-    The same command resumes a stopped or killed run from the resume file in `config.checkpoint_dir`; on a cluster
+    The same command resumes a stopped or killed run from the checkpoint in `config.checkpoint_dir`; on a cluster
     that is a folder of the run's own, see `checkpoint_place`.
 
     Args:
         config: parameters.
         records: a records artifact.
         out: folder for the model artifact.
-        member: one training of several in this run, which keep their resume files apart.
+        member: one training of several in this run, which keep their checkpoints apart.
         watch: called with each finished row of the history; what it raises ends the training.
 
     Raises:
-        ArtifactError: damaged records, weights that do not fit, or a resume file of another run.
+        ArtifactError: damaged records, weights that do not fit, or a checkpoint of another run.
         ConfigError: a layer name or weights file that does not exist.
         DataError: a split is empty or holds one class only.
         StoppedError: SIGTERM; exit code 75, the state is saved.
@@ -87,12 +97,13 @@ def run(
     device = find_device(backend)
     policy = dtype_policy(config.precision, device.compute_capability)
     log_device(device, policy)
-    with new_artifact(out, KIND, {"records": artifact.digest}) as folder, StopRequest() as stop:
-        from components.train.model_files import training_log
-
-        with training_log(folder / "train.log"):
-            store = _checkpoints(config, artifact, policy, backend, member=member)
-            return _train(config, artifact, folder, out, device, policy, store, stop, watch)
+    with (
+        new_artifact(out, KIND, {"records": artifact.digest}) as folder,
+        StopRequest() as stop,
+        _training_log(folder / "train.log"),
+    ):
+        store = _checkpoints(config, artifact, policy, backend, member=member)
+        return _train(config, artifact, folder, out, device, policy, store, stop, watch)
 
 
 def _checkpoints(config: TrainConfig, records: Artifact, policy: str, backend: str, *, member: bool) -> CheckpointStore:
@@ -119,7 +130,6 @@ def _train(
 
     from components.train.fused_norm import fuse_batch_norm
     from components.train.loop import score_split
-    from components.train.model_files import model_facts, save_model, save_validation
     from components.train.network import build_network
     from components.train.replicas import make_strategy, scope, share_batch_statistics
     from components.train.tensorboard import scalar_writer
@@ -131,7 +141,12 @@ def _train(
     stop_by = val
     if config.folds:
         train, stop_by = leave_out(train, config.folds, config.fold)
-        log.info("fold %d of %d left out: %d images", config.fold, config.folds, len(stop_by.rows))
+        log.info(
+            "fold %d of 0 to %d is left out: below, val means its %d images",
+            config.fold,
+            config.folds - 1,
+            len(stop_by.rows),
+        )
     for name, data in (("train", train), ("val", val)):
         _need_both_classes(name, data)
     start = store.load()
@@ -160,8 +175,8 @@ def _train(
     metrics, logit = scored.metrics, scored.logit
     refuse_constant(metrics, logit)
     share_batch_statistics(network.classifier, shared=False)
-    save_model(folder, network, model_facts(config, manifest, classes, network))
-    save_validation(folder, val.rows, logit)
+    _save_network(folder, config, manifest, classes, network)
+    _save_validation(folder, val.rows, logit)
     write_record(folder, TRAINING_CONFIG, config.model_dump(mode="json"))
     write_balance(folder, config.class_balance, train.rows.label)
     write_record(folder, ENVIRONMENT, environment_record(device, policy, keras.backend.backend()))
@@ -170,7 +185,7 @@ def _train(
 
 
 def checkpoint_place(config: TrainConfig) -> str:
-    """Where the resume file is: the parameter, else the folder the cluster gives each run, else nowhere."""
+    """Where the checkpoint is: the parameter, else the folder the cluster gives each run, else nowhere."""
     root, run_id = os.environ.get(CHECKPOINT_ROOT_VARIABLE), os.environ.get(RUN_ID_VARIABLE)
     return config.checkpoint_dir or (f"{root.rstrip('/')}/{run_id}" if root and run_id else "")
 
@@ -222,8 +237,7 @@ def _loop(
     from components.train.weight_average import WeightAverage
 
     weights = loss_weights(config.class_balance, train.rows.label)
-    per_image = weights if config.class_balance == "sample_weight" else None
-    feed = TrainFeed(train, config.batch_size, config.seed, shown, per_image, config.feed_threads)
+    feed = TrainFeed(train, config.batch_size, config.seed, shown, weights, config.feed_threads)
     log.info(
         "%s: %s parameters, %d images per step, %d steps per epoch, loss weights %.3f benign, %.3f malignant",
         config.architecture,
@@ -235,15 +249,58 @@ def _loop(
     optimizer = make_optimizer(config, network, policy)
     # XLA helps on a GPU; on a CPU it is many times slower, it has no deterministic mode, and does not sum over replicas
     xla = device.kind == "gpu" and not config.deterministic and strategy is None
-    step = make_train_step(config, network, optimizer, weights, compile_xla=xla, strategy=strategy)
+    step = make_train_step(config, network, optimizer, compile_xla=xla, strategy=strategy)
     average = WeightAverage(network.classifier.variables, config.average)
     return Loop(config, network, optimizer, step, feed, val, average, store, watch)
+
+
+def _save_network(
+    folder: Path, config: TrainConfig, manifest: RecordsManifest, classes: Mapping[str, int], network: Any
+) -> None:
+    """Writes `model.keras`, and in `model.json` what serving must know to prepare an image for it."""
+    network.scorer.save(folder / NETWORK)
+    ModelFacts(
+        architecture=config.architecture,
+        image_size=config.height_width,
+        target=config.target,
+        classes=tuple(classes) if config.target == "diagnosis" else (),
+        record_size=manifest.record_size,
+        jpeg_quality=manifest.jpeg_quality,
+        parameters=int(network.scorer.count_params()),
+    ).save(folder)
+
+
+def _save_validation(folder: Path, rows: Rows, logit: npt.NDArray[np.float64]) -> None:
+    """Writes `val_probs.npz`; the probability is the plain sigmoid, calibration comes later."""
+    scores = Scores(rows.image_id, rows.lesion_id, rows.group_id, rows.label, logit, sigmoid(logit))
+    save_scores(folder / VAL_SCORES, scores)
+
+
+@contextmanager
+def _training_log(path: Path) -> Iterator[None]:
+    """Copies log lines of this process into `train.log`: a pod's own log goes when the pod goes."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(levelname)-7s %(message)s"))
+    logger = logging.getLogger("components")
+    level = logger.level
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.INFO)  # whoever runs the step may want a quiet terminal, the file stays complete
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _need_both_classes(name: str, data: SplitData) -> None:
     malignant = int((data.rows.label == 1).sum())
     if malignant in (0, len(data.rows)):
-        raise DataError(f"split {name}: {malignant} of {len(data.rows)} images are malignant; both classes are needed")
+        raise DataError(
+            f"split {name}: {malignant} of {len(data.rows)} images are malignant; both classes are needed: divide the "
+            "images again, with larger shares or more data"
+        )
 
 
 def refuse_constant(metrics: ValidationMetrics, logit: npt.NDArray[np.float64]) -> None:

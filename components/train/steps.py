@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from components.train.class_balance import image_weights
 from components.train.config import TrainConfig
 from components.train.feed import Batch
 from components.train.network import Network
@@ -64,7 +63,6 @@ def make_train_step(
     config: TrainConfig,
     network: Network,
     optimizer: keras.optimizers.Optimizer,
-    by_class: npt.NDArray[np.float32],
     *,
     compile_xla: bool,
     strategy: Any = None,
@@ -75,7 +73,6 @@ def make_train_step(
         config: target, label smoothing.
         network: what is trained.
         optimizer: with its variables built.
-        by_class: (2,) loss weight by label, for batches that bring no weights of their own.
         compile_xla: compile with XLA; on a CPU that is twelve times slower for depthwise convolutions.
         strategy: spreads each batch over several devices, see `replicas`; None for one device.
     """
@@ -84,7 +81,7 @@ def make_train_step(
     if keras.backend.backend() == "jax":
         from components.train.jax_steps import make_jax_step
 
-        return make_jax_step(config, model, optimizer, loss_of, by_class)
+        return make_jax_step(config, model, optimizer, loss_of)
     import tensorflow as tf
 
     from components.train.replicas import agree_on_overflow, replicated
@@ -108,8 +105,7 @@ def make_train_step(
         step = replicated(strategy, advance)
 
     def run(batch: Batch) -> Any:
-        weight = image_weights(config.class_balance, by_class, batch.label, batch.weight)
-        return step(batch.images, batch.label if config.target == "binary" else batch.dx, weight)
+        return step(batch.images, batch.label if config.target == "binary" else batch.dx, batch.weight)
 
     return run
 

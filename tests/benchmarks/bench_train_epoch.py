@@ -59,10 +59,8 @@ def metrics_share() -> None:
     train, val = noise(TRAIN, config.height_width), noise(VAL, config.height_width)
     network = build_network(config, CLASSES)
     weights = loss_weights(config.class_balance, train.rows.label)
-    step = make_train_step(
-        config, network, make_optimizer(config, network, "float32"), weights, compile_xla=False
-    )  # fmt: skip
-    feed, forward = TrainFeed(train, config.batch_size, 0, Augmentation()), make_forward(network.outputs)
+    step = make_train_step(config, network, make_optimizer(config, network, "float32"), compile_xla=False)
+    feed, forward = TrainFeed(train, config.batch_size, 0, Augmentation(), weights), make_forward(network.outputs)
 
     def score() -> Any:
         return forward(plain_batches(val, 64))[:, -1]

@@ -64,7 +64,9 @@ def compare(name: str, paths: list[Path], folder: Path) -> None:
     cached = load_split(folder, "train", size, "memory")
     decoding = time.process_time() - started
     streamed = load_split(folder, "train", size, "stream")
-    feeds = [TrainFeed(data, BATCH, 0, Augmentation(), threads=1) for data in (cached, streamed)]
+    feeds = [
+        TrainFeed(data, BATCH, 0, Augmentation(), np.ones(2, np.float32), threads=1) for data in (cached, streamed)
+    ]
     rng = np.random.default_rng(0)
     rounds = [[cpu_seconds(lambda: usual(paths, rng))] + [cpu_seconds(lambda f=feed: drain(f)) for feed in feeds]
               for _ in range(ROUNDS)]  # fmt: skip

@@ -28,7 +28,7 @@ def test_texts_start_with_their_group_and_mark_what_is_required():
     lines = {text.name: text.line for text in flat_texts()}
     assert lines["metadata"].startswith("Data, required: ")
     assert lines["epochs"] == (
-        "Training: maximum number of epochs; early stopping may end training before "
+        "Training: maximum number of epochs; early stopping may end training earlier "
         "(an integer >= 1 and <= 1000; default 20)"
     )
     groups = [line.split(":")[0].split(",")[0] for line in lines.values()]

@@ -47,8 +47,8 @@ def losses(records, start, policy, **values):
     data = load_split(records, "train", (32, 40), "memory")
     weights = loss_weights(config.class_balance, data.rows.label)
     optimizer = make_optimizer(config, network, policy)
-    step = make_train_step(config, network, optimizer, weights, compile_xla=False)
-    feed = TrainFeed(data, 16, 5, Augmentation(), weights if config.class_balance == "sample_weight" else None)
+    step = make_train_step(config, network, optimizer, compile_xla=False)
+    feed = TrainFeed(data, 16, 5, Augmentation(), weights)
     return [float(step(batch)) for batch in feed.epoch(0)], optimizer
 
 

@@ -54,9 +54,8 @@ def train(records: Path, strategy, policy="float32", overflow=-1, shared=True, *
         share_batch_statistics(network.classifier, shared=shared and strategy is not None)
         optimizer = make_optimizer(config, network, policy)
         weights = loss_weights(config.class_balance, data.rows.label)
-        step = make_train_step(config, network, optimizer, weights, compile_xla=False, strategy=strategy)
-    per_image = weights if config.class_balance == "sample_weight" else None
-    feed = TrainFeed(data, config.batch_size, config.seed, Augmentation(), per_image)
+        step = make_train_step(config, network, optimizer, compile_xla=False, strategy=strategy)
+    feed = TrainFeed(data, config.batch_size, config.seed, Augmentation(), weights)
     losses = []
     for number, batch in enumerate(feed.epoch(0)):
         if number == STEPS:
@@ -128,7 +127,7 @@ def command(records: Path, out: Path, values: dict[str, str]) -> int:
 
 
 def terminate_after_first_epoch(path: Path) -> None:
-    """Sends SIGTERM when the resume file holds an epoch."""
+    """Sends SIGTERM when the checkpoint holds an epoch."""
     while True:
         time.sleep(0.005)
         if path.exists():

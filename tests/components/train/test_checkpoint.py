@@ -57,7 +57,7 @@ def test_a_file_of_an_older_version_is_refused_by_its_schema(tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "SCHEMA", "lesionflow.checkpoint/1")
         CheckpointStore(str(tmp_path), FACTS).save(RunState(), ARRAYS)
-    with pytest.raises(ArtifactError, match=r"/1', expected .*; go on with the release that made it, or remove"):
+    with pytest.raises(ArtifactError, match=r"/1', expected .*; continue with the release that wrote it, or remove"):
         CheckpointStore(str(tmp_path), FACTS).load()
 
 

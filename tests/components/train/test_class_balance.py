@@ -6,7 +6,7 @@ import pytest
 
 from components.common.artifacts.class_weight import CLASS_WEIGHT, read_logit_offset
 from components.common.runtime.errors import ConfigError, DataError
-from components.train.class_balance import image_weights, loss_weights, write_balance
+from components.train.class_balance import loss_weights, write_balance
 from components.train.config import TrainConfig
 
 LABEL = np.array([0] * 30 + [1] * 10, np.int8)
@@ -34,15 +34,6 @@ def test_no_weights_cause_no_offset(tmp_path):
 def test_an_absent_class_is_refused():
     with pytest.raises(DataError, match="both classes"):
         loss_weights("class_weight", np.zeros(4, np.int8))
-
-
-def test_a_batch_is_weighted_by_one_way_never_by_both():
-    by_class, label, own = np.array([0.5, 2.0], np.float32), np.array([0, 1, 1], np.int32), np.ones(3, np.float32)
-    np.testing.assert_array_equal(image_weights("class_weight", by_class, label, None), [0.5, 2.0, 2.0])
-    assert image_weights("sample_weight", by_class, label, own) is own
-    for mode, weights in (("class_weight", own), ("none", own), ("sample_weight", None)):
-        with pytest.raises(ConfigError, match=f"class_balance: received {mode} with batches that bring"):
-            image_weights(mode, by_class, label, weights)
 
 
 def test_naming_both_ways_is_refused_when_the_configuration_is_read():

@@ -120,9 +120,9 @@ def test_data_wait_tells_a_slow_feed_from_a_slow_step(slow, records, tiny, tmp_p
         data = load(*arguments)
         return replace(data, images=Slow(data.images)) if arguments[1] == "train" else data
 
-    def slow_count(self, loss):
+    def slow_count(self, pending):
         time.sleep(0.2)
-        count(self, loss)
+        count(self, pending)
 
     if slow == "feed":  # 6 batches of 16 images take 1.9 s, and their steps some milliseconds
         monkeypatch.setattr(train_run, "load_split", slow_split)
@@ -185,7 +185,7 @@ def test_a_nan_in_the_weights_themselves_leaves_no_trace(average, records, tiny,
 
     monkeypatch.setattr(loop, "learning_rate", poisoning)
     result = run(tiny(epochs=3, average=average), records, tmp_path / "model")
-    assert caplog.text.count("back to the end of epoch 1 with a tenth of the learning rate") == 1
+    assert caplog.text.count("continuing at the start of epoch 2 with a tenth of the learning rate") == 1
     assert [row["epoch"] for row in rows(tmp_path / "model")] == ["1", "2", "3"]
     assert result.epochs == 3
     for variable in [*Watched.last.network.classifier.variables, *Watched.last.optimizer.variables]:

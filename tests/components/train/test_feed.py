@@ -7,7 +7,7 @@ from components.train.augmentation import Augmentation
 from components.train.feed import TrainFeed, plain_batches
 from components.train.records import load_split
 
-SIZE = (32, 40)
+SIZE, WEIGHTS = (32, 40), np.array([0.5, 2.0], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,9 @@ def data(records):
 
 
 def feed(data, **values):
-    return TrainFeed(data, **{"batch_size": 10, "seed": 3, "how": Augmentation(), "threads": 2, **values})
+    return TrainFeed(
+        data, **{"batch_size": 10, "seed": 3, "how": Augmentation(), "weight": WEIGHTS, "threads": 2, **values}
+    )
 
 
 def same(left, right):
@@ -48,9 +50,8 @@ def test_an_epoch_taken_up_in_the_middle_goes_on_with_the_same_batches(data):
 
 
 def test_weights_follow_the_labels(data):
-    (batch, *_) = feed(data, weight=np.array([0.5, 2.0], np.float32)).epoch(0)
+    batch = next(iter(feed(data).epoch(0)))
     np.testing.assert_array_equal(batch.weight, np.where(batch.label == 1, 2.0, 0.5).astype(np.float32))
-    assert next(iter(feed(data).epoch(0))).weight is None
 
 
 def test_a_feed_left_early_ends_its_threads(data):

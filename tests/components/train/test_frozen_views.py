@@ -82,7 +82,7 @@ def test_an_image_is_shown_all_its_views_in_turn_and_the_seed_alone_decides(part
     assert set(draws[0]) == {0, 1, 2}
     np.testing.assert_array_equal(views.draw(4), FrozenViews(views.maps, views.seed).draw(4))
     assert (views.draw(0) != FrozenViews(views.maps, views.seed + 1).draw(0)).any()
-    feed = TrainFeed(splits[0], 10, 5, views)
+    feed = TrainFeed(splits[0], 10, 5, views, np.ones(2, np.float32))
     batch = next(iter(feed.epoch(1)))
     first = feed.order(1)[0]
     np.testing.assert_array_equal(batch.images[0], views.maps[views.draw(1)[first], first])

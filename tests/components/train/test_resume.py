@@ -94,7 +94,7 @@ def test_killed_twice(minutes, undisturbed, records, tiny, tmp_path, at, same_re
     at(0, kill)
     run(config, records, tmp_path / "model")
     same_result(undisturbed, tmp_path / "model")
-    assert f"resuming from epoch 1, step {0 if minutes == 0 else 5}" in caplog.text
+    assert f"resuming {'at the start' if minutes == 0 else 'after step 5'} of epoch 2" in caplog.text
 
 
 def test_sigterm_during_validation(undisturbed, records, tiny, tmp_path, monkeypatch, same_result):
@@ -172,7 +172,7 @@ def test_a_resume_file_of_another_configuration_is_refused(records, tiny, tmp_pa
     checkpoint_of(tiny(checkpoint_dir=str(tmp_path / "state")), records).save(RunState(), {})
     with pytest.raises(
         ArtifactError,
-        match=r"belongs to records and configuration [0-9a-f]{64}, this run's are "
+        match=r"belongs to records and parameters [0-9a-f]{64}, this run's are "
         r"[0-9a-f]{64} \(seed there 5, here 6\)",
     ):
         run(tiny(seed=6, checkpoint_dir=str(tmp_path / "state")), records, tmp_path / "model")
@@ -218,7 +218,7 @@ def test_a_process_is_terminated_then_killed_then_finishes(undisturbed, records,
     process = start(command)
     errors = process.communicate(timeout=200)[1]
     assert process.returncode == 0, errors
-    assert "resuming from epoch" in errors
+    assert "resuming after step" in errors or "resuming at the start" in errors
     same_result(undisturbed, tmp_path / "model")
 
 
@@ -259,7 +259,7 @@ def test_killed_while_the_resume_file_is_uploaded(undisturbed, records, tiny, tm
     process.communicate()
     caplog.set_level("INFO")
     run(config, records, tmp_path / "model")
-    assert "resuming from epoch 1, step 0" in caplog.text  # the file of the first epoch is whole
+    assert "resuming at the start of epoch 2" in caplog.text  # the file of the first epoch is whole
     same_result(undisturbed, tmp_path / "model")
 
 

@@ -31,9 +31,8 @@ def curve(config, data, steps=6):
     network = build_network(config, CLASSES)
     weights = loss_weights(config.class_balance, data.rows.label)
     optimizer = make_optimizer(config, network, "float32")
-    step = make_train_step(config, network, optimizer, weights, compile_xla=False)
-    per_image = weights if config.class_balance == "sample_weight" else None
-    feed = TrainFeed(data, config.batch_size, config.seed, Augmentation(), per_image)
+    step = make_train_step(config, network, optimizer, compile_xla=False)
+    feed = TrainFeed(data, config.batch_size, config.seed, Augmentation(), weights)
     return [float(step(batch)) for batch in feed.epoch(0)][:steps]
 
 
@@ -89,10 +88,8 @@ def test_frozen_layers_keep_their_weights_and_their_statistics(tiny, data):
         layer.trainable = False
     before = [v.numpy() for v in base.get_layer("bn0").weights + base.get_layer("conv1").weights]
     moving = base.get_layer("bn3").moving_mean.numpy()
-    step = make_train_step(
-        config, network, make_optimizer(config, network, "float32"), np.ones(2, np.float32), compile_xla=False
-    )
-    step(next(iter(TrainFeed(data, 16, 0, Augmentation()).epoch(0))))
+    step = make_train_step(config, network, make_optimizer(config, network, "float32"), compile_xla=False)
+    step(next(iter(TrainFeed(data, 16, 0, Augmentation(), np.ones(2, np.float32)).epoch(0))))
     after = [v.numpy() for v in base.get_layer("bn0").weights + base.get_layer("conv1").weights]
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)

@@ -17,7 +17,7 @@ def calibrate(
         config: Parameters of the step, as the task check made them.
 
     Returns:
-        policy: Decision policy: calibrator, threshold, counts they were chosen on.
+        policy: Decision policy: calibrator, threshold, and the counts of the images they were chosen on.
         metrics: Validation sensitivity, specificity and threshold.
     """
     from pathlib import Path
@@ -30,5 +30,5 @@ def calibrate(
     with step_session("calibrate"):
         result = run(CalibrateConfig.parse(config), noted_path(model), Path(policy.path))
         note_digest(policy)
-        for name, value in result.kfp_metrics().items():
+        for name, value in result.metrics().items():
             metrics.log_metric(name, value)

@@ -1,7 +1,7 @@
 """The threshold, chosen on validation scores by a named rule.
 
 Whatever the rule, no threshold is taken that another one dominates on validation: of those with equal specificity the
-one with the highest sensitivity is taken, so that no malignant image is called benign where that wins no benign one.
+one with the highest sensitivity is taken, so that no malignant image is missed without a gain in specificity.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class OperatingPoint:
         specificity: share of benign validation images below it.
         chance: share of group resamples whose own threshold reaches the target on all of validation; None
             for a rule without target.
-        guarantee: what is guaranteed on new lesions, in words.
+        guarantee: what is guaranteed on new lesions, as a sentence.
     """
 
     threshold_logit: float
@@ -77,17 +77,13 @@ def share_to_find(config: CalibrateConfig, scores: Scores) -> float:
 
     How much above the target it must be depends on how many malignant groups there are.
     """
-    sweep = _Sweep(scores)
-    share = np.minimum(sweep.sensitivity(), sweep.sensitivity(each=True))
-    bound = clopper_pearson_lower(sweep.groups * share, sweep.groups, config.delta)
-    return float(share[_first(bound, config.target_sensitivity)])
+    return _bounded(config, _Sweep(scores))[1]
 
 
 def threshold_finding(share: float, scores: Scores) -> float:
     """The highest threshold on the raw logit that finds at least `share` of malignant images, and of lesions."""
     sweep = _Sweep(scores)
-    found = np.minimum(sweep.sensitivity(), sweep.sensitivity(each=True))
-    return sweep.undominated(_first(found, share))
+    return sweep.undominated(_first(sweep.least_share(), share))
 
 
 def logit_at(calibrator: Calibrator, probability: float, scores: Floats) -> float:
@@ -117,7 +113,7 @@ def logit_at(calibrator: Calibrator, probability: float, scores: Floats) -> floa
 class _Sweep:
     """Validation scores sorted for a walk over all thresholds, from the highest score down.
 
-    Threshold k calls the distinct scores 0 to k malignant; threshold -1 calls nothing malignant.
+    Threshold k classifies the distinct scores 0 to k as malignant; threshold -1 classifies none as malignant.
     """
 
     def __init__(self, scores: Scores) -> None:
@@ -141,6 +137,10 @@ class _Sweep:
         at = np.searchsorted(-self.distinct, -self.malignant)
         share: Floats = np.cumsum(np.bincount(at, weights=w, minlength=len(self.distinct))) / w.sum()
         return share
+
+    def least_share(self, counts: Floats | None = None) -> Floats:
+        """(thresholds,) the smaller of the two sensitivities: over images, and with every group counting once."""
+        return np.minimum(self.sensitivity(counts), self.sensitivity(counts, each=True))
 
     def specificity(self) -> Floats:
         return np.searchsorted(self.benign, self.distinct, side="left") / len(self.benign)
@@ -171,13 +171,13 @@ class _Sweep:
 
     def chance(self, target: float, needed: float, seed: int) -> float:
         """How often a threshold chosen like this one reaches `target`, choosing on group resamples."""
-        full = np.minimum(self.sensitivity(), self.sensitivity(each=True))
+        full = self.least_share()
         # the last threshold of each threshold's run of equal specificity; resamples keep the benign images
         last = np.searchsorted(-self.specificity(), -self.specificity(), side="right") - 1
         hits = []
         for block in group_counts(self.groups, _CHANCE_RESAMPLES, seed):
             for counts in block.T.astype(np.float64):
-                share = np.minimum(self.sensitivity(counts), self.sensitivity(counts, each=True))
+                share = self.least_share(counts)
                 # scores of groups that were not drawn do not lower the threshold
                 lowered = _first(share, share[last[_first(share, needed)]])
                 hits.append(full[lowered] >= target)
@@ -192,15 +192,21 @@ def _lower_bound(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
             f"{needed} to bound sensitivity {config.target_sensitivity:g} at delta {config.delta:g}; use a larger "
             "validation split, a lower target_sensitivity or operating_point point (no guarantee)"
         )
-    share = np.minimum(sweep.sensitivity(), sweep.sensitivity(each=True))
-    bound = clopper_pearson_lower(sweep.groups * share, sweep.groups, config.delta)
-    k = _first(bound, config.target_sensitivity)
-    chance = sweep.chance(config.target_sensitivity, float(share[k]), config.seed)
+    k, share = _bounded(config, sweep)
+    chance = sweep.chance(config.target_sensitivity, share, config.seed)
     words = (
         f"sensitivity >= {config.target_sensitivity:g} on new lesions of the same kind, with probability "
         f">= {1 - config.delta:g} (Clopper-Pearson over {sweep.groups} malignant groups)"
     )
     return sweep.at(sweep.undominated(k), config.delta, chance, words)
+
+
+def _bounded(config: CalibrateConfig, sweep: _Sweep) -> tuple[int, float]:
+    """The highest threshold whose lower bound reaches the target, and the share it finds."""
+    share = sweep.least_share()
+    bound = clopper_pearson_lower(sweep.groups * share, sweep.groups, config.delta)
+    k = _first(bound, config.target_sensitivity)
+    return k, float(share[k])
 
 
 def _point(config: CalibrateConfig, sweep: _Sweep) -> OperatingPoint:
@@ -241,7 +247,7 @@ def _float32_from(logit: float) -> float:
 def _between(distinct: Floats) -> Floats:
     """Thresholds with the same decisions as the descending `distinct` scores, half-way to the next lower score.
 
-    Half-way, a rounding difference between two runtimes flips nobody; float32, because the serving graph
+    Half-way, a rounding difference between two runtimes changes no decision; float32, because the serving graph
     compares in it.
     """
     lower = np.r_[distinct[1:], distinct[-1] - 1.0]

@@ -71,7 +71,7 @@ def recalibrate(
         resamples: of lesion groups, for intervals.
 
     Raises:
-        ConfigError: a site's name that is none.
+        ConfigError: the name of the site is empty, too long or not printable.
         DataError: too few groups for any update or for the rule, with what is allowed; or scores that do not rank.
     """
     if not 1 <= len(site) <= MOST_SITE or not site.isprintable():
@@ -117,7 +117,7 @@ def _largest(config: CalibrateConfig, scores: Scores, keep: bool) -> Step:
     """The largest update that the groups carry.
 
     Raises:
-        DataError: not even an intercept, or no threshold by the rule asked for; says what would do.
+        DataError: too few for an intercept, or for a threshold by the rule; says how many are needed.
     """
     groups = _groups(scores)
     kind = min(groups, key=lambda name: groups[name])
@@ -175,14 +175,14 @@ def _why(update: Update, largest: Step, scores: Scores) -> str:
         for one in update.tests
     )
     groups = _groups(scores)
-    shrunken = ""
+    shrunk = ""
     if update.shrinkage is not None:
-        shrunken = f" (slope {update.slope:.2f}, shrunken from {update.fitted_slope:.2f})"
+        shrunk = f" (slope {update.slope:.2f}, shrunk from {update.fitted_slope:.2f})"
     few = ""
     if largest != "intercept_and_slope":
         few = f"; a slope needs {NEEDED['intercept_and_slope']} groups of each class and was not tried"
     return (
-        f"{_WORDS[update.step]}{shrunken}, by closed testing on {groups['malignant']} malignant and "
+        f"{_WORDS[update.step]}{shrunk}, by closed testing on {groups['malignant']} malignant and "
         f"{groups['benign']} benign groups: {tests}{few}"
     )
 

@@ -38,8 +38,8 @@ class CalibrateResult:
     why: str
     point: OperatingPoint
 
-    def kfp_metrics(self) -> dict[str, float]:
-        """Finite Python floats for the Kubeflow UI."""
+    def metrics(self) -> dict[str, float]:
+        """What KFP shows for the step."""
         return {
             "threshold_probability": float(self.policy.threshold_probability),
             "val_sensitivity": float(self.point.sensitivity),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from components.common.artifacts.policy import CALIBRATORS
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
 from components.common.statistics.folds import TooFewGroupsError, deal_folds, order_by_seed
-from components.common.statistics.numeric import Floats, sigmoid
+from components.common.statistics.numeric import Floats
 from components.common.statistics.reliability import brier, calibration_error, log_losses
 from components.common.statistics.resampling import group_codes
 
@@ -130,14 +130,11 @@ def _held_out(name: str, logit: Floats, y: Floats, fold: npt.NDArray[np.intp], o
     p = np.empty_like(y)
     for k in np.unique(fold):
         inside = fold == k
-        if name in ("none", "offset"):
-            p[inside] = sigmoid(logit[inside] - (offset if name == "offset" else 0.0))
-        else:
-            p[inside] = fit_calibrator(name, logit[~inside], y[~inside], offset).probability(logit[inside])
+        p[inside] = fit_calibrator(name, logit[~inside], y[~inside], offset).probability(logit[inside])
     return p
 
 
 def _with_excess(one: Candidate, difference: Floats, codes: npt.NDArray[np.intp], groups: int) -> Candidate:
     total = np.bincount(codes, weights=difference - difference.mean(), minlength=groups)
     error = float(np.sqrt((total**2).sum()) / len(difference))
-    return Candidate(one.name, one.log_loss, float(difference.mean()), error, one.ece, one.brier)
+    return replace(one, excess=float(difference.mean()), excess_error=error)

@@ -15,15 +15,15 @@ class RecordsConfig(StepConfig):
     record_size: int | None = Field(
         224,
         ge=8,
-        description="short side of the stored images in pixels (never enlarged); empty or original keeps bytes; a run "
-        "of the pipeline takes the smaller side of image_size where nothing is given",
+        description="short side of the stored images in pixels (never enlarged); empty or original: bytes are kept; "
+        "a run of the pipeline takes the smaller side of image_size where it is not given",
     )
     jpeg_quality: int = Field(95, ge=30, le=100, description="JPEG quality of the stored images")
     shard_bytes: int = Field(64 * 2**20, ge=1024, description="a shard is closed when it has reached this many bytes")
     max_lost_pct: float = Field(
         5.0, ge=0, le=100, description="the run stops when more than this percentage of images is unusable"
     )
-    workers: int = Field(0, ge=0, le=256, description="images worked on at a time; 0 chooses by where they are")
+    workers: int = Field(0, ge=0, le=256, description="images prepared at a time; 0: chosen by where they are stored")
 
     @field_serializer("record_size", when_used="json")
     def _by_name(self, value: int | None) -> int | str:

@@ -13,7 +13,7 @@ from components.common.artifacts.records_manifest import Lost
 from components.common.runtime.errors import DataError
 from components.records.prepare import Source
 
-CLASSES = ("benign", "malignant")
+_CLASSES = ("benign", "malignant")
 _BATCH = 100  # lost images per log line
 _NAMED = 5  # of which so many are named
 _MAX_P = 0.01
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class LossLog:
-    """Collects lost images and logs them batch by batch while the work goes on."""
+    """Collects lost images and logs them batch by batch while images are prepared."""
 
     def __init__(self) -> None:
         self.lost: list[Lost] = []
@@ -124,7 +124,7 @@ def refuse_rate(tally: Tally, max_lost_pct: float) -> None:
     if percent > max_lost_pct:
         raise DataError(
             f"{lost} of {expected} images lost ({percent:.2f} %), more than max_lost_pct {max_lost_pct:g}: "
-            f"{_by_class(tally)}; fix them (the index and the log give the reason of each), or raise max_lost_pct"
+            f"{_by_class(tally)}; fix them (the index and the log give the reason for each), or raise max_lost_pct"
         )
 
 
@@ -139,10 +139,10 @@ def refuse_loss(tally: Tally, max_lost_pct: float) -> None:
     if sum(tally.lost) >= _MIN_LOST and p < _MAX_P:
         raise DataError(
             f"loss differs between the classes: {_by_class(tally)}; Fisher exact p = {p:.2g}, limit {_MAX_P:g}: what "
-            "is left no longer has the class balance of the data; find out why one class is lost, and fix that"
+            "is left no longer has the class balance of the data; find out why more of one class is lost, and fix that"
         )
 
 
 def _by_class(tally: Tally) -> str:
-    triples = zip(CLASSES, tally.lost, tally.expected, strict=True)
+    triples = zip(_CLASSES, tally.lost, tally.expected, strict=True)
     return ", ".join(f"{name} {lost} of {n} ({100.0 * lost / max(n, 1):.2f} %)" for name, lost, n in triples)

@@ -75,13 +75,15 @@ def read_parts(
         record = read_record(path / FILE, SCHEMA, PartRecord, "prepare the part again", most=LARGE_BYTES)
         if record.facts != dict(facts) or record.number in found:
             what = (
-                "was given twice" if record.number in found else f"is made from {record.facts}, expected {dict(facts)}"
+                "was given twice" if record.number in found else f"was made from {record.facts}, expected {dict(facts)}"
             )
             raise ArtifactError(f"{path}: part {record.number} {what}; prepare the parts again")
         found[record.number] = path, record
     whole = max((record.of for _, record in found.values()), default=0)
     if sorted(found) != list(range(whole)):
-        raise ArtifactError(f"parts {sorted(found)} of {whole} are there, expected all; prepare the parts again")
+        raise ArtifactError(
+            f"received parts {sorted(found)} (from 0) of {whole}, expected all; prepare the missing ones"
+        )
     ordered = [found[number] for number in sorted(found)]
     return {split: _joined(split, images, ordered) for split, images in sources.items()}
 

@@ -17,7 +17,7 @@ def run_part(config: RecordsConfig, split: Path, part: Part, out: Path) -> Path:
     """Prepares one part of the images of each split and writes the artifact `out`.
 
     Raises:
-        DataError: ingest has lost too many images already.
+        DataError: ingest has already lost too many images.
     """
     return_large_blocks()
     sources, digest, weight = open_sources(config, split)

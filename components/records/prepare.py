@@ -58,9 +58,9 @@ class Source:
 
 
 class Preparer:
-    """Makes records; many threads may use one, which then take turns with what needs memory.
+    """Makes records; used by many threads at once.
 
-    Many threads wait for storage at a time; only as many as there are cores decode, and large images take turns.
+    All of them may wait for storage; only as many as there are cores decode, and large images take turns.
     """
 
     def __init__(self, config: RecordsConfig, weights: Mapping[str, float]) -> None:
@@ -102,7 +102,7 @@ def _checked_bytes(source: Source) -> bytes | str:
     try:
         data = read_picture(source.uri)
     except FileNotFoundError:
-        return f"missing: {source.uri} is gone since ingest"
+        return f"missing: {source.uri} no longer exists; ingest read it"
     except (LesionflowError, OSError) as error:
         return f"unreadable: {error}"
     if sha256_bytes(data) != source.sha256:

@@ -21,15 +21,16 @@ from components.common.artifacts.records_manifest import (
     SplitRecords,
     write_manifest,
 )
-from components.common.artifacts.split import SPLITS
+from components.common.artifacts.split import SPLITS, read_record
 from components.common.imaging.inspect import INSPECTOR
 from components.common.runtime.events import progress
 from components.common.runtime.resources import return_large_blocks
+from components.common.storage.store import exists
 from components.records.config import RecordsConfig
-from components.records.integrity import LossLog, check_loss, refuse_rate, tallies_of, total
+from components.records.integrity import LossLog, Tally, check_loss, refuse_rate, tallies_of, total
 from components.records.part_files import part_facts, read_parts
 from components.records.prepare import Source
-from components.records.sources import read_sources, roots
+from components.records.sources import read_sources
 from components.records.writing import Prepared, prepared, reweight, write_split
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def run(config: RecordsConfig, split: Path, out: Path, parts: Sequence[Path] = (
     """
     return_large_blocks()
     sources, digest, weight = open_sources(config, split)
-    refuse_inside(out, (root["uri"] for root in roots(split)))
+    refuse_inside(out, (root["uri"] for root in read_record(split).roots))
     found = read_parts(parts, sources, part_facts(config, digest)) if parts else None
     manifest = _build(config, sources, {"split": digest}, out, weight, found)
     return RecordsResult.of(out, manifest)
@@ -98,15 +99,15 @@ def open_sources(config: RecordsConfig, split: Path) -> tuple[dict[str, list[Sou
     """The images by split, the digest of the split, and the class weight of the images that ingest found.
 
     Raises:
-        DataError: ingest has lost too many already.
+        DataError: ingest has already lost too many.
     """
     artifact = open_artifact(split, "split")
-    for root in roots(split):
-        log.info("image root %s: %s", root["uri"], "exists" if root["exists"] else "DOES NOT EXIST")
+    for root in read_record(split).roots:
+        log.info("image root %s: %s", root["uri"], "exists" if exists(root["uri"]) else "DOES NOT EXIST")
     sources = read_sources(split)
     bad = {one.image_id for images in sources.values() for one in images if one.verdict != "ok"}
     known = tallies_of(sources, bad)
-    refuse_rate(total(known.values()), config.max_lost_pct)  # what ingest lost already may be too much
+    refuse_rate(total(known.values()), config.max_lost_pct)
     return sources, artifact.digest, ClassWeight(*known["train"].found)
 
 
@@ -128,17 +129,19 @@ def _build(
         final = ClassWeight(*tallies["train"].found)
         if final != weight:  # images were lost after ingest: the weight inside each record follows
             shards = {name: reweight(folder, name, done, final) for name, done in shards.items()}
-        manifest = manifest_of(config, sources, shards, losses.lost)
+        manifest = _manifest(config, sources, tallies, shards, losses.lost)
         final.save(folder)
         write_manifest(folder, manifest)
     return manifest
 
 
-def manifest_of(
-    config: RecordsConfig, sources: Sources, shards: Mapping[str, Sequence[Shard]], lost: Sequence[Lost]
+def _manifest(
+    config: RecordsConfig,
+    sources: Sources,
+    tallies: Mapping[str, Tally],
+    shards: Mapping[str, Sequence[Shard]],
+    lost: Sequence[Lost],
 ) -> RecordsManifest:
-    """The content of `manifest.json`."""
-    tallies = tallies_of(sources, {one.image_id for one in lost})
     splits = {
         name: SplitRecords(
             sum(counts.expected),

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from components.common.artifacts.split import SPLITS, read_record, read_split
-from components.common.storage.store import exists
+from components.common.artifacts.split import SPLITS, read_split
 from components.records.prepare import Source
 
 _TEXT = ("image_id", "lesion_id", "group_id", "dx", "uri", "sha256", "verdict", "reason")
@@ -36,11 +35,6 @@ def read_sources(split: Path) -> dict[str, list[Source]]:
         rows = part.astype(object).where(part.notna(), None).to_dict("records")
         out[name] = [_source(row, exact=name == "val") for row in rows]
     return out
-
-
-def roots(split: Path) -> list[dict[str, Any]]:
-    """The image roots ingest was given, each with whether it exists now."""
-    return [{"uri": root["uri"], "exists": exists(root["uri"])} for root in read_record(split).roots]
 
 
 def _source(row: Mapping[Hashable, Any], *, exact: bool) -> Source:

@@ -53,13 +53,13 @@ def verify(path: Path) -> int:
         log.error("%s", one)
     if found:
         first = "\n".join(str(one) for one in found[:20])
-        raise ArtifactError(f"{path}: {len(found)} damaged places; make the records again\n{first}")
-    log.info("%s: %d records whole", path, records)
+        raise ArtifactError(f"{path}: {len(found)} damaged places; run the records step again\n{first}")
+    log.info("%s: all %d records are intact", path, records)
     return records
 
 
 def damages(path: Path) -> tuple[list[Damage], int]:
-    """All damages of the artifact at `path`, and the number of whole records.
+    """All damage found in the artifact at `path`, and the number of intact records.
 
     Raises:
         ArtifactError: the artifact's own list of files cannot be read.
@@ -67,7 +67,7 @@ def damages(path: Path) -> tuple[list[Damage], int]:
     listed = listed_artifact(path, KIND).files
     manifest = path / MANIFEST
     if manifest.is_file() and sha256_file(manifest) != listed.get(manifest.name):
-        return [Damage(manifest.name, None, 0, manifest.stat().st_size, "its sha256 is not the artifact's")], 0
+        return [Damage(manifest.name, None, 0, manifest.stat().st_size, "its sha256 is not that of artifact.json")], 0
     shards = _listed_shards(path)
     out: list[Damage] = []
     for name, expected in listed.items():
@@ -75,7 +75,7 @@ def damages(path: Path) -> tuple[list[Damage], int]:
         if not file.is_file():
             out.append(Damage(name, None, 0, shards[name].bytes if name in shards else 0, "the file is missing"))
         elif file.is_symlink():
-            out.append(Damage(name, None, 0, file.stat().st_size, "a link, expected a file"))
+            out.append(Damage(name, None, 0, file.stat().st_size, "a symbolic link, expected a file"))
         elif expected != (shards[name].sha256 if name in shards else sha256_file(file)):
             out.append(Damage(name, None, 0, file.stat().st_size, f"its sha256 is not {expected}"))
     present = {p.name for p in path.iterdir()} - {ARTIFACT}
@@ -94,7 +94,7 @@ def _listed_shards(path: Path) -> dict[str, Shard]:
 
 
 def _check_shard(path: Path, shard: Shard) -> tuple[list[Damage], int]:
-    """Damages and whole records of one shard. Only a shard whose hash is wrong is taken apart."""
+    """Damage and number of intact records of one shard. Only a shard whose hash is wrong is read record by record."""
     if sha256_file(path) == shard.sha256:
         return [], shard.records
     out: list[Damage] = []
@@ -105,14 +105,14 @@ def _check_shard(path: Path, shard: Shard) -> tuple[list[Damage], int]:
         if what:
             out.append(Damage(path.name, frame.number, frame.start, frame.end, what))
         elif frame.start >= shard.bytes:
-            out.append(Damage(path.name, frame.number, frame.start, frame.end, "the record was added"))
+            out.append(Damage(path.name, frame.number, frame.start, frame.end, "a record beyond the end of the shard"))
         else:
             whole += 1
     if end < shard.bytes and not out:
         missing = f"the file ends here; {shard.records - whole} records and {shard.bytes - end} bytes are missing"
         out.append(Damage(path.name, whole, end, shard.bytes, missing))
-    if not out:  # every checksum fits, so somebody wrote other records
-        out.append(Damage(path.name, None, 0, end, f"whole records, but not those of the manifest ({shard.sha256})"))
+    if not out:  # every checksum is right: the file holds other records
+        out.append(Damage(path.name, None, 0, end, f"intact records, but not those of the manifest ({shard.sha256})"))
     return out, whole
 
 

@@ -1,6 +1,6 @@
-"""The audit every recipe passes: leaks, absent classes, class shares, and who is in which split.
+"""The audit that every division has to pass: leaks, absent classes, class shares, and who is in which split.
 
-It compares the groups' names themselves and shares no hash with the recipe it checks.
+It compares the names of the groups and shares no hash with the recipe that it checks.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def audit(rows: pd.DataFrame, pairs: Pairs, columns: Sequence[str] = ("lesion_id
 
 
 def refuse_leak(rows: pd.DataFrame, column: str) -> None:
-    """Stops if a group, or rows of one value in another column, are in two splits; an empty value is none.
+    """Stops if a group, or rows with one value in another column, are in two splits; empty values do not count.
 
     Raises:
         DataError: names a value, its splits and how many such values there are.

@@ -1,6 +1,6 @@
 """Split and its feasibility check as KFP components.
 
-Two tasks, because the check reads parameters of later steps: a changed one asks again, and splits nothing anew.
+Two tasks, because the check reads parameters of later steps: a change of one repeats the check, not the split.
 """
 
 from kfp import dsl
@@ -47,8 +47,8 @@ def feasibility(split_data: dsl.Input[dsl.Dataset], config: dict):
     """Stops the run where a later step would stop it, before anything is trained.
 
     Args:
-        split_data: Split artifact; its groups are what is asked for.
-        config: What will be asked of them, as the task check made it.
+        split_data: Split artifact.
+        config: What later steps need of its groups, as the task check made it.
     """
     from components.common.artifacts.noted import noted_path
     from components.common.runtime.session import step_session

@@ -64,6 +64,11 @@ class SplitConfig(StepConfig):
             raise ValueError(
                 f"{{fold}}, {{recipe}}: received {self.test_fold} with {self.recipe}; allowed: 0 to {self.folds - 1}"
             )
+        if self.fold not in (0, self.test_fold):
+            raise ValueError(
+                f"{{fold}}, {{recipe}}: received {self.fold} with {self.recipe}, which names a fold itself; "
+                "allowed: one of the two"
+            )
         if self.recipe == "reference" and self.near_duplicates == "group":
             raise ValueError(
                 "{near_duplicates}, {recipe}: received group with reference; allowed: auto or report, because the "

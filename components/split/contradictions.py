@@ -24,10 +24,10 @@ def contradictory(rows: pd.DataFrame, pairs: Pairs) -> Pairs:
 
 
 def settle(config: SplitConfig, rows: pd.DataFrame, found: Pairs) -> pd.DataFrame:
-    """Stops, or gives the rows that stay.
+    """Treats pairs of near-duplicates with different labels as the parameter says, and returns the rows that stay.
 
     Raises:
-        DataError: names the pairs and the ways out, where the parameter says stop and there is such a pair.
+        DataError: there is such a pair and the parameter says stop; names the pairs and the ways out.
     """
     if not len(found):
         return rows
@@ -44,7 +44,7 @@ def settle(config: SplitConfig, rows: pd.DataFrame, found: Pairs) -> pd.DataFram
 
 
 def give_verdict(index: pd.DataFrame, rows: pd.DataFrame, found: Pairs) -> None:
-    """Says in the index of each image of a contradictory pair that its label is in doubt, and why."""
+    """Gives each image of a contradictory pair the verdict conflicting_diagnosis in the index, and names the other."""
     for here, other in ((found.left, found.right), (found.right, found.left)):
         label = rows.index[here]
         others = rows["image_id"].iloc[other].tolist()

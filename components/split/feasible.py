@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from components.common.artifacts.index import Verdict
 from components.common.artifacts.scores import fetch_scores
-from components.common.artifacts.split import SPLITS, Split, SplitRecord, read_record, read_split
+from components.common.artifacts.split import Split, SplitRecord, read_record, read_split
 from components.common.runtime.errors import DataError
 from components.common.statistics.feasibility import (
     LEAST_TARGET,
@@ -26,7 +23,7 @@ from components.common.statistics.feasibility import (
 )
 from components.common.statistics.intervals import groups_needed
 from components.split.config import SplitConfig
-from components.split.groups import group_sentence
+from components.split.groups import count_splits, group_sentence
 from components.split.recipes import assign
 
 _MOST_SHARE, _LEAST_TRAIN = 0.40, 0.40  # of the images: beyond them train becomes too small to be worth proposing
@@ -37,14 +34,14 @@ def refuse_infeasible(split: Path, demands: Demands, champion: str = "") -> None
 
     Args:
         split: split artifact.
-        demands: what will be asked of it.
+        demands: what later steps need of it.
         champion: path or URI of the scores that evaluation will compare with; empty for none.
 
     Raises:
         DataError: a line for each demand that the split cannot meet, then ways out, each of which meets all of them.
     """
     record = read_record(split)
-    counts = split_counts(record)
+    counts = split_counts(record.counts)
     problems = feasibility(counts, demands)
     lines = [one.line for one in problems]
     if problems:
@@ -55,8 +52,8 @@ def refuse_infeasible(split: Path, demands: Demands, champion: str = "") -> None
         raise DataError("\n".join(lines))
 
 
-def split_counts(record: SplitRecord) -> SplitCounts:
-    """The groups of a split artifact."""
+def split_counts(counts: Mapping[str, Mapping[str, int]]) -> SplitCounts:
+    """The groups in `SplitRecord.counts`."""
     return SplitCounts(
         **{
             name: GroupCounts(
@@ -64,7 +61,7 @@ def split_counts(record: SplitRecord) -> SplitCounts:
                 malignant=one["malignant_groups"],
                 benign=one["benign_groups"],
             )
-            for name, one in record.counts.items()
+            for name, one in counts.items()
         }
     )
 
@@ -95,7 +92,7 @@ def _flags(change: Change) -> str:
 
 
 def _reservation(change: Change, counts: SplitCounts, delta: float) -> str:
-    """What a reader has to know of a way out that promises less than was asked."""
+    """What a reader has to know of a way out that promises less than the run asked for."""
     said = []
     if change.get("operating_point") == "point":
         few = counts.val.malignant
@@ -133,25 +130,12 @@ def _larger_shares(split: Path, config: SplitConfig, problems: list[Problem], de
         if max(shares[name] for name in short) > _MOST_SHARE or sum(shares.values()) > 1 - _LEAST_TRAIN:
             return
         tried = config.model_copy(update={f"{name}_share": share for name, share in shares.items()})
-        counts = _counts_with(divided, tried)
+        counts = split_counts(count_splits(divided.rows.assign(split=assign(tried, divided.rows)[0])))
         short = {one.split for one in feasibility(counts, demands)}
         if "train" in short:
             return
     before = {"val": config.val_share, "test": config.test_share}
     yield {f"split.{name}_share": share for name, share in shares.items() if share != before[name]}
-
-
-def _counts_with(divided: Split, config: SplitConfig) -> SplitCounts:
-    """The groups that the same images have with other shares."""
-    rows = divided.rows
-    split, _ = assign(config, rows)
-    readable = rows[rows["verdict"] == Verdict.OK].assign(split=split)
-    return SplitCounts(**{name: _group_counts(readable[readable["split"] == name]) for name in SPLITS})
-
-
-def _group_counts(part: pd.DataFrame) -> GroupCounts:
-    groups = part.groupby("group_id")["label"].agg(["min", "max"])
-    return GroupCounts(len(groups), int((groups["max"] == 1).sum()), int((groups["min"] == 0).sum()))
 
 
 def _champion_fault(divided: Split, champion: str) -> str:

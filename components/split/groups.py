@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from components.common.artifacts.split import Groups
+from components.common.artifacts.index import Verdict
+from components.common.artifacts.split import SPLITS, Groups
 from components.common.runtime.errors import DataError
 from components.split.config import SplitConfig
 from components.split.near_duplicates.find import Pairs, equal_rows
@@ -41,7 +42,7 @@ def group_ids(rows: pd.DataFrame, columns: Sequence[str], pairs: Pairs | None) -
     Args:
         rows: the images; lesion_id is the image's own id where the table names no lesion.
         columns: columns whose equal values join two images, lesion_id among them.
-        pairs: near-duplicates that join two images as well.
+        pairs: near-duplicates, which also join two images; None: they do not.
 
     Returns:
         Group ids, labelled as `rows`; equal to lesion_id where nothing joins two lesions.
@@ -79,6 +80,27 @@ def describe_groups(rows: pd.DataFrame, columns: Sequence[str], by_picture: bool
         largest_value=value,
         malignant_images=int(rows["label"].sum()),
     )
+
+
+def count_splits(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """`SplitRecord.counts` of divided rows; groups with a malignant or a benign image count where it can be read."""
+    return {name: _count(rows[rows["split"] == name]) for name in SPLITS}
+
+
+def _count(part: pd.DataFrame) -> dict[str, int]:
+    readable = part[part["verdict"] == Verdict.OK]
+    malignant, benign = (set(readable.loc[readable["label"] == label, "group_id"]) for label in (1, 0))
+    return {
+        "images": len(part),
+        "malignant": int((part["label"] == 1).sum()),
+        "benign": int((part["label"] == 0).sum()),
+        "lesions": part["lesion_id"].nunique(),
+        "groups": part["group_id"].nunique(),
+        "malignant_groups": len(malignant),
+        "benign_groups": len(benign),
+        "mixed_groups": len(malignant & benign),
+        "unreadable": len(part) - len(readable),
+    }
 
 
 def group_sentence(groups: Groups, images: int) -> str | None:

@@ -16,7 +16,6 @@ from components.common.artifacts.index import (
     PICTURE_KEY,
     THUMBNAIL,
     WITHOUT_LABEL,
-    Verdict,
     one_class,
     read_account,
     read_index,
@@ -30,7 +29,7 @@ from components.split import reference
 from components.split.audit import audit
 from components.split.config import SplitConfig
 from components.split.contradictions import contradictory, give_verdict, settle
-from components.split.groups import PATIENT, describe_groups, group_ids, grouping_columns
+from components.split.groups import PATIENT, count_splits, describe_groups, group_ids, grouping_columns
 from components.split.near_duplicates.contact_sheet import contact_sheet, write_pairs
 from components.split.near_duplicates.find import Pairs, find_pairs
 from components.split.recipes import assign
@@ -140,7 +139,7 @@ def usable(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def grouped(config: SplitConfig, table: pd.DataFrame) -> tuple[pd.DataFrame, Pairs, list[str], list[list[str]]]:
-    """The rows that are divided, with their final groups, which the table gets as well.
+    """The rows that are divided, with their final groups, which are also written into the table.
 
     Returns:
         Rows, near-duplicates among them, the columns that join images, and the pairs of images whose labels
@@ -175,8 +174,8 @@ def describe(
     weight: ClassWeight,
     roots: list[dict[str, Any]],
 ) -> SplitRecord:
-    """What `split.json` says of divided rows."""
-    counts, groups = _counts(rows), describe_groups(rows, columns, config.grouped)
+    """The content of `split.json` for divided rows."""
+    counts, groups = count_splits(rows), describe_groups(rows, columns, config.grouped)
     digest = split_digest(rows["image_id"], rows["split"])
     return SplitRecord(
         recipe=config.recipe,
@@ -201,26 +200,6 @@ def _published(config: SplitConfig, rows: pd.DataFrame, digest: str) -> dict[str
     if digest != reference.SHA256:
         log.warning("this is HAM10000, but its split is not the published one: %s, not %s", digest, reference.SHA256)
     return {"reference_sha256": reference.SHA256, "matches_reference": digest == reference.SHA256}
-
-
-def _counts(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
-    return {name: _count(rows[rows["split"] == name]) for name in SPLITS}
-
-
-def _count(part: pd.DataFrame) -> dict[str, int]:
-    readable = part[part["verdict"] == Verdict.OK]
-    malignant, benign = (set(readable.loc[readable["label"] == label, "group_id"]) for label in (1, 0))
-    return {
-        "images": len(part),
-        "malignant": int((part["label"] == 1).sum()),
-        "benign": int((part["label"] == 0).sum()),
-        "lesions": part["lesion_id"].nunique(),
-        "groups": part["group_id"].nunique(),
-        "malignant_groups": len(malignant),
-        "benign_groups": len(benign),
-        "mixed_groups": len(malignant & benign),
-        "unreadable": len(part) - len(readable),
-    }
 
 
 def _log(record: SplitRecord) -> None:

@@ -38,13 +38,13 @@ def _ids(groups: Groups, images: int) -> list[str]:
     found = []
     if not groups.known:
         found.append(
-            "groups known: no; the table names neither lesions nor patients, so that images of one lesion may be in "
-            "train and in test and nobody can know: figures may flatter the model; add a column lesion_id or patient_id"
+            "lesions and patients are unknown: the table has no ids of either, so that images of one lesion may be in "
+            "both train and test, and the figures too good; add a column lesion_id or patient_id"
         )
     elif groups.images_without_ids:
         found.append(
-            f"{groups.images_without_ids} of {images} images have neither a lesion nor a patient id: whether two of "
-            "them show one lesion cannot be known"
+            f"{groups.images_without_ids} of {images} images have neither a lesion nor a patient id: two of them "
+            "may show the same lesion, in different splits"
         )
     if groups.patients_across_splits:
         found.append(

@@ -147,7 +147,7 @@ def _application(line: Backbone, size: tuple[int, int], weights: str | None) -> 
 def _as_for_imagenet(model: keras.Model) -> keras.Model:
     """The same EfficientNet with the extra rescaling that `weights="imagenet"` puts after the normalisation.
 
-    Without it a file with the very same weights sees an input about 2.1 times too small.
+    Without it a network with the same weights from a file gets an input about 2.1 times too small.
     """
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -188,7 +188,7 @@ def _read(model: keras.Model, path: Path) -> None:
             warnings.simplefilter("ignore", UserWarning)
             model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        # Keras goes on to print whole arrays and every layer's name
+        # after this Keras prints whole arrays and the name of every layer
         reason = re.split(r" Target variable:| List of objects", " ".join(str(error).split()))[0]
         raise ArtifactError(reason) from error
     absent = [variable.path for variable in floats if np.isnan(variable.numpy()).any()]

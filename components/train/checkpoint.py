@@ -164,17 +164,10 @@ def _unpack(data: bytes, uri: str) -> tuple[Checkpoint, dict[str, Any]]:
                     f"{uri}: its schema is {header['schema']!r}, expected {SCHEMA!r}; continue with the release "
                     "that wrote it, or remove the file to start again"
                 )
-            arrays = {group: _group(archive, group, n) for group, n in _sizes(header).items()}
+            arrays = {group: _group(archive, group, n) for group, n in header["sizes"].items()}
         return Checkpoint(header["identity"], RunState(**header["state"]), arrays), dict(header["facts"])
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
         raise ArtifactError(f"{uri}: damaged checkpoint ({error}); remove it to start again") from error
-
-
-def _sizes(header: Mapping[str, object]) -> dict[str, int]:
-    sizes = header["sizes"]
-    if not isinstance(sizes, dict):
-        raise ValueError("sizes is not an object")
-    return sizes
 
 
 def _group(archive: zipfile.ZipFile, group: str, n: int) -> list[npt.NDArray[np.generic]]:

@@ -17,7 +17,7 @@ def loss_weights(mode: str, label: npt.NDArray[np.int8]) -> npt.NDArray[np.float
     of weight times loss, so weights with another mean would change the learning rate.
 
     Args:
-        mode: class_weight or sample_weight, which weigh alike; or none.
+        mode: class_weight or sample_weight, which give the same weights; or none.
         label: (n,) of the training images.
 
     Raises:

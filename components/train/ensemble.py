@@ -87,7 +87,7 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
     Args:
         models: two or more model artifacts.
         out: folder for the ensemble, a model artifact.
-        against: a single model to compare with as well, such as one trained on all folds.
+        against: another single model to compare with, such as one trained on all folds.
 
     Raises:
         ArtifactError: not a model artifact, models for other image sizes, or validated on other images.

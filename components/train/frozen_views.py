@@ -1,7 +1,7 @@
 """Frozen layers computed once: what the first trained layer sees of some views of each image is kept as float16.
 
 Layers that never change give the same maps in every epoch. They are computed before the first one, for the image
-itself and for augmented views of it, and training goes on with the rest of the network alone.
+itself and for augmented views of it, and only the rest of the network is trained.
 """
 
 from __future__ import annotations

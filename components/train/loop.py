@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -65,7 +65,7 @@ class Loop:
         val: what the run is judged and stopped by: the validation split, or a fold left out.
         average: moving average of the weights.
         store: the checkpoint.
-        watch: called with each finished row of history, such as a TensorBoard writer.
+        watchers: each is called with every finished row of history, such as a TensorBoard writer.
     """
 
     config: TrainConfig
@@ -76,7 +76,7 @@ class Loop:
     val: SplitData
     average: WeightAverage
     store: CheckpointStore
-    watch: Watcher
+    watchers: Sequence[Watcher]
 
     def __post_init__(self) -> None:
         self.state = RunState()
@@ -101,7 +101,7 @@ class Loop:
             self.restore(start)
             log.info("resuming %s", _place(self.state))
             for row in self.state.history:
-                self.watch(row)
+                self._show(row)
         elif self.config.head_epochs:
             self._judge(self.score().metrics, math.nan, 0.0, Cost())
         good, stop.saves = self.snapshot(), True
@@ -231,7 +231,7 @@ class Loop:
         row = history_row(state.epoch, lr, loss, metrics, cost)
         if not math.isnan(loss):  # the head's warm-up is judged, but it is not an epoch
             state.history.append(row)
-            self.watch(row)
+            self._show(row)
             log_epoch(row, self.config, state)
         else:
             log.info(
@@ -243,6 +243,10 @@ class Loop:
         if state.rate_factor != factor:
             peak = self.config.learning_rate * state.rate_factor
             log.info("plateau: learning rate lowered to %.3g", peak)
+
+    def _show(self, row: dict[str, Any]) -> None:
+        for watch in self.watchers:
+            watch(row)
 
     def _recover(self, good: Checkpoint, error: DivergenceError) -> None:
         if self.state.recoveries:
@@ -281,7 +285,7 @@ def _watched(batches: Iterator[npt.NDArray[np.uint8]], stop: StopRequest | None)
 
 
 def _place(state: RunState) -> str:
-    """Where a run continues, in words."""
+    """Where a run continues, as a log line says it."""
     number = state.epoch + 1
     return f"after step {state.step} of epoch {number}" if state.step else f"at the start of epoch {number}"
 

@@ -57,7 +57,7 @@ def check_keras_file(source: KerasFile, given: Path) -> str:
     """Compares a downloaded file with the digest Keras has for it.
 
     Returns:
-        What was compared, in words.
+        A sentence that says what was compared.
 
     Raises:
         ConfigError: another content.

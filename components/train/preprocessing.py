@@ -24,7 +24,7 @@ def preprocess(images: Any, contract: Contract) -> Any:
         contract: raw, caffe, minus_one_to_one or lite, see `registry`.
 
     Raises:
-        ValueError: another contract, which would else be prepared in a way nobody chose.
+        ValueError: another contract.
     """
     if contract == "raw":
         return images

@@ -85,7 +85,7 @@ class CachedImages:
 
 
 class StreamedImages:
-    """Images decoded when they are asked for; only their places in the shards stay in memory."""
+    """Images decoded when they are needed; only their positions in the shards stay in memory."""
 
     def __init__(self, places: list[Location], record_size: int | None, size: tuple[int, int]) -> None:
         self.places, self.record_size, self.size = places, record_size, size

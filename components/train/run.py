@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ def run(
 
 
 def _checkpoints(config: TrainConfig, records: Artifact, policy: str, backend: str, *, member: bool) -> CheckpointStore:
-    """Where this training saves; a member's folder is named after what decides its result, so it is nobody else's."""
+    """Where this training saves; the name of a member's folder is a hash of what decides its result."""
     facts = run_facts(config, records.digest, policy, backend)
     place = checkpoint_place(config)
     if member and place:
@@ -160,9 +160,9 @@ def _train(
             share_batch_statistics(network.classifier, shared=strategy is not None)
             if keras.backend.backend() == "tensorflow" and (device.kind, policy, strategy) == ("cpu", "float32", None):
                 fuse_batch_norm(network.classifier)
-            watch = _both(scalar_writer(folder / "tensorboard"), also)
+            watchers = [scalar_writer(folder / "tensorboard"), *([also] if also else [])]
             trained, shown, judged = _what_is_trained(config, network, classes, train, stop_by)
-            loop = _loop(config, trained, train, shown, judged, store, policy, device, watch, strategy)
+            loop = _loop(config, trained, train, shown, judged, store, policy, device, watchers, strategy)
         if start is None and config.head_epochs:
             from components.train.head_warmup import warm_up_head
 
@@ -188,15 +188,6 @@ def checkpoint_place(config: TrainConfig) -> str:
     """Where the checkpoint is: the parameter, else the folder the cluster gives each run, else nowhere."""
     root, run_id = os.environ.get(CHECKPOINT_ROOT_VARIABLE), os.environ.get(RUN_ID_VARIABLE)
     return config.checkpoint_dir or (f"{root.rstrip('/')}/{run_id}" if root and run_id else "")
-
-
-def _both(first: Watcher, second: Watcher | None) -> Watcher:
-    def watch(row: dict[str, Any]) -> None:
-        first(row)
-        if second is not None:
-            second(row)
-
-    return watch
 
 
 def _what_is_trained(
@@ -229,7 +220,7 @@ def _loop(
     store: CheckpointStore,
     policy: str,
     device: Device,
-    watch: Any,
+    watchers: Sequence[Watcher],
     strategy: Any,
 ) -> Any:
     from components.train.loop import Loop
@@ -251,7 +242,7 @@ def _loop(
     xla = device.kind == "gpu" and not config.deterministic and strategy is None
     step = make_train_step(config, network, optimizer, compile_xla=xla, strategy=strategy)
     average = WeightAverage(network.classifier.variables, config.average)
-    return Loop(config, network, optimizer, step, feed, val, average, store, watch)
+    return Loop(config, network, optimizer, step, feed, val, average, store, watchers)
 
 
 def _save_network(
@@ -284,7 +275,7 @@ def _training_log(path: Path) -> Iterator[None]:
     logger = logging.getLogger("components")
     level = logger.level
     if not logger.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.INFO)  # whoever runs the step may want a quiet terminal, the file stays complete
+        logger.setLevel(logging.INFO)  # the terminal may be set to be quiet; the file is complete all the same
     logger.addHandler(handler)
     try:
         yield

@@ -24,7 +24,7 @@ from components.ingest.config import IngestConfig
 from components.ingest.run import run as ingest
 from components.records.config import RecordsConfig
 from components.records.run import run as make
-from components.records.shards import ShardWriter
+from components.records.writing import ShardWriter
 from components.split.config import SplitConfig
 from components.split.run import run as split
 

@@ -31,7 +31,7 @@ class Candidates:
         ratio: (n,) factor from lengths in b to lengths in a.
         turn: (n,) which of `TURNS`.
         score: (n,) correlation of the two pictures once aligned.
-        alike: (n,) whether an anchor of a is very similar to one of b.
+        very_similar: (n,) whether an anchor of a is very similar to one of b.
     """
 
     a: Ints
@@ -41,7 +41,7 @@ class Candidates:
     ratio: Floats
     turn: Ints
     score: Floats
-    alike: npt.NDArray[np.bool_]
+    very_similar: npt.NDArray[np.bool_]
 
     def take(self, keep: npt.NDArray[Any]) -> Candidates:
         """Those at `keep`: a mask or positions."""
@@ -70,7 +70,7 @@ def blurred_grey(image: npt.NDArray[np.uint8]) -> Floats:
     return np.asarray(cv2.GaussianBlur(image.mean(axis=2).astype(np.float32), (0, 0), 1.0), np.float16)
 
 
-def lay(canvas: Canvas, one: Candidates) -> Candidates:
+def fitting(canvas: Canvas, one: Candidates) -> Candidates:
     """The candidates that fit in one of the turns, with that turn and their correlation."""
     near = _best_turn(canvas, one, 8, range(len(TURNS)))
     near = near.take(near.score > _ROUGH)

@@ -17,9 +17,9 @@ from components.split.near_duplicates.align import Candidates
 from components.split.near_duplicates.anchors import SCALES, Anchors, find_anchors
 from components.split.near_duplicates.neighbours import Neighbours, place_in_run
 
-_MUCH = 0.15  # between signatures: one anchor nearer than this makes a candidate
-_ALIKE = 0.22  # two nearer than this, equally far apart in both pictures, do as well
-_ASIDE = 0.08  # short sides by which those distances may differ
+_VERY_SIMILAR = 0.15  # distance of signatures: one anchor nearer than this makes a candidate
+_SIMILAR = 0.22  # two anchors nearer than this, equally far apart in both pictures, make one too
+_TOLERANCE = 0.08  # short sides by which those distances may differ
 _CROWD = 800_000  # number of anchors above which both radii shrink, so that balls hold equally many
 _SPREAD = 8.0  # dimensions of the anchors' distribution: 1.09 times a radius holds twice as many
 _NEIGHBOURS = 48  # of one anchor
@@ -47,8 +47,8 @@ class Index:
         _, axes = np.linalg.eigh(np.cov((sample - self._mean).T))
         self._axes = np.ascontiguousarray(axes[:, ::-1][:, :_DIMENSIONS], np.float32)  # the widest first
         crowd = min(1.0, (_CROWD / len(anchors.image)) ** (1 / _SPREAD))
-        self._much, self._alike = _MUCH * crowd, _ALIKE * crowd
-        self._known = Neighbours(self._project(anchors.signature), self._alike, _NEIGHBOURS)
+        self._very_similar, self._similar = _VERY_SIMILAR * crowd, _SIMILAR * crowd
+        self._known = Neighbours(self._project(anchors.signature), self._similar, _NEIGHBOURS)
 
     def candidates(self, images: Sequence[npt.NDArray[np.uint8]], start: int) -> Iterator[Candidates]:
         """Candidates b among `images` (working images, numbered from `start`), one batch per scale."""
@@ -65,10 +65,10 @@ class Index:
     def _join(self, asked: Anchors, query: Ints, hit: Ints, start: int, scale: float) -> Candidates:
         index = self._anchors
         a, b = index.image[hit], asked.image[query] + start
-        keep = a < b if scale == SCALES[0] else a != b  # at one scale the question is asked from both sides
+        keep = a < b if scale == SCALES[0] else a != b  # at the first scale each pair is found from both sides
         query, hit = query[keep], hit[keep]
         apart = _distance(asked.signature, query, index.signature, hit)
-        near = apart < self._alike
+        near = apart < self._similar
         query, hit, apart = query[near], hit[near], apart[near]
         order = np.lexsort((query, index.image[hit], asked.image[query]))  # the anchors of a pair stand together
         query, hit, apart = query[order], hit[order], apart[order]
@@ -81,10 +81,10 @@ class Index:
             ratio=np.full(n, 1.0 / scale, np.float32),
             turn=np.zeros(n, np.int64),
             score=np.zeros(n, np.float32),
-            alike=apart < self._much,
+            very_similar=apart < self._very_similar,
         )
-        fit = every.alike | _agreeing(every)
-        return _promising(every.take(fit), apart[fit] / self._alike)
+        fit = every.very_similar | _agreeing(every)
+        return _promising(every.take(fit), apart[fit] / self._similar)
 
 
 def _distance(x: Floats, at_x: Ints, y: Floats, at_y: Ints) -> Floats:
@@ -100,7 +100,7 @@ def _agreeing(one: Candidates) -> npt.NDArray[np.bool_]:
     apart_a = np.linalg.norm(np.diff(one.at_a, axis=0), axis=1)
     apart_b = np.linalg.norm(np.diff(one.at_b, axis=0), axis=1) * one.ratio[1:]
     agree = (np.diff(one.a) == 0) & (np.diff(one.b) == 0)
-    agree &= (np.minimum(apart_a, apart_b) > _ASIDE) & (np.abs(apart_a - apart_b) < _ASIDE)
+    agree &= (np.minimum(apart_a, apart_b) > _TOLERANCE) & (np.abs(apart_a - apart_b) < _TOLERANCE)
     found = np.zeros(len(one.a), bool)
     found[1:] |= agree
     found[:-1] |= agree

@@ -21,7 +21,7 @@ class Pairs:
     Attributes:
         left: (n,) row numbers.
         right: (n,) row numbers, each greater than its `left`.
-        distance: (n,) 0 for identical bytes or hash; greater is less alike.
+        distance: (n,) 0 for identical bytes or hash; the greater, the less similar.
     """
 
     left: Ints
@@ -61,8 +61,8 @@ def equal_rows(values: pd.Series) -> tuple[Ints, Ints]:
 def find_pairs(rows: pd.DataFrame) -> Pairs:
     """Near-duplicates among readable images: equal bytes, or pictures that match after alignment.
 
-    A set of n images with equal bytes gives the n - 1 pairs that join it, not all n(n - 1) / 2, and is
-    looked at once. An index without thumbnails falls back to equal perceptual hashes.
+    A set of n images with equal bytes gives the n - 1 pairs that join it, not all n(n - 1) / 2, and only one of them
+    is compared with other pictures. An index without thumbnails falls back to equal perceptual hashes.
     """
     left, right = equal_rows(rows["sha256"])
     if THUMBNAIL not in rows:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from components.common.runtime.events import progress
 from components.common.runtime.resources import usable_cores
-from components.split.near_duplicates.align import Candidates, Canvas, blurred_grey, lay
+from components.split.near_duplicates.align import Candidates, Canvas, blurred_grey, fitting
 from components.split.near_duplicates.anchors import SCALES, Anchors, find_anchors, working_image
 from components.split.near_duplicates.candidates import Index
 from components.split.near_duplicates.verify_pair import same_picture
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 
 def match(thumbnails: Sequence[bytes]) -> tuple[Ints, Ints, Floats]:
-    """Near-duplicate pairs among `thumbnails`; of many copies of one picture, enough pairs to join them all.
+    """Near-duplicate pairs among `thumbnails`; of many copies of one picture, enough pairs to join all of them.
 
     Returns:
         Left and right image of each pair (left < right), and 1 - correlation of their fine structure.
     """
     with _threads() as pool:
-        found = _laid(thumbnails, pool)
+        found = _fitting_pairs(thumbnails, pool)
         pairs = sorted(found)
 
         def verdicts(start: int) -> list[tuple[bool, float]]:
@@ -67,7 +67,7 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(before)
 
 
-def _laid(thumbnails: Sequence[bytes], pool: ThreadPoolExecutor) -> dict[tuple[int, int], Candidates]:
+def _fitting_pairs(thumbnails: Sequence[bytes], pool: ThreadPoolExecutor) -> dict[tuple[int, int], Candidates]:
     """The pairs that fit once aligned, each with the candidate that fits best."""
     size = min(max(-(-len(thumbnails) // _BLOCKS), _BLOCK[0]), _BLOCK[1])
     blocks = {start: thumbnails[start : start + size] for start in range(0, len(thumbnails), size)}
@@ -78,13 +78,13 @@ def _laid(thumbnails: Sequence[bytes], pool: ThreadPoolExecutor) -> dict[tuple[i
         return {}
     index = Index(anchors)
 
-    def fitting(block: Sequence[bytes], start: int) -> list[Candidates]:
+    def search(block: Sequence[bytes], start: int) -> list[Candidates]:
         images = [working_image(one) for one in block]
-        return [lay(canvas, rough) for rough in index.candidates(images, start)]
+        return [fitting(canvas, rough) for rough in index.candidates(images, start)]
 
     found: dict[tuple[int, int], Candidates] = {}
     with progress("near-duplicates", len(thumbnails)) as bar:
-        for block, fits in zip(blocks.values(), pool.map(fitting, blocks.values(), blocks), strict=True):
+        for block, fits in zip(blocks.values(), pool.map(search, blocks.values(), blocks), strict=True):
             for near in fits:
                 _keep_best(found, near)
             bar.advance(len(block))
@@ -110,6 +110,6 @@ def _keep_best(found: dict[tuple[int, int], Candidates], near: Candidates) -> No
         key = (int(min(near.a[i], near.b[i])), int(max(near.a[i], near.b[i])))
         one = near.take(np.array([i]))
         known = found.setdefault(key, one)
-        known.alike |= one.alike
+        known.very_similar |= one.very_similar
         if one.score[0] > known.score[0]:
-            found[key] = replace(one, alike=known.alike)
+            found[key] = replace(one, very_similar=known.very_similar)

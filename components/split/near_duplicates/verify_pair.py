@@ -17,18 +17,14 @@ from components.split.near_duplicates.anchors import SIDE
 
 IN_PART = 0.145  # distance above which two pictures agree only in part
 _SAME = 1.0 - IN_PART  # correlation required of the fine structure as a whole
-_SURE, _HUE = (
-    0.93,
-    0.15,
-)  # below this correlation two pictures also need a very similar anchor and a similar mean colour
+_SURE = 0.93  # below this correlation two pictures also need a very similar anchor and a similar mean colour
+_HUE = 0.15  # largest difference of mean colour that is similar
 _HOPELESS = 0.5  # below this when a is moved onto b, b is not moved onto a
 _LIGHT = 0.04  # difference of mean colour below which two photographs may be of one session
-_PARTS = {0.15: 0.88, 0.30: 0.58}  # shares of all windows, and the correlation that these must then reach
+_WINDOW_SHARES = {0.15: 0.88, 0.30: 0.58}  # shares of all windows, and the correlation that these must then reach
 _WINDOW = 16  # pixels
-_FLAT, _FAINT = (
-    0.05,
-    0.1,
-)  # variance of fine structure below which a window shows nothing; the median window must show more
+_FLAT = 0.05  # variance of fine structure below which a window shows nothing
+_FAINT = 0.1  # the median window must show more than this
 _STRETCH, _SHEAR = 1.12, 1.08  # how far refinement may change the scale, and one axis's against the other's
 _STEPS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 8, 1e-4)  # of refinement; more change no verdict
 _NOISE = 2.0  # grey levels by which re-encoding changes a thumbnail
@@ -45,7 +41,7 @@ class _Windows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Laid:
+class _Aligned:
     """Fine structure of two aligned pictures."""
 
     a: Floats
@@ -61,13 +57,13 @@ class _Laid:
         x, y = x - x.mean(), y - y.mean()
         return float((x * y).sum() / (np.sqrt((x * x).sum() * (y * y).sum()) + 1e-6))
 
-    def tells(self) -> bool:
-        """Whether there is enough structure to tell two lesions apart: not on plain skin with a dark corner."""
+    def has_structure(self) -> bool:
+        """Whether there is enough structure to tell two lesions apart; plain skin with a dark corner has too little."""
         windows = self._windows
         return len(windows.a) > 0 and float(np.median(np.minimum(windows.a, windows.b))) > _FAINT
 
     @cached_property
-    def parts(self) -> Floats:
+    def window_correlations(self) -> Floats:
         """Correlation in each window, the highest first; 0 where it is flat or leaves a picture."""
         windows = self._windows
         seen = (windows.a > _FLAT) & (windows.b > _FLAT)
@@ -87,45 +83,45 @@ class _Laid:
 def same_picture(one: Candidates, a: bytes, b: bytes) -> tuple[bool, float]:
     """Whether thumbnails a and b show the same picture, aligned as the one candidate says.
 
-    Two photographs of one session differ in how the skin was pressed and in the angle, so that parts of them agree
-    and the rest does not. They count as well if their light is the same.
+    Two photographs of one session differ in how the skin was pressed and in the angle, so that they agree in parts
+    only. Such a pair counts, too, if the light is the same.
 
     Returns:
         The verdict, and the correlation of hairs, dots and edges, which two lesions never share.
     """
     colours = [read_thumbnail(data) for data in (a, b)]
-    laid = list(_ways(one, *map(_grey, colours)))
-    correlation = max(one.correlation for one in laid)
+    aligned = list(_alignments(one, *map(_grey, colours)))
+    correlation = max(one.correlation for one in aligned)
     x, y = (np.log(rgb.mean(axis=(0, 1)) + 1.0) for rgb in colours)
     hue = float(np.abs((x - x[1]) - (y - y[1])).max())  # relative to green: a brighter or darker copy keeps it
-    same = correlation >= _SURE or (correlation >= _SAME and bool(one.alike[0]) and hue <= _HUE)
+    same = correlation >= _SURE or (correlation >= _SAME and bool(one.very_similar[0]) and hue <= _HUE)
     if not same and hue <= _LIGHT:
-        same = any(_in_parts(one.parts) for one in laid)
-    return same and any(one.tells() for one in laid), correlation
+        same = any(_agree_in_windows(one.window_correlations) for one in aligned)
+    return same and any(one.has_structure() for one in aligned), correlation
 
 
-def _in_parts(parts: Floats) -> bool:
-    return all(parts[int(share * len(parts))] >= least for share, least in _PARTS.items())
+def _agree_in_windows(correlations: Floats) -> bool:
+    return all(correlations[int(share * len(correlations))] >= least for share, least in _WINDOW_SHARES.items())
 
 
-def _ways(one: Candidates, a: Floats, b: Floats) -> Iterator[_Laid]:
-    """A moved onto b and b onto a, each as the candidate says and after refinement."""
+def _alignments(one: Candidates, a: Floats, b: Floats) -> Iterator[_Aligned]:
+    """Picture a moved onto b, and b onto a, each as the candidate says and after refinement."""
     side_a, side_b = min(a.shape), min(b.shape)
     m = TURNS[one.turn[0]] * float(one.ratio[0]) * side_a / side_b
     at_a = (one.at_a[0] + 0.5 / SIDE) * side_a - 0.5
     at_b = (one.at_b[0] + 0.5 / SIDE) * side_b - 0.5
     shift = at_a - m @ at_b
     warp = np.array([[m[1, 1], m[1, 0], shift[1]], [m[0, 1], m[0, 0], shift[0]]], np.float32)
-    there = list(_slid(a, b, warp))
+    there = list(_with_refinement(a, b, warp))
     yield from there
-    if max(laid.correlation for laid in there) >= _HOPELESS:
-        yield from _slid(b, a, cv2.invertAffineTransform(warp))
+    if max(aligned.correlation for aligned in there) >= _HOPELESS:
+        yield from _with_refinement(b, a, cv2.invertAffineTransform(warp))
 
 
-def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
-    """A moved onto b by `warp`, before and, where it converges, after refinement (ECC)."""
+def _with_refinement(a: Floats, b: Floats, warp: Floats) -> Iterator[_Aligned]:
+    """Picture a moved onto b by `warp`, before and, where it converges, after refinement (ECC)."""
     fixed = _fine(b)
-    yield _lay(a, fixed, warp)
+    yield _warped(a, fixed, warp)
     try:  # an anchor is known to a fraction of a pixel, a crop's scale to a twentieth
         _, moved = cv2.findTransformECC(b, a, warp.astype(np.float32), cv2.MOTION_AFFINE, _STEPS, None, 3)
     except cv2.error:  # it did not converge
@@ -133,16 +129,16 @@ def _slid(a: Floats, b: Floats, warp: Floats) -> Iterator[_Laid]:
     stretch = np.linalg.svd(moved[:, :2] @ np.linalg.inv(warp[:, :2]), compute_uv=False)
     if stretch[0] > _STRETCH or stretch[1] < 1 / _STRETCH or stretch[0] > _SHEAR * stretch[1]:
         return  # it bent one dark oval into another
-    yield _lay(a, fixed, moved)
+    yield _warped(a, fixed, moved)
 
 
-def _lay(a: Floats, fixed: Floats, warp: Floats) -> _Laid:
+def _warped(a: Floats, fixed: Floats, warp: Floats) -> _Aligned:
     """Picture a moved by `warp` onto one whose fine structure is `fixed`."""
     size, flags = fixed.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(a, warp, size, flags=flags)
     inside = cv2.warpAffine(np.ones_like(a), warp, size, flags=flags) > 0.99
     inside = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
-    return _Laid(_fine(np.asarray(moved)), fixed, inside)
+    return _Aligned(_fine(np.asarray(moved)), fixed, inside)
 
 
 def _mean(values: Floats) -> Floats:

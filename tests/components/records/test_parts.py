@@ -51,11 +51,15 @@ def test_more_parts_than_images_are_fine(data, tmp_path):
 def test_parts_that_do_not_belong_together_are_refused(data, tmp_path):
     split = data().artifact()
     parts = parts_of(split, 3, tmp_path)
-    with pytest.raises(ArtifactError, match=r"parts \[0, 2\] of 3 are there, expected all"):
+    with pytest.raises(
+        ArtifactError, match=r"received parts \[0, 2\] \(from 0\) of 3, expected all; prepare the missing"
+    ):
         run(CONFIG, split, tmp_path / "out", [parts[0], parts[2]])
     with pytest.raises(ArtifactError, match="part 0 was given twice"):
         run(CONFIG, split, tmp_path / "out", [parts[0], parts[0]])
-    with pytest.raises(ArtifactError, match=r"part 0 is made from .*'record_size': 30.*, expected .*'record_size': 24"):
+    with pytest.raises(
+        ArtifactError, match=r"part 0 was made from .*'record_size': 30.*, expected .*'record_size': 24"
+    ):
         run(RecordsConfig(record_size=24), split, tmp_path / "out", parts)
     assert not (tmp_path / "out").exists()
 

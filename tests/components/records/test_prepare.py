@@ -30,7 +30,7 @@ def test_a_lost_image_says_why(sources, tmp_path):
     cases = {
         "corrupt: planted": replace(one, verdict="corrupt", reason="planted"),
         "missing": replace(one, verdict="missing"),
-        f"missing: {tmp_path}/no.jpg is gone since ingest": replace(one, uri=f"{tmp_path}/no.jpg"),
+        f"missing: {tmp_path}/no.jpg no longer exists; ingest read it": replace(one, uri=f"{tmp_path}/no.jpg"),
         f"changed: {one.uri} has other bytes than ingest saw; run ingest again": replace(one, sha256="0" * 64),
     }
     assert [prepare(case) for case in cases.values()] == list(cases)

@@ -87,7 +87,7 @@ def test_shards_are_closed_at_the_target_size(data, tmp_path):
 def test_bytes_that_need_no_change_are_kept(data, tmp_path, size):
     made = data()
     run(RecordsConfig(record_size=size), made.artifact(), tmp_path / "out")
-    first = records_of(tmp_path / "out", "val")[0]
+    first = records_of(tmp_path / "out", "test")[0]
     assert first.image == (made.images / f"{first.image_id}.jpg").read_bytes()
     assert (first.width, first.height) == (80, 60)
 

@@ -94,7 +94,7 @@ def test_added_exchanged_and_missing_shards_are_named(made):
     first, second = sorted(made.glob("train-*.tfrecord"))[:2]
     one, two = first.read_bytes(), second.read_bytes()
     first.write_bytes(one + two)
-    assert damages(made)[0][0].what == "the record was added"
+    assert damages(made)[0][0].what == "a record beyond the end of the shard"
     first.write_bytes(two)
     assert damages(made)[0][0].file == first.name
     first.unlink()

@@ -64,7 +64,7 @@ def test_the_share_that_is_proposed_is_the_smallest_that_was_tried(rows, index, 
 
 def test_far_too_few_lesions_are_told_that_more_data_is_needed(rows, index, tmp_path):
     made = run(SplitConfig(), index(rows(120)), tmp_path / "out")
-    counts = split_counts(read_record(made.path))
+    counts = split_counts(read_record(made.path).counts)
     text = said(made.path, ASKED)
     assert "target_sensitivity=" not in text
     have = counts.malignant
@@ -81,7 +81,7 @@ def test_where_no_parameter_helps_none_is_proposed(rows, index, tmp_path):
     malignant = table.index[table["label"] == 1]
     table.loc[malignant[8:], ["label", "dx"]] = [0, "nv"]
     made = run(SplitConfig(val_share=0.2, test_share=0.2), index(table), tmp_path / "out")
-    assert split_counts(read_record(made.path)).val.malignant == 1
+    assert split_counts(read_record(made.path).counts).val.malignant == 1
     text = said(made.path, ASKED)
     assert "--set" not in text
     assert "no other parameters were found that help; what helps is more data: about" in text

@@ -173,6 +173,7 @@ def test_unknown_recipes_are_one_line(recipe):
         ({"val_share": 0.6, "test_share": 0.5}, "val_share, test_share: received 0.6 and 0.5"),
         ({"recipe": "kfold:5", "fold": 5}, "fold, recipe: received 5 with kfold:5; allowed: 0 to 4"),
         ({"recipe": "kfold:5:7"}, "fold, recipe: received 7 with kfold:5:7; allowed: 0 to 4"),
+        ({"recipe": "kfold:5:2", "fold": 1}, "received 1 with kfold:5:2, which names a fold itself; allowed: one of"),
         ({"recipe": "reference", "near_duplicates": "group"}, "near_duplicates, recipe: received group with reference"),
         (
             {"recipe": "reference", "group_by": ["patient_id"]},

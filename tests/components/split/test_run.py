@@ -260,7 +260,7 @@ def test_a_table_without_lesions_and_patients_is_said_loudly(rows, index, tmp_pa
     table = rows(400)
     run(SplitConfig(), index(table.assign(lesion_id=table["image_id"])), tmp_path / "out")
     assert read_record(tmp_path / "out").groups.known is False
-    assert "groups known: no; the table names neither lesions nor patients" in caplog.text
+    assert "lesions and patients are unknown: the table has no ids of either" in caplog.text
 
 
 def test_a_group_of_a_large_share_and_a_far_malignant_share_are_warnings(rows, index, tmp_path, caplog):

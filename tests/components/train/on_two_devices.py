@@ -65,7 +65,7 @@ def train(records: Path, strategy, policy="float32", overflow=-1, shared=True, *
         losses.append(float(step(spoilt if number == overflow else batch)))
     keras.config.set_dtype_policy("float32")
     average = WeightAverage(network.classifier.variables, 0.0)
-    loop = Loop(config, network, optimizer, step, feed, data, average, None, None)
+    loop = Loop(config, network, optimizer, step, feed, data, average, None, [])
     return {
         "losses": losses,
         "weights": [v.numpy() for v in network.classifier.variables],

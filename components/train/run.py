@@ -136,19 +136,7 @@ def _train(
 
     manifest = read_manifest(records.path)
     classes = dx_classes(manifest)
-    train = load_split(records.path, "train", config.height_width, config.cache)
-    val = load_split(records.path, "val", config.height_width, config.cache)
-    stop_by = val
-    if config.folds:
-        train, stop_by = leave_out(train, config.folds, config.fold)
-        log.info(
-            "fold %d of 0 to %d is left out: below, val means its %d images",
-            config.fold,
-            config.folds - 1,
-            len(stop_by.rows),
-        )
-    for name, data in (("train", train), ("val", val)):
-        _need_both_classes(name, data)
+    train, val, stop_by = _read(config, records)
     start = store.load()
     seed_everything(config.seed, deterministic=config.deterministic)
     previous = keras.config.dtype_policy()
@@ -182,6 +170,23 @@ def _train(
     write_record(folder, ENVIRONMENT, environment_record(device, policy, keras.backend.backend()))
     write_atomic(folder / HISTORY, history_csv(loop.state.history))
     return TrainResult(out, loop.state.epoch, loop.state.best_epoch, metrics.average_precision, metrics.roc_auc)
+
+
+def _read(config: TrainConfig, records: Artifact) -> tuple[SplitData, SplitData, SplitData]:
+    """Training images, validation images, and what the run is judged by: validation, or the fold left out."""
+    train, val = (load_split(records.path, name, config.height_width, config.cache) for name in ("train", "val"))
+    stop_by = val
+    if config.folds:
+        train, stop_by = leave_out(train, config.folds, config.fold)
+        log.info(
+            "fold %d of 0 to %d is left out: in the lines of the epochs, val means its %d images",
+            config.fold,
+            config.folds - 1,
+            len(stop_by.rows),
+        )
+    for name, data in (("train", train), ("val", val)):
+        _need_both_classes(name, data)
+    return train, val, stop_by
 
 
 def checkpoint_place(config: TrainConfig) -> str:

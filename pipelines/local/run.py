@@ -156,7 +156,7 @@ def _environment() -> dict[str, str]:
 def _resumed(parameters: RunParameters) -> dict[str, str]:
     """Lets members save what they go on from after a kill, below the root of checkpoints.
 
-    A single training starts anew, as it always has: its resume file would be in the way of one with other parameters.
+    A single training starts from the beginning: its checkpoint would be in the way of one with other parameters.
     """
     return {RUN_ID_VARIABLE: _CHECKPOINTS} if parameters.members else {}
 

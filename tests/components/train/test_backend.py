@@ -1,6 +1,5 @@
 """JAX in place of TensorFlow, in a process that cannot import TensorFlow; what it writes is read on TensorFlow."""
 
-import csv
 import importlib.util
 import json
 import subprocess
@@ -16,7 +15,6 @@ from components.common.artifacts.json_file import read_json
 from components.common.artifacts.scores import load_scores
 from components.train.augmentation import Augmentation
 from components.train.class_balance import loss_weights
-from components.train.epoch_report import MACHINE_COLUMNS
 from components.train.feed import TrainFeed, plain_batches
 from components.train.network import build_network
 from components.train.records import load_split
@@ -86,18 +84,13 @@ def test_no_tensorflow_was_there(jax_run):
     assert jax_run[1]["tensorflow"] is False
 
 
-def test_a_run_stopped_on_jax_goes_on_to_bitwise_the_same_result(jax_run):
+def test_a_run_stopped_on_jax_goes_on_to_bitwise_the_same_result(jax_run, kit):
     scratch, result, errors = jax_run
     assert result["codes"] == [0, 75, 0, 0]
     assert "resuming after step 2 of epoch 2" in errors
     left, right = scratch / "undisturbed", scratch / "model"
     assert (left / "val_probs.npz").read_bytes() == (right / "val_probs.npz").read_bytes()
-    assert history(left) == history(right)
-
-
-def history(folder):
-    with (folder / "history.csv").open(newline="") as handle:
-        return [{k: v for k, v in row.items() if k not in MACHINE_COLUMNS} for row in csv.DictReader(handle)]
+    assert kit.history(left) == kit.history(right)
 
 
 @pytest.mark.parametrize("name", ["model", "frozen"])  # the second with frozen layers computed once

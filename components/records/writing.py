@@ -55,7 +55,7 @@ class ShardWriter:
     def write(self, example: bytes, label: int) -> None:
         """Appends one record."""
         if self._handle is None:
-            self._handle = self._scratch(len(self.shards)).open("wb", buffering=_BUFFER)
+            self._handle = (self._folder / self._scratch()).open("wb", buffering=_BUFFER)
         data = frame(example)
         self._handle.write(data)
         self._digest.update(data)
@@ -73,17 +73,17 @@ class ShardWriter:
         self._handle.close()
         self._handle = None
         counts = {str(label): n for label, n in enumerate(self._labels)}
-        self.shards.append(Shard("", self._digest.hexdigest(), self._bytes, sum(self._labels), counts))
+        self.shards.append(Shard(self._scratch(), self._digest.hexdigest(), self._bytes, sum(self._labels), counts))
         self._start()
 
     def _name(self) -> None:
         for i, shard in enumerate(self.shards):
             name = f"{self._split}-{i:05d}-of-{len(self.shards):05d}.tfrecord"
-            self._scratch(i).rename(self._folder / name)
+            (self._folder / shard.name).rename(self._folder / name)
             self.shards[i] = replace(shard, name=name)
 
-    def _scratch(self, number: int) -> Path:
-        return self._folder / f".{self._split}-{number:05d}.partial"
+    def _scratch(self) -> str:
+        return f".{self._split}-{len(self.shards):05d}.partial"
 
 
 def prepared(images: Sequence[Source], config: RecordsConfig, weight: ClassWeight) -> Prepared:

@@ -179,7 +179,7 @@ def _read(config: TrainConfig, records: Artifact) -> tuple[SplitData, SplitData,
     if config.folds:
         train, stop_by = leave_out(train, config.folds, config.fold)
         log.info(
-            "fold %d of 0 to %d is left out: in the lines of the epochs, val means its %d images",
+            "fold %d (of 0 to %d) is left out: in the lines of the epochs, val means its %d images",
             config.fold,
             config.folds - 1,
             len(stop_by.rows),

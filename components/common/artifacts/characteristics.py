@@ -6,23 +6,17 @@ Evaluate counts the usable images of the split; the report and the card show the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import Field
 
-from components.common.artifacts.json_file import read_record, write_json
-from components.common.artifacts.lineage import Count, SplitName
+from components.common.artifacts.json_file import Count, Document, Number, read_record, write_json
+from components.common.artifacts.lineage import SplitName
 
 SCHEMA = "lesionflow.characteristics/1"
 FILE = "characteristics.json"
-Years = Annotated[float, Strict()]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Units(_Part):
+class Units(Document):
     """The same group of images in three units; no patients where the table names none.
 
     Attributes:
@@ -36,29 +30,29 @@ class Units(_Part):
     patients: Count | None
 
 
-class Level(_Part):
+class Level(Document):
     """One value of a characteristic, such as sex female; `unknown` where the table has none."""
 
     value: str
     counts: dict[SplitName, Units]
 
 
-class Characteristic(_Part):
+class Characteristic(Document):
     """One column of the table, by the name slices have, and its values with the most common first."""
 
     name: str
     levels: list[Level]
 
 
-class Age(_Part):
+class Age(Document):
     """Quartiles of the images' ages in years, where they are known; none where no age is."""
 
-    lower: Years | None
-    median: Years | None
-    upper: Years | None
+    lower: Number | None
+    median: Number | None
+    upper: Number | None
 
 
-class Characteristics(_Part):
+class Characteristics(Document):
     """The content of `characteristics.json`.
 
     Attributes:

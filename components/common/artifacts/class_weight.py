@@ -56,18 +56,20 @@ class ClassWeight:
 
     def record(self) -> dict[str, Any]:
         """The content of `class_weight.json`."""
-        offset = self.logit_offset
-        return {"schema": SCHEMA, "weights": self.weights, "counts": self.counts, "logit_offset": offset}
+        return _record(self.weights, self.logit_offset, counts=self.counts)
 
     def save(self, folder: Path) -> None:
         """Writes `class_weight.json` into `folder`."""
-        write_json(folder / CLASS_WEIGHT, self.record())
+        write_class_weight(folder, self.weights, self.logit_offset, counts=self.counts)
 
 
 def write_class_weight(folder: Path, weights: Mapping[str, float], logit_offset: float, **further: Any) -> None:
     """Writes `class_weight.json`: weight by label, the logit offset that training with them causes, further facts."""
-    record = {"schema": SCHEMA, "weights": dict(weights), "logit_offset": logit_offset, **further}
-    write_json(folder / CLASS_WEIGHT, record)
+    write_json(folder / CLASS_WEIGHT, _record(weights, logit_offset, **further))
+
+
+def _record(weights: Mapping[str, float], logit_offset: float, **further: Any) -> dict[str, Any]:
+    return {"schema": SCHEMA, "weights": dict(weights), "logit_offset": logit_offset, **further}
 
 
 def read_logit_offset(folder: Path) -> float:

@@ -22,6 +22,7 @@ from pydantic import StringConstraints
 from components.common.artifacts.atomic import is_scratch, recover, replacing, resolved
 from components.common.artifacts.json_file import (
     MOST_BYTES,
+    Sha256,
     dump_json,
     read_record,
     shown,
@@ -38,7 +39,6 @@ SIGNED = "bundle"  # the kind of artifact that may have one
 _EMPTY = "assets"  # a folder that TensorFlow makes in every SavedModel, and that object stores do not keep
 
 _Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
-_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Manifest:
 
     kind: _Kind
     made_from: dict[str, str]
-    files: dict[str, _Sha256]
+    files: dict[str, Sha256]
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -168,12 +168,9 @@ def _settle(path: Path) -> None:
 
 
 def _way_out(kind: str) -> str:
-    """Who has a bundle mostly received it, and cannot make it again."""
-    return (
-        "make it again, or if you received it, fetch it again from whoever sent it"
-        if kind == SIGNED
-        else ("make it again")
-    )
+    """Whoever has a bundle has often received it, and cannot make it again."""
+    received = ", or if you received it, fetch it again from whoever sent it"
+    return f"make it again{received if kind == SIGNED else ''}"
 
 
 def _check_present(artifact: Artifact, beside: AbstractSet[str]) -> None:

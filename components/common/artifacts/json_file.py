@@ -11,9 +11,9 @@ import math
 import reprlib
 import secrets
 from pathlib import Path
-from typing import Any, Never, TypeVar
+from typing import Annotated, Any, Never, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
 from components.common.runtime.errors import ArtifactError
 
@@ -23,6 +23,15 @@ _MOST_CONTAINERS = 50_000  # in one of at most MOST_BYTES: a hundred bytes of me
 _MOST_DEPTH = 64
 
 T = TypeVar("T")
+Number = Annotated[float, Strict()]
+Count = Annotated[int, Strict(), Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Document(BaseModel):
+    """Base of documents and of their parts: unknown fields are refused, values never change, NaN is not a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def dump_json(value: Any) -> str:

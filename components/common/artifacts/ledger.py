@@ -17,9 +17,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from components.common.artifacts.json_file import read_record, write_json
+from components.common.artifacts.json_file import Document, read_record, write_json
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.common.storage import store
 
@@ -29,7 +29,7 @@ NAME = "test_ledger"
 LINES = f"{NAME}.jsonl"
 
 
-class Opening(BaseModel):
+class Opening(Document):
     """One evaluation of a test split.
 
     Attributes:
@@ -39,16 +39,14 @@ class Opening(BaseModel):
         time: when its images were about to be read, UTC.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     split: str
     bundle: str
     commit: str
     time: str
 
 
-class _Openings(BaseModel):
-    openings: list[Opening] = []
+class _Openings(Document):
+    openings: list[Opening]
 
 
 def now() -> str:

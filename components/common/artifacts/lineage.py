@@ -8,25 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import model_validator
 
-from components.common.artifacts.json_file import read_record, write_json
+from components.common.artifacts.json_file import Count, Document, read_record, write_json
 
 SCHEMA = "lesionflow.lineage/1"
 FILE = "lineage.json"
 GENERATED = ("generated", "sample_camera")  # how the `dataset` of generated images begins
 
-Count = Annotated[int, Strict(), Field(ge=0)]
 SplitName = Literal["train", "val", "test"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Counts(_Part):
+class Counts(Document):
     """Rows of the table, by class; `unlabelled` have neither."""
 
     images: Count
@@ -52,7 +47,7 @@ class Counts(_Part):
 NOTHING = Counts(images=0, malignant=0, benign=0)
 
 
-class Left(_Part):
+class Left(Document):
     """Images that left at one point, for one reason.
 
     Attributes:
@@ -66,7 +61,7 @@ class Left(_Part):
     diagnoses: dict[str, Count]
 
 
-class Part(_Part):
+class Part(Document):
     """What became of the images of one split.
 
     Attributes:
@@ -88,7 +83,7 @@ class Part(_Part):
         return self
 
 
-class NearDuplicates(_Part):
+class NearDuplicates(Document):
     """Pairs of near-duplicate images that the split found."""
 
     pairs: Count
@@ -96,7 +91,7 @@ class NearDuplicates(_Part):
     crossing: Count
 
 
-class Groups(_Part):
+class Groups(Document):
     """What the groups are that share a split, as `split.json` has it.
 
     Attributes:
@@ -114,7 +109,7 @@ class Groups(_Part):
     contradictions: Count
 
 
-class Lineage(_Part):
+class Lineage(Document):
     """The content of `lineage.json`.
 
     Attributes:

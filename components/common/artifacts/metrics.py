@@ -8,17 +8,15 @@ file never had it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, Protocol, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field
 
-from components.common.artifacts.json_file import read_record, write_json
+from components.common.artifacts.json_file import Count, Document, Number, read_record, write_json
 
 SCHEMA = "lesionflow.metrics/1"
 FILE = "metrics.json"
 
-Number = Annotated[float, Strict()]
-Count = Annotated[int, Strict(), Field(ge=0)]
 Status = Literal["ok", "insufficient"]
 FigureName = Literal[
     "roc_auc",
@@ -51,8 +49,8 @@ HEADLINE: tuple[FigureName, ...] = (
 )
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+class _Part(Document):
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class HasInterval(Protocol):
@@ -330,7 +328,9 @@ class Refused(_Part):
     malignant: Count
     share: Estimate
     groups: Count
-    sources: dict[str, tuple[Count, Count]] = {}  # refused images and all images, by acquisition source
+    sources: dict[str, tuple[Count, Count]] = Field(
+        default_factory=dict
+    )  # refused images and all images, by acquisition source
 
 
 class PredictionSet(_Part):

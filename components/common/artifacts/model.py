@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import Field, Strict
 
 from components.common.artifacts.class_weight import read_logit_offset
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_json, read_record, write_json
+from components.common.artifacts.json_file import Document, read_json, read_record, write_json
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores
 from components.common.runtime.errors import ArtifactError
@@ -43,7 +43,7 @@ _SCHEMAS = {
 Whole = Annotated[int, Strict(), Field(ge=1)]
 
 
-class ModelFacts(BaseModel):
+class ModelFacts(Document):
     """Content of `model.json`: what serving must know to prepare an image for the network.
 
     Attributes:
@@ -56,8 +56,6 @@ class ModelFacts(BaseModel):
         parameters: numbers in the network, trained or not.
         members: how many networks an ensemble averages; None for a single one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: Annotated[str, Field(min_length=1)]
     image_size: tuple[Whole, Whole]

@@ -14,10 +14,19 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import Field, Strict
 
 from components.common.artifacts.folder import sha256_bytes
-from components.common.artifacts.json_file import dump_json, read_json, read_record, shown, write_json
+from components.common.artifacts.json_file import (
+    Document,
+    Number,
+    Sha256,
+    dump_json,
+    read_json,
+    read_record,
+    shown,
+    write_json,
+)
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import Floats, logit_of, sigmoid
 
@@ -27,7 +36,7 @@ FILE = "decision_policy.json"
 MOST_SITE = 80  # characters in the name of a site
 _AGAIN = "make it again with `python -m components.calibrate`"
 _ROUNDING = 1e-9  # between the mathematical libraries of two machines
-# parameters that each rule for the operating point is asked with
+# parameters of each rule for the operating point
 ASKED: Mapping[str, tuple[str, ...]] = {
     "lower_bound": ("target_sensitivity", "delta"),
     "point": ("target_sensitivity",),
@@ -37,12 +46,9 @@ ASKED: Mapping[str, tuple[str, ...]] = {
 }
 _NEEDED = {"temperature": ("t",), "platt": ("a", "b"), "beta": ("a", "b", "c"), "isotonic": ("x", "y")}
 
-
-Number = Annotated[float, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Inside = Annotated[float, Strict(), Field(gt=0, lt=1)]
-Count = Annotated[int, Strict(), Field(ge=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Whole = Annotated[int, Strict(), Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -209,34 +215,30 @@ def load_policy(path: Path) -> DecisionPolicy:
     return policy
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Calibrator(_Part):
+class _Calibrator(Document):
     name: str
     offset: Number
     parameters: dict[str, Number | list[Number]]
 
 
-class _Counts(_Part):
-    n: Count
-    malignant: Count
-    groups: Count
-    malignant_groups: Count
+class _Counts(Document):
+    n: _Whole
+    malignant: _Whole
+    groups: _Whole
+    malignant_groups: _Whole
 
 
-class _Band(_Part):
+class _Band(Document):
     low: Share
     high: Share
 
 
-class _Parent(_Part):
+class _Parent(Document):
     policy_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     site: Annotated[str, Strict(), Field(min_length=1, max_length=MOST_SITE)]
 
 
-class _OperatingPoint(_Part):
+class _OperatingPoint(Document):
     policy: Literal["lower_bound", "point", "cost", "youden", "kept"]
     target_sensitivity: Inside | None = None
     delta: Inside | None = None
@@ -249,7 +251,7 @@ class _OperatingPoint(_Part):
     guarantee: Annotated[str, Strict(), Field(min_length=1, max_length=1000)]
 
 
-class _Document(_Part):
+class _Document(Document):
     policy_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
     calibrator: _Calibrator
     threshold_logit: Number

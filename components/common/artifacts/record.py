@@ -11,13 +11,14 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.artifacts.protobuf_wire import varint
+from components.common.artifacts.protobuf_wire import delimited, varint
 from components.common.runtime.errors import ArtifactError
 
 BYTES_FEATURES = ("image", "image_id", "lesion_id", "group_id", "dx")
 INT_FEATURES = ("label", "width", "height")
 FLOAT_FEATURES = ("weight",)
 FEATURES = (*BYTES_FEATURES, *INT_FEATURES, *FLOAT_FEATURES)
+_BYTES_LIST, _FLOAT_LIST, _INT_LIST = 1, 2, 3  # fields of Feature
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,11 @@ class Record:
 
 def encode_record(record: Record) -> bytes:
     """The record as a serialized `tf.train.Example`."""
-    parts = [_bytes_feature("image", record.image)]
-    parts += [_bytes_feature(name, getattr(record, name).encode()) for name in BYTES_FEATURES[1:]]
-    parts += [_int_feature(name, getattr(record, name)) for name in INT_FEATURES]
-    parts += [_float_feature(name, getattr(record, name)) for name in FLOAT_FEATURES]
-    body = b"".join(parts)
-    return b"\x0a" + varint(len(body)) + body  # Example.features
+    parts = [_entry("image", _BYTES_LIST, record.image)]
+    parts += [_entry(name, _BYTES_LIST, getattr(record, name).encode()) for name in BYTES_FEATURES[1:]]
+    parts += [_entry(name, _INT_LIST, varint(getattr(record, name))) for name in INT_FEATURES]
+    parts += [_entry(name, _FLOAT_LIST, struct.pack("<f", getattr(record, name))) for name in FLOAT_FEATURES]
+    return delimited(1, b"".join(parts))  # Example.features
 
 
 def with_weight(example: bytes, weight: float) -> bytes:
@@ -94,29 +94,9 @@ def decode_record(example: bytes) -> Record:
     return Record(image=values["image"], **text, **numbers)
 
 
-def _entry(key: bytes, feature: bytes) -> bytes:
-    """One entry of `Features.feature`, a map<string, Feature>: key = 1, value = 2."""
-    body = key + b"\x12" + varint(len(feature)) + feature
-    return b"\x0a" + varint(len(body)) + body
-
-
-def _key(name: str) -> bytes:
-    return b"\x0a" + varint(len(name)) + name.encode()
-
-
-def _bytes_feature(name: str, value: bytes) -> bytes:
-    item = b"\x0a" + varint(len(value)) + value
-    return _entry(_key(name), b"\x0a" + varint(len(item)) + item)  # Feature.bytes_list
-
-
-def _float_feature(name: str, value: float) -> bytes:
-    return _entry(_key(name), b"\x12\x06\x0a\x04" + struct.pack("<f", value))  # Feature.float_list, packed
-
-
-def _int_feature(name: str, value: int) -> bytes:
-    packed = varint(value)
-    item = b"\x0a" + varint(len(packed)) + packed
-    return _entry(_key(name), b"\x1a" + varint(len(item)) + item)  # Feature.int64_list, packed
+def _entry(name: str, kind: int, values: bytes) -> bytes:
+    """One entry of `Features.feature`, a map<string, Feature>, whose feature is a list of that kind."""
+    return delimited(1, delimited(1, name.encode()) + delimited(2, delimited(kind, delimited(1, values))))
 
 
 def _fields(data: bytes) -> list[tuple[int, bytes | int]]:
@@ -163,9 +143,9 @@ def _value(feature: bytes) -> bytes | int | float:
     """The first value of a Feature, packed or not."""
     kind, body = _fields(feature)[0]
     _, value = _fields(_bytes(body))[0]
-    if kind == 1:
+    if kind == _BYTES_LIST:
         return _bytes(value)
-    if kind == 2:
+    if kind == _FLOAT_LIST:
         return float(struct.unpack_from("<f", _bytes(value))[0])
     number = value if isinstance(value, int) else _read_varint(value, 0)[0]
     return number - (1 << 64) if number >= 1 << 63 else number

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from components.common.artifacts.json_file import read_record, write_json
+from components.common.artifacts.json_file import Document, read_record, write_json
 
 SCHEMA = "lesionflow.trust/1"
 FILE = "trust.json"
@@ -21,7 +19,7 @@ Level = Literal["green", "amber", "red"]
 LEVELS: dict[Level, str] = {"green": "good", "amber": "caution", "red": "problem"}
 
 
-class Line(BaseModel):
+class Line(Document):
     """One question.
 
     Attributes:
@@ -30,8 +28,6 @@ class Line(BaseModel):
         answer: with its number.
         section: of the report, where the evidence is.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     level: Level
     question: str
@@ -44,12 +40,12 @@ class Line(BaseModel):
         return LEVELS[self.level]
 
 
-class _Lines(BaseModel):
-    lines: list[Line] = []
+class _Lines(Document):
+    lines: list[Line]
 
 
 def level_counts(lines: Sequence[Line]) -> str:
-    """How the answers fall out: `1 problem, 6 cautions, 3 good`."""
+    """The answers counted by level: `1 problem, 6 cautions, 3 good`."""
     loud: tuple[tuple[Level, str], ...] = (("red", "problem"), ("amber", "caution"))
     counts = [(sum(line.level == level for line in lines), word) for level, word in loud]
     said = [f"{n or 'no'} {word}{'' if n == 1 else 's'}" for n, word in counts]

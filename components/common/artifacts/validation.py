@@ -9,11 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_record, write_json
-from components.common.artifacts.metrics import Count, Estimate, Number
+from components.common.artifacts.json_file import Count, Document, Number, read_record, write_json
+from components.common.artifacts.metrics import Estimate
 from components.common.artifacts.scores import Scores, load_scores
 
 KIND = "validation"
@@ -27,11 +25,7 @@ Answer = Literal["holds", "does not hold", "too few", "nothing promised"]
 FigureKey = Literal["roc_auc", "sensitivity", "specificity", "calibration_intercept", "calibration_slope"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Compared(_Part):
+class Compared(Document):
     """One figure in both places.
 
     Attributes:
@@ -51,7 +45,7 @@ class Compared(_Part):
     standardised_difference: Estimate | None
 
 
-class Verdict(_Part):
+class Verdict(Document):
     """Whether the promised sensitivity holds, one image per malignant group counted.
 
     Attributes:
@@ -77,7 +71,7 @@ class Verdict(_Part):
     more: Count | None
 
 
-class Size(_Part):
+class Size(Document):
     """How much stands behind the figures of one place."""
 
     images: Count
@@ -86,7 +80,7 @@ class Size(_Part):
     malignant_groups: Count
 
 
-class Overlap(_Part):
+class Overlap(Document):
     """What the bundle has seen of these images.
 
     Attributes:
@@ -118,7 +112,7 @@ class Overlap(_Part):
         return self.seen + self.same_lesion
 
 
-class DiagnosisShare(_Part):
+class DiagnosisShare(Document):
     """One diagnosis in both places; `weight` is share there / share here, 0 where the internal test lacks it."""
 
     diagnosis: str
@@ -127,7 +121,7 @@ class DiagnosisShare(_Part):
     weight: Number
 
 
-class CaseMix(_Part):
+class CaseMix(Document):
     """How the diagnoses differ.
 
     Attributes:
@@ -141,7 +135,7 @@ class CaseMix(_Part):
     effective: Number
 
 
-class Labelling(_Part):
+class Labelling(Document):
     """What counts as malignant here.
 
     Attributes:
@@ -155,7 +149,7 @@ class Labelling(_Part):
     unknown: dict[str, Count]
 
 
-class Validation(_Part):
+class Validation(Document):
     """The content of `validation.json`.
 
     Attributes:
@@ -167,7 +161,7 @@ class Validation(_Part):
         verdict: on the promised sensitivity.
         figures: in both places.
         overlap: with what the bundle has seen.
-        refused: images without an answer (not readable, or referred by the bundle's own check), by reason.
+        refused: images without a prediction (not readable, or referred by the bundle's own check), by reason.
         refused_share: share of the labelled images that were shown to it.
         refuses: what the bundle says of its own check for pictures that are not dermoscopy; empty: an earlier version.
         refusal_reliable: whether it was seen to tell them; False also where nothing is checked.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from components.common.artifacts.json_file import read_record, write_json
+from components.common.artifacts.json_file import Document, read_record, write_json
 from components.common.bundle import layout
 
 ALPHA = 0.01  # accepted share of new groups of dermoscopic images that have an image refused
@@ -21,7 +21,7 @@ METHOD = "mean over depths of the Mahalanobis distance of pooled features to the
 Status = Literal["checked", "not_checked"]
 
 
-class Accepted(BaseModel):
+class Accepted(Document):
     """The validation images that the limit was chosen on.
 
     Attributes:
@@ -32,8 +32,6 @@ class Accepted(BaseModel):
         quantiles: 101 quantiles of the images' distances, from the smallest to the largest.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     images: int
     groups: int
     refused_images: int
@@ -41,7 +39,7 @@ class Accepted(BaseModel):
     quantiles: list[float]
 
 
-class Shown(BaseModel):
+class Shown(Document):
     """Generated pictures of one kind that are not dermoscopy; nothing was fitted or chosen on them.
 
     Attributes:
@@ -49,13 +47,11 @@ class Shown(BaseModel):
         refused: how many it refused.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     images: int
     refused: int
 
 
-class Refusal(BaseModel):
+class Refusal(Document):
     """What a bundle refuses.
 
     Attributes:
@@ -70,17 +66,15 @@ class Refusal(BaseModel):
         generated: pictures that are not dermoscopy, by kind, shown when the bundle was made.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     status: Status
     reason: str = ""
     method: str = METHOD
-    features: list[int] = []
+    features: list[int] = Field(default_factory=list)
     reference_images: int = 0
     alpha: float = ALPHA
     limit: float | None = None
     validation: Accepted | None = None
-    generated: dict[str, Shown] = {}
+    generated: dict[str, Shown] = Field(default_factory=dict)
 
     @property
     def checked(self) -> bool:

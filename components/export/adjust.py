@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from components.common.artifacts.json_file import read_json, read_object, write_
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle import layout
-from components.common.bundle.card import FACTS, FACTS_SCHEMA, write_card
+from components.common.bundle.card import FACTS, read_facts, write_card
 from components.common.bundle.fingerprints import Fingerprints, read_fingerprints
 from components.common.bundle.handover import refuse_itself
 from components.common.bundle.load import Bundle, load_parts
@@ -89,7 +90,7 @@ def adjust(
         policy.save(folder / layout.POLICY)
         _know_again(source.path, images, folder)
         save_scores(folder / layout.REFERENCE_SCORES, scores.numbered())
-        write_json(folder / layout.PREPROCESSING, parent.preprocessing | {"policy_id": policy.policy_id})
+        replace(parent.preprocessing, policy_id=policy.policy_id).save(folder)
         record = {**record, "parent": source.digest, "graph_sha256": graphs}
         write_json(folder / layout.RECALIBRATION, record)
         child = load_parts(Artifact(folder, "bundle", "", {}, {}))
@@ -209,9 +210,8 @@ def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict
         return {}
     of_parent = read_json(path / layout.FORMATS, layout.FORMATS_SCHEMA)["formats"]
     how = parent.preprocessing
-    size = (how["image_size"][0], how["image_size"][1])
     files = [pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)]
-    prepared = np.stack([resize_reference(inspect.decode_rgb(data), how["record_size"], size) for data in files])
+    prepared = np.stack([resize_reference(inspect.decode_rgb(data), how.record_size, how.image_size) for data in files])
     entries: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for name, entry in of_parent.items():
@@ -249,10 +249,10 @@ def _expected(policy: DecisionPolicy, parent: Mapping[str, Any]) -> dict[str, An
 def _facts(parent: Path, folder: Path, record: Mapping[str, Any], formats: Mapping[str, Any]) -> dict[str, Any]:
     """The card's facts: the parent's, where the adjustment changed nothing."""
     return {
-        **read_json(parent / FACTS, FACTS_SCHEMA),
+        **read_facts(parent),
         "policy": read_object(folder / layout.POLICY),
         "calibration": {"config": record["config"]},
-        "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
+        "preprocessing": read_object(folder / layout.PREPROCESSING),
         "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
         "formats": formats.get("formats", {}),
         "recalibration": {**record, "left_out": sorted(formats.get("left_out", {}).values())},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle import layout
+from components.common.bundle.preprocessing import Preparation
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
 from components.export import rule
@@ -22,25 +22,6 @@ from components.export.saver import strip_saver
 
 _DECODERS = 8
 _CONSTANTS = 2**30  # bytes of weights
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What happens to an image before the network sees it.
-
-    Attributes:
-        image_size: the network's input, (height, width) in pixels.
-        record_size: short side after the antialiased shrink, in pixels.
-        min_side: images with a shorter side are not read.
-        max_pixels: images with more pixels are not decoded.
-        augmentation: none, or flips: the mean logit of four mirrored views.
-    """
-
-    image_size: tuple[int, int]
-    record_size: int
-    min_side: int = 16
-    max_pixels: int = 100_000_000
-    augmentation: str = "none"
 
 
 def prepare_bytes(image_bytes: Any, how: Preparation) -> tuple[Any, Any]:

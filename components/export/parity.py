@@ -124,7 +124,6 @@ def compare(
         DataError: an image cannot be fetched, or is another than ingest saw.
     """
     how = bundle.preprocessing
-    size = (how["image_size"][0], how["image_size"][1])
     keras: list[KerasOutputs] = []
     served, prepared = [], []
     with progress("parity: Keras model against bundle", len(sources)) as bar:
@@ -138,7 +137,7 @@ def compare(
                         f"{source.uri}: ingest accepted this image, the bundle says {status!r}; set min_side and "
                         "max_megapixels so that it is read, or report this image as an error of lesionflow"
                     )
-            pixels = [resize_reference(inspect.decode_rgb(data), how["record_size"], size) for data in files]
+            pixels = [resize_reference(inspect.decode_rgb(data), how.record_size, how.image_size) for data in files]
             prepared.append(np.stack(pixels))
             keras.append(predict(prepared[-1].astype(np.float32)))
             bar.advance(len(files))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.common.artifacts.split import read_split
+from components.common.bundle.preprocessing import Preparation
 from components.common.bundle.refusal import ALPHA, Accepted, Refusal, Shown
 from components.common.imaging import inspect
 from components.common.runtime.events import progress
@@ -39,14 +40,14 @@ Features = list[npt.NDArray[np.float32]]
 
 
 def learn_refusal(
-    network: Any | None, split: Path | None, preprocessing: dict[str, Any], reference_images: int
+    network: Any | None, split: Path | None, how: Preparation, reference_images: int
 ) -> tuple[Familiar | None, Refusal]:
     """Learns what a dermoscopic image is for a network.
 
     Args:
         network: with pooled features; None where it has no maps to take them from.
         split: split artifact; None where there is none.
-        preprocessing: content of `preprocessing.json`.
+        how: what happens to an image before the network sees it.
         reference_images: training images to measure distances from; 0 for no check.
 
     Returns:
@@ -70,9 +71,9 @@ def learn_refusal(
         return _unchecked(f"{groups} lesion groups in validation, {needed} are needed to limit refusals to 1 %")
     features_of = _compiled(network)
     with progress("learning what dermoscopic images look like", len(train) + len(val)) as bar:
-        known = _features(features_of, _prepared(train, preprocessing), bar.advance)
+        known = _features(features_of, _prepared(train, how), bar.advance)
         gaussians = [fit_gaussian(one.astype(np.float64)) for one in known]
-        accepted = _features(features_of, _prepared(val, preprocessing), bar.advance)
+        accepted = _features(features_of, _prepared(val, how), bar.advance)
     distance = distances(gaussians, accepted).astype(np.float64)
     group_id = val["group_id"].to_numpy(dtype=np.str_)
     limit = upper_limit(distance, group_id, ALPHA)
@@ -90,7 +91,7 @@ def learn_refusal(
             refused_groups=len(np.unique(group_id[distance > familiar.limit])),
             quantiles=np.quantile(distance, np.linspace(0, 1, 101)).tolist(),
         ),
-        generated=_shown(familiar, features_of, preprocessing),
+        generated=_shown(familiar, features_of, how),
     )
     _log(record)
     return familiar, record
@@ -116,14 +117,13 @@ def _compiled(network: Any) -> Callable[[npt.NDArray[np.float32]], Features]:
     return lambda pixels: [np.asarray(one) for one in function(pixels)]
 
 
-def _prepared(rows: pd.DataFrame, preprocessing: dict[str, Any]) -> Iterable[Pixels]:
-    read = ordered_map(sources_of(rows), lambda one: _resized(inspect.decode_rgb(fetch(one)), preprocessing), _READERS)
+def _prepared(rows: pd.DataFrame, how: Preparation) -> Iterable[Pixels]:
+    read = ordered_map(sources_of(rows), lambda one: _resized(inspect.decode_rgb(fetch(one)), how), _READERS)
     return (pixels for _, pixels in read)
 
 
-def _resized(rgb: Pixels, preprocessing: dict[str, Any]) -> Pixels:
-    height, width = preprocessing["image_size"]
-    return resize_reference(rgb, preprocessing["record_size"], (height, width))
+def _resized(rgb: Pixels, how: Preparation) -> Pixels:
+    return resize_reference(rgb, how.record_size, how.image_size)
 
 
 def _features(
@@ -139,11 +139,11 @@ def _features(
 
 
 def _shown(
-    familiar: Familiar, features_of: Callable[[npt.NDArray[np.float32]], Features], preprocessing: dict[str, Any]
+    familiar: Familiar, features_of: Callable[[npt.NDArray[np.float32]], Features], how: Preparation
 ) -> dict[str, Shown]:
     found = {}
     for kind in MAKERS:
-        pictures: Sequence[Pixels] = [_resized(rgb, preprocessing) for rgb in made(kind, _SHOWN)]
+        pictures: Sequence[Pixels] = [_resized(rgb, how) for rgb in made(kind, _SHOWN)]
         distance = distances(familiar.gaussians, _features(features_of, pictures))
         found[kind] = Shown(images=_SHOWN, refused=int((~(distance <= familiar.limit)).sum()))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from components.common.bundle.card import collect_facts, write_card
 from components.common.bundle.fingerprints import fingerprints_of
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.operations import record_operations
+from components.common.bundle.preprocessing import Preprocessing
 from components.common.bundle.selftest import generated_image, write_selftest
 from components.common.imaging import pixels
 from components.common.runtime.errors import ArtifactError
@@ -85,6 +85,8 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
             model disagree.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from components.export.graph import write_saved_model
+
     check_available(config.formats)
     trained = open_model(model)
     made_of = {"model": trained.artifact, "policy": open_artifact(policy, "policy")}
@@ -100,10 +102,11 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
     served = network if familiar is None else watched
     log.info("writing the serving graph: %s", trained.network)
     with new_artifact(out, "bundle", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
-        _write_graph(network, rule, preparation, folder, familiar, members=bool(trained.facts.members))
+        members = bool(trained.facts.members)
+        write_saved_model(network, rule, preparation, folder / layout.SAVED_MODEL, members=members, familiar=familiar)
         refusal.save(folder)
         record_operations(folder)
-        write_json(folder / layout.PREPROCESSING, preparation)
+        preparation.save(folder)
         write_json(folder / layout.LABELS, labels(split))
         rule.save(folder / layout.POLICY)
         if split is not None:
@@ -137,28 +140,26 @@ def check_made_from(policy: Artifact, model: Model, rule: DecisionPolicy) -> Non
         )
 
 
-def preparation_of(facts: ModelFacts, policy: DecisionPolicy, config: ExportConfig) -> dict[str, Any]:
-    """Content of `preprocessing.json`, from `model.json` and the parameters."""
-    size = list(facts.image_size)
-    return {
-        "schema": layout.PREPROCESSING_SCHEMA,
-        "image_size": size,
-        "record_size": facts.record_size or min(size),
-        "min_side": config.min_side,
-        "max_pixels": int(config.max_megapixels * 1e6),
-        "augmentation": config.augmentation,
-        "precision": config.precision,
-        "policy_id": policy.policy_id,
-        "model_sha256": policy.model_sha256,
-        "formats": ["JPEG", "PNG"],
-        "steps": [
+def preparation_of(facts: ModelFacts, policy: DecisionPolicy, config: ExportConfig) -> Preprocessing:
+    """What happens to an image, from `model.json` and the parameters."""
+    return Preprocessing(
+        image_size=facts.image_size,
+        record_size=facts.record_size or min(facts.image_size),
+        min_side=config.min_side,
+        max_pixels=int(config.max_megapixels * 1e6),
+        augmentation=config.augmentation,
+        precision=config.precision,
+        policy_id=policy.policy_id,
+        model_sha256=policy.model_sha256,
+        formats=["JPEG", "PNG"],
+        steps=[
             "decode to RGB, 8 bits per channel (JPEG: accurate integer transform)",
             "apply EXIF orientation of JPEG files",
             "shrink by area averaging until the short side is record_size, never enlarge; round to whole grey levels",
             "resize bilinearly to image_size (height, width) where that differs, whatever the aspect; round again",
             "values stay 0..255; scaling to what the backbone expects is inside the network",
         ],
-    }
+    )
 
 
 def labels(split: Path | None) -> dict[str, Any]:
@@ -173,39 +174,21 @@ def labels(split: Path | None) -> dict[str, Any]:
     }
 
 
-def check_input(network: Any, preparation: Mapping[str, Any]) -> None:
+def check_input(network: Any, preparation: Preprocessing) -> None:
     """Refuses a network whose input is not the `image_size` of its `model.json`.
 
     Raises:
         ArtifactError: the shapes differ.
     """
-    height, width = preparation["image_size"]
+    height, width = preparation.image_size
     received = tuple(network.input_shape)
     if any(have not in (None, want) for have, want in zip(received, (None, height, width, 3), strict=False)):
-        raise ArtifactError(f"model.json says image_size {height}x{width}, the network takes {received}")
+        raise ArtifactError(f"model.json says image_size {height}x{width}, the network takes {received}; train again")
 
 
 def _diagnoses(split: Path) -> dict[str, int]:
     known = read_split(split, ["dx"]).rows[["dx", "label"]].drop_duplicates()
     return {str(dx): int(label) for dx, label in sorted(known.itertuples(index=False, name=None))}
-
-
-def _write_graph(
-    network: Any,
-    rule: DecisionPolicy,
-    preparation: Mapping[str, Any],
-    folder: Path,
-    familiar: Familiar | None,
-    *,
-    members: bool,
-) -> None:
-    from components.export.graph import Preparation, write_saved_model
-
-    how = Preparation(
-        image_size=(preparation["image_size"][0], preparation["image_size"][1]),
-        **{key: preparation[key] for key in ("record_size", "min_side", "max_pixels", "augmentation")},
-    )
-    write_saved_model(network, rule, how, folder / layout.SAVED_MODEL, members=members, familiar=familiar)
 
 
 def _check(
@@ -222,7 +205,7 @@ def _check(
 
     # compiled, as Keras's own `predict` runs a model: executed layer by layer, float32 sums differ by more
     # than the tolerance for a network that amplifies them
-    shape = [None, *loaded.preprocessing["image_size"], 3]
+    shape = [None, *loaded.preprocessing.image_size, 3]
 
     def compiled(augmentation: str) -> Any:
         spec = [tf.TensorSpec(shape, tf.float32)]

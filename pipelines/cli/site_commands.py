@@ -129,11 +129,10 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
     """Adjusts the bundle in a folder; returns what is printed of it."""
     from components.calibrate.recalibrate import recalibrate
     from components.common.artifacts.folder import open_artifact
-    from components.common.artifacts.json_file import read_json
     from components.common.artifacts.lineage import FILE as LINEAGE
     from components.common.artifacts.lineage import load_lineage
     from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation
-    from components.common.bundle.card import FACTS, FACTS_SCHEMA
+    from components.common.bundle.card import read_facts
     from components.common.bundle.fingerprints import read_fingerprints
     from components.common.bundle.load import check_parts, load_parts
     from components.export.adjust import adjust
@@ -145,7 +144,7 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
             f"{arguments.validation}: made from another bundle than {arguments.bundle}; validate this one first"
         )
     parent, _ = check_parts(bundle.path)
-    config = _config(parent.operating_point, read_json(bundle.path / FACTS, FACTS_SCHEMA), arguments.set)
+    config = _config(parent.operating_point, read_facts(bundle.path), arguments.set)
     site = arguments.site if arguments.site is not None else measured.site or validation.path.resolve().name
     made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
     images, lineage = read_fingerprints(validation.path), load_lineage(validation.path / LINEAGE)

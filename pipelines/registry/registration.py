@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.artifacts.folder import open_artifact
-from components.common.artifacts.json_file import read_json
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import HEADLINE, Estimate, Metrics, load_metrics
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, named
 from components.common.artifacts.scores import TEST_SCORES
 from components.common.bundle import layout
-from components.common.bundle.card import FACTS, FACTS_SCHEMA, open_evaluation
+from components.common.bundle.card import open_evaluation, read_facts
 from components.common.runtime.errors import ArtifactError
 
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
@@ -83,7 +82,7 @@ def registration_of(
         raise ArtifactError(
             f"{evaluation / layout.POLICY}: another policy than the bundle's; evaluate the bundle again"
         )
-    facts = read_json(bundle / FACTS, FACTS_SCHEMA)
+    facts = read_facts(bundle)
     metrics = load_metrics(evaluation / METRICS)
     git = facts["environment"].get("git") or {}
     commit = str(git.get("commit") or "")

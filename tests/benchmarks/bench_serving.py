@@ -26,9 +26,10 @@ import simplejpeg
 import tensorflow as tf
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
+from components.common.bundle.preprocessing import Preparation
 from components.common.bundle.selftest import generated_image
 from components.common.imaging import pixels
-from components.export.graph import Preparation, with_constants, write_saved_model
+from components.export.graph import with_constants, write_saved_model
 from components.train.config import TrainConfig
 from components.train.network import build_network
 

@@ -68,7 +68,7 @@ def collect_facts(folder: Path, model: Model, policy: Path, split: Path | None) 
         "policy": _optional(folder / layout.POLICY),
         "split": asdict(read_record(split)) if split else {},
         "labels": read_json(folder / layout.LABELS, layout.LABELS_SCHEMA),
-        "preprocessing": read_json(folder / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA),
+        "preprocessing": read_object(folder / layout.PREPROCESSING),
         "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
         "formats": _optional(folder / layout.FORMATS).get("formats", {}),
         "refusal": read_refusal(folder).words,
@@ -88,6 +88,15 @@ def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
     (folder / layout.CARD).write_text(render(facts, None), encoding="utf-8")
 
 
+def read_facts(bundle: Path) -> dict[str, Any]:
+    """Reads `card.json` of a bundle.
+
+    Raises:
+        ArtifactError: it is missing or not such a file.
+    """
+    return read_json(bundle / FACTS, FACTS_SCHEMA)
+
+
 def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
     """The card of a bundle as Markdown, with the metrics of its evaluation where one is given.
 
@@ -98,7 +107,7 @@ def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
         ArtifactError: damaged, or the evaluation is of another bundle.
     """
     made = open_artifact(bundle, "bundle")
-    facts = read_json(bundle / FACTS, FACTS_SCHEMA)
+    facts = read_facts(bundle)
     if evaluation is None:
         return render(facts, None)
     open_evaluation(evaluation, made)

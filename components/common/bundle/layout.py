@@ -20,7 +20,6 @@ FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
 REFERENCE_SCORES = "reference_probs.npz"  # what `lesionflow monitor` compares with, where nothing better is given
 INTERNAL_SCORES = "internal_probs.npz"  # of a bundle that was handed over with its evaluation
 
-PREPROCESSING_SCHEMA = "lesionflow.preprocessing/1"
 LABELS_SCHEMA = "lesionflow.labels/1"
 PARITY_SCHEMA = "lesionflow.parity/1"
 FORMATS_SCHEMA = "lesionflow.formats/1"

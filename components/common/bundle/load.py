@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.json_file import read_json, shown
+from components.common.artifacts.json_file import shown
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.bundle import layout
 from components.common.bundle.operations import check_recorded_operations
+from components.common.bundle.preprocessing import Preprocessing, read_preprocessing
 from components.common.bundle.refusal import Refusal, read_refusal
 from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
@@ -63,7 +64,7 @@ class Bundle:
 
     artifact: Artifact
     policy: DecisionPolicy
-    preprocessing: dict[str, Any]
+    preprocessing: Preprocessing
     signatures: Any
     owner: Any
     refusal: Refusal
@@ -153,19 +154,19 @@ def _check_signatures(path: Path, signatures: Any, refusal: Refusal) -> None:
             raise ArtifactError(f"{path}: signature {name} lacks outputs {missing}; expected {list(outputs)}")
 
 
-def check_parts(path: Path) -> tuple[DecisionPolicy, dict[str, Any]]:
+def check_parts(path: Path) -> tuple[DecisionPolicy, Preprocessing]:
     """Checks that the documents in a bundle belong together; needs no TensorFlow.
 
     Raises:
         ArtifactError: a part is missing or belongs to another model or policy.
     """
     policy = load_policy(path / layout.POLICY)
-    preprocessing = read_json(path / layout.PREPROCESSING, layout.PREPROCESSING_SCHEMA)
+    preprocessing = read_preprocessing(path)
     for name, expected in (("policy_id", policy.policy_id), ("model_sha256", policy.model_sha256)):
-        if preprocessing.get(name) != expected:
+        received = getattr(preprocessing, name)
+        if received != expected:
             raise ArtifactError(
-                f"{path}: {layout.POLICY} has {name} {expected}, the graph was built with "
-                f"{shown(preprocessing.get(name))}; "
-                "export the bundle again"
+                f"{path}: {layout.POLICY} has {name} {expected}, the graph was built with {shown(received)}; export "
+                "the bundle again"
             )
     return policy, preprocessing

@@ -12,6 +12,7 @@ from components.common.artifacts.split import KIND, SplitRecord, read_split, wri
 from components.common.bundle.card import FACTS_SCHEMA, write_card
 from components.common.bundle.fingerprints import fingerprints_of
 from components.common.bundle.operations import record_operations
+from components.common.bundle.preprocessing import Preprocessing
 from components.common.imaging.picture_key import picture_keys
 from components.common.imaging.thumbnail import make_thumbnail
 from components.common.statistics.numeric import sigmoid
@@ -137,7 +138,7 @@ def write_saved_model(folder, policy):
     strip_saver(folder)  # as export does
 
 
-def card_facts(preprocessing, folder):
+def card_facts(folder):
     """What the card of this bundle can tell: it was not trained, and nobody compared it with a Keras model."""
     absent = ("training", "environment", "history", "ensemble", "class_weight", "calibration", "split", "formats")
     return {
@@ -145,10 +146,7 @@ def card_facts(preprocessing, folder):
         "model": {"schema": "lesionflow.model/1", "architecture": "brightness", "image_size": [60, 80]},
         "policy": json.loads((folder / "decision_policy.json").read_text()),
         "labels": {"classes": ["benign", "malignant"], "statuses": ["ok"], "diagnoses": {}},
-        "preprocessing": {
-            **preprocessing, "augmentation": "none", "image_size": [60, 80], "max_pixels": 10**8, "min_side": 16,
-            "precision": "float32", "record_size": 80, "steps": [],
-        },
+        "preprocessing": json.loads((folder / "preprocessing.json").read_text()),
         "parity": {
             "images_from": "validation",
             "parity": {"images": 8, "changed_decisions": 0, "max_probability_difference": 0.0, "tolerance": 1e-5},
@@ -201,16 +199,19 @@ class Shipped:
         made_from = {"model": digest_of(self.model, "model"), "policy": "3" * 64, "split": digest_of(self.split, KIND)}
         with new_artifact(self.bundle, "bundle", made_from) as folder:
             self.policy.save(folder / "decision_policy.json")
-            facts = {
-                "schema": "lesionflow.preprocessing/1",
-                "model_sha256": self.policy.model_sha256,
-                "policy_id": self.policy.policy_id,
-            }
-            write_json(folder / "preprocessing.json", facts)
+            Preprocessing(
+                image_size=(60, 80),
+                record_size=80,
+                precision="float32",
+                policy_id=self.policy.policy_id,
+                model_sha256=self.policy.model_sha256,
+                formats=[],
+                steps=[],
+            ).save(folder)
             write_saved_model(folder / "saved_model", self.policy)
             record_operations(folder)
             fingerprints_of(read_split(self.split)).save(folder)
-            write_card(folder, card_facts(facts, folder))
+            write_card(folder, card_facts(folder))
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.operations import ALLOWED
+from components.common.bundle.preprocessing import Preparation
 from components.common.bundle.saved_model import read_saved_model
 from components.common.statistics.outliers import Gaussian
 from components.export import graph
@@ -81,7 +82,7 @@ def saved(network, calibrator, augmentation="none", abstain=None, refusing=False
         gaussians = [Gaussian(np.zeros(n, np.float32), np.eye(n, dtype=np.float32)) for n in widths]
         options["familiar"] = Familiar(gaussians, 1.5)
     with tempfile.TemporaryDirectory() as scratch:
-        how = graph.Preparation(SIZE, min(SIZE), augmentation=augmentation)
+        how = Preparation(SIZE, min(SIZE), augmentation=augmentation)
         graph.write_saved_model(network, policy, how, Path(scratch) / "model", **options)
         return set(read_saved_model(Path(scratch) / "model").operations())
 

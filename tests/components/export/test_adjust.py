@@ -12,6 +12,7 @@ from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import Calibrator
 from components.common.artifacts.scores import Scores, load_scores
 from components.common.bundle.load import load_bundle
+from components.common.bundle.preprocessing import Preparation
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import sigmoid
@@ -121,7 +122,7 @@ def test_a_network_whose_weights_are_variables_keeps_them(bundle, kit, export_in
     import keras
 
     from components.common.bundle.operations import record_operations
-    from components.export.graph import Preparation, write_saved_model
+    from components.export.graph import write_saved_model
 
     network = keras.models.load_model(export_inputs.model / "model.keras")
     with new_artifact(tmp_path / "large", "bundle", bundle.artifact.made_from) as folder:
@@ -138,7 +139,7 @@ def test_a_network_whose_weights_are_variables_keeps_them(bundle, kit, export_in
 
 
 def test_another_network_is_not_taken_for_the_parents(bundle, kit, tmp_path):
-    from components.export.graph import Preparation, write_saved_model
+    from components.export.graph import write_saved_model
 
     how = Preparation(image_size=kit.size, record_size=kit.short)
     write_saved_model(kit.build_network(seed=4), bundle.policy, how, tmp_path / "other")

@@ -5,8 +5,7 @@ import math
 from kfp import dsl
 
 from components.common.artifacts.folder import open_artifact
-from components.common.artifacts.json_file import read_json
-from components.common.bundle import layout
+from components.common.bundle.preprocessing import read_preprocessing
 from components.export.component import export
 
 
@@ -24,7 +23,7 @@ def test_component_makes_a_bundle_and_logs_finite_numbers(export_inputs, tmp_pat
         config={"formats": ["onnx"], "augmentation": "flips", "parity_images": 500.0},
     )
     assert (tmp_path / "bundle" / "model.onnx").is_file()
-    assert read_json(tmp_path / "bundle" / "preprocessing.json", layout.PREPROCESSING_SCHEMA)["augmentation"] == "flips"
+    assert read_preprocessing(tmp_path / "bundle").augmentation == "flips"
     assert open_artifact(tmp_path / "bundle", "bundle").kind == "bundle"
     assert metrics.metadata["parity_max_probability_difference"] <= 1e-5
     assert all(type(value) is float and math.isfinite(value) for value in metrics.metadata.values())

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.operations import check_operations
-from components.export.graph import Preparation, with_constants, write_saved_model
+from components.common.bundle.preprocessing import Preparation
+from components.export.graph import with_constants, write_saved_model
 
 POLICY = DecisionPolicy(Calibrator("platt", 1.4, {"a": 0.9, "b": 0.1}), 0.0, 0.3, {}, {}, 0.2, "m", "v")
 

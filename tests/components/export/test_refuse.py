@@ -15,6 +15,7 @@ from components.common.artifacts.folder import new_artifact, open_artifact, sha2
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle import layout
 from components.common.bundle.load import load_bundle, load_parts
+from components.common.bundle.preprocessing import Preparation
 from components.common.bundle.refusal import Refusal, Shown, read_refusal
 from components.common.bundle.selftest import run_selftest, write_selftest
 from components.common.bundle.verify import verify_bundle
@@ -22,7 +23,7 @@ from components.common.runtime.errors import ArtifactError
 from components.common.statistics.outliers import distances, fit_gaussian
 from components.export.config import ExportConfig
 from components.export.familiar import Familiar, with_pooled_features
-from components.export.graph import Preparation, write_saved_model
+from components.export.graph import write_saved_model
 from components.export.outside_pictures import MAKERS, made
 from components.export.refuse import learn_refusal
 from components.export.rule import decide, decide_codes
@@ -30,7 +31,7 @@ from components.export.run import run
 from components.train.config import TrainConfig
 from components.train.network import build_network
 
-HERE = {"image_size": [36, 48], "record_size": 36}
+HERE = Preparation((36, 48), 36)
 
 
 @pytest.fixture(scope="module")

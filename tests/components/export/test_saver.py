@@ -10,8 +10,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.operations import check_operations
+from components.common.bundle.preprocessing import Preparation
 from components.common.runtime.errors import ArtifactError
-from components.export.graph import Preparation, write_saved_model
+from components.export.graph import write_saved_model
 
 POLICY = DecisionPolicy(Calibrator("platt", 1.4, {"a": 0.9, "b": 0.1}), 0.0, 0.3, {}, {}, 0.2, "m", "v")
 

@@ -205,7 +205,8 @@ def _of_width(uri: str, row: int, cells: list[str], widths: tuple[int, int], sep
     named, width = widths
     if len(cells) < named or "".join(cells[width:]).strip():
         raise DataError(
-            f"{uri}: row {row} has {len(cells)} values, the header has {width}; {_advice(len(cells), width, separator)}"
+            f"{uri}: row {row} has {counted(len(cells), 'value')}, the header has {width}; "
+            f"{_advice(len(cells), width, separator)}"
         )
     return cells[:width] + [""] * (width - len(cells))
 

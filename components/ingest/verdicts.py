@@ -54,8 +54,7 @@ def label_rows(
     rows = table.rows
     distinct = rows["dx"].unique()
     known = {dx: policy.knows(dx) for dx in distinct}
-    by_policy = rows["dx"].map({dx: _number(policy.label(dx)) for dx in distinct})
-    by_policy = by_policy.astype("int8")
+    by_policy = rows["dx"].map({dx: policy.label(dx) for dx in distinct}).fillna(-1).astype("int8")
     is_known = rows["dx"].map(known).astype(bool)
     stated = rows["stated_label"]
     both = "diagnosis" in table.reading.columns or bool(table.reading.one_hot)
@@ -153,7 +152,7 @@ def _refuse_unknown_classes(
     counts = {str(one): int(n) for one, n in text[unknown & (text != "")].value_counts().items()}
     column = (table.reading.columns.get("label") or table.reading.columns.get("diagnosis") or ["the diagnosis"])[0]
     if counts and not (label >= 0).any() and not any(policy.knows(one) for one in text.unique() if one):
-        shown = ", ".join(f"{one!r} ({n} rows)" for one, n in list(counts.items())[:_SHOWN])
+        shown = ", ".join(f"{one!r} ({counted(n, 'row')})" for one, n in list(counts.items())[:_SHOWN])
         raise DataError(
             f"column {column}: no value says benign or malignant, and policy {policy.name} knows none: received "
             f"{shown}; accepted are {values.UNDERSTOOD} and the diagnoses of a label policy{_who_knows(counts)}"
@@ -172,10 +171,6 @@ def _refuse_unknown_classes(
             f"column {column}: a whole class of the table is unknown to policy {policy.name}. {each}. Choose a "
             "label_policy, or write one of your own that lists it as malignant, benign or excluded"
         )
-
-
-def _number(label: int | None) -> int:
-    return -1 if label is None else label
 
 
 def _advice(dx: str) -> str:

@@ -198,7 +198,8 @@ def _expected(item: ErrorDetails, field: FieldInfo) -> str:
         form = "[first, second]" if item["type"] == "list_type" else "{name: value}"
         return f", which is one text; allowed: {words}, written as {form}"
     if item["type"] == "string_type" and isinstance(given, int | float):
-        return f", which is not text; write it in quotes: '{given}'"
+        example = "" if isinstance(given, bool) else f": '{given}'"  # YAML has read `no` as false
+        return f", which is not text; write it in quotes{example}"
     if item["type"] in ("string_too_short", "too_short"):
         return f", which is empty; allowed: {words}, at least one"
     if item["type"] == "string_too_long":

@@ -122,7 +122,7 @@ def test_other_policies_that_know_a_diagnosis_are_found():
     [
         ({"malignant": []}, "malignant: received [], which is empty; allowed: a list of text, at least one"),
         ({"benign": "nv"}, "benign: received 'nv'; allowed: a list of text"),
-        ({"benign": [False]}, "benign.0: received False"),
+        ({"benign": [False]}, "benign.0: received False, which is not text; write it in quotes"),
         ({"benign": ["nv", " "]}, "benign: received ['nv', ' ']; one of them is blank; allowed: codes or names"),
         ({"benign": ["nv", "mel"]}, "'mel' is in both malignant and benign"),
         ({"version": "1"}, "version: received '1'; allowed: an integer >= 1"),

@@ -167,7 +167,7 @@ def test_a_workbook_with_titles_merged_headers_and_totals_is_read(read):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (TABLE + "im3\n", "row 5 has 1 values, the header has 2; delete remarks above and below the table"),
+        (TABLE + "im3\n", "row 5 has 1 value, the header has 2; delete remarks above and below the table"),
         ("image,label,age\nim0,0,4\nim1,1\n", "row 3 has 2 values, the header has 3; the file may be cut off"),
         (TABLE + "im3,benign,x\n", "row 5 has 3 values, the header has 2; a value that holds ',' needs quotes"),
         ("image label\nim0 benign\n", "separators are comma, semicolon, tab or |"),

@@ -114,7 +114,7 @@ def test_without_the_extra_a_workbook_is_refused_in_one_line(read, monkeypatch):
         (b'{"error": 403}', "this is JSON"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
         ("image_id,dx\na,nv,mel\n", "row 2 has 3 values, the header has 2"),
-        ("image_id,dx\n\na\n", "row 3 has 1 values, the header has 2"),
+        ("image_id,dx\n\na\n", "row 3 has 1 value, the header has 2"),
         ("image_id,dx,age\na,nv,4\nb,mel\n", "row 3 has 2 values, the header has 3"),
         ('image_id,dx\n"a,nv\n', "row 2 is not CSV"),
         ('image_id,dx\na,"n"v\n', "row 2 is not CSV"),

@@ -68,7 +68,7 @@ def test_a_column_that_says_nothing_understood_is_refused_with_what_is(judge):
     with pytest.raises(DataError) as caught:
         judge(rows(["red", "green", "blue"]))
     assert "accepted are benign/malignant, 0/1, yes/no, true/false, positive/negative" in str(caught.value)
-    assert "'red' (1 rows)" in str(caught.value)
+    assert "'red' (1 row)" in str(caught.value)
 
 
 BESIDE = "image_name,diagnosis,target\na,mel,1\nb,nv,1\nc,nv,0\nd,unknown,0\ne,wart,1\n"

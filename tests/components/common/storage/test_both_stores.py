@@ -84,3 +84,23 @@ def test_a_page_of_a_listing_that_fails_is_asked_for_again_and_not_the_listing(b
     proxy = behind(bucket, pages=lambda count, path: ("503", "reset", "cut", "")[count % 4])
     assert [item.uri for item in store.list_images(bucket.uri("many"))] == uris
     assert 6 <= proxy.asked["list"] <= 7 * 4
+
+
+def test_a_listing_that_keeps_failing_is_an_error_in_words(bucket, behind):
+    behind(bucket, pages=lambda count, path: "503")
+    with pytest.raises(StorageError, match=rf"listing {bucket.uri('many')}: failed {retry.ATTEMPTS} times"):
+        store.list_images(bucket.uri("many"))
+
+
+def test_an_overwritten_object_is_not_mixed_up(bucket):
+    bucket.put("changing/a.jpg", b"first")
+    before = store.list_images(bucket.uri("changing"))[0]
+    bucket.put("changing/a.jpg", b"other")
+    after = store.list_images(bucket.uri("changing"))[0]
+    assert before.version != after.version
+    assert store.read_object(after) == b"other"
+    # one store keeps no old generation, the other refuses the old ETag
+    with pytest.raises(
+        (FileNotFoundError, StorageError), match=r"no such bucket or object|has changed since it was listed"
+    ):
+        store.read_object(before)

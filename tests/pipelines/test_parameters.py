@@ -140,7 +140,7 @@ def test_a_shared_parameter_can_be_set_for_one_step_alone():
 )
 def test_old_names_of_training_options_still_count_with_a_warning(old, capsys):
     assert merge(old) == {"options": {"train.schedule": "plateau"}}
-    assert "old name" in capsys.readouterr().err
+    assert "deprecated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_steps_that_share_a_parameter_share_its_default():
 @pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_is_valid(path, capsys):
     validate(merge(DATA, {"weights": "weights.npz"}, load_preset(path.stem)))
-    assert "old name" not in capsys.readouterr().err
+    assert "deprecated" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)

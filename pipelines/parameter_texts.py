@@ -99,11 +99,17 @@ def entry(name: str, text: str, indent: int = 0) -> str:
     return f"{' ' * indent}{name}\n{textwrap.fill(text, 100, initial_indent=margin, subsequent_indent=margin)}"
 
 
-def set_notes(fields: Mapping[str, FieldInfo]) -> str:
-    """What the help of a command says of the parameters that its `--set` takes."""
-    return "\n".join(
-        ["parameters (--set NAME=VALUE):", *(entry(name, field_help(one), 2) for name, one in fields.items())]
-    )
+def set_notes(fields: Mapping[str, FieldInfo], *, defaults: bool = True) -> str:
+    """What the help of a command says of the parameters that its `--set` takes.
+
+    Args:
+        fields: by name.
+        defaults: whether what is not given has the fields' own defaults.
+    """
+    texts = {
+        name: field_help(one) if defaults else f"{described(one)} ({allowed(one)})" for name, one in fields.items()
+    }
+    return "\n".join(["parameters (--set NAME=VALUE):", *(entry(name, text, 2) for name, text in texts.items())])
 
 
 def signature() -> inspect.Signature:

@@ -17,7 +17,7 @@ from components.common.runtime.session import exit_code_of
 from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cli import compare, completion, model_commands, search_command, site_commands, validate_command, weights
 from pipelines.cluster import add_parsers
-from pipelines.cluster.compiled import add_cluster_flags, add_kind_flag
+from pipelines.cluster.compiled import add_cluster_flags, add_kind_flag, add_parameter_flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,12 +127,6 @@ def _add_parameters(commands: argparse._SubParsersAction[Any]) -> None:
 def _add_presets(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(commands, "presets", "list the presets and what each is for", example="lesionflow presets")
     command.set_defaults(run=_presets)
-
-
-def add_parameter_flags(command: CommandParser) -> None:
-    """Adds the two ways to give parameters."""
-    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
-    command.add_assignments()
 
 
 def _parameter_notes() -> str:

@@ -85,7 +85,7 @@ def _monitor_notes() -> str:
 def _recalibrate_notes() -> str:
     from pipelines.parameter_texts import set_notes
 
-    return set_notes(_adjustable())
+    return set_notes(_adjustable(), defaults=False)
 
 
 def _adjustable() -> dict[str, FieldInfo]:

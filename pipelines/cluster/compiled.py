@@ -53,6 +53,12 @@ def add_pipeline_flags(command: CommandParser) -> None:
     add_cluster_flags(command)
 
 
+def add_parameter_flags(command: CommandParser) -> None:
+    """Adds the two ways to give parameters."""
+    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
+    command.add_assignments()
+
+
 def add_kind_flag(command: CommandParser) -> None:
     """Adds the flags that ask for another pipeline than the one that trains."""
     kinds = command.add_mutually_exclusive_group()

@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,9 @@ def add_connection_flags(command: CommandParser) -> None:
     """Adds the flags every cluster command has."""
     group = command.add_argument_group("connection", f"secrets: {TOKEN_VARIABLE}, {COOKIES_VARIABLE}, or files")
     group.add_argument("--host", metavar="URL", help="Kubeflow Pipelines (KF_PIPELINES_ENDPOINT)")
-    group.add_argument("--namespace", metavar="NAME", help=f"where runs have their pods ({NAMESPACE_VARIABLE})")
+    group.add_argument(
+        "--namespace", dest="namespace_flag", metavar="NAME", help=f"where runs have their pods ({NAMESPACE_VARIABLE})"
+    )
     group.add_argument("--kfp-namespace", metavar="NAME", default="kubeflow", help="where Kubeflow Pipelines lives")
     group.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     group.add_argument("--token-file", type=Path, metavar="FILE", help="bearer token for Kubeflow Pipelines")
@@ -56,15 +58,7 @@ class Connection:
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Connection:
         """The connection that the flags of `add_connection_flags` ask for."""
-        return cls(
-            arguments.host,
-            arguments.namespace,
-            arguments.kfp_namespace,
-            arguments.context,
-            arguments.token_file,
-            arguments.cookies_file,
-            arguments.ca_cert,
-        )
+        return cls(**{one.name: getattr(arguments, one.name) for one in fields(cls)})
 
     @cached_property
     def kfp(self) -> Any:

@@ -52,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     command = add_command(
         commands,
         "status",
-        "show a run's steps: node, duration, GPU, retries",
+        "show the steps and members of a run: state, time, node, GPU, retries",
         example="lesionflow status RUN",
     )
     command.add_argument("run_name", metavar="RUN", help="id or name of the run")

@@ -16,6 +16,7 @@ from typing import Any
 from components.common.runtime.cli import CommandParser, add_command
 from components.common.runtime.yaml_text import parse_assignments
 from pipelines.cluster.compiled import (
+    add_parameter_flags,
     add_pipeline_flags,
     check_signature,
     compiled_text,
@@ -54,8 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def add_run_flags(command: CommandParser) -> None:
     """Adds the flags that say what a run is given and where it belongs."""
-    command.add_argument("--preset", metavar="NAME", help="parameters: a name of `lesionflow presets`, or a YAML file")
-    command.add_assignments()
+    add_parameter_flags(command)
     command.add_argument(
         "--experiment", default="lesionflow", metavar="NAME", help="experiment the run is listed under"
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from components.calibrate.config import CalibrateConfig
+from components.monitor.config import MonitorConfig
 from pipelines.cli.main import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,6 +99,22 @@ def test_parameters_and_presets_are_listed(capsys):
     assert {"ham10000-cpu", "ham10000-gpu", "sample"} <= set(capsys.readouterr().out.splitlines())
     assert main(["parameters", "lr"]) == 2
     assert "did you mean 'learning_rate'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "names", "default"),
+    [
+        ("monitor", set(MonitorConfig.model_fields), "default 100"),
+        ("recalibrate", set(CalibrateConfig.model_fields) - {"calibration", "folds"}, ""),  # defaults: the bundle's own
+    ],
+)
+def test_the_parameters_of_a_clinics_commands_come_from_their_fields(command, names, default, capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([command, "--help"])
+    _, _, notes = capsys.readouterr().out.partition("parameters (--set NAME=VALUE):\n")
+    assert {line.strip() for line in notes.splitlines() if line.startswith("  ") and line[2] != " "} == names
+    assert default in notes
+    assert ("default" in notes) == bool(default)
 
 
 def test_one_class_parses_every_command_line():

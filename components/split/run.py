@@ -211,11 +211,11 @@ def _log(record: SplitRecord) -> None:
         groups.largest,
         groups.mixed,
     )
-    log.info("%-5s %10s %10s %10s %10s %11s", "split", "images", "malignant", "share %", "groups", "unreadable")
+    log.info("%-5s %10s %10s %12s %10s %11s", "split", "images", "malignant", "malignant %", "groups", "unreadable")
     for split, n in record.counts.items():
         share = 100.0 * n["malignant"] / n["images"]
         log.info(
-            "%-5s %10d %10d %10.2f %10d %11d", split, n["images"], n["malignant"], share, n["groups"], n["unreadable"]
+            "%-5s %10d %10d %12.2f %10d %11d", split, n["images"], n["malignant"], share, n["groups"], n["unreadable"]
         )
     near = record.audit["near_duplicates"]
     log.info(

@@ -50,7 +50,8 @@ class TrainConfig(StepConfig):
         5, ge=0, description="epochs without a better AP after which training stops; 0: never"
     )
     class_balance: Literal["class_weight", "sample_weight", "none"] = Field(
-        "class_weight", description="how the rarer class is weighted in the loss"
+        "class_weight",
+        description="weight of the rarer class in the loss; class_weight and sample_weight are the same; none: equal",
     )
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = Field(
         "auto", description="auto: bfloat16 from compute capability 8.0, float16 on 7.x, else float32"

@@ -104,7 +104,7 @@ def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
         f"train loss {loss_text(row['loss'])}",
         f"val loss {loss_text(row['val_loss'])}",
         f"val AP {row['val_average_precision']:.3f} "
-        + ("(best)" if better else f"(best {state.best:.3f} in epoch {state.best_epoch})"),
+        + ("(best)" if better else f"(best {state.best:.3f} {best_place(state)})"),
         f"val AUC {row['val_roc_auc']:.3f}",
         f"lr {row['learning_rate']:.1e}",
         f"{row['images_per_s']:.0f} img/s",
@@ -112,6 +112,11 @@ def epoch_line(row: Mapping[str, Any], epochs: int, state: RunState) -> str:
     ]
     left = duration_text(_seconds_left(row, epochs, state))
     return "  ".join(parts + ([f"about {left} left"] if row["epoch"] < epochs else []))
+
+
+def best_place(state: RunState) -> str:
+    """When the best average precision was reached."""
+    return f"in epoch {state.best_epoch}" if state.best_epoch else "after head warm-up"
 
 
 def confusion_block(row: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from components.common.runtime.resources import peak_bytes
 from components.train.checkpoint import Arrays, Checkpoint, CheckpointStore
 from components.train.config import TrainConfig
 from components.train.device import device_peak_bytes
-from components.train.epoch_report import Cost, Watcher, history_row, log_epoch, loss_text
+from components.train.epoch_report import Cost, Watcher, best_place, history_row, log_epoch, loss_text
 from components.train.feed import TrainFeed, plain_batches
 from components.train.metrics import ValidationMetrics, validation_metrics
 from components.train.network import Network
@@ -118,7 +118,7 @@ class Loop:
         if self.state.epoch < self.config.epochs:
             log.info("stopped early: no better average precision for %d epochs", self.state.wait)
         self._assign(self.network.classifier.variables, self._best)
-        log.info("best: epoch %d, average precision %.4f", self.state.best_epoch, self.state.best)
+        log.info("best average precision: %.4f, %s", self.state.best, best_place(self.state))
         return self.score(averaged=False)
 
     def score(self, stop: StopRequest | None = None, *, averaged: bool = True) -> Scored:

@@ -47,6 +47,8 @@ def test_the_epoch_s_line_can_be_found_by_grep_and_read_by_itself():
 def test_a_line_that_is_not_the_best_names_the_best_and_the_last_epoch_has_nothing_left():
     assert "val AP 0.833 (best 0.900 in epoch 1)" in epoch_line(ROW, 7, STATE)
     assert "left" not in epoch_line(ROW, 2, STATE)
+    warmed_up = RunState(epoch=2, best=0.9, best_epoch=0, wait=2)
+    assert "val AP 0.833 (best 0.900 after head warm-up)" in epoch_line(ROW, 7, warmed_up)
 
 
 def test_a_small_loss_is_never_written_as_zero():

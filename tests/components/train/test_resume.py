@@ -168,7 +168,7 @@ def test_the_loss_scale_goes_on(records, tiny, tmp_path):
     assert store(2).load().arrays["optimizer"][scale[0]] == 512
 
 
-def test_a_resume_file_of_another_configuration_is_refused(records, tiny, tmp_path):
+def test_a_checkpoint_of_another_configuration_is_refused(records, tiny, tmp_path):
     checkpoint_of(tiny(checkpoint_dir=str(tmp_path / "state")), records).save(RunState(), {})
     with pytest.raises(
         ArtifactError,
@@ -249,7 +249,7 @@ class Valve(threading.Thread):
             target.sendall(data)
 
 
-def test_killed_while_the_resume_file_is_uploaded(undisturbed, records, tiny, tmp_path, gcs, same_result, caplog):
+def test_killed_while_the_checkpoint_is_uploaded(undisturbed, records, tiny, tmp_path, gcs, same_result, caplog):
     config = tiny(**RESUMABLE, checkpoint_dir=gcs.uri("runs/7"))
     valve = Valve(gcs.address, n=3)  # the one after the second epoch
     valve.start()

@@ -136,7 +136,7 @@ def test_head_warm_up_computes_features_once_and_is_judged(kit, records, tiny, t
     assert len(kit.history(tmp_path / "model")) == 1
 
 
-def test_the_cluster_says_where_resume_files_go(tiny, monkeypatch):
+def test_the_cluster_says_where_checkpoints_go(tiny, monkeypatch):
     assert checkpoint_place(tiny()) == ""
     monkeypatch.setenv("LESIONFLOW_CHECKPOINT_ROOT", "gs://bucket/checkpoints/")
     assert checkpoint_place(tiny()) == ""

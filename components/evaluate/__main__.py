@@ -42,7 +42,7 @@ def _body(inputs: dict[str, Any], config: EvaluateConfig, out: Path) -> None:
 def _report(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m components.evaluate report",
-        description="Make numbers, figures and report again from saved scores.",
+        description="Compute figures again from saved scores, and write the report.",
         example="python -m components.evaluate report --probs test_probs.npz --policy decision_policy.json --out DIR",
     )
     parser.add_argument("--probs", required=True, type=Path, metavar="FILE", help="test_probs.npz of an evaluation")

@@ -1,4 +1,4 @@
-"""What evaluate is given belongs together: bundle, split, model and records of one making, by their digests."""
+"""Whether the inputs of evaluate belong together: bundle, split, model and records of one run, by their digests."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from components.common.artifacts.split import Split
 from components.common.bundle import layout
 from components.common.bundle.fingerprints import BYTES, NEAR, keys_of, read_fingerprints
 from components.common.runtime.errors import ArtifactError, DataError
+from components.common.runtime.words import counted
 from components.evaluate.scoring import refuse_overlap
 
-_SEEN = {BYTES: "images with equal bytes", NEAR: "near-duplicate images"}
 _SHOWN = 5
 
 
 def check_together(
     bundle: Artifact, split: Artifact, model: Model | None, records: Artifact | None, policy: DecisionPolicy
 ) -> None:
-    """Refuses artifacts of different makings.
+    """Refuses artifacts that were not made from each other.
 
-    A bundle that was exported without a split names none; the report then says that nobody knows what it has seen. The
-    split may be another one than the bundle's where `refuse_seen` can tell what it has seen.
+    A bundle that was exported without a split records none; the report then says that it is not known what the bundle
+    has seen. The split may be another than the bundle's where `refuse_seen` can tell what the bundle has seen.
 
     Raises:
-        ArtifactError: names the two that do not belong together, and what to give instead.
+        ArtifactError: names two that do not belong together, and what to give instead.
     """
     if layout.FINGERPRINTS not in bundle.files:
         seen = "its test images may have been trained on: give --split the split that this bundle was made with"
@@ -57,8 +57,8 @@ def _same(made: Artifact, name: str, given: Artifact, remedy: str) -> None:
 def refuse_seen(bundle: Artifact, split: Artifact, divided: Split) -> None:
     """Refuses test images that the bundle was trained or chosen on, in its own split as in any other.
 
-    In the bundle's own split only equal bytes are: near-duplicates and patients across it were found by the split, by a
-    closer look and by what it was asked to keep together, and the report counts them.
+    In the bundle's own split only equal bytes are refused: near-duplicates and patients across it were looked for by
+    the split itself, and the report counts them.
 
     Raises:
         DataError: counts test images with equal bytes, near-duplicates, and ids of lesions, groups or patients.
@@ -72,15 +72,17 @@ def refuse_seen(bundle: Artifact, split: Artifact, divided: Split) -> None:
     own = bundle.made_from.get("split") == split.digest
     how = how.where(how != NEAR, "") if own else how
     shared = {} if own else known.shared_ids(test)
-    found = [f"{(how == kind).sum()} {words}" for kind, words in _SEEN.items() if (how == kind).any()]
-    found += [f"{len(ids)} {column}s" for column, ids in shared.items()]
+    equal, near = int((how == BYTES).sum()), int((how == NEAR).sum())
+    found = [f"{counted(equal, 'image')} with equal bytes"] if equal else []
+    found += [counted(near, "near-duplicate image")] if near else []
+    found += [counted(len(ids), column) for column, ids in shared.items()]
     if found:
         examples = test.loc[how != "", "image_id"].tolist() or [one for ids in shared.values() for one in ids]
         named = ", ".join(examples[:_SHOWN])
         raise DataError(
-            f"the bundle was trained or chosen on what is in test here: {', '.join(found)} ({named}); figures on them "
-            "would flatter it: give --split the split that this bundle was made with, or measure it on other images "
-            "with lesionflow validate, which leaves these out"
+            f"the bundle was trained or chosen on images of this test set: {', '.join(found)} ({named}); figures on "
+            "them would be too good: give --split the split that this bundle was made with, or measure it on other "
+            "images with lesionflow validate, which leaves these out"
         )
 
 
@@ -100,7 +102,7 @@ def refuse_val_overlap(test: Scores, val: Scores) -> None:
     """Refuses test scores that share lesions with the scores the threshold was chosen on.
 
     Raises:
-        DataError: names one.
+        DataError: names an example.
     """
     frames = [
         pd.DataFrame({n: getattr(s, n) for n in ("image_id", "lesion_id", "group_id")}).assign(split=name)

@@ -1,4 +1,4 @@
-"""Are the probabilities right: in the large, in slope, bin by bin, and Brier's decomposition."""
+"""Calibration: in the large, slope, reliability bins, and the decomposition of the Brier score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORK = 2_000_000_000  # rows times resamples: beyond it the refits use fewer re
 def calibration_metrics(
     probability: Floats, label: npt.NDArray[np.int8], codes: Codes, groups: int, resamples: int, seed: int
 ) -> Calibration:
-    """Whether probabilities match what happened: in the large, in slope, bin by bin, and Brier's decomposition."""
+    """Calibration in the large and slope, errors, reliability bins, and the decomposition of the Brier score."""
     y = label.astype(np.float64)
     b = max(200, min(resamples, _WORK // len(y)))
     intercept, slope = calibration_line(probability, y, codes, groups, b, seed)

@@ -1,16 +1,22 @@
-"""The champion: another model on identical images, compared lesion by lesion."""
+"""Two models on identical test images, compared by a paired bootstrap; the other one is the champion of a report."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
+from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import ArtifactError, DataError
 from components.common.statistics.intervals import percentile, rarer
+from components.common.statistics.numeric import Floats
 from components.common.statistics.ranking import Ranking
 from components.common.statistics.resampling import group_codes
+from components.evaluate.operating import Calls, count_calls
 
+PAIRED = ("roc_auc", "average_precision", "sensitivity", "specificity")
 _NAMES = ("roc_auc", "average_precision")
 
 
@@ -50,3 +56,52 @@ def compare(scores: Scores, champion: Scores, resamples: int, seed: int) -> Cham
         ap_champion=ap,
         ap_difference=difference("average_precision"),
     )
+
+
+def paired_differences(
+    scores: Scores, policy: DecisionPolicy, other: Scores, others_policy: DecisionPolicy, resamples: int, seed: int
+) -> dict[str, Difference]:
+    """The figures of `scores` minus those of `other`, by a paired bootstrap: each resample holds the same lesions.
+
+    Args:
+        scores: test scores.
+        policy: their decision policy.
+        other: test scores of another model for the same images in any order, with the same labels.
+        others_policy: their decision policy.
+        resamples: number of resamples.
+        seed: seed of the resamples.
+
+    Returns:
+        By the names in `PAIRED`.
+
+    Raises:
+        DataError: other images, or other labels for the same images.
+    """
+    ranked = compare(scores, other, resamples, seed)
+    same_order = aligned(scores, other)
+    codes, groups = group_codes(scores.group_id)
+    mine, theirs = (
+        count_calls(
+            one.decided_by(one.logit),
+            np.array([by.threshold_logit]),
+            scores.label,
+            codes,
+            groups,
+            resamples=resamples,
+            seed=seed,
+        )
+        for one, by in ((scores, policy), (same_order, others_policy))
+    )
+
+    def difference(share: Callable[[Calls], Floats], units: int) -> Difference:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            apart = share(mine) - share(theirs)
+        found = percentile(float(apart[0]), apart[1:], units)
+        return Difference.of(found, share_of_resamples_better=float(np.mean(apart[1:] > 0)))
+
+    return {
+        "roc_auc": ranked.auc_difference,
+        "average_precision": ranked.ap_difference,
+        "sensitivity": difference(lambda calls: calls.tp[0] / calls.positives, mine.positive_groups),
+        "specificity": difference(lambda calls: 1 - calls.fp[0] / calls.negatives, mine.negative_groups),
+    }

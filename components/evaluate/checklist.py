@@ -1,9 +1,9 @@
-"""TRIPOD+AI 2024 and CLAIM 2024, filled in as far as the artifacts know; the rest is the author's.
+"""TRIPOD+AI 2024 and CLAIM 2024, filled in as far as the artifacts give the answers; the rest is the author's.
 
 Item numbers are those of Collins 2024 (doi:10.1136/bmj-2023-078378, 27 items) and Tejani 2024
-(doi:10.1148/ryai.240300, 44 items); what each item asks is said in a few words of our own. TRIPOD+AI's numbers were
-held against a public copy of the whole list; of CLAIM 2024's none could be had but that of 2020, whose numbers differ
-from item 11 on: compare them with the publication before a manuscript is submitted.
+(doi:10.1148/ryai.240300, 44 items), in our own words. TRIPOD+AI's numbers were compared with a public copy of the whole
+list; of CLAIM only the list of 2020 was available, whose numbers differ from item 11 on: compare them with the
+publication before a manuscript is submitted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.common.artifacts.lineage import Counts, Lineage, total
+from components.common.artifacts.lineage import Counts, Lineage, SplitName, total
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.presentation import named, reason_words, value_words
 from components.common.artifacts.slices import skin_types_known
+from components.common.runtime.words import counted
 
 AUTHOR = "author must state"
+_PARTS: Mapping[SplitName, str] = {"train": "training", "val": "validation", "test": "test"}
+_BALANCE = {
+    "class_weight": "class weights in the loss; calibration subtracts the offset they cause",
+    "sample_weight": "sample weights in the loss; calibration subtracts the offset they cause",
+    "none": "none: the loss is not weighted",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Item:
         tripod: item of TRIPOD+AI 2024; empty where it has none.
         claim: item of CLAIM 2024; empty where it has none.
         topic: what has to be reported.
-        answer: what the artifacts say, or `author must state`.
+        answer: what the artifacts give, or `author must state`.
     """
 
     tripod: str
@@ -56,7 +63,7 @@ def checklist(
         *_introduction(),
         *_data(metrics, lineage, context),
         *_model(metrics, context),
-        *_evaluation(metrics),
+        *_evaluation(metrics, lineage),
         *_openness(context),
         *_results(metrics, lineage, table1),
     ]
@@ -113,13 +120,13 @@ def _model(metrics: Metrics, context: Mapping[str, Any]) -> list[Item]:
         Item("", "24", "Initial weights", _weights(config)),
         Item("", "26", "Choice of the final model", "epoch with the highest validation average precision"),
         Item("", "27", "Ensembling", ensemble),
-        Item("13", "", "Class imbalance", "class weights in the loss, whose offset calibration takes off again"),
+        Item("13", "", "Class imbalance", _imbalance(config)),
         Item("15", "", "Output, and how the threshold was chosen", _threshold(metrics)),
         Item("12f, 24", "", "Model updating", "none"),
     ]
 
 
-def _evaluation(metrics: Metrics) -> list[Item]:
+def _evaluation(metrics: Metrics, lineage: Lineage | None) -> list[Item]:
     by_source = any(row.slice == "source" for row in metrics.slices)
     return [
         Item("12d, 23b", "", "Differences between centres", "slices by acquisition source" if by_source else AUTHOR),
@@ -128,7 +135,7 @@ def _evaluation(metrics: Metrics) -> list[Item]:
         Item("", "29", "Significance and uncertainty", _uncertainty(metrics)),
         Item("", "30", "Robustness", f"slices and shortcut controls of this report; {AUTHOR}"),
         Item("14", "", "Fairness", _subgroups(metrics)),
-        Item("16, 20c", "", "Training against evaluation data", "one data set, divided by lesion groups"),
+        Item("16, 20c", "", "Training against evaluation data", _divided(lineage)),
         Item("", "31", "Explainability"),
         Item("", "33", "External testing", "none: internal validation only"),
     ]
@@ -153,7 +160,7 @@ def _results(metrics: Metrics, lineage: Lineage | None, table1: bool) -> list[It
     return [
         Item("20a", "35", "Flow of images", _flow(lineage)),
         Item("20b", "36", "Characteristics by partition", "Table 1 of this report" if table1 else AUTHOR),
-        Item("21", "", "Images and malignant ones in each analysis", _parts(metrics, lineage)),
+        Item("21", "", "Images, and malignant images, in each analysis", _parts(metrics, lineage)),
         Item("22", "", "The whole model", f"the bundle with policy {metrics.policy_id}"),
         Item("23a", "37, 38", "Performance with intervals", "this report"),
         Item("", "39", "Analysis of failures", f"most confident errors are shown in this report; {AUTHOR}"),
@@ -162,6 +169,17 @@ def _results(metrics: Metrics, lineage: Lineage | None, table1: bool) -> list[It
         Item("27a", "", "Input of poor quality", "unreadable files are refused with a status, not classified"),
         Item("27b, 27c", "", "User interaction, next steps"),
     ]
+
+
+def _imbalance(config: Mapping[str, Any]) -> str:
+    balance = config.get("class_balance")
+    return AUTHOR if balance is None else _BALANCE.get(balance, str(balance))
+
+
+def _divided(lineage: Lineage | None) -> str:
+    if lineage is None:
+        return AUTHOR
+    return f"one data set, divided by {'groups of images' if lineage.groups.known else 'images'}"
 
 
 def _sources(metrics: Metrics) -> str:
@@ -191,7 +209,9 @@ def _missing(lineage: Lineage | None) -> str:
 
 def _reference(metrics: Metrics) -> str:
     rows = [row for row in metrics.slices if row.slice == "dx_type"]
-    return "; ".join(f"{value_words('dx_type', row.value)}: {row.n} images" for row in rows) if rows else AUTHOR
+    return (
+        "; ".join(f"{value_words('dx_type', row.value)}: {counted(row.n, 'image')}" for row in rows) if rows else AUTHOR
+    )
 
 
 def _preparation(model: Mapping[str, Any]) -> str:
@@ -214,7 +234,7 @@ def _level(lineage: Lineage | None) -> str:
     if lineage is None:
         return AUTHOR
     if not lineage.groups.known:
-        return f"image; the table names neither lesions nor patients, which may cross; {AUTHOR}"
+        return f"image; the table names neither lesions nor patients, so both may be in several partitions; {AUTHOR}"
     return f"groups of images joined by {', '.join(lineage.groups.joined_by)}"
 
 
@@ -223,7 +243,7 @@ def _architecture(model: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         return AUTHOR
     count = model.get("parameters")
     size = f", {count:,} parameters" if isinstance(count, int) else ""
-    return f"{model['architecture']}{size}" + (f", {config['epochs']} epochs" if config.get("epochs") else "")
+    return f"{model['architecture']}{size}" + (f", at most {config['epochs']} epochs" if config.get("epochs") else "")
 
 
 def _weights(config: Mapping[str, Any]) -> str:
@@ -273,8 +293,8 @@ def _flow(lineage: Lineage | None) -> str:
 def _parts(metrics: Metrics, lineage: Lineage | None) -> str:
     if lineage is None:
         return f"test: {_size(metrics)}"
-    return "; ".join(f"{name}: {_counted(part.usable)}" for name, part in lineage.in_order())
+    return "; ".join(f"{_PARTS[name]}: {_classes(part.usable)}" for name, part in lineage.in_order())
 
 
-def _counted(counts: Counts) -> str:
+def _classes(counts: Counts) -> str:
     return f"{counts.images:,} images, {counts.malignant:,} malignant"

@@ -29,7 +29,7 @@ def evaluate(
         config: Parameters of the step, as the task check made them.
 
     Returns:
-        evaluation: Scores, figures, answers, lineage, characteristics, openings, predictions and report, see docs.
+        evaluation: Scores, figures, lineage, predictions and report; docs/reference/artifacts.md has every file.
         report: The HTML report.
         model_card: The model card with the test metrics, as Markdown.
         roc: ROC curve and confusion matrix.
@@ -38,16 +38,19 @@ def evaluate(
     from pathlib import Path
 
     from components.common.artifacts.noted import note_digest, noted_path
+    from components.common.bundle.card import bundle_card
     from components.common.runtime.session import step_session
     from components.evaluate.config import EvaluateConfig
-    from components.evaluate.publish import publish
+    from components.evaluate.publish import publish, write_output
+    from components.evaluate.regenerate import REPORT
     from components.evaluate.run import run
 
     with step_session("evaluate"):
         paths = [noted_path(artifact) for artifact in (bundle, split_data, model, records)]
         result = run(EvaluateConfig.parse(config), *paths, Path(evaluation.path))
         note_digest(evaluation)
-        publish(result, paths[0], report, model_card, roc, metrics)
+        publish(result.path / REPORT, result.scores, result.metrics, report, roc, metrics)
+        write_output(model_card, bundle_card(paths[0], result.path))
 
 
 @dsl.component(base_image="lesionflow.invalid/sentinel", install_kfp_package=False)

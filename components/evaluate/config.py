@@ -19,14 +19,14 @@ class EvaluateConfig(StepConfig):
         examples=[["ap.lower >= 0.60"], ["calibration_slope in [0.8, 1.2]"], ["test.openings <= 3"]],
     )
     champion: str = Field(
-        "", description="path or URI of another model's test_probs.npz on the same test images; empty is none"
+        "", description="path or URI of another model's test_probs.npz on the same test images; empty: no comparison"
     )
     resamples: int = Field(2000, description="bootstrap resamples of lesion groups", ge=200, le=100_000)
-    seed: int = Field(0, description="seed of every resample", ge=0)
+    seed: int = Field(0, description="seed of the resamples", ge=0)
     ledger: str = Field(
         "",
-        description="folder or URI of the test ledger, which notes every opening of a test set; empty: the cluster's "
-        "checkpoint root, or none",
+        description="folder or URI of the test ledger, which records every opening of a test set; empty: below the "
+        "cluster's checkpoint root, where there is one",
     )
     batch_size: int = Field(64, description="images sent to the bundle at once", ge=1, le=4096)
     cases: int = Field(8, description="pictures of each kind in the report", ge=0, le=50)
@@ -34,7 +34,7 @@ class EvaluateConfig(StepConfig):
     @field_validator("gate", mode="before")
     @classmethod
     def _split_text(cls, value: Any) -> Any:
-        """A pipeline parameter is one text: conditions between semicolons."""
+        """A pipeline parameter is a single string: conditions separated by semicolons."""
         parts = value.split(";") if isinstance(value, str) else [p for item in value for p in str(item).split(";")]
         return [part.strip() for part in parts if part.strip()]
 

@@ -1,7 +1,7 @@
-"""Class-conditional split conformal sets (Vovk 2012): what the model says if it may also say "not sure".
+"""Class-conditional split conformal sets (Vovk 2012): what the model answers if it may also answer "not sure".
 
-A set holds every class that the probability does not exclude at the accepted error. Both classes in
-it mean "not sure"; an empty set means "like neither", which happens where the classes are easy to tell apart.
+A set holds every class that the probability does not exclude at the accepted error. Both classes mean "not sure"; an
+empty set means "like neither", which happens where the classes are easy to tell apart.
 """
 
 from __future__ import annotations

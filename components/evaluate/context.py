@@ -1,13 +1,13 @@
-"""What a report tells besides numbers: hashes, training curve, data quality, pictures.
+"""What a report shows besides figures: hashes, training curve, data quality, pictures.
 
-It is gathered once, where images and model are at hand, and kept in `context.json`, so that the report
-can be made again without them.
+It is gathered once, where images and model are at hand, and kept in `context.json`, so that the report can be made
+again without them.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,7 +29,7 @@ _LISTED = 50
 _CURVES = ("loss", "val_loss", "val_average_precision", "val_roc_auc", "learning_rate", "lr")
 
 
-def pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, npt.NDArray[np.intp]]:
+def _pick_cases(scores: Scores, policy: DecisionPolicy, each: int) -> dict[str, npt.NDArray[np.intp]]:
     """Rows worth looking at: the most confident false negatives and false positives, the closest to the threshold.
 
     One image per lesion; ties go to the smaller image id.
@@ -54,9 +54,17 @@ def case_records(
     policy: DecisionPolicy,
     each: int,
     dx: npt.NDArray[np.str_] | None,
-    read: Callable[[str], bytes],
+    uris: Mapping[str, str],
 ) -> dict[str, list[dict[str, Any]]]:
-    """The cases with their ids, diagnosis, probability and picture (base64 JPEG; empty without an image)."""
+    """The cases with their ids, diagnosis, probability and picture (base64 JPEG; empty where it cannot be read).
+
+    Args:
+        scores: of the images.
+        policy: the decision policy.
+        each: number of cases of each kind.
+        dx: (n,) diagnoses; None where the table has none.
+        uris: address of each image by its id.
+    """
     return {
         name: [
             {
@@ -65,20 +73,21 @@ def case_records(
                 "dx": str(dx[i]) if dx is not None else "",
                 "label": int(scores.label[i]),
                 "probability": float(scores.probability[i]),
-                "thumbnail": picture(read, str(scores.image_id[i])),
+                "thumbnail": _picture(uris[str(scores.image_id[i])]),
             }
             for i in rows
         ]
-        for name, rows in pick_cases(scores, policy, each).items()
+        for name, rows in _pick_cases(scores, policy, each).items()
     }
 
 
-def picture(read: Callable[[str], bytes], image_id: str) -> str:
+def _picture(uri: str) -> str:
     """A JPEG of an image as base64, small enough for two dozen of them in one page."""
     from components.common.imaging import inspect, pixels
+    from components.common.imaging.picture import read_picture
 
     try:
-        small = pixels.shrink(inspect.decode_rgb(read(image_id)), PICTURE_SIDE)
+        small = pixels.shrink(inspect.decode_rgb(read_picture(uri)), PICTURE_SIDE)
         return base64.b64encode(pixels.encode_jpeg(small, 80)).decode()
     except LesionflowError:
         return ""  # a missing picture must not cost the report its numbers
@@ -90,7 +99,7 @@ def provenance(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
 
 
 def training(model: Model | None) -> dict[str, Any]:
-    """What the model artifact says of its training: architecture, configuration, environment, curve."""
+    """What the model artifact records about its training: architecture, configuration, environment, curve."""
     if model is None:
         return {}
     out = {

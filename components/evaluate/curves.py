@@ -1,4 +1,4 @@
-"""Curves with bands for the figures: ROC and precision-recall over group resamples."""
+"""ROC and precision-recall curves with bands from group resamples."""
 
 from __future__ import annotations
 

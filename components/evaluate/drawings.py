@@ -1,4 +1,4 @@
-"""Small pictures drawn by hand from numbers: one square per lesion, and a slice's line in the forest plot."""
+"""Small SVG drawings: one square per lesion, and a slice's line in the forest plot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TICKS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def thousand_svg(parts: Sequence[tuple[int, str]], label: str) -> str:
-    """1,000 squares, one per lesion, coloured part by part, light ones outlined; drawn by hand to stay small."""
+    """1,000 squares, one per lesion, coloured part by part, all outlined; written as SVG directly to stay small."""
     columns, step, size, edge = 50, 8, 6.2, 0.7
     paths, start = [], 0
     for count, colour in parts:

@@ -1,4 +1,4 @@
-"""The report's figures, each as an SVG element. Numbers come in computed; nothing is estimated here."""
+"""The plots of the report, each as an SVG element, drawn from computed numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The release gate: a short list of conditions on the metrics, each passed or missed with its numbers."""
+"""The release gate: conditions on the metrics, each passed or missed, with the number it was compared with."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ class Condition:
 
     @property
     def least(self) -> float | None:
-        """What the figure must at least be; None for a condition from above only."""
+        """What the figure must at least be; None for a condition that bounds it from above only."""
         return None if self.sign in ("<", "<=") else self.bounds[0]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A condition held against the metrics.
+    """A condition compared with the metrics.
 
     Attributes:
         condition: as written.
@@ -137,9 +137,9 @@ def refuse_impossible(condition: Condition) -> None:
 
 
 def check(conditions: Iterable[str], metrics: Metrics, openings: Sequence[Opening] = ()) -> list[Verdict]:
-    """Holds each condition against the figures, and against how often the test set was opened.
+    """Compares each condition with the figures, or with how often the test set was opened.
 
-    Where no ledger is kept, nobody knows how often: such a condition is missed.
+    Where no ledger is kept, that number is not known, and such a condition is missed.
     """
     return [_judge(parse_condition(text), metrics, len(openings) or None) for text in conditions]
 
@@ -178,7 +178,7 @@ def read_gate(path: Path) -> list[Verdict]:
     """The verdicts of a gate.json.
 
     Raises:
-        ArtifactError: not such a file, a condition is not readable, or the whole says otherwise than its parts.
+        ArtifactError: not such a file, a condition is not readable, or the verdict contradicts the conditions.
     """
     record = read_json(path, SCHEMA)
     try:
@@ -188,9 +188,8 @@ def read_gate(path: Path) -> list[Verdict]:
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: not a readable gate ({error}); evaluate the bundle again") from error
     if record.get("passed") != all(one.passed for one in found):
-        raise ArtifactError(
-            f"{path}: passed is {shown(record.get('passed'))}, its conditions say otherwise; evaluate again"
-        )
+        said = shown(record.get("passed"))
+        raise ArtifactError(f"{path}: passed is {said}, which contradicts its conditions; evaluate the bundle again")
     return found
 
 

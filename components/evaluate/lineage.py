@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -24,7 +24,6 @@ from components.common.artifacts.split import Split
 
 _COLUMNS = ("image_id", "lesion_id", "dx", "label", "verdict", "dataset")
 _LISTED = 50
-_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 def trace(folder: Path, split: Split, manifest: RecordsManifest | None, unread: Sequence[Mapping[str, str]]) -> Lineage:
@@ -57,7 +56,7 @@ def trace(folder: Path, split: Split, manifest: RecordsManifest | None, unread: 
         malignant_diagnoses=sorted(set(table.loc[(table["label"] == 1) & ~dropped, "dx"]) - {""})[:_LISTED],
         dropped=left_by(table[dropped], "verdict"),
         undivided=counts_of(table[~dropped & ~divided]),
-        parts={name: _part(split.part(name), _lost(manifest, name)) for name in _NAMES},
+        parts={name: _part(split.part(name), _lost(manifest, name)) for name in get_args(SplitName)},
         near_duplicates=_near_duplicates(split.record.audit),
         unread=left_by(failed.assign(status=failed["image_id"].map(reasons)), "status"),
         read=counts_of(test[~test["image_id"].isin(list(reasons))]),

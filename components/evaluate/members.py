@@ -1,4 +1,4 @@
-"""The members of an ensemble on the test images: scored by the very graph that is shipped, in the same pass."""
+"""The members of an ensemble on the test images: scored by the shipped graph, in the same pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOLERANCE = 1e-3  # of float32 sums in another order
 
 
 class MemberRecorder:
-    """A bundle that keeps what each member of an ensemble says of the images it is asked about."""
+    """A bundle that keeps the logits of each member of an ensemble while it predicts."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle

@@ -1,4 +1,4 @@
-"""What a threshold does: confusion counts, rates, decision curve, other prevalences."""
+"""Figures of a threshold: confusion counts, rates, decision curve, other prevalences."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Proves an evaluation before anything is released by it: what it says follows from the scores that it holds.
+"""Proves an evaluation before anything is released by it: its figures and tables follow from the scores it holds.
 
 Consistent hashes prove nothing, since whoever may write to the store can make them; so the figures are computed again,
-and the gate judges them by the conditions of the run. What lies outside of the evaluation cannot be computed here: the
-scores themselves, a champion's figures, and the pictures in the report.
+and the gate judges them by the conditions of the run. What cannot be computed again here: the scores themselves, a
+champion's figures, and the pictures in the report.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from components.evaluate.summary import summary_markdown
 from components.evaluate.trust import questions
 
 _TOLERANCE = 1e-6  # another processor adds in another order
-_AGAIN = "it was edited: evaluate the bundle again"
+_AGAIN = "it was edited, or made by another version: evaluate the bundle again"
 
 
 def enforce(evaluation: Path, asked: EvaluateConfig | None = None) -> list[Verdict]:
@@ -47,11 +47,11 @@ def enforce(evaluation: Path, asked: EvaluateConfig | None = None) -> list[Verdi
 
     Args:
         evaluation: an evaluation artifact.
-        asked: parameters of the run that made it, with its conditions; None where nobody knows them: those that the
-            evaluation recorded itself.
+        asked: parameters of the run that made it, with its conditions; None: those that the evaluation recorded
+            itself.
 
     Raises:
-        ArtifactError: a file of it was changed, or says otherwise than its scores or the run.
+        ArtifactError: a file of it was changed, or contradicts its scores or the run.
         GateError: lists the missed conditions with their numbers.
     """
     artifact = open_artifact(evaluation, "evaluation")
@@ -90,7 +90,7 @@ def _prove(
     """Computes figures, answers and tables again, and compares.
 
     Raises:
-        ArtifactError: names the file, and the figure, that says otherwise.
+        ArtifactError: names the file, and the figure, that differs.
     """
     folder = artifact.path
     _check_provenance(artifact, context)

@@ -1,4 +1,4 @@
-"""Numbers, gate and report from the saved scores; no image, no model, the same bytes every time."""
+"""Figures, gate and report from saved scores, without images or model; equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from components.evaluate.shortcuts import PREFIX
 from components.evaluate.summary import summary_markdown
 from components.evaluate.trust import questions
 
-SUMMARY = "summary.md"
+SUMMARY, REPORT = "summary.md", "report.html"
 _PROBABILITY_TOLERANCE = 1e-5
 
 
@@ -76,7 +76,7 @@ def render(
     write_atomic(folder / PREDICTIONS, predictions_csv(inputs.test, inputs.policy))
     write_atomic(folder / SUMMARY, summary_markdown(metrics, verdicts))
     said = Said(metrics, verdicts, trust, lineage, openings, context, load_characteristics(beside / CHARACTERISTICS))
-    write_atomic(folder / "report.html", report_html(inputs, settings, said))
+    write_atomic(folder / REPORT, report_html(inputs, settings, said))
     return metrics, verdicts
 
 
@@ -106,7 +106,7 @@ def measure(
     if not apart <= _PROBABILITY_TOLERANCE:
         raise ArtifactError(
             f"{probs}: its probabilities differ from policy {rule.policy_id}'s by up to {apart:.2g}; these scores "
-            "belong to another policy"
+            "belong to another policy: give the decision_policy.json of their evaluation"
         )
     columns = load_extra(probs)
     _check_numbers(probs, columns)
@@ -119,7 +119,7 @@ def check_lineage(metrics: Metrics, lineage: Lineage | None) -> None:
     """Refuses a lineage that counts other test images than the scores hold.
 
     Raises:
-        ArtifactError: says both counts.
+        ArtifactError: names both counts.
     """
     if lineage is None:
         return
@@ -127,7 +127,7 @@ def check_lineage(metrics: Metrics, lineage: Lineage | None) -> None:
     if counted != read:
         raise ArtifactError(
             f"{LINEAGE} says that {read[0]} test images were read, {read[1]} of them malignant, the scores hold "
-            f"{counted[0]} and {counted[1]}: they belong to different evaluations"
+            f"{counted[0]} and {counted[1]}: they belong to different evaluations: give files of one evaluation"
         )
 
 
@@ -148,7 +148,7 @@ def _check_numbers(probs: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def load_context(path: Path | None, probs: Path) -> dict[str, Any]:
-    """The context beside the scores; empty where there is none and none was asked for."""
+    """The context beside the scores; empty where there is none and no path was given."""
     found = path or probs.with_name(about.FILE)
     if path is None and not found.is_file():
         return {"schema": about.SCHEMA}

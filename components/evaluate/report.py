@@ -60,13 +60,13 @@ _COLOURS = {
 CASE_TITLES = {
     "missed": ("Most confident false negatives", "Malignant, predicted benign; lowest probability first."),
     "false_alarms": ("Most confident false positives", "Benign, predicted malignant; highest probability first."),
-    "borderline": ("Closest to the threshold", "A small change would have decided otherwise."),
+    "borderline": ("Closest to the threshold", "A small change of the probability would reverse the decision."),
 }
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a report says beside its figures' drawings.
+    """What a report says besides its drawings.
 
     Attributes:
         metrics: every figure.
@@ -106,7 +106,7 @@ SECTIONS = {
     "training": "Training and provenance",
     "checklist": "Reporting checklist",
 }
-# where the title is a question, what contents and links call it
+# what contents and links call a section with a long title
 _SHORT = {
     "ranking": "ROC, precision and recall",
     "calibration": "Calibration",
@@ -114,20 +114,20 @@ _SHORT = {
     "slices": "Groups of patients",
     "shortcuts": "Shortcuts",
     "data": "Data",
-    "table1": "Table 1: who is in it",
+    "table1": "Table 1",
     "openings": "Openings of the test set",
 }
 
 
 @dataclass(frozen=True)
 class Page:
-    """Which page is made of the figures: the evaluation's report, or one that fills other words into its blocks.
+    """Which page is made from the figures: the evaluation's report, or one that replaces some of its blocks.
 
     Attributes:
         folder: of the template; those of the report are found beside it.
         template: name of the template.
         sections: headings of the sections that the first screen links to.
-        short: what contents and links call sections whose headings are long, besides those of the report.
+        short: what contents and links call further sections with long titles.
         values: what the template needs besides the figures.
     """
 
@@ -190,13 +190,8 @@ def report_html(inputs: Inputs, settings: Settings, said: Said, page: Page = PAG
         "champion_name": context.get("champion", ""),
         "checklist": checklist(metrics, said.lineage, context, table1=said.table1 is not None),
     }
-    template = template_of(page)
+    template = _environment(page.folder).get_template(page.template)
     return str(template.render(**values, contents=_contents(template.render(**values, contents=()), short)))
-
-
-def template_of(page: Page) -> Any:
-    """The page's template."""
-    return _environment(page.folder).get_template(page.template)
 
 
 @cache
@@ -258,14 +253,13 @@ def _figures(
     context: Mapping[str, Any],
     thousand: Thousand,
 ) -> dict[str, Any]:
-    both = 0 < metrics.malignant < metrics.n
-    roc, pr = roc_and_pr(inputs.test, settings.resamples, settings.seed) if both else (None, None)
+    roc, pr = roc_and_pr(inputs.test, settings.resamples, settings.seed)
     counts = (thousand.found, thousand.missed, thousand.false_positives, thousand.cleared)
     parts = list(zip(counts, (MODEL, MALIGNANT, ALARM, GRID), strict=True))
     return {
         "thousand": drawings.thousand_svg(parts, "Of 1,000 lesions: found, missed, false positives, correctly cleared"),
-        "roc": figures.roc_svg(roc, metrics) if roc else "",
-        "pr": figures.pr_svg(pr, metrics) if pr else "",
+        "roc": figures.roc_svg(roc, metrics),
+        "pr": figures.pr_svg(pr, metrics),
         "histogram": figures.histogram_svg(inputs.test, inputs.policy),
         "reliability": figures.reliability_svg(metrics, 1.0),
         "reliability_low": figures.reliability_svg(metrics, 0.1),

@@ -1,7 +1,8 @@
-"""Evaluate: the exported bundle on the original bytes of the test images, and everything said about it."""
+"""Evaluate: measures the exported bundle on the original bytes of the test images, and writes the report."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.json_file import write_atomic, write_json
 from components.common.artifacts.ledger import FILE as OPENINGS
-from components.common.artifacts.ledger import save_openings
+from components.common.artifacts.ledger import Opening, append, now, save_openings
 from components.common.artifacts.lineage import FILE as LINEAGE
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.model import VAL_SCORES, Model, open_model
@@ -18,6 +19,8 @@ from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.records_manifest import read_manifest
 from components.common.artifacts.scores import TEST_SCORES, Scores, fetch_scores, save_scores
 from components.common.bundle.load import load_parts
+from components.common.runtime.session import CHECKPOINT_ROOT_VARIABLE
+from components.common.runtime.source import commit_text
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
 from components.evaluate.belongs import check_together, refuse_seen, refuse_val_overlap
@@ -26,7 +29,6 @@ from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import Verdict
 from components.evaluate.lineage import trace
 from components.evaluate.members import MemberRecorder
-from components.evaluate.openings import note_opening
 from components.evaluate.regenerate import render
 from components.evaluate.scoring import lost_images, open_split, score, slice_columns
 from components.evaluate.shortcuts import control_scores
@@ -70,7 +72,7 @@ def run(
     refuse_seen(made_of["bundle"], made_of["split"], divided)
     val = trained.val_scores() if trained is not None else None
     test = divided.usable("test")
-    openings = note_opening(config.ledger, divided.record.sha256, made_of["bundle"].digest)
+    openings = _note_opening(config.ledger, divided.record.sha256, made_of["bundle"].digest)
     recorder = MemberRecorder(loaded)
     scores, unread = score(recorder, test, config.batch_size)
     rows = test.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
@@ -88,7 +90,7 @@ def run(
         "provenance": about.provenance(made_of),
         "training": about.training(trained),
         "data": about.data_quality(manifest, lost_images(divided.part("test")), unread, divided.record),
-        "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
+        "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), uri),
     }
     with new_artifact(out, "evaluation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
         save_scores(folder / TEST_SCORES, scores, columns)
@@ -123,7 +125,16 @@ def _open(bundle: Path, split: Path, model: Model | None, records: Path | None) 
     return made_of
 
 
-def _bytes(uri: str) -> bytes:
-    from components.common.imaging.picture import read_picture
+def _note_opening(ledger: str, split: str, bundle: str) -> list[Opening]:
+    """Notes one opening before the first test image is read: what fails afterwards has opened the test set, too.
 
-    return read_picture(uri)
+    Args:
+        ledger: folder or URI; empty: the checkpoint root, where the pod or the run was told one.
+        split: sha256 of the split.
+        bundle: digest of the bundle.
+
+    Returns:
+        Every opening of this test set, this one last; empty where no ledger is kept.
+    """
+    place = ledger or os.environ.get(CHECKPOINT_ROOT_VARIABLE, "")
+    return append(place, Opening(split=split, bundle=bundle, commit=commit_text(), time=now())) if place else []

@@ -19,10 +19,10 @@ from components.common.bundle import layout
 from components.common.runtime.errors import ArtifactError, DataError, LesionflowError
 from components.common.runtime.events import progress
 from components.common.runtime.ordered import chunks, ordered_map
+from components.evaluate.subgroups import TEXT_COLUMNS
 
 _READERS = 4
 _TOLERANCE = 1e-5
-META = ("dx", "sex", "localization", "dx_type", "dataset", "skin_type")
 log = logging.getLogger(__name__)
 
 
@@ -67,7 +67,7 @@ def refuse_overlap(rows: pd.DataFrame) -> None:
     """Refuses rows whose test groups or lesions are in another split too.
 
     Raises:
-        DataError: names one.
+        DataError: names an example.
     """
     test = rows["split"] == "test"
     for other in ("val", "train"):
@@ -75,8 +75,8 @@ def refuse_overlap(rows: pd.DataFrame) -> None:
             both = set(rows.loc[test, column]) & set(rows.loc[rows["split"] == other, column])
             if both:
                 raise DataError(
-                    f"{len(both)} values of {column} are in test and in {other}, for example {min(both)!r}: numbers on "
-                    "this test set would flatter the model; make the split again"
+                    f"{len(both)} values of {column} are in test and in {other}, for example {min(both)!r}: figures on "
+                    "this test set would be too good; make the split again"
                 )
 
 
@@ -86,17 +86,17 @@ def score(
     """Runs the bundle on every test image.
 
     Args:
-        bundle: what answers.
+        bundle: what predicts.
         test: the images: image_id, lesion_id, group_id, label, uri, sha256.
         batch_size: images sent to the bundle at once.
-        what: what the images are called where something is wrong with one.
+        what: what the images are called in errors.
 
     Returns:
         The scores, and the images the bundle could not read with the reason.
 
     Raises:
         ArtifactError: the predictions contradict the policy beside the graph.
-        DataError: an image cannot be fetched, is another than ingest saw, or none could be read.
+        DataError: an image cannot be fetched or has changed since ingest, or none could be read.
     """
     predictions = []
     # the next batch is read while the bundle works on this one
@@ -114,7 +114,8 @@ def score(
         for i, s in zip(test["image_id"][~read], joined["status"][~read], strict=True)
     ]
     if not read.any():
-        raise DataError(f"the bundle could read none of {len(test)} {what} images, for example {unread[0]}")
+        example = f"{unread[0]['image_id']} ({unread[0]['reason']})"
+        raise DataError(f"the bundle could read none of {len(test)} {what} images, for example {example}; use others")
     check_predictions(bundle.policy, {name: column[read] for name, column in joined.items()})
     rows = test[read]
     image, lesion, group = (rows[name].to_numpy(dtype=np.str_) for name in ("image_id", "lesion_id", "group_id"))
@@ -146,7 +147,7 @@ def check_predictions(policy: DecisionPolicy, predicted: dict[str, Any]) -> None
     refused = predicted["status"] == layout.STATUSES[layout.NOT_DERMOSCOPY]
     sent = (predicted["decision"] == layout.REFER) & (predicted["probability"] == layout.NO_PROBABILITY)
     if (refused & ~sent).any():
-        raise ArtifactError("the bundle decides about images that it says are not dermoscopic: export again")
+        raise ArtifactError("the bundle decides on images that it refuses as not dermoscopic: export again")
     apart = np.where(refused, 0, np.abs(policy.probability(logit) - predicted["probability"]))
     if not (apart <= _TOLERANCE).all():
         raise ArtifactError(
@@ -166,7 +167,9 @@ def check_predictions(policy: DecisionPolicy, predicted: dict[str, Any]) -> None
 def slice_columns(rows: pd.DataFrame) -> dict[str, Any]:
     """(n,) columns of the table that slices are cut by, as they go into `test_probs.npz`."""
     out: dict[str, Any] = {
-        name: rows[name].fillna("unknown").astype(str).to_numpy(dtype=np.str_) for name in META if name in rows
+        name: rows[name].fillna("unknown").astype(str).to_numpy(dtype=np.str_)
+        for name in TEXT_COLUMNS.values()
+        if name in rows
     }
     if "age" in rows:
         out["age"] = rows["age"].to_numpy(np.float64)
@@ -180,6 +183,6 @@ def _read(what: str, file: tuple[str, str]) -> bytes:
     try:
         data = read_picture(uri)
     except (OSError, LesionflowError) as error:
-        raise DataError(f"{what} image {uri}: cannot be read ({error}); look at the image root") from error
+        raise DataError(f"{what} image {uri}: cannot be read ({error}); check the image root") from error
     check_unchanged(data, sha256, f"{what} image {uri}")
     return data

@@ -1,4 +1,4 @@
-"""Shortcut controls: how far the label can be guessed without looking at the skin."""
+"""Shortcut controls: how well the label can be guessed without looking at the skin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def control_scores(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]
     """(n,) logit of each control for the test rows, fitted on the training rows.
 
     Each is a logistic regression on one-hot categories: age band, sex and site together, `dx_type`
-    alone, acquisition source alone. Empty where the training rows hold one class or nothing.
+    alone, acquisition source alone. Empty where the training rows hold fewer than two classes.
     """
     label = train["label"].to_numpy() if len(train) else np.array([])
     if len(np.unique(label)) < 2:

@@ -1,4 +1,4 @@
-"""Slices: the same measurement where patients differ, and an honest "insufficient" where there are too few."""
+"""Slices: the same figures in groups of patients, marked "insufficient" where a group has too few images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.common.statistics.resampling import group_codes
 from components.evaluate.operating import count_calls, rates
 
 MINIMUM = 30
-MOST = 24  # values of one slice; the rarer ones are counted together
+MOST = 24  # values of one slice; rarer ones are counted together
 TEXT_COLUMNS = {
     "sex": "sex",
     "site": "localization",

@@ -1,4 +1,4 @@
-"""The Markdown summary: what a person pastes into a ticket."""
+"""The Markdown summary of an evaluation, short enough for a ticket."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def summary_markdown(metrics: Metrics, verdicts: Sequence[Verdict]) -> str:
     if metrics.refused is not None:
         lines += [
             f"{metrics.refused.images} of {metrics.n} images were refused as not dermoscopic, "
-            f"{metrics.refused.malignant} of them malignant; they are counted as referred, with those predicted "
+            f"{metrics.refused.malignant} of them malignant; they go to a person and are counted with those predicted "
             "malignant.",
             "",
         ]

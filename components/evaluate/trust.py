@@ -21,7 +21,7 @@ from components.common.artifacts.trust import Level, Line
 ENOUGH, FEW = 100, 30  # malignant lesions; Collins 2016 (doi:10.1002/sim.6787) asks for 100 or more
 _MANY_CROSSING = 0.01  # of the test images
 _MANY_LOST, _UNEVEN = 0.05, 0.01
-_MANY_BUNDLES = 3  # on one test set: more, and the best of them is chosen on it
+_MANY_BUNDLES = 3  # on one test set: with more, the best of them is chosen on it
 _TELLING = 0.70  # ROC-AUC that the table alone may reach before it is worth a warning
 _NO_RECORD = "not recorded: this report was made from saved scores alone"
 _ALONE = {
@@ -59,9 +59,8 @@ def questions(
             section="data",
         ),
     ]
-    return [
-        line.model_copy(update={"answer": one_line(line.answer)}) for line in lines
-    ]  # values of the table are in it
+    # values of the table are in it
+    return [line.model_copy(update={"answer": one_line(line.answer)}) for line in lines]
 
 
 def sentence(failure: Failure) -> str:
@@ -100,7 +99,7 @@ def _size(metrics: Metrics, lineage: Lineage | None) -> Line:
 
 
 def size_line(metrics: Metrics, unit: str) -> Line:
-    """How many malignant lesions there are; `unit` ends the sentence `36 malignant ...`."""
+    """How many malignant lesions there are; `unit` ends the phrase `36 malignant ...`."""
     n = metrics.lesion_level.malignant
     level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
     words = {"amber": f"; {ENOUGH} or more are recommended", "red": f"; fewer than {FEW} are too few to conclude from"}
@@ -142,7 +141,7 @@ def _seen(same_split: bool | None) -> str:
         return "not known: the bundle does not record which split it was made with, so it may have seen test images"
     # evaluated only where the bundle's fingerprints could be compared
     return (
-        "yes: the bundle was made with another split, and has by its fingerprints seen no image or lesion of this test"
+        "yes: the bundle was made with another split; by its fingerprints it has seen no image or lesion of this test"
     )
 
 
@@ -219,7 +218,7 @@ def calibration_line(metrics: Metrics) -> Line:
     off = c.slope.lower is not None and c.slope.upper is not None and not c.slope.lower <= 1 <= c.slope.upper
     beyond = c.ece > c.ece_null_95
     level: Level = "red" if off and beyond else "amber" if off or beyond else "green"
-    words = {"green": "within chance", "amber": "not quite", "red": "no"}[level]
+    words = {"green": "yes, within chance", "amber": "not quite", "red": "no"}[level]
     return Line(
         level=level,
         question="Do predicted probabilities match observed rates?",
@@ -238,8 +237,8 @@ def slices_line(metrics: Metrics) -> Line:
     found = failures(metrics)
     if not found:
         answer = (
-            "none for certain: no group's whole 95 % interval lies below the required sensitivity, or below half of "
-            "the overall specificity"
+            "none was found: in no group does the whole 95 % interval lie below the required sensitivity, or below "
+            "half of the overall specificity"
         )
         return Line(level="green", question=question, answer=answer, section="slices")
     answer = "; ".join(sentence(one) for one in found[:3])
@@ -253,7 +252,7 @@ def _shortcuts(metrics: Metrics) -> Line:
     question = "What ROC-AUC does the table alone reach?"
     known = [(one.value, name) for name, one in metrics.shortcuts.alone.items() if one.value is not None]
     if not known:
-        answer = "not measured: the table has no age, sex, site, confirmation or source"
+        answer = "not measured: the table has no age, sex, site, kind of confirmation or source"
         return Line(level="amber", question=question, answer=answer, section="shortcuts")
     best, name = max(known)
     model = metrics.shortcuts.model
@@ -263,7 +262,7 @@ def _shortcuts(metrics: Metrics) -> Line:
     return Line(
         level=level,
         question=question,
-        answer=f"{best:.3f} from {_ALONE.get(name, name)}; the model has {estimate_text(model)}",
+        answer=f"{best:.3f} from {_ALONE[name]}; the model has {estimate_text(model)}",
         section="shortcuts",
     )
 
@@ -271,7 +270,7 @@ def _shortcuts(metrics: Metrics) -> Line:
 def _opened(openings: Sequence[Opening]) -> Line:
     question = "How often has this test set been opened?"
     if not openings:
-        answer = "not known: no ledger was kept, so this bundle may be the best of many that were tried on test"
+        answer = "not known: no ledger was kept, so this bundle may be the best of many that were tried on the test set"
         return Line(level="amber", question=question, answer=answer, section="openings")
     bundles = bundles_of(openings)
     if len(bundles) == 1:

@@ -1,1 +1,1 @@
-"""Monitor: logged predictions of a bundle in use, held against its validation, with and without late labels."""
+"""Monitor: logged predictions of a bundle in use, compared with its validation, with and without late labels."""

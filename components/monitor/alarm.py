@@ -1,4 +1,4 @@
-"""What the monitor leaves, and the error by which a scheduled run reports a change."""
+"""The artifact of the monitor, and the error by which a scheduled run reports a change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KIND, SCHEMA = "monitor", "lesionflow.monitor/1"
 FILE, PAGE = "monitor.json", "monitor.html"
 
 
-class ChangeFound(LesionflowError):  # noqa: N818 - what a scheduled run looks for, not a fault of the command
+class ChangeFound(LesionflowError):  # noqa: N818 - a finding, not a fault of the command
     """A test has raised its alarm; everything is written all the same."""
 
     exit_code = 3

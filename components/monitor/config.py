@@ -8,17 +8,20 @@ from components.common.runtime.config import BundleDigest, StepConfig
 
 
 class MonitorConfig(StepConfig):
-    """How often the monitor may be wrong, and what it watches apart."""
+    """How often the monitor may raise a false alarm, and which sources it watches separately."""
 
     alpha: float = Field(
         0.05,
-        description="accepted chance of a false alarm over all looks together: of each source's test for lost "
-        "sensitivity, and of all other tests together",
+        description="accepted probability of a false alarm, however often the monitor runs: for each source's test of "
+        "lost sensitivity, and for all other tests together",
         gt=0,
         lt=0.5,
     )
     sources: int = Field(
-        4, description="sources watched apart, in the order they appear; further ones are watched together", ge=1, le=50
+        4,
+        description="sources watched separately, in the order they appear; further ones are watched together",
+        ge=1,
+        le=50,
     )
     block: int = Field(100, description="images per row of the tables where the log has no times", ge=10)
     seed: int = Field(0, description="seed of tie-breaking and resamples", ge=0)
@@ -42,9 +45,10 @@ class MonitorSources(MonitorConfig):
     )
     labels: str = Field(
         "",
-        description="CSV of labels that came later (image, label, time), read anew by each run; empty: none",
+        description="CSV of labels that came later (image, label, time), read again by each run; empty: none",
     )
     reference: str = Field(
         "",
-        description="folder or URI of a validation or an evaluation to compare with; empty: what the bundle carries",
+        description="folder or URI of a validation or an evaluation to compare with; empty: the scores that the bundle "
+        "carries",
     )

@@ -1,4 +1,4 @@
-"""Logged predictions: JSON lines, or the CSV of `lesionflow predict`, one row per image that was asked about."""
+"""Logged predictions: JSON lines, or the CSV of `lesionflow predict`, one row per image."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Log:
         image: (n,) text; empty where the log has none.
         group: (n,) lesion or patient; the image where the log has none.
         source: (n,) text; empty where the log has none.
-        status: (n,) as the bundle answers it.
-        probability: (n,) NaN where the image got none.
+        status: (n,) as the bundle gives it.
+        probability: (n,) NaN where the image has none.
         malignant: (n,) whether it was predicted malignant, or refused as not dermoscopic and so sent to a person.
         distance: (n,) from the training images; NaN where it was not logged.
         time: (n,) seconds since 1970; NaN everywhere if one row has none.
@@ -44,7 +44,7 @@ class Log:
         labelled: (n,) time or order at which the label came; NaN without.
         label_times: whether `labelled` are seconds since 1970.
         other_policies: rows of other policies, which are left out.
-        repeated: rows about an image that was asked about before, which are left out.
+        repeated: further rows of an image that is already there, which are left out.
     """
 
     image: npt.NDArray[np.str_]
@@ -133,7 +133,7 @@ def read_log(tables: Sequence[Table], policy: DecisionPolicy) -> Log:
 
 
 def with_labels(log: Log, table: Table) -> tuple[Log, int]:
-    """The log with labels that came later, and how many labels are of images that it does not hold.
+    """The log with labels that came later, and the number of labels for images that it does not hold.
 
     Args:
         log: predictions, with images named.
@@ -141,7 +141,7 @@ def with_labels(log: Log, table: Table) -> tuple[Log, int]:
             came.
 
     Raises:
-        DataError: a missing column, a label that is none, or an image with two labels.
+        DataError: a missing column, a label that is not one, or an image with two labels.
     """
     rows = {image: at for at, image in enumerate(log.image.tolist()) if image}
     label, labelled = log.label.copy(), np.full(len(log), np.nan)
@@ -157,7 +157,7 @@ def with_labels(log: Log, table: Table) -> tuple[Log, int]:
             unknown += 1
             continue
         if label[at] not in (-1, value):
-            raise DataError(f"{where}: image {shown(row['image'])} has two labels; keep the right one")
+            raise DataError(f"{where}: image {shown(row['image'])} has two labels; keep the correct one")
         label[at], labelled[at] = value, _time(row.get("time"), where)
     known = label >= 0
     timed = not np.isnan(labelled[known]).any()
@@ -167,16 +167,16 @@ def with_labels(log: Log, table: Table) -> tuple[Log, int]:
 
 
 def _policy_of(row: Row, policy: DecisionPolicy, where: str) -> str:
-    """The policy that a row names; a row that names none, or is no prediction, is refused."""
+    """The policy that a row names; a row that names none, or is not a prediction, is refused."""
     missing = [name for name in ("status", "policy_id") if name not in row]
     if not missing:
         return str(row["policy_id"])
     if "image_id" in row:
         way = "a predictions.csv of an evaluation or a validation is not a log; give what `lesionflow predict` wrote"
     elif missing == ["policy_id"]:
-        way = f"without it nobody knows which bundle predicted this (the one given has {policy.policy_id})"
+        way = f"without it, it is not known which bundle predicted this (the one given has {policy.policy_id})"
     else:
-        way = "a bundle answers all of them, and `lesionflow predict --csv` writes them"
+        way = "a bundle returns all of them, and `lesionflow predict --csv` writes them"
     raise DataError(f"{where}: no {' and no '.join(missing)}; expected probability, status and policy_id: {way}")
 
 
@@ -185,7 +185,7 @@ def _parsed(row: Row, policy: DecisionPolicy, where: str) -> dict[str, Any]:
     status = _text(row, "status", where)
     if not 0 <= probability <= 1:
         if probability not in (layout.NO_PROBABILITY,) and not math.isnan(probability):
-            raise DataError(f"{where}: probability {probability:g}; expected 0 to 1, or -1 or nothing without one")
+            raise DataError(f"{where}: probability {probability:g}; expected 0 to 1; -1 or nothing where there is none")
         if status in _WITH_PROBABILITY:
             raise DataError(f"{where}: status {shown(status)} without a probability; expected one")
         probability = math.nan
@@ -224,7 +224,7 @@ def _number(row: Row, name: str, where: str) -> float:
 
 
 def _time(value: Any, where: str) -> float:
-    """Seconds since 1970, from such a number or from ISO 8601; without a zone it is taken for UTC."""
+    """Seconds since 1970, from such a number or from ISO 8601; without a time zone it is read as UTC."""
     if value is None:
         return math.nan
     try:

@@ -1,4 +1,4 @@
-"""The monitor's page: the answer first, then what was watched, and figures by week and source; one file, no script."""
+"""The page of the monitor: the answer, what was watched, and figures by week and source; one file, no script."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Told:
     Attributes:
         policy_id: the bundle's policy.
         threshold: probability from which it predicts malignant.
-        site: for which it was adjusted; empty otherwise.
-        alpha: accepted chance of any false alarm.
-        reference: what is compared with, for people.
+        site: the site it was adjusted for; empty otherwise.
+        alpha: accepted probability of a false alarm.
+        reference: what the predictions are compared with, for people.
         images: predictions that were read.
         span: from when to when.
         labelled: images with a label.

@@ -1,4 +1,4 @@
-"""Shares and rates of a log: what is seen, what is expected without labels, what labels show."""
+"""Shares and rates of a log: as logged, as expected without labels, and as observed with labels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Row:
 
     Attributes:
         name: for people.
-        images: asked about.
+        images: number of rows.
         refused: share without a probability.
         reasons: statuses of those, by count.
         positive: share of those that count at the threshold that was predicted malignant, refused as not dermoscopic

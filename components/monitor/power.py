@@ -1,4 +1,4 @@
-"""What a number of labels can show at most: the power of the best test that looks once."""
+"""How likely a number of labels shows a loss at most: the power of the best test that looks once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,3 @@ def most_power(malignant: int, sensitivity: float, alpha: float, loss: float = L
     counts = np.arange(malignant + 2)
     least = int(counts[np.argmax(binom.sf(counts - 1, malignant, missed) <= alpha)])
     return float(binom.sf(least - 1, malignant, min(missed + loss, 1.0)))
-
-
-def expected_power(images: int, prevalence: float, sensitivity: float, alpha: float, loss: float = LOSS) -> float:
-    """The same over how many of a number of labelled images happen to be malignant."""
-    chance = binom.pmf(np.arange(images + 1), images, prevalence)
-    likely = np.flatnonzero(chance > 1e-9)
-    return float(sum(chance[n] * most_power(int(n), sensitivity, alpha, loss) for n in likely))

@@ -1,4 +1,4 @@
-"""What predictions in use are held against: scores of labelled images that nothing was fitted to, or of validation."""
+"""What predictions in use are compared with: scores of labelled images nothing was fitted to, or of validation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.artifacts.folder import Artifact
 from components.common.artifacts.json_file import read_object
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import TEST_SCORES, Scores, load_extra, load_scores
@@ -18,6 +19,8 @@ from components.common.runtime.errors import ConfigError
 from components.common.statistics.numeric import Floats
 from components.common.storage import store
 
+# of a bundle, read by the monitor: the policy, the scores it may carry, and what these are worth
+FILES = (layout.POLICY, layout.INTERNAL_SCORES, layout.REFERENCE_SCORES, layout.RECALIBRATION, layout.REFUSAL)
 _SOURCE = "dataset"  # column of scores that slices are cut by
 _NAMES = (EXTERNAL_SCORES, TEST_SCORES, "val_probs.npz")
 
@@ -32,7 +35,7 @@ class Reference:
         label: (m,) 1 malignant.
         source: (m,) acquisition source; empty where it is not known.
         distance: quantiles of the distance to the training images; empty where the bundle has none.
-        refused: share of dermoscopic images that the bundle's own check refuses by design; None without a check.
+        refused: share of dermoscopic images that the check of the bundle refuses by design; None without a check.
     """
 
     name: str
@@ -47,13 +50,13 @@ class Reference:
         return self.source == source if source else np.ones(len(self.label), bool)
 
 
-def read_reference(bundle: Path, policy: DecisionPolicy, given: Path | None) -> Reference:
+def read_reference(bundle: Artifact, policy: DecisionPolicy, given: Path | None) -> Reference:
     """The reference that is given, or the one inside the bundle.
 
     Args:
-        bundle: the bundle's folder.
+        bundle: the bundle, with those of `FILES` that it has.
         policy: gives the probabilities.
-        given: a file of scores, of `fetch_reference`; None: what the bundle carries.
+        given: a file of scores from `fetch_reference`; None: what the bundle carries.
 
     Raises:
         ConfigError: neither is there.
@@ -67,7 +70,7 @@ def read_reference(bundle: Path, policy: DecisionPolicy, given: Path | None) -> 
     source = columns.get(_SOURCE, np.full(len(scores), "")).astype(np.str_)[rows]
     one: Scores = scores.take(rows)
     distance, refused = _distances(bundle)
-    return Reference(_named(path, bundle), policy.probability(one.logit), one.label, source, distance, refused)
+    return Reference(_named(path, bundle.path), policy.probability(one.logit), one.label, source, distance, refused)
 
 
 def fetch_reference(uri: str, scratch: Path) -> Path:
@@ -78,7 +81,7 @@ def fetch_reference(uri: str, scratch: Path) -> Path:
         scratch: folder for the copy.
 
     Raises:
-        ConfigError: none of the files that hold scores is there.
+        ConfigError: there is no file of scores.
         StorageError: storage refused or kept failing.
     """
     for one in (uri, *(store.join(uri, name) for name in _NAMES)):
@@ -87,17 +90,17 @@ def fetch_reference(uri: str, scratch: Path) -> Path:
     raise ConfigError(f"reference: {uri} holds none of {', '.join(_NAMES)}; give a validation or an evaluation")
 
 
-def _carried(bundle: Path) -> Path:
+def _carried(bundle: Artifact) -> Path:
     names = [layout.INTERNAL_SCORES, layout.REFERENCE_SCORES]
-    if (bundle / layout.RECALIBRATION).is_file():  # its internal test was at another site
+    if layout.RECALIBRATION in bundle.files:  # its internal test was at another site
         names.reverse()
-    inside = [bundle / name for name in names if (bundle / name).is_file()]
-    if not inside:
+    inside = next((name for name in names if name in bundle.files), None)
+    if inside is None:
         raise ConfigError(
-            f"{bundle}: carries no scores to compare with; give --reference: a validation or an evaluation of it, "
+            f"{bundle.path}: carries no scores to compare with; give --reference: a validation or an evaluation of it, "
             "or hand it over with `lesionflow bundle handover`"
         )
-    return inside[0]
+    return bundle.path / inside
 
 
 def _named(path: Path, bundle: Path) -> str:
@@ -107,9 +110,9 @@ def _named(path: Path, bundle: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _distances(bundle: Path) -> tuple[Floats, float | None]:
-    path = bundle / layout.REFUSAL
-    record: dict[str, Any] = read_object(path) if path.is_file() else {}
+def _distances(bundle: Artifact) -> tuple[Floats, float | None]:
+    there = layout.REFUSAL in bundle.files
+    record: dict[str, Any] = read_object(bundle.path / layout.REFUSAL) if there else {}
     quantiles = (record.get("validation") or {}).get("quantiles", [])
     refused = record.get("alpha") if record.get("status") == "checked" else None
     return np.asarray(quantiles, np.float64), refused

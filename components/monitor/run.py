@@ -1,4 +1,4 @@
-"""Monitor: from logged predictions and late labels to a page, figures, and whether somebody should look."""
+"""Monitor: from logged predictions and late labels to figures, a page, and whether a change was found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common.artifacts.folder import new_artifact, open_artifact
+from components.common.artifacts.folder import new_artifact, open_files
 from components.common.artifacts.json_file import shown, write_atomic, write_json
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.remote import local_artifact, refuse_other
@@ -24,7 +24,7 @@ from components.monitor.log import Log, read_log, with_labels
 from components.monitor.page import Told, page_html
 from components.monitor.performance import by_period, by_source
 from components.monitor.power import LOSS, most_power
-from components.monitor.reference import Reference, fetch_reference, read_reference
+from components.monitor.reference import FILES, Reference, fetch_reference, read_reference
 from components.monitor.table import read_table, read_tables
 from components.monitor.watches import LABELLED, WORDS, Watch, watch
 
@@ -61,7 +61,7 @@ def run(
 
     Args:
         config: parameters.
-        bundle: folder or URI of the bundle that made the predictions; it is not loaded.
+        bundle: folder or URI of the bundle that made the predictions; only the files in `FILES` are read.
         predictions: logs of it, from the beginning on: files, or folders of them, here or in an object store.
         out: folder for the artifact; that of an earlier look is replaced.
         labels: CSV of labels that came later; empty: none.
@@ -70,15 +70,15 @@ def run(
     Raises:
         ArtifactError: the bundle or the reference is damaged.
         ConfigError: a file is missing, or there is nothing to compare with.
-        DataError: a row that is not a prediction, or a label that is none.
+        DataError: a row that is not a prediction, or a label that is not one.
     """
     with TemporaryDirectory() as scratch:
-        source = local_artifact(bundle, "bundle", Path(scratch) / "bundle")
+        source = local_artifact(bundle, "bundle", Path(scratch) / "bundle", FILES)
         refuse_other(source, "bundle", config.bundle_digest)
-        made = open_artifact(source, "bundle")
+        made = open_files(source, "bundle", FILES)
         policy = load_policy(made.path / layout.POLICY)
         given = fetch_reference(reference, Path(scratch) / "reference") if reference else None
-        known = read_reference(made.path, policy, given)
+        known = read_reference(made, policy, given)
     tables = read_tables(predictions)
     entries = read_log(tables, policy)
     foreign = 0
@@ -86,8 +86,8 @@ def run(
         entries, foreign = with_labels(entries, read_table(labels))
         if foreign and not (entries.label >= 0).any():
             raise DataError(
-                f"{labels}: {counted(foreign, 'label')}, none of an image in the log, whose images are named such as "
-                f"{', '.join(shown(str(one)) for one in entries.image[:2])}; give labels under the same names"
+                f"{labels}: {counted(foreign, 'label')}, none for an image of the log, whose images have names such as "
+                f"{', '.join(shown(str(one)) for one in entries.image[:2])}; give labels under these names"
             )
     watches = watch(config, entries, known)
     alarms = [_sentence(one, entries) for one in sorted(watches, key=_when) if one.alarm is not None]
@@ -116,14 +116,14 @@ def run(
 
 
 def _power(watches: Sequence[Watch], known: Reference, threshold: float, alpha: float) -> list[str]:
-    """What a count of missed lesions among the labels of each source could show."""
+    """How likely a count of missed lesions among the labels of each source shows a loss."""
     before = known.probability[known.label == 1] >= threshold
     if not before.any():
         return []
     return [
         f"{one.source or 'all sources'}: {counted(one.images, 'malignant group')} with a label; a fall in sensitivity "
-        f"from {before.mean():.2f} to {before.mean() - LOSS:.2f} before the first of them would be found by one exact "
-        f"test of their count in {100 * most_power(one.images, float(before.mean()), alpha):.0f} of 100 cases"
+        f"from {before.mean():.2f} to {before.mean() - LOSS:.2f} before the first of them would be found by a single "
+        f"exact test of their count in {100 * most_power(one.images, float(before.mean()), alpha):.0f} of 100 cases"
         for one in watches
         if one.subject == "malignant_scores"
     ]
@@ -157,12 +157,12 @@ def _notes(entries: Log, foreign: int, labels: bool, checked: bool) -> list[str]
     if entries.other_policies:
         notes.append(f"left out: {counted(entries.other_policies, 'row')} of other policies")
     if entries.repeated:
-        notes.append(f"left out: {counted(entries.repeated, 'row')} about images that were asked about before")
+        notes.append(f"left out: {counted(entries.repeated, 'row')} of images that are in the log already")
     if foreign:
-        notes.append(f"not used: {counted(foreign, 'label')} of images that the log does not hold")
+        notes.append(f"not used: {counted(foreign, 'label')} for images that are not in the log")
     if refused := int(entries.refused.sum()):
         notes.append(
-            f"{counted(refused, 'image')} refused as not dermoscopic: sent on to a person, so a malignant one counts "
+            f"{counted(refused, 'image')} refused as not dermoscopic: sent to a person, so a malignant one counts "
             "as found and a benign one as not cleared, as in validation; tests of scores leave them out"
         )
     if np.isnan(entries.distance).all():

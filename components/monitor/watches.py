@@ -39,9 +39,9 @@ class Watch:
 
     Attributes:
         subject: what is watched.
-        source: the source; empty for all together.
-        images: how many it has seen, one per group.
-        reference: how many it was compared with to begin with.
+        source: which source; empty for all together.
+        images: number of images it has seen, one per group.
+        reference: number of images it was compared with at first.
         limit: capital at which it raises the alarm: 1 / its part of alpha.
         capital: the largest so far.
         alarm: position in the log of the image at which it raised the alarm; None if it has not.
@@ -79,7 +79,7 @@ def watch(config: MonitorConfig, log: Log, reference: Reference) -> list[Watch]:
 def _sources(
     config: MonitorConfig, log: Log, reference: Reference
 ) -> Iterator[tuple[str, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Name, rows of the log and rows of the reference of everything that is watched apart; all together first."""
+    """Name, rows of the log and rows of the reference of everything that is watched; all together first."""
     yield "", np.ones(len(log), bool), reference.of_source("")
     names = list(dict.fromkeys(one for one in log.source.tolist() if one))
     for name in names[: config.sources - 1 if len(names) > config.sources else None]:

@@ -1,4 +1,4 @@
-"""There and here: figures of the internal test beside those of the clinic, and what of the difference is case mix."""
+"""There and here: figures of the internal test beside the clinic's, and which part of the difference is case mix."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Text = npt.NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Place:
-    """Scores of one place and their diagnoses, in common words; None where there are none."""
+    """Scores of one place and their diagnoses, by common names; None where there are none."""
 
     scores: Scores
     diagnosis: Text | None
@@ -117,7 +117,7 @@ def _mix(here: Place, there: Place | None) -> tuple[Mix, CaseMix] | None:
 
 
 def size_of(scores: Scores) -> Size:
-    """How much stands behind the figures of one place."""
+    """How many images and groups the figures of one place rest on."""
     malignant = scores.label == 1
     return Size(
         images=len(scores),
@@ -128,7 +128,13 @@ def size_of(scores: Scores) -> Size:
 
 
 def verdict(scores: Scores, policy: DecisionPolicy, units: str) -> Verdict:
-    """Whether the promised sensitivity holds, by the rule that made the promise: one image per malignant group."""
+    """Whether the promised sensitivity holds, by the rule that made the promise: one image per malignant group.
+
+    Args:
+        scores: of the clinic's images.
+        policy: the bundle's.
+        units: what a group is, in the plural.
+    """
     point = policy.operating_point
     target, delta = point.get("target_sensitivity"), float(point.get("delta") or _DELTA)
     first = scores.first_image_per_group()
@@ -151,17 +157,14 @@ def verdict(scores: Scores, policy: DecisionPolicy, units: str) -> Verdict:
     clear = ~policy.decide(benign.decided_by(benign.logit))
     cleared = f"{int(clear.sum()):,} of {len(benign):,} benign images cleared"
     refused = int(malignant.not_dermoscopy.sum())  # a refused image goes to a person, so it is not missed
-    sent = (
-        f" ({refused:,} of those found were refused as not dermoscopic, which sends them to a person)"
-        if refused
-        else ""
-    )
+    were = "was" if refused == 1 else "were"
+    sent = f" ({refused:,} of those found {were} refused as not dermoscopic, so a person decides)" if refused else ""
     said_plainly = f"{_sentence(told, str(point.get('policy', 'unknown')), units)}{sent}; {cleared}"
     return told.model_copy(update={"sentence": said_plainly})
 
 
 def _sentence(told: Verdict, rule: str, units: str) -> str:
-    """The answer on the first screen."""
+    """The answer, as the first screen says it."""
     counted = f"{told.found} of {told.of} malignant {units} found"
     if told.target is None:
         return f"The policy promises no sensitivity (rule {rule}); here {counted}"
@@ -178,17 +181,17 @@ def _sentence(told: Verdict, rule: str, units: str) -> str:
 
 def _more(more: int | None) -> str:
     if more is None:
-        return "no realistic number would decide it, the rate is too close to the target"
+        return "no realistic number of further ones would decide it, the rate is too close to the target"
     return f"{more:,} more would decide it, if found at the same rate"
 
 
 def labelling(policy: str, here: Place, shown: Mapping[str, int]) -> Labelling:
-    """What counts as malignant here, against what the bundle was shown.
+    """What counts as malignant here, compared with what the bundle was trained on.
 
     Args:
         policy: name of the label policy of this table.
         here: labels and diagnoses.
-        shown: label of each diagnosis the bundle was trained on, in common words; empty where unknown.
+        shown: label of each diagnosis the bundle was trained on, by common names; empty where unknown.
     """
     if here.diagnosis is None or not shown:
         return Labelling(policy=policy, unlike=[], unknown={})

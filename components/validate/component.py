@@ -29,12 +29,13 @@ def validate(
     from components.common.artifacts.noted import note_digest, noted_path
     from components.common.bundle.signing import asked_key
     from components.common.runtime.session import step_session
+    from components.evaluate.publish import publish
+    from components.evaluate.regenerate import REPORT
     from components.validate.config import ValidateSources
-    from components.validate.publish import publish
     from components.validate.run import run
 
     with step_session("validate"):
         asked = ValidateSources.parse(config)
         result = run(asked, asked.bundle, noted_path(index), asked.internal, Path(validation.path), asked_key())
         note_digest(validation)
-        publish(result, report, roc, metrics)
+        publish(result.path / REPORT, result.scores, result.metrics, report, roc, metrics)

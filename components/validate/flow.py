@@ -1,4 +1,4 @@
-"""Follows the rows of the clinic's table to the images that every figure is computed on."""
+"""Follows the rows of the clinic's table to the images that all figures are computed on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a clinic's index the bundle is shown: labelled images it has never seen, and those without a label apart."""
+"""Which of a clinic's images the bundle is shown: labelled ones it has never seen; those without a label separately."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Material:
     Attributes:
         labelled: usable images with a label that the bundle has not seen, with their final groups.
         unlabelled: usable images without a usable label.
-        unusable: rows whose file cannot be used, or whose label and file cannot.
+        unusable: rows whose file cannot be used, with or without a usable label.
         seen: images the bundle was trained or chosen on, and others of their lesions: image_id, how, part.
         overlap: the same, counted.
     """
@@ -75,7 +75,7 @@ def sort_images(index: pd.DataFrame, known: Fingerprints | None) -> Material:
 
 
 def refuse_overlap(overlap: Overlap, most_pct: float) -> None:
-    """Stops where the bundle has seen too much of what it is to be validated on.
+    """Stops where the bundle has seen too many of the images it is to be validated on.
 
     Raises:
         DataError: counts and names.
@@ -85,8 +85,8 @@ def refuse_overlap(overlap: Overlap, most_pct: float) -> None:
         raise DataError(
             f"the bundle was trained, chosen or adjusted on {overlap.seen} of {overlap.images} images ({share:.1f} %; "
             f"{overlap.bytes} by equal bytes, {overlap.near_duplicates} near-duplicates), at most {most_pct:g} % may "
-            f"be: {', '.join(overlap.examples[:_SHOWN])}; validate on images from elsewhere, or raise max_overlap_pct "
-            "to have them left out"
+            f"be: {', '.join(overlap.examples[:_SHOWN])}; validate on images from elsewhere, or raise "
+            "max_overlap_pct to have them left out"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a validation says: metrics, the block on trust, predictions, summary, and the report with there and here."""
+"""The files of a validation: metrics, answers to the questions on trust, predictions, and the report."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from components.common.artifacts.validation import FigureKey, Validation
 from components.evaluate.analysis import Inputs, Settings, analyse
 from components.evaluate.predictions import FILE as PREDICTIONS
 from components.evaluate.predictions import predictions_csv
+from components.evaluate.regenerate import REPORT
 from components.evaluate.report import SECTIONS, Page, Said, report_html
 from components.validate.trust import questions
 
-REPORT = "report.html"
 HEADINGS: Mapping[FigureKey, tuple[str, str]] = {
     "roc_auc": ("ROC-AUC", "1 is perfect, 0.5 chance"),
     "sensitivity": ("sensitivity", "per image, at the shipped threshold"),

@@ -1,4 +1,4 @@
-"""Validate: a finished bundle on the labelled images of another clinic, and everything said about it."""
+"""Validate: measures a finished bundle on the labelled images of another clinic, and writes the report."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.signing import check_signature
 from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import DataError
+from components.common.runtime.words import counted
 from components.evaluate import context as about
 from components.evaluate.analysis import Settings
 from components.evaluate.scoring import score, slice_columns
@@ -67,7 +68,8 @@ def run(
 
     Raises:
         ArtifactError: an artifact is damaged, the evaluation is of another bundle, or the signature is not right.
-        DataError: the bundle has seen too many of the images, one class is missing, or an image was changed since.
+        DataError: the bundle has seen too many of the images, one class is missing, or an image was changed since
+            it was ingested.
     """
     with TemporaryDirectory() as scratch:
         source = local_artifact(bundle, "bundle", Path(scratch) / "bundle")
@@ -80,7 +82,7 @@ def run(
             made_of["evaluation"] = judged
         material = sort_images(read_index(index), read_fingerprints(source))
         refuse_overlap(material.overlap, config.max_overlap_pct)
-        _refuse_one_class(material.labelled)
+        _refuse_one_class(material.labelled["label"], "labelled images that the bundle has not seen")
         loaded = load_parts(made_of["bundle"])  # its files were hashed when it was opened
         return _validated(config, loaded, made_of, material, out)
 
@@ -89,6 +91,7 @@ def _validated(
     config: ValidateConfig, loaded: Bundle, made_of: Mapping[str, Artifact], material: Material, out: Path
 ) -> ValidateResult:
     scores, unread = score(loaded, material.labelled, config.batch_size, "external")
+    _refuse_one_class(scores.label, f"labelled images left ({counted(len(unread), 'image')} could not be read)")
     rows = material.labelled.set_index("image_id").loc[scores.image_id.tolist()].reset_index()
     apart = _scored_apart(loaded, material.unlabelled, config.batch_size)
     columns = slice_columns(rows)
@@ -99,7 +102,7 @@ def _validated(
         "schema": about.SCHEMA,
         "settings": {"resamples": config.resamples, "seed": config.seed},
         "provenance": about.provenance(made_of),
-        "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), lambda i: _bytes(uri[i])),
+        "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), uri),
     }
     lineage = trace(read_index(index), material, unread, scores)
     with new_artifact(out, KIND, {name: artifact.digest for name, artifact in made_of.items()}) as folder:
@@ -169,19 +172,22 @@ def _there(made_of: Mapping[str, Artifact], loaded: Bundle, names: Mapping[str, 
     elif layout.INTERNAL_SCORES in loaded.artifact.files:
         path = loaded.artifact.path / layout.INTERNAL_SCORES
     else:
-        log.warning("the bundle does not carry its internal test; give internal, or have it handed over with it")
+        log.warning(
+            "the bundle does not carry its internal test: give its evaluation as internal, or a bundle written by "
+            "`lesionflow bundle handover`"
+        )
         return None
     scores, diagnosis = read_internal_test(path, loaded.policy)
     return Place(scores, common_names(diagnosis, names) if diagnosis is not None else None)
 
 
 def _scored_apart(loaded: Bundle, rows: pd.DataFrame, batch_size: int) -> pd.DataFrame:
-    """The predictions for images without a usable label, and why they have none."""
+    """Predictions for the images without a usable label, with the reason why they have none."""
     listed = rows[["image_id", "lesion_id", "dx", "verdict", "reason"]].reset_index(drop=True)
     empty = listed.assign(logit=np.nan, probability=np.nan, decision="")
     if not len(rows):
         return empty
-    # scores know no third label; it is not written anywhere
+    # scores need a label; this one is written nowhere
     scores, _ = score(loaded, rows.assign(label=0), batch_size, "unlabelled")
     place = scores.rows_of(listed["image_id"].to_numpy(np.str_))
     read = place >= 0
@@ -192,16 +198,10 @@ def _scored_apart(loaded: Bundle, rows: pd.DataFrame, batch_size: int) -> pd.Dat
     return empty.assign(decision=empty["decision"].where(read, "not readable"))
 
 
-def _refuse_one_class(labelled: pd.DataFrame) -> None:
-    malignant = int((labelled["label"] == 1).sum())
-    if not 0 < malignant < len(labelled):
+def _refuse_one_class(label: pd.Series[int] | npt.NDArray[np.int8], which: str) -> None:
+    malignant = int((label == 1).sum())
+    if not 0 < malignant < len(label):
         raise DataError(
-            f"{len(labelled)} labelled images that the bundle has not seen, {malignant} of them malignant: a "
-            "validation needs both classes; give more images, or use lesionflow predict, which needs no labels"
+            f"{len(label)} {which}, {malignant} of them malignant: a validation needs both classes; give more images, "
+            "or use lesionflow predict, which needs no labels"
         )
-
-
-def _bytes(uri: str) -> bytes:
-    from components.common.imaging.picture import read_picture
-
-    return read_picture(uri)

@@ -50,7 +50,7 @@ def _overlap(overlap: Overlap) -> Line:
     if not overlap.known:
         answer = "not known: the bundle carries no fingerprints of what it was trained on; export it again"
         return Line(level="red", question=question, answer=answer, section="data")
-    only = "" if overlap.pictures else "; by equal bytes only, copies that were encoded again are not recognised"
+    only = "" if overlap.pictures else "; by equal bytes only, re-encoded copies are not recognised"
     if not overlap.seen:
         level: Level = "green" if overlap.pictures else "amber"
         answer = f"no: none of {overlap.images:,} images has the bytes or is a near-duplicate of one it has seen{only}"
@@ -85,37 +85,35 @@ def _labels(record: Validation) -> Line:
     question = "Does malignant mean the same here and in training?"
     known = record.labelling
     new = ", ".join(f"{name} {n:,}" for name, n in list(known.unknown.items())[:5])
-    shown = f"; diagnoses it was never shown: {new}" if new else ""
+    shown = f"; diagnoses it was never trained on: {new}" if new else ""
     if known.unlike:
         return Line(level="red", question=question, answer=f"no: {'; '.join(known.unlike)}{shown}", section="data")
     level: Level = "amber" if new else "green"
-    return Line(
-        level=level, question=question, answer=f"no diagnosis is counted otherwise (policy {known.policy}){shown}",
-        section="data",
-    )  # fmt: skip
+    answer = f"yes: no diagnosis is counted differently (policy {known.policy}){shown}"
+    return Line(level=level, question=question, answer=answer, section="data")
 
 
 def _mix(record: Validation) -> Line:
     question = "Is the mix of diagnoses one that can be compared?"
     mix = record.mix
     if mix is None:
-        answer = "not known: one side has no diagnoses, so a difference may be case mix alone"
+        answer = "not known: one side has no diagnoses, so a difference may be due to case mix alone"
         return Line(level="amber", question=question, answer=answer, section="compared")
     enough = mix.represented >= _REPRESENTED and mix.effective >= _EFFECTIVE
     answer = (
-        f"{percent_text(mix.represented, 0)} of the internal test's diagnoses are here; standardised figures are worth "
-        f"{mix.effective:,.0f} of {record.here.images:,} images"
+        f"{percent_text(mix.represented, 0)} of the internal test has a diagnosis that occurs here; figures "
+        f"standardised to its mix are worth {mix.effective:,.0f} of {record.here.images:,} images"
     )
     return Line(level="green" if enough else "amber", question=question, answer=answer, section="compared")
 
 
 def _in_no_figure(record: Validation, lineage: Lineage) -> Line:
-    """Rows that no figure is computed on, besides those the bundle has seen or refused."""
-    question = "Is anything in no figure, and from which class?"
+    """Rows that enter no figure, besides those the bundle has seen or refused."""
+    question = "Was anything left out of the figures, and from which class?"
     unusable, unlabelled = total(lineage.parts["test"].unusable), sum(record.unlabelled.values())
     rows = lineage.table.images
     if not unusable.images and not unlabelled:
-        return Line(level="green", question=question, answer="nothing is lost or unlabelled", section="data")
+        return Line(level="green", question=question, answer="no: nothing is lost or unlabelled", section="data")
     said = []
     if unusable.images:
         why = ", ".join(
@@ -127,7 +125,7 @@ def _in_no_figure(record: Validation, lineage: Lineage) -> Line:
         )
     if unlabelled:
         why = ", ".join(f"{reason_words(reason)}: {n:,}" for reason, n in record.unlabelled.items())
-        said.append(f"{unlabelled:,} of {rows:,} images have no usable label and are scored apart ({why})")
+        said.append(f"{unlabelled:,} of {rows:,} images have no usable label and are scored separately ({why})")
     many = unusable.images + unlabelled > _MANY * rows
     return Line(level="red" if many else "amber", question=question, answer="; ".join(said), section="data")
 
@@ -136,7 +134,7 @@ def _refused(record: Validation) -> Line:
     question = "Did the bundle refuse images, and why?"
     weak = "" if record.refusal_reliable else f". Pictures that are not dermoscopy: {record.refuses}"
     if not record.refused:
-        answer = f"none of the labelled images{weak}"
+        answer = f"no: none of the labelled images{weak}"
         return Line(level="amber" if weak else "green", question=question, answer=answer, section="data")
     why = ", ".join(f"{reason_words(reason)}: {n:,}" for reason, n in record.refused.items())
     level: Level = "red" if record.refused_share > _MUCH_REFUSED else "amber"

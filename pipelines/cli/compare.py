@@ -169,7 +169,7 @@ def _paired(run: ComparedRun, first: ComparedRun, resamples: int) -> dict[str, A
     from components.common.artifacts.policy import FILE as POLICY
     from components.common.artifacts.policy import load_policy
     from components.common.artifacts.scores import TEST_SCORES, load_scores
-    from components.evaluate.paired import paired_differences
+    from components.evaluate.champion import paired_differences
 
     mine, base = (load_scores(one.evaluation / TEST_SCORES) for one in (run, first))
     rules = [load_policy(one.evaluation / POLICY) for one in (run, first)]

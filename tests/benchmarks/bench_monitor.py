@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binom
 
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.scores import load_scores
 from components.monitor.config import MonitorConfig
 from components.monitor.log import Log
-from components.monitor.power import expected_power
+from components.monitor.power import most_power
 from components.monitor.reference import Reference
 from components.monitor.watches import watch
 
@@ -72,7 +73,8 @@ def main() -> None:
     down = policy.threshold_logit - float(np.quantile(one[1], 1 - found + 0.1))
     sys.stdout.write(f"sensitivity {found:.3f}; 0.10 less when malignant logits move by {down:+.2f}\n")
     for prevalence in (0.19, 0.27, 0.41):
-        most = expected_power(WITHIN - LATE, prevalence, found, MonitorConfig().alpha)
+        chance = enumerate(binom.pmf(np.arange(WITHIN - LATE + 1), WITHIN - LATE, prevalence))
+        most = sum(share * most_power(n, found, MonitorConfig().alpha) for n, share in chance)
         sys.stdout.write(f"malignant {prevalence:.2f}, {WITHIN - LATE} labels: at most {most:.2f}\n")
         for kind, lower, missed in (("all lower", down, 0.0), ("single misses", 0.0, 0.1 / found)):
             soon = []

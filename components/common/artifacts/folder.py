@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -108,13 +108,32 @@ def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
     artifact = listed_artifact(path, kind)
     _check_present(artifact, {SIGNATURE} if kind == SIGNED else set())
     if verify:
-        for name, expected in artifact.files.items():
-            received = sha256_file(path / name)
-            if received != expected:
-                raise ArtifactError(
-                    f"{path / name}: sha256 is {received}, {MANIFEST} says {expected}; {_way_out(kind)}"
-                )
+        _check_hashes(artifact)
     return artifact
+
+
+def open_files(path: Path, kind: str, names: Collection[str]) -> Artifact:
+    """Opens the artifact at `path` for some of its files: they alone are hashed, and the artifact names no others.
+
+    Raises:
+        ArtifactError: not an artifact of this kind, or one of these files is missing or changed.
+    """
+    whole = listed_artifact(path, kind)
+    artifact = replace(whole, files={name: digest for name, digest in whole.files.items() if name in names})
+    absent = next((name for name in artifact.files if not (path / name).is_file()), None)
+    if absent is not None:
+        raise ArtifactError(f"{path / absent}: missing; the artifact is incomplete, {_way_out(kind)}")
+    _check_hashes(artifact)
+    return artifact
+
+
+def _check_hashes(artifact: Artifact) -> None:
+    for name, expected in artifact.files.items():
+        received = sha256_file(artifact.path / name)
+        if received != expected:
+            raise ArtifactError(
+                f"{artifact.path / name}: sha256 is {received}, {MANIFEST} says {expected}; {_way_out(artifact.kind)}"
+            )
 
 
 def listed_artifact(path: Path, kind: str) -> Artifact:

@@ -138,9 +138,11 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
 def value_words(column: str, value: str) -> str:
     """A table's value in words where the code is a common one: `mel (melanoma)`, `histology`.
 
-    >>> value_words("dx", "mel"), value_words("site", "back")
-    ('mel (melanoma)', 'back')
+    >>> value_words("dx", "mel"), value_words("site", "back"), value_words("sex", "unknown")
+    ('mel (melanoma)', 'back', 'not recorded')
     """
+    if value == "unknown":
+        return "not recorded"
     words = _VALUES.get(column, {}).get(value.lower())
     if words is None:
         return value

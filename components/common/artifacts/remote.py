@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from components.common.artifacts.folder import MANIFEST, SIGNATURE, SIGNED, listed_artifact
@@ -9,8 +10,14 @@ from components.common.runtime.errors import ArtifactError
 from components.common.storage import store
 
 
-def local_artifact(uri: str, kind: str, scratch: Path) -> Path:
+def local_artifact(uri: str, kind: str, scratch: Path, names: Collection[str] | None = None) -> Path:
     """The folder of an artifact: its own where it is local, else a download into `scratch`; not verified yet.
+
+    Args:
+        uri: folder or URI.
+        kind: kind of the artifact.
+        scratch: folder for a download.
+        names: files to download, as far as the artifact has them; None: all of them.
 
     Raises:
         ArtifactError: there is none, or one of its files is missing.
@@ -21,8 +28,9 @@ def local_artifact(uri: str, kind: str, scratch: Path) -> Path:
     scratch.mkdir(parents=True, exist_ok=True)
     _copy(uri, MANIFEST, scratch)
     for name in listed_artifact(scratch, kind).files:
-        _copy(uri, name, scratch)
-    if kind == SIGNED and store.exists(store.join(uri, SIGNATURE)):
+        if names is None or name in names:
+            _copy(uri, name, scratch)
+    if names is None and kind == SIGNED and store.exists(store.join(uri, SIGNATURE)):
         _copy(uri, SIGNATURE, scratch)
     return scratch
 

@@ -136,9 +136,14 @@ def test_the_checklist_answers_what_the_artifacts_know(saved, tmp_path):
     metrics = load_metrics(tmp_path / "out" / "metrics.json")
     bare = {item.topic: item for item in checklist(metrics, None, {})}
     assert bare["Model and training"].answer == AUTHOR
-    training = {"model": {"architecture": "resnet50", "parameters": 10}, "training_config": {"epochs": 3}}
+    training = {
+        "model": {"architecture": "resnet50", "parameters": 10},
+        "training_config": {"epochs": 3, "class_balance": "none"},
+    }
     full = {item.topic: item for item in checklist(metrics, None, {"training": training})}
-    assert full["Model and training"].answer == "resnet50, 10 parameters, 3 epochs"
+    assert full["Model and training"].answer == "resnet50, 10 parameters, at most 3 epochs"
+    assert full["Class imbalance"].answer == "none: the loss is not weighted"
+    assert bare["Class imbalance"].answer == bare["Training against evaluation data"].answer == AUTHOR
     assert full["Funding"].open
     assert "rosendahl" in full["Sources of the data"].answer
 
@@ -190,7 +195,7 @@ def test_both_units_stand_in_the_headline_and_the_own_prevalence_in_the_last_row
     scores = load_scores(saved / "test_probs.npz")
     malignant = len(np.unique(scores.lesion_id[scores.label == 1]))
     assert re.search(rf"<b>\d+ of {malignant} malignant lesions</b>", html)
-    assert re.search(rf"<b>\d+ of {int(scores.label.sum())} malignant photos</b>", html)
+    assert re.search(rf"<b>\d+ of {int(scores.label.sum())} malignant images</b>", html)
     own = re.search(r'<tr class="own">.*?</tr>', html, re.DOTALL)[0]
     assert "this test" in own
     assert "cancer" not in html.lower().replace("skin-cancer", "")

@@ -86,7 +86,7 @@ def test_a_split_of_other_images_is_evaluated_and_the_report_says_how_it_is_know
     split = shipped.pictures.write_split(tmp_path / "split", table[table["lesion_id"] != "trainL0"])
     run(EvaluateConfig.parse(FAST), shipped.bundle, split, None, None, tmp_path / "out")
     answers = " ".join(line.answer for line in load_trust(tmp_path / "out/trust.json"))
-    assert "made with another split, and has by its fingerprints seen no image" in answers
+    assert "made with another split; by its fingerprints it has seen no image" in answers
 
 
 def opened(folder, shipped, table, own):
@@ -101,7 +101,7 @@ def test_a_test_image_that_is_a_copy_of_a_training_image_is_refused_in_another_s
     copied = table["image_id"] == "test0000"
     table.loc[copied, "picture_key"] = table.loc[table["image_id"] == "train0000", "picture_key"].item()
     bundle, split = opened(tmp_path / "split", shipped, table, own=False)
-    with pytest.raises(DataError, match=r"in test here: 1 near-duplicate images \(test0000\)"):
+    with pytest.raises(DataError, match=r"images of this test set: 1 near-duplicate image \(test0000\)"):
         refuse_seen(bundle, split, read_split(split.path))
 
 
@@ -114,7 +114,7 @@ def test_in_its_own_split_equal_bytes_are_refused_and_what_the_split_counts_is_l
     refuse_seen(bundle, split, read_split(split.path))
     table.loc[copied, "sha256"] = table.loc[trained, "sha256"].item()
     bundle, split = opened(tmp_path / "again", shipped, table, own=True)
-    with pytest.raises(DataError, match=r"in test here: 1 images with equal bytes \(test0000\)"):
+    with pytest.raises(DataError, match=r"images of this test set: 1 image with equal bytes \(test0000\)"):
         refuse_seen(bundle, split, read_split(split.path))
 
 
@@ -193,7 +193,7 @@ def test_the_lineage_follows_every_row_and_the_report_shows_it(evaluation, shipp
     assert lineage.malignant_diagnoses == ["mel"]
     html = (evaluation.path / "report.html").read_text()
     assert "changed or gone since ingest, not in the records" in html
-    assert "Malignant are the diagnoses\n  mel" in html
+    assert "Counted as malignant:\n  mel" in html
 
 
 def test_generated_images_are_announced(evaluation):

@@ -55,7 +55,7 @@ def test_rows_are_put_in_order_of_time_and_a_repeated_image_counts_once(policy, 
         ('{"probability": 0.5, "status": "ok", "time": 1764000000000}\n', "seconds since 1970, not milliseconds"),
         ("not json\n", "line 1: not JSON"),
         ("[1]\n", "item 1: .*expected a JSON object"),
-        ('{"image": "a"}\n', "line 1: no status; expected probability, status and policy_id: a bundle answers all"),
+        ('{"image": "a"}\n', "line 1: no status; expected probability, status and policy_id: a bundle returns all"),
         ('{"probability": 0.5, "status": "OK"}\n', "status 'OK' with a probability; expected ok or refer"),
         ('{"probability": 1.5, "status": "ok"}\n', "probability 1.5; expected 0 to 1"),
         ('{"probability": -1, "status": "ok"}\n', "status 'ok' without a probability"),
@@ -108,7 +108,7 @@ def test_what_is_not_the_log_of_this_bundle_is_refused(policy, tmp_path):
     with pytest.raises(DataError, match=r"no status and no policy_id; .* a predictions\.csv of an evaluation"):
         read_log([judged], policy)
     unnamed = written(tmp_path, "image,status,probability\na,ok,0.5\n", "log.csv")
-    with pytest.raises(DataError, match=f"line 2: no policy_id; .*nobody knows which bundle.*{policy.policy_id}"):
+    with pytest.raises(DataError, match=f"line 2: no policy_id; .*not known which bundle.*{policy.policy_id}"):
         read_log([unnamed], policy)
     rows = [Prediction(name, "ok", "benign", 0.01, 0.2, -3.0, "f" * 12, "") for name in ("a", "b")]
     with pytest.raises(DataError, match="all 2 rows of other policies, none of this bundle's"):

@@ -8,6 +8,7 @@ import pytest
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.json_file import read_json, write_json
 from components.common.runtime.errors import ConfigError, DataError
+from components.common.storage import store
 from components.monitor.alarm import ChangeFound, raise_alarm
 from components.monitor.config import MonitorConfig
 from components.monitor.run import run as run_step
@@ -119,6 +120,17 @@ def test_a_bundle_without_scores_names_the_ways_out(bundle, use, tmp_path):
     assert done.images == 100
 
 
+def test_of_a_bundle_in_a_bucket_only_policy_and_scores_are_fetched(bundle, use, gcs, tmp_path):
+    with new_artifact(tmp_path / "whole", "bundle", {}) as folder:
+        for name in ("decision_policy.json", "reference_probs.npz"):
+            shutil.copy(bundle / name, folder)
+        (folder / "saved_model.pb").write_bytes(b"a large graph")
+    (tmp_path / "whole" / "saved_model.pb").unlink()  # whoever asks for it does not get it
+    store.upload(tmp_path / "whole", gcs.uri("bundles/one"))
+    log, _ = use(images=100)
+    assert run(MonitorConfig(), gcs.uri("bundles/one"), [log], tmp_path / "out").images == 100
+
+
 def test_pictures_that_are_not_dermoscopy_raise_the_alarm_where_the_bundle_checks(bundle, use, tmp_path):
     with new_artifact(tmp_path / "checks", "bundle", {}) as folder:
         for name in ("decision_policy.json", "reference_probs.npz"):
@@ -143,7 +155,7 @@ def test_labels_that_belong_to_no_image_of_the_log_are_not_taken_for_labels(bund
     log, _ = use(seed=1)
     labels = tmp_path / "late.csv"
     labels.write_text("image,label\nsomewhere-else,1\n")
-    with pytest.raises(DataError, match=r"late\.csv: 1 label, none of an image in the log, whose images are"):
+    with pytest.raises(DataError, match=r"late\.csv: 1 label, none for an image of the log, whose images have"):
         run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
     labels.write_text("image,label\n")  # none has come yet
     assert any("no labels" in one for one in run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels).notes)

@@ -78,4 +78,4 @@ def test_a_wide_interval_is_not_called_a_group_that_does_well(judged):
     wide = row("source", "clinic b", 40, 0, graded(None, None, None), graded(0.1, 0.0, 0.35))
     line = slices_line(judged(wide))
     assert line.level == "green"
-    assert line.answer.startswith("none for certain: no group's whole 95 % interval lies below")
+    assert line.answer.startswith("none was found: in no group does the whole 95 % interval lie below")

@@ -273,7 +273,7 @@ def test_the_card_says_who_is_in_each_split_and_how_often_the_test_set_was_opene
     assert "This test set has been opened 3 times, by 2 bundles:" in card
     assert "| 2026-11-28T01:00:00Z | `bbbbbbbbbbbb` | `cccccccccccccccccc` |" in card
     lesion = metrics.lesion_level
-    assert f"Found: {lesion.confusion.tp} of {lesion.malignant} malignant lesions (photos of a lesion" in card
+    assert f"Found: {lesion.confusion.tp} of {lesion.malignant} malignant lesions (probabilities of a lesion's" in card
     assert "The reporting checklist (TRIPOD+AI 2024, CLAIM 2024) is in the evaluation's report" in card
     assert "5 patients" in render(bundle_facts, Judged(metrics, table1=characteristics_of(5)))
 

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from components.common.artifacts.metrics import Confusion, Estimate
 from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
-from components.evaluate.kfp_values import confusion_matrix, kfp_metrics, roc_points
+from components.evaluate.publish import confusion_matrix, kfp_metrics, roc_points
 
 
 @pytest.mark.parametrize("rows", [1, 2, 150, 5000])

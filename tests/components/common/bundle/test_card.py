@@ -92,7 +92,7 @@ def test_bundle_card_has_intervals_slices_and_a_model_index(exported, judged):
     assert "| slope | 1.020 (0.900 to 1.100) | 1 |" in card
     assert "| Sex | female | 700 | 110 | \N{EN DASH} | 413/590, 0.700 (0.600 to 0.800) | \N{EN DASH} |" in card
     assert "| Sex | not recorded | 5 | 1 | too few (n = 1) |" in card
-    assert "- Largest gap in ROC-AUC by sex: 0.050 (unknown 0.850, male 0.900)" in card
+    assert "- Largest gap in ROC-AUC by sex: 0.050 (not recorded 0.850, male 0.900)" in card
     assert "Largest gap in sensitivity" not in card  # one group alone is large enough
     results = front_matter(card)["model-index"][0]["results"][0]
     assert results["metrics"][0] == {"type": "roc_auc", "value": 0.8844}

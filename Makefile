@@ -25,7 +25,7 @@ run: $(RUN_READY) ## generate sample data, run the whole pipeline on it, print t
 		--images $(OUT)/sample-data/images --out $(OUT)/sample-run
 
 test: setup ## create the environment and run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 test-oldest: setup ## train, export and evaluate on the oldest TensorFlow; TESTS="path ..." for others
 	@OMP_NUM_THREADS=1 $$($(BIN)/python requirements/environment.py oldest) -m pytest -p no:cacheprovider $(TESTS)

@@ -32,6 +32,7 @@ from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
 
+TESTS = Path(__file__).parent
 SIZE = (36, 48)
 SHORT = 36
 COUNT = 24
@@ -73,6 +74,15 @@ def make_policy(threshold_logit=-0.5, *, point=None, **changes):
         "val_probs_sha256": "1" * 64,
     }
     return DecisionPolicy(**{**fields, **changes})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Each folder's tests stay in one process, for its fixtures' sake; the folders that take longest come first."""
+    first = [TESTS / "containers", TESTS / "pipelines"]
+    items.sort(key=lambda item: first.index(item.path.parent) if item.path.parent in first else len(first))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(TESTS))))
 
 
 @pytest.fixture(scope="session")

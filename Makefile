@@ -80,8 +80,10 @@ locks: setup ## recompile requirements/ from pyproject.toml
 environments: setup ## checkov and the ISIC scorer, each in its own environment (tests create them when they need them)
 	@for name in checkov isic; do $(BIN)/python requirements/environment.py $$name || exit 1; done
 
+# bench_monitor, bench_recalibrate and bench_refuse measure a model of yours, whose files they are given
 bench: setup ## ratios against named baselines, in one run
-	@for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	@for name in bootstrap ingest memory near records serving split store train_epoch train_feed; do \
+		$(BIN)/python tests/benchmarks/bench_$$name.py || exit 1; done
 
 clean: ## remove the environment and all output
 	@rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""How soon the monitor reports a sensitivity that fell by 0.10 in one source, and how often it cries wolf.
+"""How soon the monitor reports a sensitivity that fell by 0.10 in one source, and how often it raises a false alarm.
 
 `python tests/benchmarks/bench_monitor.py VAL_PROBS.npz TEST_PROBS.npz DECISION_POLICY.json`: scores of a model. Two
 sources take turns; after 200 images of each, malignant images of the second one score lower (all of them, so that 0.10
@@ -9,6 +9,7 @@ for the label included. The most is what one exact binomial test finds that look
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -66,8 +67,12 @@ def halves(one, rng, policy):
 
 def main() -> None:
     """Prints a line per prevalence and kind of loss, and one for a log in which nothing changes."""
-    val, test = (load_scores(Path(one)).first_image_per_group() for one in sys.argv[1:3])
-    policy = load_policy(Path(sys.argv[3]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("val_probs", "test_probs", "policy"):
+        parser.add_argument(name, type=Path)
+    given = parser.parse_args()
+    val, test = (load_scores(one).first_image_per_group() for one in (given.val_probs, given.test_probs))
+    policy = load_policy(given.policy)
     one = {k: np.concatenate([val.logit[val.label == k], test.logit[test.label == k]]) for k in (0, 1)}
     found = float((one[1] >= policy.threshold_logit).mean())
     down = policy.threshold_logit - float(np.quantile(one[1], 1 - found + 0.1))

@@ -10,6 +10,7 @@ fitted.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +98,11 @@ def shifted(scores: Scores, intercept: float, slope: float) -> Scores:
 
 def main() -> None:
     """Prints one line per planted shift."""
-    scores, parent = load_scores(Path(sys.argv[1])), load_policy(Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("test_probs", type=Path)
+    parser.add_argument("policy", type=Path)
+    given = parser.parse_args()
+    scores, parent = load_scores(given.test_probs), load_policy(given.policy)
     for intercept, slope in SHIFTS:
         site = shifted(scores, intercept, slope)
         before = calibration_error(site.label.astype(float), parent.probability(site.logit))

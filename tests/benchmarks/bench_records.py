@@ -1,32 +1,20 @@
-"""Records: a second build against the first, and our shard writer against TensorFlow's and a tar archive's.
-
-`python tests/benchmarks/bench_records.py`. The second build is of the very same into the same folder: it reads and
-hashes every image and every shard. Goal: >= 15 times the first.
+"""Our shard writer against TensorFlow's and a tar archive's: `python tests/benchmarks/bench_records.py`.
 
 All writers write the same payloads (about the size of prepared images) to the same disk and close the file. Ours also
 hashes every shard for the manifest; the unchecked framing alone is the like-for-like figure. The tar
-baseline is webdataset's own TarWriter, one member an image and one for its label.
+baseline is webdataset's own TarWriter, one member per image and one for its label.
 Goals: >= 1.2x TFRecordWriter, >= 1.5x tar.
 """
 
-import shutil
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench_ingest import REAL, generated, reference
 
 from components.common.artifacts.tfrecord import frame
-from components.ingest.config import IngestConfig
-from components.ingest.run import run as ingest
-from components.records.config import RecordsConfig
-from components.records.run import run as make
 from components.records.writing import ShardWriter
-from components.split.config import SplitConfig
-from components.split.run import run as split
 
 COUNT, ROUNDS = 20_000, 5
 
@@ -82,42 +70,7 @@ def best(work, records):
     return min(seconds)
 
 
-def rebuild(what, table, root, images, folder):
-    """The first build of records and the second, which hashes images and shards: CPU of one thread, best of three."""
-    ingest(IngestConfig(), table, [root], folder / "index")
-    split(SplitConfig(recipe="stratified"), folder / "index", folder / "split")
-    for size in (144, 224):
-        out = folder / f"records{size}"
-        build = partial(make, RecordsConfig(record_size=size, workers=1), folder / "split", out)
-        first = cpu(build, partial(shutil.rmtree, out, ignore_errors=True))
-        again = cpu(build, out.stat)
-        say(
-            f"{what}, record_size {size}: {images} images, first build {1e6 * first / images:.0f} us of CPU an image, "
-            f"second {1e6 * again / images:.0f}, ratio {first / again:.1f}"
-        )
-
-
-def cpu(work, before):
-    seconds = []
-    for _ in range(3):
-        before()
-        started = time.process_time()
-        work()
-        seconds.append(time.process_time() - started)
-    return min(seconds)
-
-
 def main():
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, source in (("generated 600x450", generated), ("reference 200x150", reference)):
-            if source is generated or REAL.is_dir():
-                folder = Path(scratch) / source.__name__
-                folder.mkdir()
-                rebuild(name, *source(folder / "data"), folder)
-    write()
-
-
-def write():
     records = payloads()
     tf_seconds = best(tensorflow, records)
     results = {"framing, unchecked": best(plain, records), "shards with sha256": best(hashed, records)}

@@ -43,7 +43,8 @@ def test_every_make_target_has_a_line_of_help():
     assert {name for name in targets if not re.search(rf"^  {name} ", listed, re.MULTILINE)} == set()
 
 
-@pytest.mark.parametrize(("script", "picture"), [("draw_dag.py", "dag.svg"), ("draw_kubeflow.py", "kubeflow.svg")])
-def test_the_pictures_are_of_this_dag(tmp_path, script, picture):
-    subprocess.run([sys.executable, f"docs/{script}", "--out", str(tmp_path / picture)], cwd=ROOT, check=True)
-    assert (tmp_path / picture).read_text() == (ROOT / "docs/images" / picture).read_text()
+@pytest.mark.parametrize("name", ["dag", "kubeflow", "house"])
+def test_the_pictures_are_of_this_dag_and_of_these_folders(tmp_path, name):
+    made = tmp_path / f"{name}.svg"
+    subprocess.run([sys.executable, f"docs/draw_{name}.py", "--out", str(made)], cwd=ROOT, check=True)
+    assert made.read_text() == (ROOT / "docs" / "images" / made.name).read_text()

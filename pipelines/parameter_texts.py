@@ -201,7 +201,7 @@ _HEAD = """# Parameters
 The pipeline has {count} parameters, the same in the form of the Kubeflow UI, in a preset and after `--set`. Everything
 else is an option: an entry of the dictionary `options`, with the name of its step in front.
 
-```sh cluster
+```sh long
 lesionflow run ... --set epochs=12 --set calibrate.delta=0.1
 ```
 

@@ -314,9 +314,17 @@ def environment():
 def kit():
     """Makers of the parts, for tests that want other parts."""
     return SimpleNamespace(
-        build_network=build_network, jpeg=jpeg, png=png, write_model=write_model, write_policy=write_policy,
-        write_split=write_split, whole_index=whole_index, size=SIZE, short=SHORT, count=COUNT,
-    )  # fmt: skip
+        build_network=build_network,
+        jpeg=jpeg,
+        png=png,
+        write_model=write_model,
+        write_policy=write_policy,
+        write_split=write_split,
+        whole_index=whole_index,
+        size=SIZE,
+        short=SHORT,
+        count=COUNT,
+    )
 
 
 @pytest.fixture(scope="session")

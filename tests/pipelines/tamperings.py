@@ -171,7 +171,7 @@ def divided_otherwise(store, change, *, digest=True):
 
 
 def ruled_otherwise(step, store, **changes):
-    """Another rule with its id made right, in the preparation beside it, too."""
+    """Another rule with its id recomputed, in the preparation beside it, too."""
     path = store / step / "decision_policy.json"
     policy = replace(load_policy(path), **changes)
     policy.save(path)

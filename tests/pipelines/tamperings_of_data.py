@@ -42,14 +42,14 @@ def _(store, older):
     t.rehash(store / "ingest", kind="split")
 
 
-@tampering("ingest", "a row of the index twice, hashes made right", said="more than once")
+@tampering("ingest", "a row of the index twice, hashes recomputed", said="more than once")
 def _(store, older):
     rows = t.read_index(store / "ingest")
     t.write_index(store / "ingest", pd.concat([rows, rows.head(1)]))
     t.rehash(store / "ingest")
 
 
-@tampering("ingest", "a label flipped, hashes made right", DIGEST)
+@tampering("ingest", "a label flipped, hashes recomputed", DIGEST)
 def _(store, older):
     t.write_index(store / "ingest", t.flipped(t.read_index(store / "ingest")))
     t.rehash(store / "ingest")
@@ -65,12 +65,12 @@ def _(store, older):
     (store / "split" / "split.csv").write_bytes(b"\0\1")
 
 
-@tampering("split", "a test image moved to train, hashes made right", said="its digest is")
+@tampering("split", "a test image moved to train, hashes recomputed", said="its digest is")
 def _(store, older):
     t.divided_otherwise(store, lambda rows: t.moved(rows, "image_id"), digest=False)
 
 
-@tampering("split", "a group taken apart, digest made right", LATER, "are in test and in train", t.by_evaluate)
+@tampering("split", "a group taken apart, digest recomputed", LATER, "are in test and in train", t.by_evaluate)
 def _(store, older):
     def apart(rows):
         twice = rows[(rows["split"] == "test") & rows["group_id"].duplicated()]["image_id"].iloc[0]
@@ -79,7 +79,7 @@ def _(store, older):
     t.divided_otherwise(store, apart)
 
 
-@tampering("split", "a whole test lesion moved to train before training, digest made right", DIGEST)
+@tampering("split", "a whole test lesion moved to train before training, digest recomputed", DIGEST)
 def _(store, older):
     t.divided_otherwise(store, lambda rows: t.moved(rows, "group_id"))
 
@@ -90,17 +90,17 @@ def _(store, older):
     t.divided_otherwise(store, lambda rows: rows.assign(split=rows["split"].map(other)))
 
 
-@tampering("split", "a label flipped before training, hashes made right", DIGEST)
+@tampering("split", "a label flipped before training, hashes recomputed", DIGEST)
 def _(store, older):
     t.divided_otherwise(store, t.flipped)
 
 
-@tampering("split", "a label flipped after training, hashes made right", said="was made from the", read=t.by_evaluate)
+@tampering("split", "a label flipped after training, hashes recomputed", said="was made from the", read=t.by_evaluate)
 def _(store, older):
     t.divided_otherwise(store, t.flipped)
 
 
-@tampering("split", "an image listed twice, digest made right", said="is listed twice")
+@tampering("split", "an image listed twice, digest recomputed", said="is listed twice")
 def _(store, older):
     t.divided_otherwise(store, lambda rows: pd.concat([rows, rows.head(1)]))
 
@@ -128,7 +128,7 @@ def _(store, older):
     t.document(store / "records" / "manifest.json", splits=upward)
 
 
-@tampering("records", "a shard cut after a whole record, hashes made right", said="the manifest says")
+@tampering("records", "a shard cut after a whole record, hashes recomputed", said="the manifest says")
 def _(store, older):
     path = store / "records" / read_manifest(store / "records").splits["train"].shards[0].name
     last = len(list(read_tfrecord(path))[-1]) + 16  # with the frame's lengths and checksums
@@ -136,14 +136,14 @@ def _(store, older):
     t.rehash(path.parent)
 
 
-@tampering("records", "a bit flipped inside a record, hashes made right", said="record")
+@tampering("records", "a bit flipped inside a record, hashes recomputed", said="record")
 def _(store, older):
     path = store / "records" / read_manifest(store / "records").splits["train"].shards[0].name
     t.bit(path)
     t.rehash(path.parent)
 
 
-@tampering("records", "manifest.json lacks a field, hashes made right", said="manifest.json: splits: missing")
+@tampering("records", "manifest.json lacks a field, hashes recomputed", said="manifest.json: splits: missing")
 def _(store, older):
     path = store / "records" / "manifest.json"
     record = json.loads(path.read_text())

@@ -28,7 +28,7 @@ def _(store, older):
     t.rehash(path.parent)
 
 
-@tampering("train", "better validation scores before calibration, hashes made right", DIGEST)
+@tampering("train", "better validation scores before calibration, hashes recomputed", DIGEST)
 def _(store, older):
     t.scored_otherwise(store / "train" / "val_probs.npz", t.better)
 
@@ -65,12 +65,12 @@ def _(store, older):
     t.document(store / "calibrate" / "decision_policy.json", threshold_logit=-99.0)
 
 
-@tampering("calibrate", "the threshold on the logit edited, id made right", said="threshold")
+@tampering("calibrate", "the threshold on the logit edited, id recomputed", said="threshold")
 def _(store, older):
     t.ruled_otherwise("calibrate", store, threshold_logit=-99.0)
 
 
-@tampering("calibrate", "a prevalence that the counts do not give, id made right", said="prevalence")
+@tampering("calibrate", "a prevalence that the counts do not give, id recomputed", said="prevalence")
 def _(store, older):
     t.ruled_otherwise("calibrate", store, prevalence=0.9)
 
@@ -95,7 +95,7 @@ def _(store, older):
     t.ruled_otherwise("calibrate", store, **t.coherent(t.load_policy(store / "calibrate" / "decision_policy.json")))
 
 
-@tampering("export", "the threshold in the bundle edited, hashes made right", said="edited after calibration")
+@tampering("export", "the threshold in the bundle edited, hashes recomputed", said="edited after calibration")
 def _(store, older):
     t.document(store / "export" / "decision_policy.json", threshold_logit=-99.0)
 
@@ -108,14 +108,14 @@ def _(store, older):
     t.ruled_otherwise("export", store, **t.coherent(t.load_policy(store / "export" / "decision_policy.json")))
 
 
-@tampering("export", "an operation in the graph renamed, hashes made right", said="which bundles are not made of")
+@tampering("export", "an operation in the graph renamed, hashes recomputed", said="which bundles are not made of")
 def _(store, older):
     path = store / "export" / "saved_model" / "saved_model.pb"
     path.write_bytes(path.read_bytes().replace(b"Conv2D", b"SaveV2"))
     t.rehash(store / "export")
 
 
-@tampering("export", "a warm-up file beside the graph, hashes made right", said="not part of a bundle's model")
+@tampering("export", "a warm-up file beside the graph, hashes recomputed", said="not part of a bundle's model")
 def _(store, older):
     path = store / "export" / "saved_model" / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
@@ -132,7 +132,7 @@ def _(store, older):
 
 
 @tampering(
-    "export", "the weights of another network, hashes made right", said="the test image gives logit",
+    "export", "the weights of another network, hashes recomputed", said="the test image gives logit",
     read=t.by_whoever_loads_it,
 )  # fmt: skip
 def _(store, older):
@@ -141,7 +141,7 @@ def _(store, older):
 
 @tampering(
     "export",
-    "the threshold inside the graph moved, hashes made right",
+    "the threshold inside the graph moved, hashes recomputed",
     said="the graph answers",
     read=t.by_whoever_loads_it,
 )
@@ -149,7 +149,7 @@ def _(store, older):
     t.threshold_in_graph(store / "export")
 
 
-@tampering("export", "the weights of another network, self-test made right", DIGEST, read=t.by_whoever_loads_it)
+@tampering("export", "the weights of another network, self-test recomputed", DIGEST, read=t.by_whoever_loads_it)
 def _(store, older):
     t.borrowed_folder("export/saved_model", store, older)
     t.selftest_again(store / "export")
@@ -160,7 +160,7 @@ def _(store, older):
     t.replaced("export", store, older)
 
 
-@tampering("evaluate", "a verdict in gate.json edited, hashes made right", said="its verdict on")
+@tampering("evaluate", "a verdict in gate.json edited, hashes recomputed", said="its verdict on")
 def _(store, older):
     t.document(store / "evaluate" / "gate.json", conditions=lambda all_: [one | {"received": 0.99} for one in all_])
 
@@ -199,7 +199,7 @@ def _(store, older):
     t.document(store / "evaluate" / "lineage.json", read=fewer)
 
 
-@tampering("evaluate", "better test scores, hashes made right", said="belong to another policy")
+@tampering("evaluate", "better test scores, hashes recomputed", said="belong to another policy")
 def _(store, older):
     t.scored_otherwise(store / "evaluate" / "test_probs.npz", t.better)
 

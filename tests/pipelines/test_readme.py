@@ -1,4 +1,4 @@
-"""The README names every command, every make target it shows exists, and the DAG's picture is the DAG."""
+"""The README names every command, every make target it shows exists, and the pictures are of what is there."""
 
 import argparse
 import re

@@ -348,8 +348,8 @@ READ = REFERENCE.with_name("table-layouts-read.md")
 _PAGE = """# What becomes of each known table
 
 Made by `tests/components/ingest/test_layouts.py`, which compares it with what ingest and grouping do today (with
-`LESIONFLOW_WRITE=1` in the environment the test writes it). The tables are small ones of our own with the columns,
-words and faults of the real ones, an image for each row; [the layouts](table-layouts.md) say which column is what. A
+`LESIONFLOW_WRITE_PAGES=1` in the environment the test writes it). The tables are small ones of our own with the columns,
+words and faults of the real ones, one image per row; [the layouts](table-layouts.md) say which column is what. A
 group is what may not be divided between train, val and test; `-` stands for ids that the table does not have.
 
 | layout | images | benign | malignant | no label | lesion ids | patient ids | groups | notes of ingest |
@@ -373,7 +373,7 @@ def test_the_page_of_what_becomes_of_each_layout_is_what_ingest_does(tmp_path):
         facts = (name, account["rows"], *counts, table["lesion_ids"] or "-", patients or "-", groups.nunique())
         lines.append(f"| {' | '.join(map(str, facts))} | {'; '.join(account['notes'])} |")
     page = _PAGE + "\n".join(lines) + "\n"
-    if os.environ.get("LESIONFLOW_WRITE"):
+    if os.environ.get("LESIONFLOW_WRITE_PAGES"):
         READ.write_text(page, encoding="utf-8")
     assert READ.read_text(encoding="utf-8") == page
 

@@ -63,13 +63,15 @@ contracts: setup ## import contracts: who may import whom
 lock-check: setup ## requirements/ equals what pyproject.toml asks for, and names no index
 	@$(BIN)/python requirements/lock.py --check
 
-reference: setup ## regenerate the pages of docs/reference: parameters, table layouts, label policies
+reference: setup ## regenerate the pages of docs/reference: parameters, commands, table layouts, label policies
 	@$(BIN)/python docs/write_parameters.py
+	@$(BIN)/python docs/write_commands.py
 	@$(BIN)/python -m components.ingest.layouts > docs/reference/table-layouts.md
 	@$(BIN)/python -m components.ingest.labels > docs/reference/label-policies.md
 
-reference-check: setup ## docs/reference/parameters.md says what the configurations of the steps say
+reference-check: setup ## the pages on parameters and commands say what the code says
 	@$(BIN)/python docs/write_parameters.py --check
+	@$(BIN)/python docs/write_commands.py --check
 
 operations: setup ## regenerate the list of operations that a bundle's graph may hold, from every backbone and option
 	@$(BIN)/python tests/components/export/served_operations.py

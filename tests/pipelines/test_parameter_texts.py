@@ -69,6 +69,7 @@ def test_one_parameter_one_step_or_all_are_described():
         described_parameters("calibrate.dleta")
 
 
-def test_the_reference_page_is_not_stale():
-    done = subprocess.run([sys.executable, "docs/write_parameters.py", "--check"], cwd=ROOT, check=False)
+@pytest.mark.parametrize("page", ["parameters", "commands"])
+def test_the_reference_pages_are_not_stale(page):
+    done = subprocess.run([sys.executable, f"docs/write_{page}.py", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0

@@ -348,9 +348,9 @@ READ = REFERENCE.with_name("table-layouts-read.md")
 _PAGE = """# What becomes of each known table
 
 Made by `tests/components/ingest/test_layouts.py`, which compares it with what ingest and grouping do today (with
-`LESIONFLOW_WRITE_PAGES=1` in the environment the test writes it). The tables are small ones of our own with the columns,
-words and faults of the real ones, one image per row; [the layouts](table-layouts.md) say which column is what. A
-group is what may not be divided between train, val and test; `-` stands for ids that the table does not have.
+`LESIONFLOW_WRITE_PAGES=1` in the environment the test writes it). The tables are small ones of our own with the
+columns, words and faults of the real ones, one image per row; [the layouts](table-layouts.md) say which column is what.
+A group is what may not be divided between train, val and test; `-` stands for ids that the table does not have.
 
 | layout | images | benign | malignant | no label | lesion ids | patient ids | groups | notes of ingest |
 |---|---|---|---|---|---|---|---|---|

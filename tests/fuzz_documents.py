@@ -60,7 +60,7 @@ _SPEC.loader.exec_module(damage)
 MOST_MEMORY = 64 * 2**20
 MOST_CHARACTERS = 1000
 SLOW = {"operations.json": 50, "network.keras": 5, "split.json": 5}  # once in so many turns
-CONFIGURATIONS = ("preset", "cluster file")
+CONFIGURATIONS = ("preset", "cluster file", "label policy")
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -78,7 +78,7 @@ def recalibrate(
         raise ConfigError(f"--site: received {site!r}; allowed: 1 to {MOST_SITE} printable characters")
     refused = int(scores.not_dermoscopy.sum())  # they go to a person whatever the policy says
     scores = scores.take(np.flatnonzero(~scores.not_dermoscopy))
-    check_ranking(scores)
+    check_ranking(scores, site)
     largest = _largest(config, scores, keep)
     calibrator, update = _calibrator(parent, scores, largest)
     point = _point(config, parent, scores, calibrator, keep)
@@ -132,10 +132,10 @@ def _largest(config: CalibrateConfig, scores: Scores, keep: bool) -> Step:
     needed = groups_needed(target, delta)
     if config.operating_point == "lower_bound" and not keep and groups["malignant"] < needed:
         raise DataError(
-            f"{groups['malignant']} malignant groups: {_WORDS[allowed[-1]]} is allowed, a threshold that promises a "
-            f"sensitivity of {target:g} at delta {delta:g} is not: it needs {needed} ({needed - groups['malignant']} "
-            "more). Ways out: --keep-threshold (decisions stay as they are, probabilities are adjusted), or "
-            "--set operating_point=point (no guarantee)"
+            f"{groups['malignant']} malignant groups are enough for a {_WORDS[allowed[-1]]}, not for a threshold that "
+            f"promises a sensitivity of {target:g} at delta {delta:g}: it needs {needed} "
+            f"({needed - groups['malignant']} more). Ways out: --keep-threshold (decisions stay as they are, "
+            "probabilities are adjusted), or --set operating_point=point (no guarantee)"
         )
     return allowed[-1]
 

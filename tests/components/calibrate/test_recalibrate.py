@@ -75,8 +75,16 @@ def test_figures_are_cross_fitted_by_group(sim):
     [
         (7, 100, "7 malignant groups: no adjustment is allowed, .* a new intercept needs 10 .*3 more.*, a slope 20"),
         (60, 9, "9 benign groups: no adjustment is allowed"),
-        (15, 100, "15 malignant groups: new intercept is allowed, .* needs 29 .14 more.* --keep-threshold"),
-        (25, 100, "25 malignant groups: new intercept and slope is allowed, .* needs 29 .4 more"),
+        (
+            15,
+            100,
+            "15 malignant groups are enough for a new intercept, not for .* needs 29 .14 more.* --keep-threshold",
+        ),
+        (
+            25,
+            100,
+            "25 malignant groups are enough for a new intercept and slope, not for a threshold .* needs 29 .4 more",
+        ),
     ],
 )
 def test_too_few_groups_are_told_what_is_allowed(sim, malignant, benign, said):
@@ -103,7 +111,7 @@ def test_a_kept_threshold_is_read_again(sim, tmp_path):
 
 def test_labels_that_are_turned_round_are_refused(sim):
     scores = sim(400, 1)
-    with pytest.raises(DataError, match="the order is reversed"):
+    with pytest.raises(DataError, match=r"^Clinic B: scores do not rank malignant .* the order is reversed"):
         run(replace(scores, logit=-scores.logit))
 
 

@@ -71,7 +71,7 @@ def test_too_few_lesions_for_the_abstain_error(model_of, sim, tmp_path):
 
 def test_one_class_only_is_one_clear_line(model_of, sim, tmp_path):
     scores = sim(100, 6)
-    with pytest.raises(DataError, match=r"validation holds only label 0; calibration needs both classes"):
+    with pytest.raises(DataError, match=r"validation: all labels are 0; calibration needs both classes"):
         run(CalibrateConfig(), model_of(changed(scores, label=np.zeros_like(scores.label))), tmp_path / "p")
     assert list(tmp_path.glob("*p*/decision_policy.json")) == []
 

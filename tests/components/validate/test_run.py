@@ -20,6 +20,7 @@ from components.common.bundle.handover import hand_over
 from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import ArtifactError, DataError
 from components.evaluate.publish import kfp_page
+from components.evaluate.scoring import score
 from components.validate.__main__ import main
 from components.validate.component import validate
 from components.validate.config import ValidateConfig
@@ -171,6 +172,19 @@ def test_the_evaluation_of_another_bundle_is_refused(exported, evaluation_of, cl
 def test_too_much_overlap_stops_before_the_bundle_is_asked(exported, clinic, tmp_path):
     with pytest.raises(DataError, match=r"on 1 of 40 images .* raise max_overlap_pct"):
         run(ValidateConfig(max_overlap_pct=1, **FAST), str(exported.path), clinic.index, "", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_validation_that_could_read_images_of_one_class_only_is_refused(exported, clinic, tmp_path, monkeypatch):
+    def benign_ones(*arguments):
+        scores, unread = score(*arguments)
+        return scores.take(np.flatnonzero(scores.label == 0)), unread
+
+    monkeypatch.setattr("components.validate.run.score", benign_ones)
+    with pytest.raises(
+        DataError, match=r"labelled images left \(\d images? could not be read\), 0 of them malignant: a"
+    ):
+        run(ValidateConfig(**FAST), str(exported.path), clinic.index, "", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -94,7 +94,7 @@ def test_wrong_input_is_one_line_and_writes_nothing(exported, validation_of, tmp
     other = validation_of(site_scores(), "0" * 64, "other")
     for validation, more, code, line in (
         (other, [], 1, "made from another bundle than"),
-        (few, [], 1, "12 malignant groups: new intercept is allowed"),
+        (few, [], 1, "12 malignant groups are enough for a new intercept"),
         (exported.path, [], 1, "this is a bundle artifact, expected a validation artifact"),
         (good, ["--set", "calibration=beta"], 2, "--set calibration: a recalibration keeps the bundle's calibrator"),
         (

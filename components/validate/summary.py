@@ -26,7 +26,7 @@ def summary_lines(folder: Path) -> list[str]:
     lines = [*textwrap.wrap(f"{record.verdict.sentence}.", _WIDTH), "", *_table(record), ""]
     doubts = [line for line in load_trust(folder / TRUST) if line.level != "green"]
     if doubts:
-        lines.append("Before you trust this (good lines are in the report only):")
+        lines.append("Before you trust this (green lines are in the report only):")
     for line in sorted(doubts, key=lambda one: one.level != "red"):
         said = f"{line.question} {line.answer}"
         lines += textwrap.wrap(said, _WIDTH, initial_indent=f"  {line.word:<8} ", subsequent_indent=" " * 11)

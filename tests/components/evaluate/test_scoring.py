@@ -197,5 +197,5 @@ def test_a_refused_image_keeps_its_logit_and_is_marked(policy, rows):
 
 
 def test_a_bundle_that_decides_about_what_it_refused_is_refused(policy, rows):
-    with pytest.raises(ArtifactError, match="decides about images that it says are not dermoscopic"):
+    with pytest.raises(ArtifactError, match="decides on images that it refuses as not dermoscopic"):
         score(Refusing(policy, probability=0.1), rows, 4)

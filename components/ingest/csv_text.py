@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow
+import pyarrow.csv
 
 from components.common.runtime.errors import DataError
 from components.common.runtime.words import counted
@@ -21,6 +23,7 @@ _SEP_LINE = re.compile(r'^"?sep=([^ "\r\n])"?\r?(\n|$)', re.IGNORECASE)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")  # str.splitlines also splits at separators inside texts
 # Invisible characters: copied text may hold any number of them and is still the same text.
 _UNSEEN = dict.fromkeys((0x200B, 0x2060, 0xFEFF, 0x00AD))
+_EMPTY_LINE = re.compile(rb"\n[\r\n]|\r\r")
 _HEAD = 100_000  # bytes in which header and separator are found
 _BLOCK = 20_000  # rows held as Python text at a time
 
@@ -156,6 +159,8 @@ def _parsed(
     uri: str, data: bytes, separator: str, first_row: int, notes: list[str]
 ) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     """The cells of every row that is not blank, all of one width, and the rows' numbers."""
+    if (plain := _plain(data, separator)) is not None:
+        return plain, np.arange(first_row, first_row + len(plain))
     spaced = re.search(rf'(^|{re.escape(separator)}) +"', data[:_HEAD].decode("utf-8", "ignore").split("\n", 1)[0])
     lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=spaced is not None, strict=True)
@@ -189,6 +194,27 @@ def _parsed(
         notes.append(f"{counted(len(remarks), 'line')} beginning with # left out: the first is {remarks[0][:60]!r}")
     blocks += [pd.DataFrame(rows, dtype="str")] if rows else []
     return pd.concat(blocks, ignore_index=True), np.array(numbers, np.int64)
+
+
+def _plain(data: bytes, separator: str) -> pd.DataFrame | None:
+    """The cells of a text without quotes whose rows all have the header's width; None where it is not so plain.
+
+    It takes a fifth of the time of the csv module, which counts for a table of 400,000 rows.
+    """
+    width = len(re.split(rb"[\r\n]", data, maxsplit=1)[0].split(separator.encode()))
+    if b'"' in data or width == 1 or _EMPTY_LINE.search(data):
+        return None
+    names = [str(number) for number in range(width)]
+    try:
+        table = pyarrow.csv.read_csv(
+            io.BytesIO(data),
+            pyarrow.csv.ReadOptions(column_names=names),
+            pyarrow.csv.ParseOptions(delimiter=separator, quote_char=False),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pyarrow.string())),
+        )
+    except pyarrow.ArrowInvalid:
+        return None
+    return table.to_pandas().set_axis(range(width), axis="columns")
 
 
 def _begins_with_number(cells: list[str], width: int) -> bool:

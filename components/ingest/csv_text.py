@@ -214,7 +214,8 @@ def _plain(data: bytes, separator: str) -> pd.DataFrame | None:
         )
     except pyarrow.ArrowInvalid:
         return None
-    return table.to_pandas().set_axis(range(width), axis="columns")
+    cells: pd.DataFrame = table.to_pandas()
+    return cells.set_axis(range(width), axis="columns")
 
 
 def _begins_with_number(cells: list[str], width: int) -> bool:

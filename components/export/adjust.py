@@ -41,9 +41,20 @@ _GENERATED = 8
 _UNREADABLE = (b"", b"not an image")
 # of the parent, made anew; everything else is copied
 _ANEW = {
-    MANIFEST, FACTS, layout.SAVED_MODEL, layout.POLICY, layout.PREPROCESSING, layout.CARD, layout.PARITY,
-    layout.FORMATS, layout.OPERATIONS, layout.SELFTEST, layout.RECALIBRATION, layout.REFERENCE_SCORES, *FILES.values(),
-}  # fmt: skip
+    MANIFEST,
+    FACTS,
+    layout.SAVED_MODEL,
+    layout.POLICY,
+    layout.PREPROCESSING,
+    layout.CARD,
+    layout.PARITY,
+    layout.FORMATS,
+    layout.OPERATIONS,
+    layout.SELFTEST,
+    layout.RECALIBRATION,
+    layout.REFERENCE_SCORES,
+    *FILES.values(),
+}
 
 
 def adjust(

@@ -24,8 +24,8 @@ class ExportConfig(StepConfig):
     )
     reference_images: int = Field(
         1000,
-        description="training images whose features say what dermoscopy looks like; other pictures get the status "
-        "not_dermoscopy, at most 1 % of validation groups with them; 0 switches that off",
+        description="training images that show what dermoscopy looks like; images far from them get the status "
+        "not_dermoscopy, at most 1 % of validation groups among them; 0 switches this off",
         ge=0,
     )
     # the two defaults are ingest's own limits: what it accepts, the bundle reads
@@ -42,7 +42,8 @@ class ExportConfig(StepConfig):
     )
     format_tolerance: float = Field(
         1e-4,
-        description="the same between the bundle and an onnx or litert file, whose runtimes round in another order",
+        description="largest difference in probability between the bundle and an onnx or litert file, whose runtimes "
+        "round in another order",
         gt=0,
         lt=1,
     )

@@ -157,7 +157,7 @@ def test_the_step_as_a_command_leaves_with_3_where_a_change_was_found(in_use, ex
     assert step([*flags, *fallen]) == 3
     assert f"see {tmp_path / 'out' / PAGE}" in capsys.readouterr().err
     assert step([*flags, *quiet, "--bundle_digest", "0" * 64]) == 1
-    assert "000000000000 was asked for" in capsys.readouterr().err
+    assert "expected 000000000000" in capsys.readouterr().err
 
 
 def test_the_pipeline_is_written_for_the_ui_and_one_kind_is_asked_for_at_a_time(tmp_path, capsys):

@@ -2,8 +2,8 @@
 
 New content is made beside the target, or inside it where the target cannot be renamed: a mount point, the current
 folder, a folder whose parent may not be written. Its maker holds a lock on the scratch directory, which the kernel
-lets go with the process, whatever ended it: an unlocked scratch directory is abandoned. Where new content was already
-complete, whoever comes next finishes putting it in place; otherwise it is removed.
+releases when the process ends, however it ends: an unlocked scratch directory is abandoned. Where new content was
+already complete, whoever comes next finishes putting it in place; otherwise it is removed.
 """
 
 from __future__ import annotations

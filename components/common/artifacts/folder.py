@@ -137,7 +137,7 @@ def _check_hashes(artifact: Artifact) -> None:
 
 
 def listed_artifact(path: Path, kind: str) -> Artifact:
-    """The artifact at `path` as its `artifact.json` describes it; whether its files are there is not looked at.
+    """The artifact at `path` as its `artifact.json` describes it, without checking that its files are there.
 
     Raises:
         ArtifactError: not an artifact of this kind.

@@ -55,7 +55,7 @@ def now() -> str:
 
 
 def append(place: str, opening: Opening) -> list[Opening]:
-    """Notes an opening.
+    """Records an opening.
 
     Returns:
         All openings of that split, the new one last.

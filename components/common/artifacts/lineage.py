@@ -118,7 +118,7 @@ class Lineage(Document):
         groups: what was kept whole by the split.
         generated: rows whose `dataset` says that a program drew them.
         malignant_diagnoses: diagnoses that count as malignant, as the table writes them.
-        dropped: rows no label can be had for, or that the label policy leaves out.
+        dropped: rows without a usable label, or that the label policy excludes.
         undivided: labelled rows that the recipe put in no split.
         parts: train, val and test.
         near_duplicates: None where the split did not look for them.

@@ -1,4 +1,4 @@
-"""Where nothing may be written: among images, where the next listing would take it for more of them."""
+"""Refuses output folders among images, where the next listing would take what is written for more images."""
 
 from __future__ import annotations
 

@@ -296,4 +296,4 @@ def _point_contradictions(point: _OperatingPoint) -> Iterator[str]:
     if reached is not None and reached < (point.target_sensitivity or 0.0) - _ROUNDING:
         yield f"rule {point.policy} reaches {reached:.6g}, target_sensitivity is {point.target_sensitivity}"
     if (point.chance is None) != (reached is None):
-        yield f"rule {point.policy} with chance {point.chance}"
+        yield f"rule {point.policy} with chance {point.chance}, expected {'null' if reached is None else 'a number'}"

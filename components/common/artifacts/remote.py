@@ -36,14 +36,14 @@ def local_artifact(uri: str, kind: str, scratch: Path, names: Collection[str] | 
 
 
 def refuse_other(folder: Path, kind: str, digest: str) -> None:
-    """Refuses an artifact that is not the one that was asked for; an empty digest asks for none.
+    """Refuses an artifact that does not have the expected digest; an empty digest expects none.
 
     Raises:
         ArtifactError: its digest is another.
     """
     if digest and (found := listed_artifact(folder, kind).digest) != digest.lower():
         raise ArtifactError(
-            f"{folder}: its digest is {found[:12]}, {digest[:12]} was asked for: another {kind}, or changed since; ask "
+            f"{folder}: digest is {found}, expected {digest}; this is another {kind}, or it was changed since: ask "
             "whoever gave the digest"
         )
 

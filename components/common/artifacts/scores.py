@@ -58,7 +58,7 @@ class Scores:
             if column.shape != (n,):
                 raise ArtifactError(f"scores: column {name} has shape {column.shape}, expected ({n},)")
         if n == 0:
-            raise ArtifactError("scores: no rows")
+            raise ArtifactError("scores: no rows, expected one per image; make them again")
         self._refuse(~np.isin(self.label, (0, 1)), "label", "0 or 1")
         self._refuse(~np.isfinite(self.logit), "logit", "a finite number")
         p = self.probability
@@ -204,7 +204,7 @@ def load_scores(path: Path) -> Scores:
     columns = _read(path)
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
-        raise ArtifactError(f"{path}: columns {missing} are missing; expected {list(_COLUMNS)}")
+        raise ArtifactError(f"{path}: columns {missing} are missing; expected {list(_COLUMNS)}: make them again")
     text = {name: columns[name].astype(np.str_) for name in _TEXT}
     try:
         number = {name: columns[name].astype(np.float64) for name in ("label", "logit", "probability")}

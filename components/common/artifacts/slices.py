@@ -13,7 +13,7 @@ _HISTOLOGY = ("histo", "histopathology")
 
 
 def graded(row: SliceRow, name: Graded) -> GradedEstimate:
-    """One of the figures a slice is judged by."""
+    """A figure of a slice by its name."""
     return {"sensitivity": row.sensitivity, "specificity": row.specificity, "roc_auc": row.roc_auc}[name]
 
 
@@ -31,7 +31,7 @@ class Failure:
         row: the slice.
         figure: sensitivity or specificity.
         found: its value there.
-        right: images of the class decided rightly.
+        right: images of the class classified correctly.
         of: images of the class.
         sure: whether enough images carry the figure.
     """

@@ -1,7 +1,7 @@
 """`refusal.json` of a bundle: how it tells a dermoscopic image from another picture, and how well that was seen to do.
 
 The graph holds the numbers that decide; this says what they were made from. A bundle without the file was made before
-there was such a check: its status is `not checked`, and its answers have no distance.
+there was such a check: its status is `not checked`, and its predictions have no distance.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Refusal(Document):
         weak = "" if self.reliable else "; this network does not tell them apart reliably"
         accepted = self.validation
         return (
-            f"refused beyond a distance of {self.limit:.3f}, with {accepted.refused_groups} of {accepted.groups} "
+            f"refused beyond a distance of {self.limit:.3f}, as were {accepted.refused_groups} of {accepted.groups} "
             f"validation groups and {refused} of {shown} generated pictures that are not dermoscopic{weak}"
         )
 

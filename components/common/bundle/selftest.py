@@ -53,7 +53,7 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
     """Predicts the test image again with a loaded bundle.
 
     Returns:
-        The recorded and the received logit, and whether the answer shows the rule (`rule_compared`): a bundle that
+        The recorded and the received logit, and whether the rule could be compared (`rule_compared`): a bundle that
         refuses the generated image as not dermoscopic gives no probability for it.
 
     Raises:
@@ -66,7 +66,8 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
     if str(found.status[0]) != record["status"] or not abs(received - record["logit"]) <= _TOLERANCE:
         raise ArtifactError(
             f"{folder}: the test image gives logit {received:.6g} ({found.status[0]}) here and gave "
-            f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve it"
+            f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve "
+            "it: use the versions under Training in its model card, or other hardware"
         )
     _check_policy(bundle, found)
     answered = str(found.status[0]) != layout.STATUSES[layout.NOT_DERMOSCOPY]
@@ -74,7 +75,7 @@ def run_selftest(bundle: Bundle) -> dict[str, Any]:
 
 
 def _check_policy(bundle: Bundle, found: Predictions) -> None:
-    """Refuses a graph that answers by another rule than the policy beside it.
+    """Refuses a graph that decides by another rule than the policy beside it.
 
     Raises:
         ArtifactError: id, probability or decision differ.
@@ -90,6 +91,7 @@ def _check_policy(bundle: Bundle, found: Predictions) -> None:
             same = same and (decision == layout.MALIGNANT) == bool(policy.decide(logit)[0])
     if not same:
         raise ArtifactError(
-            f"{bundle.artifact.path}: the graph answers with policy {answered}, probability {found.probability[0]:.6g} "
-            f"and decision {decision}, which {layout.POLICY} ({policy.policy_id}) does not give; export it again"
+            f"{bundle.artifact.path}: the graph predicts with policy {answered}, probability "
+            f"{found.probability[0]:.6g} and decision {decision}, which {layout.POLICY} "
+            f"({policy.policy_id}) does not give; export it again"
         )

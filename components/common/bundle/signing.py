@@ -1,8 +1,8 @@
 """Signed bundles: `model.sig`, in the format of OpenSSF Model Signing, which KServe and others check as well.
 
 Hashes prove that a bundle is whole, not who made it. The signature covers every other file of the bundle, also
-`artifact.json`, by a key (ECDSA on P-256, P-384 or P-521) or by a certificate; nothing is asked over a network. With a
-certificate the time of signing is only claimed, so an expired one counts as none.
+`artifact.json`, by a key (ECDSA on P-256, P-384 or P-521) or by a certificate; nothing is fetched over a network. With
+a certificate the time of signing is only claimed, so an expired one counts as none.
 (https://github.com/sigstore/model-transparency, https://github.com/secure-systems-lab/dsse)
 """
 
@@ -80,7 +80,7 @@ def write_signature(folder: Path, signature: Path, key: Path, certificate: Path 
 
 
 def asked_key() -> Path | None:
-    """The key that this pod asks for, by the cluster file's `bundle_key_secret`; None where it asks for none.
+    """The key that bundles must be signed by in this pod, from `bundle_key_secret`; None: they need not be signed.
 
     Raises:
         ConfigError: the secret has no entry `key`.
@@ -96,7 +96,7 @@ def asked_key() -> Path | None:
 
 
 def check_signature(bundle: Artifact, key: Path) -> None:
-    """Refuses a bundle that is not signed by a key; one call for all who are asked to.
+    """Refuses a bundle that is not signed by a key.
 
     Args:
         bundle: as `open_artifact` gives it: its files were held against `artifact.json`.

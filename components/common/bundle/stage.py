@@ -37,7 +37,7 @@ class Staged:
 
 @dataclass(frozen=True)
 class Keys:
-    """What is asked of a bundle that is staged, and what is signed.
+    """The signature that a staged bundle must have, and the key that signs its version.
 
     Attributes:
         check: public key or certificate by which the bundle must be signed; None: it need not be.
@@ -62,8 +62,8 @@ def stage_bundle(
     """Verifies a bundle and copies it to where a model server reads it.
 
     The server takes the highest version it finds, so a version appears as a whole: a local folder by a rename, in an
-    object store by its index file, which is copied last. What a killed staging left behind is no version, and the next
-    one puts its own in its place. To stage the same again changes nothing.
+    object store by its index file, which is copied last. What a killed staging left behind is not a version, and the
+    next one replaces it. Staging the same again changes nothing.
 
     Args:
         bundle: the bundle.
@@ -71,7 +71,7 @@ def stage_bundle(
         version: number of the new version, 1 to 2^63 - 1.
         digest: what the bundle's digest must be.
         evaluation: evaluation of this bundle; the staged card then has its metrics.
-        keys: a signature that is asked for, and one that is made: `model.sig` in the version's folder, over all of it.
+        keys: the signature that is required, and the one that is made, `model.sig` in the version's folder.
 
     Raises:
         ArtifactError: the bundle is not fit to be served, or the version is there and holds something else.
@@ -125,13 +125,17 @@ def _check_same(place: str, files: Mapping[str, Path]) -> None:
         except FileNotFoundError:
             there = b""
         if there != files[name].read_bytes():
-            raise ArtifactError(f"{place}: already exists with {what}; a served version never changes, choose another")
+            raise ArtifactError(
+                f"{place}: already exists with {what}; a served version never changes, choose another one"
+            )
 
 
 def _copy_whole(place: Path, files: Mapping[str, Path]) -> None:
     foreign = sorted(set(_names(place)) - {*files, SIGNATURE})
     if foreign:
-        raise ArtifactError(f"{place / foreign[0]}: not put there by a staging; remove it or choose another version")
+        raise ArtifactError(
+            f"{place / foreign[0]}: not put there by `lesionflow bundle stage`; remove it or choose another version"
+        )
     with replacing(place) as folder:
         for name, path in files.items():
             store.upload(path, str(folder / name))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.artifacts.folder import open_artifact
+from components.common.artifacts.remote import refuse_other
 from components.common.bundle import layout
 from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.load import check_parts, load_parts
@@ -57,8 +58,7 @@ def verify_bundle(path: Path, *, digest: str | None = None, key: Path | None = N
         ArtifactError: the first thing that is wrong.
     """
     artifact = open_artifact(path, "bundle")
-    if digest is not None and artifact.digest != digest.lower():
-        raise ArtifactError(f"{path}: digest is {artifact.digest}, expected {digest}; this is another bundle")
+    refuse_other(path, "bundle", digest or "")
     if key is not None:
         check_signature(artifact, key)
     policy, _ = check_parts(path)

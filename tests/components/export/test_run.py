@@ -18,9 +18,19 @@ from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
 from components.export.run import run
 
-PROMISED = {"saved_model/saved_model.pb", "decision_policy.json", "preprocessing.json", "labels.json", "model_card.md",
-            "card.json", "parity.json", "selftest.json", "selftest.jpg", "fingerprints.npz",
-            "reference_probs.npz"}  # fmt: skip
+PROMISED = {
+    "saved_model/saved_model.pb",
+    "decision_policy.json",
+    "preprocessing.json",
+    "labels.json",
+    "model_card.md",
+    "card.json",
+    "parity.json",
+    "selftest.json",
+    "selftest.jpg",
+    "fingerprints.npz",
+    "reference_probs.npz",
+}
 
 
 def test_bundle_holds_every_promised_file_and_agrees_with_the_model(export_inputs, exported):

@@ -82,8 +82,11 @@ def test_mlserver_answers_v2_requests_as_the_bundle_does(exported, bundle, kit, 
         "host": "127.0.0.1",
         "parallel_workers": 0,
     }
-    model = {"name": "lesionflow", "implementation": "mlserver_runtime.Bundle",
-             "parameters": {"uri": str(exported.path / "saved_model")}}  # fmt: skip
+    model = {
+        "name": "lesionflow",
+        "implementation": "mlserver_runtime.Bundle",
+        "parameters": {"uri": str(exported.path / "saved_model")},
+    }
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     (tmp_path / "model-settings.json").write_text(json.dumps(model))
     command = [str(Path(python).with_name("mlserver")), "start", str(tmp_path)]

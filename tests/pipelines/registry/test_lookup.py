@@ -100,7 +100,7 @@ def test_a_bundle_that_was_replaced_in_the_store_is_refused(registered, clinic, 
         record["customProperties"]["bundle_digest"]["string_value"] = "a" * 64
     image = str(clinic / "images" / "c1.jpg")
     assert main(["predict", "model-registry://moles/1 a", image, "--server", registered[0]]) == 1
-    assert "aaaaaaaaaaaa was asked for" in capsys.readouterr().err
+    assert "expected aaaaaaaaaaaa" in capsys.readouterr().err
 
 
 def test_the_check_of_the_pipeline_hands_place_and_digest_on(registered, clinic, place, monkeypatch):

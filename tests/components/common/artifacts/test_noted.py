@@ -46,9 +46,10 @@ def test_an_artifact_made_before_digests_were_noted_is_taken_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "task", [ingest, split, feasibility, records, train, calibrate, export, evaluate, gate, register, validate],
+    "task",
+    [ingest, split, feasibility, records, train, calibrate, export, evaluate, gate, register, validate],
     ids=lambda task: task.name,
-)  # fmt: skip
+)
 def test_every_task_compares_what_it_is_given_and_notes_what_it_made(task):
     code = inspect.getsource(task.python_func)
     spec = task.component_spec

@@ -222,8 +222,11 @@ def point(**changes):
         (point(cost_ratio=9.0), "operating_point: rule lower_bound with parameter cost_ratio 9.0"),
         (point(sensitivity_lower=0.965), "operating_point: sensitivity_lower 0.965 is above the sensitivity it bounds"),
         (point(target_sensitivity=0.95), "operating_point: rule lower_bound reaches 0.91, target_sensitivity is 0.95"),
-        (point(chance=None), "operating_point: rule lower_bound with chance None"),
-        (point(policy="youden", target_sensitivity=..., delta=...), "operating_point: rule youden with chance 0.98"),
+        (point(chance=None), "operating_point: rule lower_bound with chance None, expected a number"),
+        (
+            point(policy="youden", target_sensitivity=..., delta=...),
+            "operating_point: rule youden with chance 0.98, expected null",
+        ),
     ],
 )
 def test_a_policy_that_no_calibration_can_have_written_is_refused(tmp_path, change, said):

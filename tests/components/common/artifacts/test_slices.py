@@ -14,9 +14,17 @@ def graded(value, lower, upper, ok=True):
 def row(name, value, n, malignant, sensitivity, specificity):
     empty = graded(None, None, None)
     return SliceRow(
-        slice=name, value=value, n=n, malignant=malignant, groups=n, status="ok", sensitivity=sensitivity,
-        specificity=specificity, predicted_positive_rate=empty, roc_auc=empty,
-    )  # fmt: skip
+        slice=name,
+        value=value,
+        n=n,
+        malignant=malignant,
+        groups=n,
+        status="ok",
+        sensitivity=sensitivity,
+        specificity=specificity,
+        predicted_positive_rate=empty,
+        roc_auc=empty,
+    )
 
 
 FINE = graded(0.95, 0.88, 0.99)

@@ -40,28 +40,45 @@ def graded(value, lower=None, upper=None, status="ok"):
 def slice_row(name, value, n, malignant, *, sensitivity=None, specificity=None, roc_auc=None):
     empty = graded(None)
     return SliceRow(
-        slice=name, value=value, n=n, malignant=malignant, groups=n, status="ok",
-        sensitivity=sensitivity or empty, specificity=specificity or empty, predicted_positive_rate=empty,
+        slice=name,
+        value=value,
+        n=n,
+        malignant=malignant,
+        groups=n,
+        status="ok",
+        sensitivity=sensitivity or empty,
+        specificity=specificity or empty,
+        predicted_positive_rate=empty,
         roc_auc=roc_auc or empty,
-    )  # fmt: skip
+    )
 
 
 SLICES = [
-    slice_row("sex", "male", 800, 178, sensitivity=graded(0.9, 0.8, 0.95), specificity=graded(0.6, 0.5, 0.7),
-              roc_auc=graded(0.9)),
+    slice_row(
+        "sex",
+        "male",
+        800,
+        178,
+        sensitivity=graded(0.9, 0.8, 0.95),
+        specificity=graded(0.6, 0.5, 0.7),
+        roc_auc=graded(0.9),
+    ),
     slice_row("sex", "unknown", 5, 1, sensitivity=graded(0.2, 0.1, 0.9, "insufficient"), roc_auc=graded(0.85)),
     slice_row("sex", "female", 700, 110, specificity=graded(0.7, 0.6, 0.8)),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
 def judged(metrics):
     """Metrics with figures of our own."""
     figures = {
-        "n": 1505, "malignant": 288, "groups": 1121, "roc_auc": estimate_of(0.8844, 0.861, 0.905),
+        "n": 1505,
+        "malignant": 288,
+        "groups": 1121,
+        "roc_auc": estimate_of(0.8844, 0.861, 0.905),
         "calibration": metrics.calibration.model_copy(update={"slope": estimate_of(1.02, 0.9, 1.1)}),
         "slices": SLICES,
-    }  # fmt: skip
+    }
     return metrics.model_copy(update=figures)
 
 
@@ -74,11 +91,18 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
     assert front_matter(card)["pipeline_tag"] == "image-classification"
     rule = export_inputs.rule
     for text in (
-        rule.policy_id, f"{rule.threshold_logit:.6g}", f"{rule.threshold_probability:.4f}", "not a medical device",
-        "no skin-tone labels", "lower_bound", read_record(export_inputs.split).sha256,
-        "| val | 24 | 8 |", "| mel | malignant |",
-        "On 24 validation images", "the test split is not opened before that",
-    ):  # fmt: skip
+        rule.policy_id,
+        f"{rule.threshold_logit:.6g}",
+        f"{rule.threshold_probability:.4f}",
+        "not a medical device",
+        "no skin-tone labels",
+        "lower_bound",
+        read_record(export_inputs.split).sha256,
+        "| val | 24 | 8 |",
+        "| mel | malignant |",
+        "On 24 validation images",
+        "the test split is not opened before that",
+    ):
         assert text in card, text
     assert "{{" not in card
     assert "None" not in card
@@ -206,7 +230,10 @@ def test_the_card_asks_the_same_questions_and_shows_the_same_flow(exported, metr
             "table": {"images": 160, "malignant": 20, "benign": 80, "unlabelled": 60},
             "lesions": 100,
             "groups": {
-                "known": True, "joined_by": ["lesion"], "count": 100, "patients_across_splits": None,
+                "known": True,
+                "joined_by": ["lesion"],
+                "count": 100,
+                "patients_across_splits": None,
                 "contradictions": 0,
             },
             "generated": 160,
@@ -218,7 +245,7 @@ def test_the_card_asks_the_same_questions_and_shows_the_same_flow(exported, metr
             "unread": [],
             "read": counts,
         }
-    )  # fmt: skip
+    )
     card = render(facts, Judged(metrics, lines, lineage))
     assert r"| problem | Was anything lost? | 60 rows \| &lt;b&gt; |" in card
     assert r"| less: diagnosis missing, or unknown to the label policy (melanoma\| 60) | 60 | 0 | 0 | 60 |" in card

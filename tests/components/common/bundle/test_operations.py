@@ -76,9 +76,15 @@ def dataset_from_graph(image_bytes):
 
 
 ATTACKS = {
-    "SaveV2": save_v2, "DebugIdentityV3": debug_identity, "CSVDatasetV2": csv_dataset, "Abort": abort,
-    "EagerPyFunc": py_func, "PyFunc": numpy_function, "ReadFile": read_file, "DatasetFromGraph": dataset_from_graph,
-}  # fmt: skip
+    "SaveV2": save_v2,
+    "DebugIdentityV3": debug_identity,
+    "CSVDatasetV2": csv_dataset,
+    "Abort": abort,
+    "EagerPyFunc": py_func,
+    "PyFunc": numpy_function,
+    "ReadFile": read_file,
+    "DatasetFromGraph": dataset_from_graph,
+}
 
 
 def plainly(image_bytes, attack):
@@ -112,9 +118,36 @@ def test_what_is_allowed_is_what_a_bundle_needs_and_none_of_it_reaches_outside()
     allowed = allowed_operations()
     assert {"Conv2D", "DecodeJpeg", "IgnoreErrorsDataset", "PartitionedCall"} <= allowed
     assert not allowed & {*ATTACKS, "RestoreV2", "MergeV2Checkpoints", "WriteFile", "XlaHostCompute", "PrintV2"}
-    parts = ("File", "Py", "Debug", "Print", "Summary", "Table", "Iterator", "Cache", "Snapshot", "Socket", "Send",
-             "Recv", "Rpc", "Remote", "Sql", "Record", "Csv", "Text", "Fingerprint", "Abort", "Save", "Restore",
-             "Checkpoint", "Reader", "Queue", "Tpu", "Xla", "Shard")  # fmt: skip
+    parts = (
+        "File",
+        "Py",
+        "Debug",
+        "Print",
+        "Summary",
+        "Table",
+        "Iterator",
+        "Cache",
+        "Snapshot",
+        "Socket",
+        "Send",
+        "Recv",
+        "Rpc",
+        "Remote",
+        "Sql",
+        "Record",
+        "Csv",
+        "Text",
+        "Fingerprint",
+        "Abort",
+        "Save",
+        "Restore",
+        "Checkpoint",
+        "Reader",
+        "Queue",
+        "Tpu",
+        "Xla",
+        "Shard",
+    )
     assert [name for name in allowed if any(part.lower() in name.lower() for part in parts)] == []
 
 
@@ -136,9 +169,17 @@ def test_a_graph_that_differs_from_what_was_written_down_is_not_loaded(exported,
 
 
 @pytest.mark.parametrize(
-    "name", ["saved_model.cpb", "saved_model.pbtxt", "assets/passwords", "assets.extra/tf_serving_warmup_requests",
-             "variables/variables.data-00000-of-00001.py", "fingerprint.pb", "empty/"],
-)  # fmt: skip
+    "name",
+    [
+        "saved_model.cpb",
+        "saved_model.pbtxt",
+        "assets/passwords",
+        "assets.extra/tf_serving_warmup_requests",
+        "variables/variables.data-00000-of-00001.py",
+        "fingerprint.pb",
+        "empty/",
+    ],
+)
 def test_a_file_from_which_a_server_would_take_more_is_refused(name, exported, tmp_path):
     copy = shutil.copytree(exported.path / "saved_model", tmp_path / "copy")
     (copy / name).parent.mkdir(exist_ok=True)

@@ -36,8 +36,9 @@ def certificate(subject, key, issuer, issuer_key, days, *, authority=False):
     start = datetime.now(UTC) - timedelta(days=400)
     name = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (subject, issuer)]
     usage = x509.KeyUsage(not authority, False, False, False, False, authority, False, False, False)
-    builder = x509.CertificateBuilder(name[1], name[0], key.public_key(), x509.random_serial_number(), start,
-                                      start + timedelta(days=days))  # fmt: skip
+    builder = x509.CertificateBuilder(
+        name[1], name[0], key.public_key(), x509.random_serial_number(), start, start + timedelta(days=days)
+    )
     builder = builder.add_extension(x509.BasicConstraints(authority, None), True).add_extension(usage, True)
     return builder.sign(issuer_key, hashes.SHA256()).public_bytes(PEM)
 
@@ -218,10 +219,12 @@ def test_keys_that_cannot_be_used_are_one_line_with_what_is_allowed(bundle, keys
     )
     locked = write_key(tmp_path, "locked", password=b"secret")[0]
     for key, said in (
-        (tmp_path / "none", "No such file"), (tmp_path / "text", "a file with a private key as PEM"),
-        (tmp_path / "rsa.pem", "expected a private key, ECDSA"), (keys[1], "expected a private key, ECDSA"),
+        (tmp_path / "none", "No such file"),
+        (tmp_path / "text", "a file with a private key as PEM"),
+        (tmp_path / "rsa.pem", "expected a private key, ECDSA"),
+        (keys[1], "expected a private key, ECDSA"),
         (locked, "without a password"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ConfigError, match=said):
             sign_bundle(bundle, key)
     assert not (bundle / "model.sig").exists()

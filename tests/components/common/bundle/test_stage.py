@@ -99,7 +99,9 @@ def test_in_an_object_store_the_index_comes_last_and_a_killed_staging_is_done_ag
 def test_what_no_staging_put_there_is_left_alone(exported, tmp_path):
     (tmp_path / "served" / "1" / "variables").mkdir(parents=True)
     (tmp_path / "served" / "1" / "variables" / "notes.txt").write_text("mine")
-    with pytest.raises(ArtifactError, match=r"notes\.txt: not put there by a staging; remove it or choose another"):
+    with pytest.raises(
+        ArtifactError, match=r"notes\.txt: not put there by `lesionflow bundle stage`; remove it or choose another"
+    ):
         stage_bundle(exported.path, str(tmp_path / "served"), 1)
     assert (tmp_path / "served" / "1" / "variables" / "notes.txt").read_text() == "mine"
 

@@ -4,8 +4,8 @@ Pictures are HAM10000's, a changed copy of every second one (the changes docs/re
 to make up the number, disjoint tiles of all of them. The baseline is a 64-bit hash of the discrete cosine transform
 of each picture and of its turned and mirrored copies, two of them at most 8 bits apart; it compares all pairs and
 stops where that takes minutes. Printed are wall and CPU seconds, the share of planted copies found, and pairs between
-pictures of two lesions that are no planted copies: HAM10000 itself holds nine of those. Goals: seconds at 10,000, no
-quadratic growth.
+pictures of two lesions that are not planted copies: HAM10000 itself holds nine that are found. Goals: seconds at
+10,000, no quadratic growth.
 """
 
 from __future__ import annotations

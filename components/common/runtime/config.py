@@ -86,7 +86,7 @@ class StepConfig(BaseModel):
         try:
             return cls.model_validate({name: value for name, value in values.items() if name != READS})
         except ValidationError as error:
-            lines = [_line(cls, item, names or {}) for item in error.errors()]
+            lines = [_line(cls, item, names or {}) for item in error.errors() if not _counts_refused(item)]
             raise ConfigError("\n".join(lines)) from error
 
 
@@ -169,6 +169,11 @@ def _plain(word: str) -> str:
 
 def _number(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _counts_refused(item: ErrorDetails) -> bool:
+    """Whether a tuple is called too short only because its refused entries, each with its own line, do not count."""
+    return item["type"] == "too_short" and item["ctx"]["actual_length"] < len(item["input"])
 
 
 def _line(cls: type[BaseModel], item: ErrorDetails, names: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ class Example(StepConfig):
     names: list[str] = Field(default=["a"], min_length=1)
     sizes: dict[str, float] = Field(default_factory=dict)
     folder: str = ""
+    levels: tuple[int, ...] = Field((1,), min_length=1)
 
     @model_validator(mode="after")
     def _no_patience_with_cosine(self) -> "Example":
@@ -50,6 +51,8 @@ class Example(StepConfig):
             "names: received 'a, b', which is one text; allowed: a list of text, written as [first, second]",
         ),
         ({"names": [1]}, "names.0: received 1, which is not text; write it in quotes: '1'"),
+        ({"levels": ["a"]}, "levels.0: received 'a'; allowed: a list of integers"),
+        ({"levels": []}, "levels: received [], which is empty; allowed: a list of integers, at least one"),
         ({"names": None}, "names: received nothing; allowed: a list of text"),
         ({"names": []}, "names: received [], which is empty; allowed: a list of text, at least one"),
         (

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from components.common.runtime.ordered import ordered_map
 from components.common.runtime.resources import usable_cores
 from components.train.augmentation import Augmentation, Augmenter, augmentation_draws, stream
 from components.train.records import SplitData
@@ -120,24 +120,13 @@ class TrainFeed:
         started = time.perf_counter()
         order = self.order(epoch)
         draw = self.pictures.draw(epoch)
-        steps = iter(range(first_step, self.steps))
-        pending: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="feed")
-        try:
-            for step in steps:
-                pending.append(pool.submit(self._batch, order, draw, step))
-                if len(pending) >= _AHEAD * self.threads:
-                    break
-            while pending:
-                batch = pending.popleft().result()
+        steps = range(first_step, self.steps)
+        batches = ordered_map(steps, lambda step: self._batch(order, draw, step), self.threads, ahead=_AHEAD)
+        with closing(batches):
+            for _, batch in batches:
                 self.waited += time.perf_counter() - started
-                for step in steps:
-                    pending.append(pool.submit(self._batch, order, draw, step))
-                    break
                 yield batch
                 started = time.perf_counter()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self, order: npt.NDArray[np.int64], draw: npt.NDArray[Any], step: int) -> Batch:
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]

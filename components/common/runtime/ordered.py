@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -23,10 +23,10 @@ def ordered_map(
     ahead: int = 8,
     size: Callable[[S], int] = lambda _: 0,
     ahead_bytes: int = _AHEAD_BYTES,
-) -> Iterator[tuple[S, T]]:
+) -> Generator[tuple[S, T], None, None]:
     """Each item with what `work` gives for it, in the order of `items`.
 
-    An error in `work` ends the iteration; what is queued by then is not begun.
+    An error in `work` ends the iteration, and so does closing it; what is queued by then is not begun.
 
     Args:
         items: what is worked on.

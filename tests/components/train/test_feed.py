@@ -58,7 +58,7 @@ def test_a_feed_left_early_ends_its_threads(data):
     batches = feed(data).epoch(0)
     next(batches)
     batches.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("feed")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ordered")]
 
 
 def test_an_error_in_a_thread_reaches_the_caller(data, monkeypatch):

@@ -174,7 +174,7 @@ class Cluster(StepConfig):
         step = PART_OF.get(step, step)
         training = Size(cpu="8", memory="32Gi") if self.gpu.count else Size(cpu="4", memory="16Gi")
         reading, small = Size(cpu="4", memory="4Gi"), Size(cpu="500m", memory="512Mi")
-        defaults = dict.fromkeys(("feasibility", PLAN_TASK, ALARM_TASK, EXIT_TASK), small)
+        defaults = dict.fromkeys((PLAN_TASK, ALARM_TASK, EXIT_TASK), small)
         defaults |= {
             "ingest": reading,
             "records": reading,

@@ -120,7 +120,7 @@ def best_place(state: RunState) -> str:
 
 
 def confusion_block(row: Mapping[str, Any]) -> str:
-    """The confusion matrix of validation at probability 1/2, rates, times and memory."""
+    """The confusion matrix of validation at p >= 0.5, rates, times and memory."""
     gpu = f", GPU {row['device_memory_peak_mb']:,} MB" if row["device_memory_peak_mb"] else ""
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""Validation metrics of an epoch: loss, exact ranking metrics, and the confusion matrix at probability 1/2."""
+"""Validation metrics of an epoch: loss, exact ranking metrics, and the confusion matrix at p >= 0.5."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def validation_metrics(label: Labels, logit: Floats, loss: float) -> ValidationM
 
     Args:
         label: (n,), 1 = malignant; both classes present.
-        logit: (n,) finite malignant logits; predicted malignant from probability 1/2, logit 0, on.
+        logit: (n,) finite malignant logits; predicted malignant where p >= 0.5, i.e. logit >= 0.
         loss: mean loss over the images, unweighted.
     """
     positive, predicted = label == 1, logit >= 0

@@ -229,8 +229,8 @@ def _prune(state: RunState, out: Path, steps_name: str) -> None:
     """Removes outputs that only earlier runs used, so that a folder of results does not grow for ever."""
     steps = out / steps_name
     shutil.rmtree(steps / _CHECKPOINTS, ignore_errors=True)
-    used = {path.parent for step in state.steps.values() for path in step.outputs.values()}
-    for folder in (steps / "kfp").glob("*/*"):
+    used = {folder for step in state.steps.values() for path in step.outputs.values() for folder in path.parents}
+    for folder in (steps / "kfp").glob("*/*"):  # a step, or an iteration of a loop with its step inside
         if folder not in used:
             shutil.rmtree(folder, ignore_errors=True)
     for run in (steps / "kfp").iterdir():

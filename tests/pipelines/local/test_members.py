@@ -61,6 +61,15 @@ def test_a_finished_member_is_reused_a_killed_one_resumes_and_a_new_one_is_train
     assert not (out / ".steps" / "checkpoints").exists()
 
 
+def test_members_of_a_finished_run_are_reused(killed_and_extended, sample, lesionflow, small):
+    out, _ = killed_and_extended
+    flags = ["--metadata", "metadata.csv", "--images", "images", "--out", str(out), *small, "--set"]
+    again = lesionflow("run", *flags, THREE, cwd=sample)
+    assert again.returncode == 0, again.stdout + again.stderr
+    states = re.findall(r"^(?:train [^\n]*?|combine) +(done|reused) ", again.stdout, re.MULTILINE)
+    assert states == ["reused"] * 4
+
+
 def test_the_shipped_model_is_the_mean_of_the_members_that_are_kept_beside_it(
     killed_and_extended, lesionflow, tmp_path
 ):

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from components.common.artifacts.presentation import DASH, percent_text
+from components.common.artifacts.presentation import DASH, estimate_text, percent_text
 from components.common.runtime.svg import INK, MALIGNANT, MODEL, MUTED, new_axes, to_svg
+from components.common.statistics.intervals import Interval
 from components.monitor.performance import Between, Row
 from components.monitor.watches import WORDS, Watch
 
@@ -88,9 +89,7 @@ def _periods(told: Told) -> str:
 
 
 def _between(value: float | None, between: Between | None = None) -> str:
-    if value is None:
-        return DASH
-    return f"{value:.3f}" if between is None else f"{value:.3f} ({between[0]:.3f} to {between[1]:.3f})"
+    return estimate_text(Interval(value, *(between or (None, None))))
 
 
 def _counted(found: int, of: int, between: Between | None) -> str:

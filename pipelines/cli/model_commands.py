@@ -77,6 +77,10 @@ def _add_bundle(commands: argparse._SubParsersAction[Any]) -> None:
     _add_evaluation(card)
     card.add_argument("--out", type=Path, metavar="FILE", help="Markdown file to write; without it the card is printed")
     card.set_defaults(run=_card)
+    _add_stage_and_handover(actions)
+
+
+def _add_stage_and_handover(actions: argparse._SubParsersAction[Any]) -> None:
     stage = add_command(
         actions,
         "stage",

@@ -106,7 +106,7 @@ def test_without_the_extra_a_workbook_is_refused_in_one_line(read, monkeypatch):
         (" \n \n", "the file is empty"),
         ("image_id,dx\n", "no rows below the header"),
         ("image_id,dx\n,\n\n", "no rows below the header"),
-        (gzip.compress(PLAIN.encode()), "this is a gzip archive; unpack it"),
+        (gzip.compress(PLAIN.encode(), mtime=0), "this is a gzip archive; unpack it"),
         (b"\xd0\xcf\x11\xe0" + bytes(50), "an Excel workbook in the old format; save it as .xlsx or CSV"),
         (b"PAR1\x15\x04", "this is Parquet; export it as CSV"),
         (b"\n<!DOCTYPE html><html>Sign in</html>", "this is a web page; download the file itself"),

@@ -101,7 +101,7 @@ def _(store, older):
 
 
 @tampering(
-    "export", "another threshold in the bundle, coherent in every document", said="the graph answers with policy",
+    "export", "another threshold in the bundle, coherent in every document", said="the graph predicts with policy",
     read=t.by_whoever_loads_it,
 )  # fmt: skip
 def _(store, older):
@@ -142,7 +142,7 @@ def _(store, older):
 @tampering(
     "export",
     "the threshold inside the graph moved, hashes recomputed",
-    said="the graph answers",
+    said="the graph predicts",
     read=t.by_whoever_loads_it,
 )
 def _(store, older):

@@ -253,5 +253,5 @@ def test_a_bundle_that_refuses_its_own_test_image_is_whole_and_says_that_its_rul
     assert run_selftest(bundle)["rule_compared"] is False
     assert verify_bundle(done.path).rule_compared is True
     other = replace(bundle, policy=replace(bundle.policy, prevalence=0.99))
-    with pytest.raises(ArtifactError, match="the graph answers with policy"):
+    with pytest.raises(ArtifactError, match="the graph predicts with policy"):
         run_selftest(other)

@@ -39,7 +39,7 @@ _WORDS: dict[Any, str] = {
 READS = "reads"
 # a value from a file can be of any size: YAML's aliases make gigabytes of a few lines
 _SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 2, 8, 8, 200, 200
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 2, 6, 8, 200, 200
 
 
 def _digest(value: str) -> str:

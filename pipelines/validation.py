@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.artifacts.folder import listed_artifact
+from components.common.artifacts.folder import Kind, listed_artifact
 from components.common.runtime.errors import ConfigError
 from components.ingest.config import IngestSources
 from components.ingest.sources import root_problem
@@ -72,7 +72,7 @@ def check_local(parameters: ValidationParameters) -> None:
     for root in parameters.ingest.images:
         if "://" not in root and not Path(root).expanduser().is_dir():
             faults.append(f"images: received {root!r}, which {root_problem(root, exists=Path(root).exists())}")
-    kinds = {"bundle": "bundle", "internal": "evaluation"}
+    kinds: dict[str, Kind] = {"bundle": "bundle", "internal": "evaluation"}
     local = {name: given for name in kinds if (given := getattr(parameters.validate, name)) and "://" not in given}
     absent = [name for name, given in local.items() if not Path(given).expanduser().is_dir()]
     faults += [f"{name}: received {local[name]!r}, no such folder" for name in absent]

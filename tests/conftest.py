@@ -282,7 +282,7 @@ def write_split(out, files):
     index.loc[usable, "sha256"] = [sha256_file(path) for path in files.values()]
     place = pd.Series("val", index.index).where(index["image_id"] != "IMG_other", "train")
     counts = {"val": {"images": COUNT, "malignant": 8}}
-    with new_artifact(out, split.KIND, {"index": "0" * 64}) as folder:
+    with new_artifact(out, "split", {"index": "0" * 64}) as folder:
         split.write_split(folder, index, place, split.SplitRecord("reference", 42, "a" * 64, counts))
     return out
 

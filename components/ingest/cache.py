@@ -33,9 +33,6 @@ _INSPECTIONS = f"inspections-{INSPECTOR}.parquet"
 _VERSIONS = f"versions-{INSPECTOR}.parquet"
 
 
-PART = "index_part"  # kind of the artifact with what a part of a run has found
-
-
 class Cache:
     """What is known of bytes and of stored versions; safe for threads (single dict operations)."""
 
@@ -94,7 +91,7 @@ class Cache:
 
     def load_part(self, folder: Path) -> None:
         """Adds what a part of this run has found; its files are not read again, also where `rehash` was asked for."""
-        open_artifact(folder, PART)
+        open_artifact(folder, "index_part")
         before = self.versions
         self.versions = {}
         self.load(str(folder))
@@ -107,7 +104,7 @@ class Cache:
         if not out.is_dir() or not any(out.iterdir()):
             return
         try:
-            open_artifact(out, index.KIND)
+            open_artifact(out, "index")
             if index.read_account(out)["inspector"] != INSPECTOR:
                 return
             table = index.read_index(out, ["sha256", "uri", *_FIELDS])

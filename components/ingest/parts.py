@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.common.artifacts.folder import new_artifact
 from components.common.runtime.part import Part
-from components.ingest.cache import PART, Cache
+from components.ingest.cache import Cache
 from components.ingest.check import check_images
 from components.ingest.config import IngestConfig
 from components.ingest.run import look, threads_for
@@ -38,7 +38,7 @@ def run_part(config: IngestConfig, metadata: str, images: list[str], part: Part,
     cache = Cache(rehash=config.rehash)
     if config.cache:
         cache.load(config.cache)
-    with new_artifact(out, PART, {"metadata": seen.table.sha256}) as folder:
+    with new_artifact(out, "index_part", {"metadata": seen.table.sha256}) as folder:
         count = sum(1 for _ in check_images(candidates, cache, threads_for(config, seen.roots)))
         cache.write_used(folder)
     log.info("part %d of %d: %d of %d images checked", part.number + 1, part.of, count, len(seen.table.rows))

@@ -14,7 +14,6 @@ import pandas as pd
 from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.index import (
     COLUMNS,
-    KIND,
     THUMBNAIL,
     WITHOUT_LABEL,
     Verdict,
@@ -131,7 +130,7 @@ def run(config: IngestConfig, metadata: str, images: list[str], out: Path, parts
     table, kept, policy, found, more = seen.table, seen.kept, seen.policy, seen.found, seen.notes
     roots, files = seen.roots, seen.files
     keep = config.unlabelled == "keep"
-    with new_artifact(out, KIND, _made_from(table, policy, config)) as folder:
+    with new_artifact(out, "index", _made_from(table, policy, config)) as folder:
         cache = _cache(config, out, parts)
         checked = list(check_images(seen.candidates(), cache, threads_for(config, roots)))
         checked = explain_missing(table.rows["image_id"], checked, [root.uri for root in roots])

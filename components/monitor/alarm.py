@@ -8,7 +8,7 @@ from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.runtime.errors import LesionflowError
 
-KIND, SCHEMA = "monitor", "lesionflow.monitor/1"
+SCHEMA = "lesionflow.monitor/1"
 FILE, PAGE = "monitor.json", "monitor.html"
 
 
@@ -29,7 +29,7 @@ def raise_alarm(folder: Path, page: str) -> None:
         ChangeFound: a test has raised its alarm.
         ArtifactError: not a monitor artifact, or damaged.
     """
-    alarms = read_json(open_artifact(folder, KIND).path / FILE, SCHEMA)["alarms"]
+    alarms = read_json(open_artifact(folder, "monitor").path / FILE, SCHEMA)["alarms"]
     if alarms:
         more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
         raise ChangeFound(f"change found: {alarms[0]}{more}; see {page}")

@@ -18,7 +18,7 @@ from components.common.artifacts.remote import local_artifact, refuse_other
 from components.common.bundle import layout
 from components.common.runtime.errors import DataError
 from components.common.runtime.words import counted
-from components.monitor.alarm import FILE, KIND, PAGE, SCHEMA
+from components.monitor.alarm import FILE, PAGE, SCHEMA
 from components.monitor.config import MonitorConfig
 from components.monitor.log import Log, read_log, with_labels
 from components.monitor.page import Told, page_html
@@ -109,7 +109,7 @@ def run(
         sources=by_source(config, entries),
     )
     made_from = {"bundle": made.digest, **{f"log_{i}": one.digest for i, one in enumerate(tables)}}
-    with new_artifact(out, KIND, made_from) as folder:
+    with new_artifact(out, "monitor", made_from) as folder:
         write_json(folder / FILE, _record(config, told))
         write_atomic(folder / PAGE, page_html(told))
     return MonitorResult(out, len(entries), told.labelled, alarms, notes)

@@ -16,7 +16,6 @@ from components.records.config import RecordsConfig
 from components.records.prepare import Source
 from components.records.writing import Prepared
 
-KIND = "records_part"
 SCHEMA = "lesionflow.records_part/1"
 FILE = "part.json"
 
@@ -71,7 +70,7 @@ def read_parts(
     """
     found: dict[int, tuple[Path, PartRecord]] = {}
     for path in paths:
-        open_artifact(path, KIND)
+        open_artifact(path, "records_part")
         record = read_record(path / FILE, SCHEMA, PartRecord, "prepare the part again", most=LARGE_BYTES)
         if record.facts != dict(facts) or record.number in found:
             what = (

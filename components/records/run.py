@@ -14,7 +14,6 @@ from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.place import refuse_inside
 from components.common.artifacts.records_manifest import (
-    KIND,
     Lost,
     RecordsManifest,
     Shard,
@@ -121,7 +120,7 @@ def _build(
 ) -> RecordsManifest:
     """Writes the artifact; `weight` is that of the images ingest found."""
     losses, size = LossLog(), config.shard_bytes
-    with new_artifact(out, KIND, made_from) as folder:
+    with new_artifact(out, "records", made_from) as folder:
         with progress("records", sum(len(images) for images in sources.values())) as bar:
             ready = parts or {name: prepared(images, config, weight) for name, images in sources.items()}
             shards = {name: write_split(folder, name, images, size, losses, bar) for name, images in ready.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from components.common.artifacts.folder import MANIFEST as ARTIFACT
 from components.common.artifacts.folder import listed_artifact, sha256_file
 from components.common.artifacts.record import decode_record
-from components.common.artifacts.records_manifest import KIND, MANIFEST, Shard, read_manifest
+from components.common.artifacts.records_manifest import MANIFEST, Shard, read_manifest
 from components.common.artifacts.tfrecord import scan_tfrecord
 from components.common.runtime.errors import ArtifactError
 
@@ -64,7 +64,7 @@ def damages(path: Path) -> tuple[list[Damage], int]:
     Raises:
         ArtifactError: the artifact's own list of files cannot be read.
     """
-    listed = listed_artifact(path, KIND).files
+    listed = listed_artifact(path, "records").files
     manifest = path / MANIFEST
     if manifest.is_file() and sha256_file(manifest) != listed.get(manifest.name):
         return [Damage(manifest.name, None, 0, manifest.stat().st_size, "its sha256 is not that of artifact.json")], 0

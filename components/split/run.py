@@ -11,7 +11,6 @@ import pandas as pd
 
 from components.common.artifacts.class_weight import ClassWeight
 from components.common.artifacts.folder import new_artifact, open_artifact
-from components.common.artifacts.index import KIND as INDEX
 from components.common.artifacts.index import (
     PICTURE_KEY,
     THUMBNAIL,
@@ -22,7 +21,7 @@ from components.common.artifacts.index import (
 )
 from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.place import refuse_inside
-from components.common.artifacts.split import KIND, SPLITS, SplitRecord, split_digest, write_split
+from components.common.artifacts.split import SPLITS, SplitRecord, split_digest, write_split
 from components.common.imaging.picture_key import picture_keys
 from components.common.runtime.errors import DataError
 from components.split import reference
@@ -79,7 +78,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
         DataError: a group would cross splits, a class would be absent, near-duplicates have different labels, or
             the index cannot be divided.
     """
-    source = open_artifact(index, INDEX)
+    source = open_artifact(index, "index")
     roots = read_account(index)["roots"]
     refuse_inside(out, (root["uri"] for root in roots))
     table = read_index(index)
@@ -91,7 +90,7 @@ def run(config: SplitConfig, index: Path, out: Path) -> SplitResult:
     weight = ClassWeight(int((train == 0).sum()), int((train == 1).sum()))
     record = describe(config, rows, report, columns, doubtful, weight, roots)
     _log(record)
-    with new_artifact(out, KIND, {"index": source.digest}) as folder:
+    with new_artifact(out, "split", {"index": source.digest}) as folder:
         write_split(folder, with_picture_keys(table), split, record)
         write_pairs(folder / "near_duplicates.csv", rows, pairs)
         write_atomic(folder / "near_duplicates.html", contact_sheet(rows, pairs))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.artifacts.folder import new_artifact
-from components.common.artifacts.model import KIND, SELECTION, open_model, write_record
+from components.common.artifacts.model import SELECTION, open_model, write_record
 from components.common.runtime.config import READS
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.ranking import average_precision, roc_auc
@@ -91,7 +91,7 @@ def _best(models: Sequence[Path], names: Sequence[str], out: Path) -> CombineRes
         "chosen_by": "average_precision",
         "images": len(label),
     }
-    with new_artifact(out, KIND, {**best.model.artifact.made_from, **opened.digests}) as folder:
+    with new_artifact(out, "model", {**best.model.artifact.made_from, **opened.digests}) as folder:
         for file in best.model.artifact.files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(best.path / file, folder / file)

@@ -23,7 +23,6 @@ from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.model import (
     ENSEMBLE,
     ENVIRONMENT,
-    KIND,
     NETWORK,
     TRAINING_CONFIG,
     VAL_SCORES,
@@ -110,7 +109,7 @@ def run(models: Sequence[Path], out: Path, against: Path | None = None) -> Ensem
         record["single"] = member_record(single)
         record["over_single"] = paired_gain([base], scores.logit, scores.label, scores.group_id)
         made_from["single"] = single.model.artifact.digest
-    with new_artifact(out, KIND, made_from) as folder:
+    with new_artifact(out, "model", made_from) as folder:
         parameters = _write_network(members, folder / NETWORK)
         _write_records(folder, members, scores, record, parameters)
     _log(record)

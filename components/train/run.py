@@ -18,7 +18,6 @@ from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.model import (
     ENVIRONMENT,
     HISTORY,
-    KIND,
     NETWORK,
     TRAINING_CONFIG,
     VAL_SCORES,
@@ -98,7 +97,7 @@ def run(
     policy = dtype_policy(config.precision, device.compute_capability)
     log_device(device, policy)
     with (
-        new_artifact(out, KIND, {"records": artifact.digest}) as folder,
+        new_artifact(out, "model", {"records": artifact.digest}) as folder,
         StopRequest() as stop,
         _training_log(folder / "train.log"),
     ):

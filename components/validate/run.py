@@ -14,14 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
-from components.common.artifacts.index import KIND as INDEX
 from components.common.artifacts.index import THUMBNAIL, read_account, read_index
 from components.common.artifacts.json_file import read_json, write_json
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.remote import local_artifact, refuse_other
 from components.common.artifacts.scores import TEST_SCORES, Scores, save_scores
-from components.common.artifacts.validation import EXTERNAL_SCORES, KIND, OVERLAP, UNLABELLED, Validation
+from components.common.artifacts.validation import EXTERNAL_SCORES, OVERLAP, UNLABELLED, Validation
 from components.common.bundle import layout
 from components.common.bundle.card import open_evaluation
 from components.common.bundle.fingerprints import fingerprints_chosen_on, read_fingerprints
@@ -74,7 +73,7 @@ def run(
     with TemporaryDirectory() as scratch:
         source = local_artifact(bundle, "bundle", Path(scratch) / "bundle")
         refuse_other(source, "bundle", config.bundle_digest)
-        made_of = {"bundle": open_artifact(source, "bundle"), "index": open_artifact(index, INDEX)}
+        made_of = {"bundle": open_artifact(source, "bundle"), "index": open_artifact(index, "index")}
         if key is not None:
             check_signature(made_of["bundle"], key)
         judged = _internal(internal, made_of["bundle"], Path(scratch) / "internal")
@@ -105,7 +104,7 @@ def _validated(
         "cases": about.case_records(scores, loaded.policy, config.cases, columns.get("dx"), uri),
     }
     lineage = trace(read_index(index), material, unread, scores)
-    with new_artifact(out, KIND, {name: artifact.digest for name, artifact in made_of.items()}) as folder:
+    with new_artifact(out, "validation", {name: artifact.digest for name, artifact in made_of.items()}) as folder:
         save_scores(folder / EXTERNAL_SCORES, scores, columns)
         loaded.policy.save(folder / POLICY)
         apart.to_csv(folder / UNLABELLED, index=False, lineterminator="\n")

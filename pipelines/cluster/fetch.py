@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.common.artifacts.atomic import replacing
-from components.common.artifacts.folder import MANIFEST, SCHEMA, open_artifact
-from components.common.artifacts.json_file import read_json
+from components.common.artifacts.folder import MANIFEST, open_artifact
 from components.common.runtime.cli import add_command
 from components.common.runtime.errors import ConfigError
 from components.common.runtime.secrets import without_secrets
@@ -106,7 +105,7 @@ def fetch(
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(store.read_bytes(uri))
             for manifest in _manifests(scratch):
-                open_artifact(manifest.parent, str(read_json(manifest, SCHEMA)["kind"]))
+                open_artifact(manifest.parent)
         made.append(target)
     return made
 

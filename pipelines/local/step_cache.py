@@ -20,8 +20,7 @@ from kfp import dsl
 from kfp.local import cache
 
 import components
-from components.common.artifacts.folder import MANIFEST, SCHEMA, open_artifact
-from components.common.artifacts.json_file import read_json
+from components.common.artifacts.folder import MANIFEST, open_artifact
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.events import emit
 from pipelines.members import MEMBER
@@ -99,7 +98,7 @@ def _folders(outputs: Mapping[str, Any]) -> dict[str, Path]:
 
 def _intact(path: Path) -> bool:
     try:
-        open_artifact(path, read_json(path / MANIFEST, SCHEMA)["kind"])
+        open_artifact(path)
     except ArtifactError:
         return False
     return True

@@ -16,7 +16,7 @@ from components.common.artifacts.scores import load_scores
 from components.common.runtime.config import READS
 from components.common.runtime.errors import ConfigError
 from components.monitor.__main__ import main as step
-from components.monitor.alarm import FILE, KIND, PAGE, SCHEMA
+from components.monitor.alarm import FILE, PAGE, SCHEMA
 from pipelines.check import check_monitor
 from pipelines.cli.main import main
 from pipelines.cluster_file import EXIT_TASK, Cluster
@@ -132,7 +132,7 @@ def test_a_run_in_which_a_change_was_found_fails_with_one_line_and_keeps_its_pag
     assert done.returncode == 1
     (line,) = {one.partition("failed: ")[2] for one in done.stdout.splitlines() if "alarm failed: " in one}
     (findings,) = [path.parent for path in (tmp_path / "kfp").rglob(FILE)]
-    record = read_json(open_artifact(findings, KIND).path / FILE, SCHEMA)
+    record = read_json(open_artifact(findings, "monitor").path / FILE, SCHEMA)
     assert any(one.startswith("malignant images score lower than before (labels): ") for one in record["alarms"])
     more = f" (and {len(record['alarms']) - 1} more)" if len(record["alarms"]) > 1 else ""
     assert line == f"change found: {record['alarms'][0]}{more}; see the page of the task monitor"

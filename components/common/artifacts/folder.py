@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
@@ -31,14 +31,16 @@ from components.common.artifacts.json_file import (
 from components.common.artifacts.place import refuse_among_images
 from components.common.runtime.errors import ArtifactError, ConfigError
 
+Kind = Literal[
+    "index", "index_part", "split", "records", "records_part", "model", "policy", "bundle", "evaluation", "report",
+    "validation", "monitor",
+]  # fmt: skip
+
 MANIFEST = "artifact.json"
 SIGNATURE = "model.sig"  # of a bundle, written after it: `artifact.json` does not list it, it covers `artifact.json`
 SCHEMA = "lesionflow.artifact/1"
 _MOST_NAME = 255
-SIGNED = "bundle"  # the kind of artifact that may have one
 _EMPTY = "assets"  # a folder that TensorFlow makes in every SavedModel, and that object stores do not keep
-
-_Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Artifact:
 
     Attributes:
         path: the folder.
-        kind: what it is: index, split, records, model, policy, bundle, evaluation.
+        kind: what it is, one of `Kind` where this version made it.
         digest: sha256 (hex) of its `artifact.json`, which covers every file in it.
         made_from: digest or sha256 of each input, by the input's name.
         files: sha256 (hex) of each file, by its path inside the folder.
@@ -72,7 +74,7 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
-def new_artifact(out: Path, kind: str, made_from: Mapping[str, str]) -> Iterator[Path]:
+def new_artifact(out: Path, kind: Kind, made_from: Mapping[str, str]) -> Iterator[Path]:
     """Yields a scratch folder to fill; on success it becomes `out`, on any error it is removed.
 
     Args:
@@ -99,20 +101,20 @@ def new_artifact(out: Path, kind: str, made_from: Mapping[str, str]) -> Iterator
         write_atomic(folder / MANIFEST, record)
 
 
-def open_artifact(path: Path, kind: str, *, verify: bool = True) -> Artifact:
-    """Opens the artifact at `path` and, with `verify`, hashes every file in it.
+def open_artifact(path: Path, kind: Kind | None = None, *, verify: bool = True) -> Artifact:
+    """Opens the artifact at `path`, of any kind where none is given; with `verify`, hashes every file in it.
 
     Raises:
-        ArtifactError: not an artifact of this kind, a file is missing, added, changed or a link.
+        ArtifactError: not such an artifact, a file is missing, added, changed or a link.
     """
     artifact = listed_artifact(path, kind)
-    _check_present(artifact, {SIGNATURE} if kind == SIGNED else set())
+    _check_present(artifact, {SIGNATURE} if artifact.kind == "bundle" else set())
     if verify:
         _check_hashes(artifact)
     return artifact
 
 
-def open_files(path: Path, kind: str, names: Collection[str]) -> Artifact:
+def open_files(path: Path, kind: Kind, names: Collection[str]) -> Artifact:
     """Opens the artifact at `path` for some of its files: they alone are hashed, and the artifact names no others.
 
     Raises:
@@ -136,30 +138,29 @@ def _check_hashes(artifact: Artifact) -> None:
             )
 
 
-def listed_artifact(path: Path, kind: str) -> Artifact:
+def listed_artifact(path: Path, kind: Kind | None = None) -> Artifact:
     """The artifact at `path` as its `artifact.json` describes it, without checking that its files are there.
 
     Raises:
-        ArtifactError: not an artifact of this kind.
+        ArtifactError: not an artifact, or not one of the kind that is given.
     """
+    expected = f"{_a(kind)} artifact" if kind else "an artifact"
     _settle(path)
     if not path.is_dir():
-        raise ArtifactError(f"{path}: no such folder; expected {_a(kind)} artifact made by lesionflow")
+        raise ArtifactError(f"{path}: no such folder; expected {expected} made by lesionflow")
     if not (path / MANIFEST).is_file():
-        raise ArtifactError(
-            f"{path}: not {_a(kind)} artifact, it has no {MANIFEST}; expected a folder that lesionflow made"
-        )
+        raise ArtifactError(f"{path}: not {expected}, it has no {MANIFEST}; expected a folder that lesionflow made")
     record = read_record(path / MANIFEST, SCHEMA, _Manifest, _way_out(kind))
-    if record.kind != kind:
-        raise ArtifactError(f"{path}: this is {_a(record.kind)} artifact, expected {_a(kind)} artifact")
-    return Artifact(path, kind, sha256_file(path / MANIFEST), record.made_from, record.files)
+    if kind not in (None, record.kind):
+        raise ArtifactError(f"{path}: this is {_a(record.kind)} artifact, expected {expected}")
+    return Artifact(path, record.kind, sha256_file(path / MANIFEST), record.made_from, record.files)
 
 
 @dataclass(frozen=True)
 class _Manifest:
     """The content of `artifact.json`."""
 
-    kind: _Kind
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]  # another version may know others
     made_from: dict[str, str]
     files: dict[str, Sha256]
 
@@ -186,10 +187,10 @@ def _settle(path: Path) -> None:
             recover(resolved(path))
 
 
-def _way_out(kind: str) -> str:
-    """Whoever has a bundle has often received it, and cannot make it again."""
+def _way_out(kind: str | None) -> str:
+    """What to do; whoever has a bundle has often received it, and cannot make it again."""
     received = ", or if you received it, fetch it again from whoever sent it"
-    return f"make it again{received if kind == SIGNED else ''}"
+    return f"make it again{received if kind == 'bundle' else ''}"
 
 
 def _check_present(artifact: Artifact, beside: AbstractSet[str]) -> None:
@@ -239,7 +240,7 @@ def _content(folder: Path) -> tuple[set[str], set[str]]:
     return files - {MANIFEST}, folders
 
 
-def _check_replaceable(out: Path, kind: str) -> None:
+def _check_replaceable(out: Path, kind: Kind) -> None:
     _settle(out)
     if not out.exists() or (out.is_dir() and all(is_scratch(entry.name) for entry in out.iterdir())):
         return

@@ -18,7 +18,6 @@ from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.json_file import LARGE_BYTES, read_json, shown, write_json
 from components.common.runtime.errors import ArtifactError, DataError
 
-KIND = "index"
 SCHEMA = "lesionflow.ingest/1"
 THUMBNAIL = "thumbnail"
 PICTURE_KEY = "picture_key"  # of a split's index, in hex: what the thumbnail is needed for after the split

@@ -22,7 +22,6 @@ from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, load_scores
 from components.common.runtime.errors import ArtifactError
 
-KIND = "model"
 NETWORK = "model.keras"
 FACTS = "model.json"
 VAL_SCORES = "val_probs.npz"
@@ -151,7 +150,7 @@ def open_model(path: Path) -> Model:
     Raises:
         ArtifactError: not a model artifact, a file is missing, added or changed, or a record is damaged.
     """
-    artifact = open_artifact(path, KIND)
+    artifact = open_artifact(path, "model")
     return Model(
         artifact=artifact,
         facts=read_facts(path),

@@ -9,7 +9,6 @@ from typing import Any
 from components.common.artifacts.json_file import LARGE_BYTES, read_record, write_json
 from components.common.runtime.errors import ArtifactError
 
-KIND = "records"
 SCHEMA = "lesionflow.records/1"
 MANIFEST = "manifest.json"
 

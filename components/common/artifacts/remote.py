@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from components.common.artifacts.folder import MANIFEST, SIGNATURE, SIGNED, listed_artifact
+from components.common.artifacts.folder import MANIFEST, SIGNATURE, Kind, listed_artifact
 from components.common.runtime.errors import ArtifactError
 from components.common.storage import store
 
 
-def local_artifact(uri: str, kind: str, scratch: Path, names: Collection[str] | None = None) -> Path:
+def local_artifact(uri: str, kind: Kind, scratch: Path, names: Collection[str] | None = None) -> Path:
     """The folder of an artifact: its own where it is local, else a download into `scratch`; not verified yet.
 
     Args:
@@ -30,12 +30,12 @@ def local_artifact(uri: str, kind: str, scratch: Path, names: Collection[str] | 
     for name in listed_artifact(scratch, kind).files:
         if names is None or name in names:
             _copy(uri, name, scratch)
-    if names is None and kind == SIGNED and store.exists(store.join(uri, SIGNATURE)):
+    if names is None and kind == "bundle" and store.exists(store.join(uri, SIGNATURE)):
         _copy(uri, SIGNATURE, scratch)
     return scratch
 
 
-def refuse_other(folder: Path, kind: str, digest: str) -> None:
+def refuse_other(folder: Path, kind: Kind, digest: str) -> None:
     """Refuses an artifact that does not have the expected digest; an empty digest expects none.
 
     Raises:

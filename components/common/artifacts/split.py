@@ -19,7 +19,6 @@ from components.common.artifacts.index import THUMBNAIL, Verdict, read_index, wr
 from components.common.artifacts.json_file import LARGE_BYTES, shown, write_json
 from components.common.runtime.errors import ArtifactError
 
-KIND = "split"
 SCHEMA = "lesionflow.split/1"
 SPLITS = ("train", "val", "test")
 COLUMNS = ("image_id", "lesion_id", "group_id", "label", "split")  # of split.csv

@@ -14,7 +14,6 @@ from components.common.artifacts.json_file import Count, Document, Number, read_
 from components.common.artifacts.metrics import Estimate
 from components.common.artifacts.scores import Scores, load_scores
 
-KIND = "validation"
 FILE = "validation.json"
 SCHEMA = "lesionflow.validation/1"
 EXTERNAL_SCORES = "external_probs.npz"
@@ -200,6 +199,6 @@ def open_validation(path: Path) -> tuple[Artifact, Validation, Scores]:
     Raises:
         ArtifactError: not a validation artifact, or a file of it is damaged.
     """
-    artifact = open_artifact(path, KIND)
+    artifact = open_artifact(path, "validation")
     record = read_record(path / FILE, SCHEMA, Validation, "validate the bundle again")
     return artifact, record, load_scores(path / EXTERNAL_SCORES)

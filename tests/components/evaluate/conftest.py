@@ -8,7 +8,7 @@ from components.common.artifacts.folder import new_artifact, open_artifact, sha2
 from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.scores import Scores, save_scores
-from components.common.artifacts.split import KIND, SplitRecord, read_split, write_split
+from components.common.artifacts.split import SplitRecord, read_split, write_split
 from components.common.bundle.card import FACTS_SCHEMA, write_card
 from components.common.bundle.fingerprints import fingerprints_of
 from components.common.bundle.operations import record_operations
@@ -91,7 +91,7 @@ class Pictures:
 
     def write_split(self, out, table=None):
         table = self.table if table is None else table
-        with new_artifact(out, KIND, {"index": "0" * 64}) as folder:
+        with new_artifact(out, "split", {"index": "0" * 64}) as folder:
             table = table.reset_index(drop=True)
             record = SplitRecord("test", 0, "a" * 64, {})
             write_split(folder, self.whole_index(table.drop(columns="split")), table["split"], record)
@@ -180,7 +180,7 @@ class Shipped:
         manifest |= {"record_size": None, "jpeg_quality": 95, "dx_classes": {}, "class_weight": {}, "shard_bytes": 0}
         manifest["made_with"] = {}
         manifest["lost"] = [{"image_id": "train0000", "split": "train", "label": 1, "reason": "missing"}]
-        with new_artifact(self.records, "records", {"split": digest_of(self.split, KIND)}) as folder:
+        with new_artifact(self.records, "records", {"split": digest_of(self.split, "split")}) as folder:
             write_json(folder / "manifest.json", manifest)
         self.model = root / "model"
         with new_artifact(self.model, "model", {"records": digest_of(self.records, "records")}) as folder:
@@ -196,7 +196,7 @@ class Shipped:
             self.model / "val_probs.npz", 0.1, model_sha256=sha256_file(self.model / "model.keras")
         )
         self.bundle = root / "bundle"
-        made_from = {"model": digest_of(self.model, "model"), "policy": "3" * 64, "split": digest_of(self.split, KIND)}
+        made_from = {name: digest_of(getattr(self, name), name) for name in ("model", "split")} | {"policy": "3" * 64}
         with new_artifact(self.bundle, "bundle", made_from) as folder:
             self.policy.save(folder / "decision_policy.json")
             Preprocessing(

@@ -5,7 +5,7 @@ import pytest
 
 from components.common.artifacts.folder import new_artifact
 from components.common.artifacts.records_manifest import Lost, RecordsManifest
-from components.common.artifacts.split import KIND, SPLITS, Groups, SplitRecord, read_split, write_split
+from components.common.artifacts.split import SPLITS, Groups, SplitRecord, read_split, write_split
 from components.evaluate.lineage import trace
 
 
@@ -23,7 +23,7 @@ def divided(shipped, kit, tmp_path):
         audit={"near_duplicates": {"pairs": 4, "between_lesions": 2, "crossing": 1}},
         groups=Groups(count=100, patients_across_splits=0), contradictions=[["a", "b"]],
     )  # fmt: skip
-    with new_artifact(tmp_path / "split", KIND, {"index": "0" * 64}) as folder:
+    with new_artifact(tmp_path / "split", "split", {"index": "0" * 64}) as folder:
         write_split(folder, kit.whole_index(table.drop(columns="split")), kept, record)
     return tmp_path / "split", len(table)
 

@@ -47,7 +47,7 @@ def many(kit, tmp_path_factory):
     index = kit.whole_index(pd.DataFrame(rows, columns=["image_id", "uri", "verdict", "dx", "label", "sha256"]))
     index["lesion_id"] = index["group_id"] = index["image_id"]
     place = pd.Series(np.where(np.arange(170) < 60, "train", "val"), index.index)
-    with new_artifact(folder / "split", split.KIND, {"index": "0" * 64}) as out:
+    with new_artifact(folder / "split", "split", {"index": "0" * 64}) as out:
         split.write_split(out, index, place, split.SplitRecord("reference", 42, "a" * 64, {}))
     return folder / "split"
 

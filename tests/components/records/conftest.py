@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from components.common.artifacts.folder import new_artifact
-from components.common.artifacts.split import KIND, SPLITS, SplitRecord, write_split
+from components.common.artifacts.split import SPLITS, SplitRecord, write_split
 from components.common.imaging.pixels import encode_jpeg
 
 
@@ -64,7 +64,7 @@ class Data:
             {"uri": str(self.images), "exists": True, "images": len(self.rows)},
             {"uri": str(self.folder / "gone"), "exists": True, "images": 0},
         ]
-        with new_artifact(path, KIND, {"index": "0" * 64}) as scratch:
+        with new_artifact(path, "split", {"index": "0" * 64}) as scratch:
             place = pd.Series(self.split, self.rows.index)
             write_split(scratch, self.rows, place, SplitRecord("test", 0, "a" * 64, {}, roots=roots))
         return path

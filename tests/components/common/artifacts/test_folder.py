@@ -111,7 +111,7 @@ def test_another_kind_and_no_folder_are_named(tmp_path):
 def test_an_artifact_of_any_kind_is_opened_where_none_is_asked_for(tmp_path):
     assert open_artifact(make(tmp_path / "x").path).kind == "split"
     (tmp_path / "x" / "extra.txt").write_text("not listed")
-    with pytest.raises(ArtifactError, match="extra.txt is not part of the artifact"):
+    with pytest.raises(ArtifactError, match=r"extra\.txt is not part of the artifact"):
         open_artifact(tmp_path / "x")
     with pytest.raises(ArtifactError, match="no such folder; expected an artifact made by lesionflow"):
         open_artifact(tmp_path / "nowhere")

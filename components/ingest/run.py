@@ -30,13 +30,14 @@ from components.common.runtime.words import counted
 from components.common.storage import retry, store
 from components.common.storage.retry import StoredObject
 from components.ingest.cache import Cache
+from components.ingest.cells import WORKING
 from components.ingest.check import Checked, check_images, explain_missing
 from components.ingest.config import IngestConfig
 from components.ingest.dicom_patients import name_patients
 from components.ingest.filters import keep_only
 from components.ingest.labels import AUTO, LabelPolicy, load_label_policy
 from components.ingest.sources import Files, Root, list_roots, printable
-from components.ingest.tables import WORKING, Table, read_table
+from components.ingest.tables import Table, read_table
 from components.ingest.verdicts import conflicts_of_bytes, conflicts_of_lesions, label_rows, policy_of
 
 _SHOWN = 5

@@ -8,21 +8,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from components.common.storage import store
+from components.common.storage.sheet import BLANK
 
 MAX_AGE = 120
 AGES = f"a number of years from 0 to {MAX_AGE}, or an empty cell"
-# What people, spreadsheets and data frames write for a missing value; compared in lower case.
-_NOTHING = """
-    - -- --- \N{EN DASH} \N{EM DASH} . .. ... ? ?? na n/a n.a. n.a #n/a #na <na> nan -nan nat
-    none null (null) (blank) nil missing undefined unknown unk unspecified
-    n.d. n/d nd tbd \\n * / s/n k.a. unbekannt unbek. inconnu desconocido sconosciuto unassigned pending
-    -9 -99 -999 -9999
-    #n/d #nv #null! #value! #ref! #div/0! #name? #num! 1.#ind -1.#ind 1.#qnan -1.#qnan
-"""
-_NOT = ("available", "known", "specified", "reported", "applicable", "recorded", "provided", "given", "stated")
-BLANK = frozenset(
-    {"", "#n/a n/a", "keine angabe", "no id", "none given", *_NOTHING.split(), *(f"not {word}" for word in _NOT)}
-)
 # Words that mean benign or malignant; the last lines are other languages.
 WORDS = {
     **dict.fromkeys(

@@ -45,7 +45,7 @@ class MonitorSources(MonitorConfig):
     )
     labels: str = Field(
         "",
-        description="CSV of labels that came later (image, label, time), read again by each run; empty: none",
+        description="table of labels that came later (image, label, time), read again by each run; empty: none",
     )
     reference: str = Field(
         "",

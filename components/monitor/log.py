@@ -1,4 +1,4 @@
-"""Logged predictions: JSON lines, or the CSV of `lesionflow predict`, one row per image."""
+"""Logged predictions, one row per image, and labels that came later."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from components.common.bundle import layout
 from components.common.runtime.errors import DataError
 from components.common.runtime.words import counted
 from components.common.statistics.numeric import Floats
+from components.common.storage.sheet import BLANK
 from components.monitor.table import Row, Table
 
 _WITH_PROBABILITY = (layout.STATUSES[layout.OK], layout.STATUSES[layout.REFERRED])
 _NOT_DERMOSCOPY = layout.STATUSES[layout.NOT_DERMOSCOPY]
-_LABELS = {"1": 1, "0": 0, "malignant": 1, "benign": 0}
+_LABELS = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "malignant": 1, "benign": 0}
 _MALIGNANT = {"1": True, "malignant": True, "0": False, "benign": False}
 _MOST_TEXT = 1024  # characters of a name: in an array every name takes what the longest takes
 _MOST_SECONDS = 1e11  # the year 5138
@@ -45,6 +46,7 @@ class Log:
         label_times: whether `labelled` are seconds since 1970.
         other_policies: rows of other policies, which are left out.
         repeated: further rows of an image that is already there, which are left out.
+        notes: what was left out or assumed while files were read.
     """
 
     image: npt.NDArray[np.str_]
@@ -60,6 +62,7 @@ class Log:
     label_times: bool = False
     other_policies: int = 0
     repeated: int = 0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image)
@@ -96,10 +99,11 @@ def read_log(tables: Sequence[Table], policy: DecisionPolicy) -> Log:
         DataError: names file and line of the first row that is not a prediction; or no row is of this policy.
     """
     rows: list[dict[str, Any]] = []
+    notes: list[str] = []
     others, repeated = 0, 0
     seen: set[str] = set()
     for table in tables:
-        for where, row in table.rows():
+        for where, row in table.rows(notes):
             if _policy_of(row, policy, where) != policy.policy_id:
                 others += 1
                 continue
@@ -118,7 +122,12 @@ def read_log(tables: Sequence[Table], policy: DecisionPolicy) -> Log:
             else f"{names}: no row; expected logged predictions, one row per image, such as the CSV of "
             "`lesionflow predict`"
         )
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return replace(_sorted(rows), other_policies=others, repeated=repeated, notes=tuple(notes))
+
+
+def _sorted(rows: Sequence[Row]) -> Log:
+    """The rows as a log in the order of time, with no label known yet."""
+    columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     if np.isnan(columns["time"]).any():
         columns["time"] = np.full(len(rows), np.nan)
     order = np.argsort(columns["time"], kind="stable")
@@ -129,7 +138,7 @@ def read_log(tables: Sequence[Table], policy: DecisionPolicy) -> Log:
     columns["group"] = np.where(named, columns["group"], own)
     unknown = np.full(len(rows), -1, np.int8)
     never = np.full(len(rows), np.nan)
-    return Log(**columns, label=unknown, labelled=never, label_times=False, other_policies=others, repeated=repeated)
+    return Log(**columns, label=unknown, labelled=never)
 
 
 def with_labels(log: Log, table: Table) -> tuple[Log, int]:
@@ -141,17 +150,22 @@ def with_labels(log: Log, table: Table) -> tuple[Log, int]:
             came.
 
     Raises:
-        DataError: a missing column, a label that is not one, or an image with two labels.
+        DataError: not a table, a missing column, a label that is not one, or an image with two labels.
     """
     rows = {image: at for at, image in enumerate(log.image.tolist()) if image}
     label, labelled = log.label.copy(), np.full(len(log), np.nan)
-    unknown = 0
-    for where, row in table.rows():
-        if not {"image", "label"} <= set(row):
-            raise DataError(f"{where}: has {shown(sorted(row))}; expected image, label and, if known, time")
-        value = _LABELS.get(str(row["label"]).strip().lower())
+    notes = list(log.notes)
+    unknown, waiting = 0, 0
+    for where, row in table.rows(notes, needed=("image", "label")):
+        said = str(row.get("label", "")).strip().lower()
+        if said in BLANK:
+            waiting += 1
+            continue
+        value = _LABELS.get(said)
         if value is None:
             raise DataError(f"{where}: label {shown(row['label'])}; expected 1 or malignant, 0 or benign")
+        if "image" not in row:
+            raise DataError(f"{where}: a label without an image; expected the name that the log gives it")
         at = rows.get(str(row["image"]))
         if at is None:
             unknown += 1
@@ -159,11 +173,13 @@ def with_labels(log: Log, table: Table) -> tuple[Log, int]:
         if label[at] not in (-1, value):
             raise DataError(f"{where}: image {shown(row['image'])} has two labels; keep the correct one")
         label[at], labelled[at] = value, _time(row.get("time"), where)
+    if waiting:
+        notes.append(f"{table.short}: {counted(waiting, 'row')} without a label: not known yet")
     known = label >= 0
     timed = not np.isnan(labelled[known]).any()
     if not timed:
         labelled = np.where(known, np.arange(len(log), dtype=np.float64), np.nan)
-    return replace(log, label=label, labelled=labelled, label_times=timed), unknown
+    return replace(log, label=label, labelled=labelled, label_times=timed, notes=tuple(notes)), unknown
 
 
 def _policy_of(row: Row, policy: DecisionPolicy, where: str) -> str:

@@ -64,7 +64,7 @@ def run(
         bundle: folder or URI of the bundle that made the predictions; only the files in `FILES` are read.
         predictions: logs of it, from the beginning on: files, or folders of them, here or in an object store.
         out: folder for the artifact; that of an earlier look is replaced.
-        labels: CSV of labels that came later; empty: none.
+        labels: table of labels that came later; empty: none.
         reference: scores to compare with; empty: what the bundle carries.
 
     Raises:
@@ -153,7 +153,7 @@ def _span(entries: Log) -> str:
 
 
 def _notes(entries: Log, foreign: int, labels: bool, checked: bool) -> list[str]:
-    notes = []
+    notes = list(entries.notes)
     if entries.other_policies:
         notes.append(f"left out: {counted(entries.other_policies, 'row')} of other policies")
     if entries.repeated:

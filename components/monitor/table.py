@@ -1,11 +1,10 @@
-"""Tables of predictions and labels, wherever they are: CSV, JSON lines, or the array of `lesionflow predict --json`."""
+"""Logged predictions and labels, wherever they are: a table (CSV or .xlsx), JSON lines, or an array of JSON objects."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,14 @@ from components.common.artifacts.folder import sha256_bytes
 from components.common.artifacts.json_file import shown
 from components.common.runtime.errors import ConfigError, DataError
 from components.common.storage import store
+from components.common.storage.sheet import sheet_of
 
 SUFFIXES = (".csv", ".jsonl", ".json")
+_JSON = (".jsonl", ".json")
+_COLUMNS = frozenset(  # by which the header is found below a title
+    {"image", "label", "time", "group", "source", "status", "policy_id", "probability", "decision", "distance"}
+)
+_LOGGED = ("probability", "status", "policy_id")
 Row = dict[str, Any]
 
 
@@ -35,41 +40,53 @@ class Table:
         """sha256 of its bytes."""
         return sha256_bytes(self.data)
 
-    def rows(self) -> Iterator[tuple[str, Row]]:
-        """Where each row stands, and its values; what is empty in it is left out.
+    @property
+    def short(self) -> str:
+        """The file's name without its folder, for notes, which do not depend on where it lies."""
+        return self.name.rpartition("/")[2]
+
+    def rows(self, notes: list[str], needed: Collection[str] = ()) -> Iterator[tuple[str, Row]]:
+        """Where each row stands, and its values by name; what is empty in it is left out.
+
+        Args:
+            notes: what was left out or assumed is added to them.
+            needed: names of columns that have to be there, also where they are empty.
 
         Raises:
-            DataError: not text in UTF-8, or not such a table.
+            DataError: not such a table, or a column is missing.
         """
+        if self._is_json():
+            yield from self._json(needed)
+        elif needed or self.data.strip():
+            yield from self._cells(notes, needed)
+
+    def _is_json(self) -> bool:
+        name = self.name.lower()
+        return name.endswith(_JSON) or (not name.endswith(".csv") and self.data.lstrip()[:1] in (b"{", b"["))
+
+    def _cells(self, notes: list[str], needed: Collection[str]) -> Iterator[tuple[str, Row]]:
+        sheet = sheet_of(self.name, self.data, score=_score)
+        notes += [f"{self.short}: {note}" for note in sheet.notes]
+        names = [name.lower() for name in sheet.header]
+        self._refuse_without(needed, names, self.name)
+        columns = [sheet.cells[name].tolist() for name in sheet.header]
+        for number, values in zip(sheet.rows.tolist(), zip(*columns, strict=True), strict=True):
+            filled = {name: value for name, value in zip(names, values, strict=True) if value}
+            yield f"{self.name}, row {number}", filled
+
+    def _json(self, needed: Collection[str]) -> Iterator[tuple[str, Row]]:
         try:
             text = self.data.decode("utf-8-sig")
-            yield from self._csv(text) if self.name.lower().endswith(".csv") else self._json(text)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{self.name}: not readable as text in UTF-8 ({error}); save it as CSV in UTF-8") from error
-
-    def _csv(self, text: str) -> Iterator[tuple[str, Row]]:
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        names = reader.fieldnames or []
-        if len(names) == 1 and ";" in names[0]:
-            raise DataError(
-                f"{self.name}: its columns are separated by semicolons; expected commas, and points in numbers "
-                "(in a spreadsheet: save as CSV with the separator comma)"
-            )
-        for row in reader:
-            where = f"{self.name}, line {reader.line_num}"
-            if None in row:
-                raise DataError(f"{where}: more cells than columns; put text that holds a comma in quotes")
-            yield where, {str(name).strip(): value for name, value in row.items() if value not in ("", None)}
-
-    def _json(self, text: str) -> Iterator[tuple[str, Row]]:
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.name}: not JSON in UTF-8 ({error}); save it as UTF-8") from error
         if text.lstrip().startswith("["):
             for number, row in enumerate(self._parsed(text, self.name), 1):
-                yield self._object(row, f"{self.name}, item {number}")
+                yield self._object(row, f"{self.name}, item {number}", needed)
             return
         for number, line in enumerate(io.StringIO(text), 1):
             if line.strip():
                 where = f"{self.name}, line {number}"
-                yield self._object(self._parsed(line, where), where)
+                yield self._object(self._parsed(line, where), where, needed)
 
     @staticmethod
     def _parsed(text: str, where: str) -> Any:
@@ -80,11 +97,25 @@ class Table:
                 f"{where}: not JSON ({error}); expected one JSON object per line, or an array of objects"
             ) from error
 
-    @staticmethod
-    def _object(row: Any, where: str) -> tuple[str, Row]:
+    def _object(self, row: Any, where: str, needed: Collection[str]) -> tuple[str, Row]:
         if not isinstance(row, dict):
-            raise DataError(f"{where}: {shown(row)}; expected a JSON object with a probability and a status")
+            raise DataError(f"{where}: {shown(row)}; expected a JSON object with {', '.join(needed or _LOGGED)}")
+        self._refuse_without(needed, row, where)
         return where, {name: value for name, value in row.items() if value is not None}
+
+    @staticmethod
+    def _refuse_without(needed: Collection[str], names: Iterable[str], where: str) -> None:
+        have = list(names)
+        if missing := [name for name in needed if name not in have]:
+            raise DataError(
+                f"{where}: no column {' and no column '.join(missing)}; received {', '.join(map(shown, have[:20]))}; "
+                f"expected {' and '.join(needed)}, under these names"
+            )
+
+
+def _score(cells: Sequence[str]) -> int:
+    found = len(_COLUMNS & {cell.lower() for cell in cells})
+    return found if found > 1 else 0
 
 
 def read_table(uri: str) -> Table:

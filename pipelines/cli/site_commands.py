@@ -67,7 +67,12 @@ def _add_monitor(commands: argparse._SubParsersAction[Any]) -> None:
         help="logs (CSV or JSON of predict, JSON lines) or folders of them; gs:// and s3:// URIs, too",
     )
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for page and figures")
-    command.add_argument("--labels", default="", metavar="FILE", help="late labels: CSV with image, label and time")
+    command.add_argument(
+        "--labels",
+        default="",
+        metavar="FILE",
+        help="late labels: CSV, .xlsx or JSON lines with image, label and time",
+    )
     command.add_argument(
         "--reference", default="", metavar="DIR", help="validation or evaluation to compare with; default: the bundle's"
     )

@@ -1,17 +1,15 @@
 """Every cell is read by what its column means; every fault is named by row, column and value."""
 
 import math
-import re
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.common.artifacts.index import COLUMNS
 from components.common.runtime.errors import ConfigError, DataError
-from components.ingest.csv_text import csv_cells
-from components.ingest.tables import WORKING, read_table
+from components.ingest.cells import WORKING
+from components.ingest.tables import read_table
 
 HAM = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
 
@@ -351,25 +349,14 @@ def test_any_bytes_are_read_or_refused_in_words(tmp_path_factory, data):
         assert str(path) in str(error)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a,b\n1,2\n,\n#3,4\n",
-        "a,b\r\n1,2\r\n\r\n3,4",
-        "a,b\r1, 2\r3,\r",
-        "a,b\r\n1,2\r\n\r3,4\n",
-        "a,b,\n1,2\n3,4,\n",
-        "a,b\n  \n1,2\n# a remark\n3,N/A\n",
-        "a,b\n1,'2\n3,4'\n",
-        "a\n1\n\n3\n",
-        ",a,b\n1,2,3\n4,5,6\n",
-        "a,b\n1,2,3\n4,5,6\n",
-    ],
-)
-def test_a_text_without_quotes_is_read_as_one_with_them(text):
-    """The first has a reader of its own, which is faster."""
-    quoted = re.sub(r"[^,\r\n]+", r'"\g<0>"', text, count=1)
-    plain, numbers = csv_cells("t.csv", text.encode(), len, [])
-    cells, expected = csv_cells("t.csv", quoted.encode(), len, [])
-    pd.testing.assert_frame_equal(plain, cells)
-    assert numbers.tolist() == expected.tolist()
+@pytest.mark.parametrize("text", ["image_id,dx\n", "image_id,dx\n,\n\n"])
+def test_a_table_without_rows_is_refused(read, text):
+    with pytest.raises(DataError, match="no rows below the header; expected one row per image"):
+        read(text)
+
+
+def test_a_missing_table_is_a_clear_error(tmp_path):
+    with pytest.raises(DataError, match="does not exist; expected the metadata table"):
+        read_table(str(tmp_path / "absent.csv"))
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(str(tmp_path))

@@ -1,6 +1,8 @@
+import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from components.common.artifacts.scores import Scores
@@ -108,7 +110,7 @@ def test_what_is_not_the_log_of_this_bundle_is_refused(policy, tmp_path):
     with pytest.raises(DataError, match=r"no status and no policy_id; .* a predictions\.csv of an evaluation"):
         read_log([judged], policy)
     unnamed = written(tmp_path, "image,status,probability\na,ok,0.5\n", "log.csv")
-    with pytest.raises(DataError, match=f"line 2: no policy_id; .*not known which bundle.*{policy.policy_id}"):
+    with pytest.raises(DataError, match=f"row 2: no policy_id; .*not known which bundle.*{policy.policy_id}"):
         read_log([unnamed], policy)
     rows = [Prediction(name, "ok", "benign", 0.01, 0.2, -3.0, "f" * 12, "") for name in ("a", "b")]
     with pytest.raises(DataError, match="all 2 rows of other policies, none of this bundle's"):
@@ -120,8 +122,11 @@ def test_what_is_not_the_log_of_this_bundle_is_refused(policy, tmp_path):
     [
         ("", "log.csv: no row; expected logged predictions"),
         (as_csv([]), "log.csv: no row; expected logged predictions"),
-        (as_csv([]).replace(",", ";"), "log.csv: its columns are separated by semicolons; expected commas"),
-        ("image,status,probability\na,b,ok,0.5\n", "line 2: more cells than columns"),
+        (as_csv([]).replace(",", ";"), "log.csv: no row; expected logged predictions"),
+        (
+            "image,status,probability\na,b,ok,0.5\n",
+            "row 2 has 4 values, the header has 3; a value that",
+        ),
     ],
 )
 def test_a_table_that_holds_nothing_or_is_cut_wrongly_is_named(text, said, policy, tmp_path):
@@ -167,6 +172,59 @@ def test_a_refused_image_counts_as_sent_on_as_validation_counts_it(policy, tmp_p
     assert seen.ppv == 2 / 4
 
 
+LABELS = "image,label,time\nb,malignant,2026-01-02\nc,0,2026-01-03\n"
+
+
+def workbook():
+    book = io.BytesIO()
+    pd.read_csv(io.StringIO(LABELS), dtype=str).to_excel(book, index=False)
+    return book.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "noted"),
+    [
+        ("labels.csv", LABELS.replace(",", ";").encode(), ""),
+        ("labels.txt", LABELS.replace(",", "\t").encode("utf-16"), ""),  # Excel's "Unicode text"
+        ("labels.csv", b"\xef\xbb\xbf" + LABELS.encode(), ""),
+        ("labels.csv", LABELS.replace("image", '"Image"').replace("b,", '"b",').encode(), ""),
+        ("labels.csv", LABELS.replace(",0,", ",0.0,").encode(), ""),
+        ("labels.csv", b"Histology, May\n\n" + LABELS.encode(), "labels.csv: 2 rows above the header left out"),
+        ("labels.csv", (LABELS + "Müller,1,\n").encode("cp1252"), "labels.csv: row 4 is not UTF-8 text; the table is"),
+        ("labels.csv", (LABELS + "a,,\n").encode(), "labels.csv: 1 row without a label: not known yet"),
+        ("labels.csv", (LABELS + "a,pending,\n").encode(), "labels.csv: 1 row without a label: not known yet"),
+        (
+            "labels.csv",
+            b"image,label,time,label\nb,1,2026-01-02,1\nc,0,2026-01-03,0\n",
+            "labels.csv: column label occurs twice with the same values",
+        ),
+        ("labels.xlsx", workbook(), ""),
+        (
+            "labels.ndjson",
+            b'{"image": "b", "label": 1, "time": 1767312000}\n{"image": "c", "label": "benign", "time": 1767398400}\n',
+            "",
+        ),
+    ],
+)
+def test_labels_come_as_people_make_tables(name, data, noted, policy, tmp_path):
+    text = "".join(f'{{"image": "{image}", "probability": 0.5, "status": "ok"}}\n' for image in "abc")
+    log = read_log([written(tmp_path, of(policy, text))], policy)
+    (tmp_path / name).write_bytes(data)
+    joined, _ = with_labels(log, read_table(str(tmp_path / name)))
+    assert joined.label.tolist() == [-1, 1, 0]
+    assert joined.label_times and np.diff(joined.labelled[1:]).tolist() == [86400.0]
+    assert len(joined.notes) == bool(noted) and all(note.startswith(noted) for note in joined.notes)
+
+
+def test_a_log_that_went_through_a_spreadsheet_is_read_as_it_was(policy, tmp_path):
+    rows = [Prediction(name, "ok", "malignant", 0.75, 0.25, 1.0, policy.policy_id, "") for name in ("a", "b")]
+    plain = read_log([written(tmp_path, as_csv(rows), "log.csv")], policy)
+    (tmp_path / "saved.csv").write_bytes(as_csv(rows).replace(",", ";").encode("utf-16"))
+    saved = read_log([read_table(str(tmp_path / "saved.csv"))], policy)
+    for name in ("image", "status", "probability", "malignant"):
+        np.testing.assert_array_equal(getattr(saved, name), getattr(plain, name))
+
+
 def test_labels_are_joined_by_image(policy, tmp_path):
     text = "".join(f'{{"image": "{name}", "probability": 0.5, "status": "ok"}}\n' for name in "abc")
     log = read_log([written(tmp_path, of(policy, text))], policy)
@@ -174,9 +232,15 @@ def test_labels_are_joined_by_image(policy, tmp_path):
     joined, foreign = with_labels(log, labels)
     assert joined.label.tolist() == [-1, 1, 0] and foreign == 1
     for wrong, said in (
-        ("image,label\na,maybe\n", "line 2: label 'maybe'; expected 1 or malignant"),
-        ("image,label\na,1\na,0\n", "line 3: image 'a' has two labels"),
-        ("name,label\na,1\n", "expected image, label"),
+        ("image,label\na,maybe\n", "row 2: label 'maybe'; expected 1 or malignant"),
+        ("image,label\na,1\na,0\n", "row 3: image 'a' has two labels"),
+        ("name,label\na,1\n", r"labels\.csv: no column image; received 'name', 'label'; expected image and label"),
+        ("image,dx\na,mel\n", r"labels\.csv: no column label; received 'image', 'dx'"),
+        ("image,label\na,1\n,0\n", "row 3: a label without an image; expected the name that the log gives it"),
+        ("image;label;label\na;1;0\n", "column 'label' occurs more than once, and differs from row 2 on"),
+        ("image,label\na,1,0\n", "row 2 has 3 values, the header has 2"),
+        ("", r"labels\.csv: the file is empty; expected a table"),
+        ("PAR1", "this is Parquet; export it as CSV"),
     ):
         with pytest.raises(DataError, match=said):
             with_labels(log, written(tmp_path, wrong, "labels.csv"))

@@ -159,8 +159,8 @@ def test_labels_that_belong_to_no_image_of_the_log_are_not_taken_for_labels(bund
         run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
     labels.write_text("image,label\n")  # none has come yet
     assert any("no labels" in one for one in run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels).notes)
-    labels.write_bytes("image,label\nMüller,1\n".encode("cp1252"))
-    with pytest.raises(DataError, match=r"late\.csv: not readable as text in UTF-8"):
+    labels.write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(DataError, match=r"late\.csv: this is a JPEG image; expected a table"):
         run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=labels)
     with pytest.raises(ConfigError, match=r"nowhere\.csv: no such file"):
         run(MonitorConfig(), bundle, [log], tmp_path / "out", labels=tmp_path / "nowhere.csv")

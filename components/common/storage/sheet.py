@@ -1,4 +1,4 @@
-"""From the bytes of a table's file to its cells as text: CSV of any kind (`csv_text`), or an Excel workbook.
+"""A table that a person made, from its bytes to its cells as text: CSV of any kind (`csv_text`) or an Excel workbook.
 
 What spreadsheets leave behind is dropped, with a note where somebody may miss it: titles and comments above the header,
 a header that comes again, blank rows, columns without name and content, the index that pandas writes, a column that
@@ -18,9 +18,7 @@ import pandas as pd
 
 from components.common.runtime.errors import DataError
 from components.common.runtime.words import counted
-from components.common.storage import store
-from components.ingest.csv_text import TOP, csv_cells
-from components.ingest.values import BLANK
+from components.common.storage.csv_text import TOP, csv_cells
 
 _XLSX, _OLD_EXCEL = b"PK\3\4", b"\xd0\xcf\x11\xe0"
 _OTHER = (
@@ -34,8 +32,20 @@ _OTHER = (
     (b"<table", "a web page; download the file itself"),
     (b"<?xml", "XML, often the error message of a store; download the file again"),
     (b"{", "JSON; export the table as CSV"),
-    (b"\xff\xd8\xff", "a JPEG image; expected the metadata table"),
-    (b"\x89png", "a PNG image; expected the metadata table"),
+    (b"\xff\xd8\xff", "a JPEG image; expected a table"),
+    (b"\x89png", "a PNG image; expected a table"),
+)
+# What people, spreadsheets and data frames write for a missing value; compared in lower case.
+_NOTHING = """
+    - -- --- \N{EN DASH} \N{EM DASH} . .. ... ? ?? na n/a n.a. n.a #n/a #na <na> nan -nan nat
+    none null (null) (blank) nil missing undefined unknown unk unspecified
+    n.d. n/d nd tbd \\n * / s/n k.a. unbekannt unbek. inconnu desconocido sconosciuto unassigned pending
+    -9 -99 -999 -9999
+    #n/d #nv #null! #value! #ref! #div/0! #name? #num! 1.#ind -1.#ind 1.#qnan -1.#qnan
+"""
+_NOT = ("available", "known", "specified", "reported", "applicable", "recorded", "provided", "given", "stated")
+BLANK = frozenset(
+    {"", "#n/a n/a", "keine angabe", "no id", "none given", *_NOTHING.split(), *(f"not {word}" for word in _NOT)}
 )
 _UNNAMED = re.compile(r"|Unnamed: \d+([._]\d+)*", re.IGNORECASE)
 _PROTECTED = re.compile(r'="([^"]*)"')  # how a text of digits is kept from becoming a number
@@ -63,25 +73,26 @@ class Sheet:
     notes: list[str] = field(default_factory=list)
 
 
-def read_sheet(
-    uri: str,
+def sheet_of(
+    source: str,
+    data: bytes,
     without_header: Callable[[list[list[str]]], list[str] | None] = lambda first_rows: None,
-    digest: Callable[[bytes], object] = lambda data: None,
     score: Score = lambda cells: 0,
 ) -> Sheet:
-    """Reads the table at `uri`.
+    """The table in a file's bytes; it may have no row below the header.
 
     Args:
-        uri: path or URI of a CSV or .xlsx file.
+        source: where the bytes were read from, for messages.
+        data: a CSV or .xlsx file.
         without_header: given the cells of the first two rows, says what the columns are called if there is no header.
-        digest: is given the file's bytes.
         score: how many names of known columns a row holds; the header is the first row unless a later one has more.
 
     Raises:
-        DataError: absent, not a table, or rows of another width than the header.
+        DataError: not a table, or rows of another width than the header.
     """
     notes: list[str] = []
-    cells, rows = _cells(uri, digest, score, notes)
+    cells, rows = _cells(source, data, score, notes)
+    del data  # of a large table this is much memory, and nobody else holds it
     for at in cells.columns:
         cells[at] = cells[at].str.strip()
     cells, rows = _from_header_on(cells, rows, score, notes)
@@ -97,9 +108,7 @@ def read_sheet(
     keep = ~(_blank(cells) | again)
     if not keep.all():
         cells, rows = cells[keep], rows[keep]
-    sheet = Sheet(uri, header, cells.reset_index(drop=True), rows, notes)
-    if sheet.cells.empty:
-        raise DataError(f"{uri}: no rows below the header; expected one row per image")
+    sheet = Sheet(source, header, cells.reset_index(drop=True), rows, notes)
     _drop_unnamed(sheet)
     _check_header(sheet)
     _unwrap(sheet)
@@ -133,49 +142,34 @@ def _name(text: str) -> str:
     return plain.removeprefix("#").strip() if plain.startswith("#") and len(plain) > 2 else plain
 
 
-def _bytes(uri: str) -> bytes:
-    try:
-        return store.read_bytes(uri)
-    except FileNotFoundError as error:
-        raise DataError(f"{uri} {store.file_problem(uri)}; expected the metadata table (CSV)") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{uri} is a folder and cannot be read; expected the metadata table (CSV)") from error
-    except OSError as error:
-        raise DataError(f"{uri}: cannot be read ({error.strerror}); expected the metadata table (CSV)") from error
-
-
-def _cells(
-    uri: str, digest: Callable[[bytes], object], score: Score, notes: list[str]
-) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
+def _cells(source: str, data: bytes, score: Score, notes: list[str]) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     """All cells with the header row, columns by number, and the number of each row."""
-    data = _bytes(uri)
-    digest(data)
     if data.startswith(_XLSX):
-        cells = _excel(uri, data)
+        cells = _excel(source, data)
         return cells, np.arange(1, len(cells) + 1)
     start = data[:100].lstrip(b" \t\r\n\xef\xbb\xbf").lower()
     other = next((name for magic, name in _OTHER if data.startswith(magic) or start.startswith(magic)), "")
     if other:
-        raise DataError(f"{uri}: this is {other}")
-    return csv_cells(uri, data, score, notes)
+        raise DataError(f"{source}: this is {other}")
+    return csv_cells(source, data, score, notes)
 
 
-def _excel(uri: str, data: bytes) -> pd.DataFrame:
+def _excel(source: str, data: bytes) -> pd.DataFrame:
     try:
         import openpyxl  # type: ignore[import-untyped]  # noqa: F401 - what pandas reads workbooks with
     except ImportError as error:
         raise DataError(
-            f"{uri}: this is an Excel workbook (or a zip); to read workbooks: pip install 'lesionflow[excel]', "
+            f"{source}: this is an Excel workbook (or a zip); to read workbooks: pip install 'lesionflow[excel]', "
             "or export the sheet as CSV"
         ) from error
     try:
         book = pd.read_excel(io.BytesIO(data), sheet_name=None, header=None, dtype=str, keep_default_na=False)
     except Exception as error:  # openpyxl raises KeyError, BadZipFile, ValueError, InvalidFileException ...
-        raise DataError(f"{uri}: this is a zip, but not a readable Excel workbook ({error}); unpack it") from error
+        raise DataError(f"{source}: this is a zip, but not a readable Excel workbook ({error}); unpack it") from error
     filled = {name: sheet for name, sheet in book.items() if not sheet.empty}
     if len(filled) != 1:
         names = ", ".join(map(str, filled)) or "none"
-        raise DataError(f"{uri}: {len(filled)} sheets hold cells ({names}); expected one: save the table alone")
+        raise DataError(f"{source}: {len(filled)} sheets hold cells ({names}); expected one: save the table alone")
     return next(iter(filled.values())).fillna("").astype("str")
 
 

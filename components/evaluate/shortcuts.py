@@ -13,11 +13,12 @@ from sklearn.preprocessing import OneHotEncoder
 
 from components.common.artifacts.metrics import CountedEstimate, Shortcuts, SourceEstimate
 from components.common.artifacts.scores import Scores
+from components.common.artifacts.slices import UNKNOWN
 from components.common.statistics.age_bands import age_band
 from components.common.statistics.intervals import Interval
 from components.common.statistics.numeric import Floats
 from components.common.statistics.resampling import group_codes
-from components.evaluate.subgroups import Columns, auc_interval, pooled
+from components.evaluate.subgroups import Columns, auc_interval, pooled, text_values
 
 CONTROLS = {"metadata": ("age", "sex", "localization"), "dx_type": ("dx_type",), "source": ("dataset",)}
 PREFIX = "control_"
@@ -27,13 +28,17 @@ def control_scores(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]
     """(n,) logit of each control for the test rows, fitted on the training rows.
 
     Each is a logistic regression on one-hot categories: age band, sex and site together, `dx_type`
-    alone, acquisition source alone. Empty where the training rows hold fewer than two classes.
+    alone, acquisition source alone. A control of which the training or the test rows record nothing
+    is left out: its 0.500 would look like a measured absence of a shortcut. Empty where the training
+    rows hold fewer than two classes.
     """
     label = train["label"].to_numpy() if len(train) else np.array([])
     if len(np.unique(label)) < 2:
         return {}
     out = {}
     for name, columns in CONTROLS.items():
+        if not (_recorded(train, columns) and _recorded(test, columns)):
+            continue
         model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression(C=10.0, max_iter=1000))
         model.fit(_categories(train, columns), label)
         out[f"{PREFIX}{name}"] = np.round(model.decision_function(_categories(test, columns)), 9)
@@ -59,12 +64,18 @@ def shortcut_metrics(scores: Scores, columns: Columns, resamples: int, seed: int
 
     parts: dict[str, Any] = {}
     if "dataset" in columns:
-        source = pooled(columns["dataset"].astype(np.str_))
-        parts["within_source"] = [within(source, str(name)) for name in np.unique(source)]
+        source = pooled(text_values(columns["dataset"]))
+        if (source != UNKNOWN).any():
+            parts["within_source"] = [within(source, str(name)) for name in np.unique(source)]
     if "dx_type" in columns and (columns["dx_type"] == "histo").any():
         parts["histology_only"] = counted(scores.logit, columns["dx_type"].astype(np.str_) == "histo")
     alone = {name: counted(columns[PREFIX + name], everything) for name in CONTROLS if PREFIX + name in columns}
     return Shortcuts(alone=alone, model=counted(scores.logit, everything), **parts)
+
+
+def _recorded(rows: pd.DataFrame, columns: tuple[str, ...]) -> bool:
+    """Whether any row holds a value in any of the columns."""
+    return any((text_values(rows[c].dropna().to_numpy()) != UNKNOWN).any() for c in columns)
 
 
 def _categories(rows: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[Any]:

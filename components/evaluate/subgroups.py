@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from components.common.artifacts.metrics import GradedEstimate, HasInterval, SliceRow
 from components.common.artifacts.scores import Scores
+from components.common.artifacts.slices import UNKNOWN
 from components.common.statistics.age_bands import AGE_BANDS, age_band
 from components.common.statistics.intervals import Interval, percentile, rarer
 from components.common.statistics.numeric import Floats
@@ -47,7 +48,7 @@ def slice_values(scores: Scores, columns: Columns) -> dict[str, npt.NDArray[np.s
 def text_values(column: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
     """(n,) text of a column of the table, `unknown` where it has nothing."""
     text = column.astype(np.str_)
-    return np.where(np.isin(text, ("", "nan", "None")), "unknown", text)
+    return np.where(np.isin(text, ("", "nan", "None")), UNKNOWN, text)
 
 
 def slices(scores: Scores, columns: Columns, threshold: float, resamples: int, seed: int) -> list[SliceRow]:
@@ -70,16 +71,16 @@ def pooled(values: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
     if len(present) <= MOST:
         return values
     rare = present[np.argsort(-counts, kind="stable")[MOST - 1 :]]
-    return np.where(np.isin(values, rare) & (values != "unknown"), f"{len(rare)} rarer values", values)
+    return np.where(np.isin(values, rare) & (values != UNKNOWN), f"{len(rare)} rarer values", values)
 
 
 def rank(name: str, value: str, count: int) -> tuple[int, str]:
     """Where a value stands among those of its slice: ages in order, else the most common first; unknown last."""
     if name == "skin_type":
-        return (value == "unknown", value)
+        return (value == UNKNOWN, value)
     if name in ("age", "images per lesion"):
-        return ([*AGE_BANDS, "1", "2", "3+", "unknown"].index(value), value)
-    return ({"unknown": 2}.get(value, 1 if value.endswith(" rarer values") else -count), value)
+        return ([*AGE_BANDS, "1", "2", "3+", UNKNOWN].index(value), value)
+    return ({UNKNOWN: 2}.get(value, 1 if value.endswith(" rarer values") else -count), value)
 
 
 def _row(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.common.artifacts.index import Verdict
 from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Counts, Left, Lineage, total
-from components.common.artifacts.metrics import Metrics
+from components.common.artifacts.metrics import Estimate, Metrics
 from components.common.artifacts.presentation import (
     estimate_text,
     named,
@@ -15,13 +15,15 @@ from components.common.artifacts.presentation import (
     reason_words,
     value_words,
 )
-from components.common.artifacts.slices import Failure, failures
+from components.common.artifacts.slices import UNKNOWN, Failure, failures
 from components.common.artifacts.trust import Level, Line
+from components.evaluate.subgroups import MINIMUM
 
 ENOUGH, FEW = 100, 30  # malignant lesions; Collins 2016 (doi:10.1002/sim.6787) asks for 100 or more
 _MANY_CROSSING = 0.01  # of the test images
 _MANY_LOST, _UNEVEN = 0.05, 0.01
 _MANY_BUNDLES = 3  # on one test set: with more, the best of them is chosen on it
+_WRONG_SLOPE = 2.0  # and its inverse: an interval that holds either shows nothing
 _TELLING = 0.70  # ROC-AUC that the table alone may reach before it is worth a warning
 _NO_RECORD = "not recorded: this report was made from saved scores alone"
 _ALONE = {
@@ -219,6 +221,8 @@ def calibration_line(metrics: Metrics) -> Line:
     beyond = c.ece > c.ece_null_95
     level: Level = "red" if off and beyond else "amber" if off or beyond else "green"
     words = {"green": "yes, within chance", "amber": "not quite", "red": "no"}[level]
+    if level == "green" and not _narrow(c.slope):
+        level, words = "amber", "not known, too few images to tell"
     return Line(
         level=level,
         question="Do predicted probabilities match observed rates?",
@@ -228,17 +232,30 @@ def calibration_line(metrics: Metrics) -> Line:
     )
 
 
+def _narrow(slope: Estimate) -> bool:
+    """Whether the interval excludes slopes that nobody would call right: of few images any is within chance."""
+    if slope.lower is None or slope.upper is None:
+        return False
+    return slope.lower > 1 / _WRONG_SLOPE and slope.upper < _WRONG_SLOPE
+
+
 def slices_line(metrics: Metrics) -> Line:
     """The groups in which the operating point fails."""
     question = "Is there a group in which the operating point fails?"
-    if all(row.slice == "images per lesion" for row in metrics.slices):
+    named_ones = [row for row in metrics.slices if row.slice != "images per lesion" and row.value != UNKNOWN]
+    if not named_ones:
         answer = "not known: the table has no sex, age, site, diagnosis or source"
         return Line(level="amber", question=question, answer=answer, section="slices")
     found = failures(metrics)
+    judged = sum(row.sensitivity.status == "ok" for row in named_ones)
+    if not found and not judged:
+        answer = f"not known: none of {len(named_ones)} groups holds the {MINIMUM} malignant images it takes to tell"
+        return Line(level="amber", question=question, answer=answer, section="slices")
     if not found:
         answer = (
             "none was found: in no group does the whole 95 % interval lie below the required sensitivity, or below "
-            "half of the overall specificity"
+            f"half of the overall specificity; {judged} of {len(named_ones)} groups hold {MINIMUM} malignant images or "
+            "more"
         )
         return Line(level="green", question=question, answer=answer, section="slices")
     answer = "; ".join(sentence(one) for one in found[:3])

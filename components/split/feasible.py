@@ -112,7 +112,7 @@ def _more_data(counts: SplitCounts, problems: list[Problem], *, alone: bool) -> 
     start = "no other parameters were found that help; what helps is" if alone else "or use"
     if wanted > counts.malignant:
         return (
-            f"{start} more data: about {wanted} malignant lesions are needed at these split shares; the table has "
+            f"{start} more data: about {wanted} malignant groups are needed at these split shares; the table has "
             f"{counts.malignant}"
         )
     return f"{start} more data: more malignant and benign lesions in the table"

@@ -9,6 +9,7 @@ from typing import Literal
 from components.common.artifacts.metrics import GradedEstimate, Metrics, SliceRow
 
 Graded = Literal["sensitivity", "specificity", "roc_auc"]
+UNKNOWN = "unknown"  # the value of a slice for which the table records nothing
 _HISTOLOGY = ("histo", "histopathology")
 
 
@@ -96,7 +97,7 @@ def gaps(slices: Sequence[SliceRow], metric: Graded) -> list[Gap]:
 
 def skin_types_known(slices: Sequence[SliceRow]) -> bool:
     """Whether the skin type of any test image is in the table."""
-    return any(row.slice == "skin_type" and row.value != "unknown" for row in slices)
+    return any(row.slice == "skin_type" and row.value != UNKNOWN for row in slices)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,19 @@ def test_the_model_is_measured_within_each_source_and_on_histology_only(shortcut
     assert shortcuts.model.value == pytest.approx(0.855, abs=0.03)
 
 
+def test_what_the_table_does_not_record_is_not_measured_as_harmless():
+    empty = {"age": np.nan, "sex": None, "localization": "unknown", "dataset": "", "dx_type": None}
+    train, test = table(200, 0).assign(**empty), table(90, 1).assign(**empty)
+    assert control_scores(train, test) == {}
+    assert list(control_scores(train.assign(sex="male"), test.assign(sex="male"))) == ["control_metadata"]
+    assert control_scores(table(200, 0), test) == {}
+    ids = np.array([f"i{k}" for k in range(90)])
+    logit = np.random.default_rng(3).normal(test["label"] * 1.5, 1.0)
+    scores = Scores(ids, ids, ids, test["label"].to_numpy(np.int8), logit, 1 / (1 + np.exp(-logit)))
+    found = shortcut_metrics(scores, {"dataset": np.full(90, "")}, 50, 0)
+    assert (found.alone, found.within_source) == ({}, None)
+
+
 def test_nothing_to_fit_on_gives_no_control():
     assert control_scores(table(50, 0).query("label == 0"), table(20, 1)) == {}
     assert control_scores(table(50, 0).iloc[:0], table(20, 1)) == {}

@@ -4,7 +4,7 @@ import pytest
 
 from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import GENERATED, NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
-from components.common.artifacts.metrics import Estimate
+from components.common.artifacts.metrics import Estimate, SliceRow
 from components.common.artifacts.trust import Line, level_counts, load_trust, save_trust
 from components.evaluate.trust import questions
 
@@ -154,6 +154,8 @@ def test_calibration_beyond_chance_is_said(metrics):
     fine = {"slope": estimate(1.1, 0.9, 1.3), "ece": 0.01, "ece_null_95": 0.02}
     assert line(**fine).level == "green"
     assert line(**fine | {"ece": 0.03}).level == "amber"
+    few = line(**fine | {"slope": estimate(0.6, -0.2, 4.6)})
+    assert (few.level, few.answer.startswith("not known, too few images to tell")) == ("amber", True)
     bad = line(slope=estimate(0.5, 0.4, 0.6), ece=0.03, ece_null_95=0.02)
     assert bad.level == "red"
     assert "slope 0.500 (0.400 to 0.600), perfect is 1; calibration error 0.030, by chance up to 0.020" in bad.answer
@@ -173,6 +175,17 @@ def test_a_source_in_which_everything_is_predicted_malignant_is_named(metrics):
 def test_a_table_without_columns_to_slice_by_is_said(metrics):
     bare = [one for one in metrics.slices if one.slice == "images per lesion"]
     assert asked(metrics.model_copy(update={"slices": bare}))["slices"].level == "amber"
+    nothing = [one.model_copy(update={"value": "unknown"}) for one in metrics.slices]
+    line = asked(metrics.model_copy(update={"slices": nothing}))["slices"]
+    assert (line.level, line.answer[:9]) == ("amber", "not known")
+
+
+def test_groups_that_are_all_too_small_do_not_count_as_good_news(metrics):
+    sensitivity = estimate(0.5, 0.0, 1.0).model_dump() | {"status": "insufficient"}
+    small = [SliceRow.model_validate(one.model_dump() | {"sensitivity": sensitivity}) for one in metrics.slices]
+    line = asked(metrics.model_copy(update={"slices": small}))["slices"]
+    assert line.level == "amber"
+    assert line.answer.startswith("not known: none of ")
 
 
 def test_a_model_hardly_better_than_the_table_is_red(metrics):

@@ -69,7 +69,7 @@ def test_far_too_few_lesions_are_told_that_more_data_is_needed(rows, index, tmp_
     assert "target_sensitivity=" not in text
     have = counts.malignant
     wanted = int(
-        re.search(rf"more data: about (\d+) malignant lesions are needed .*; the table has {have}$", text, re.M)[1]
+        re.search(rf"more data: about (\d+) malignant groups are needed .*; the table has {have}$", text, re.M)[1]
     )
     assert wanted == pytest.approx(1.05 * 29 * have / counts.val.malignant, abs=1)
     few = counts.val.malignant

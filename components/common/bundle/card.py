@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
 from components.common.artifacts.characteristics import Characteristics, Units, load_characteristics
@@ -20,7 +20,7 @@ from components.common.artifacts.json_file import read_json, read_object, write_
 from components.common.artifacts.ledger import FILE as OPENINGS
 from components.common.artifacts.ledger import Opening, bundles_of, load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
-from components.common.artifacts.lineage import GENERATED, Counts, Lineage, generated_notice, load_lineage
+from components.common.artifacts.lineage import GENERATED, Counts, Lineage, SplitName, generated_notice, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
 from components.common.artifacts.model import Model
@@ -241,15 +241,22 @@ def _counted(counts: Counts) -> Any:
     return markupsafe.Markup(" | ".join(str(cell) for cell in cells))  # numbers only
 
 
-def _units(counts: Mapping[str, Units], every: Mapping[str, Units]) -> Any:
-    """The cells of a row of Table 1: images with their share of the split, lesions, patients where they are known."""
+def _units(counts: Mapping[SplitName, Units], every: Mapping[SplitName, Units], lesions: bool) -> Any:
+    """The cells of a row of Table 1: images with their share of the split, lesions and patients where they are known.
+
+    Training, validation, test: a file has its keys sorted, so their order there says nothing.
+    """
     import markupsafe
 
     cells = []
-    for split, one in counts.items():
-        share = f" ({percent_text(one.images / every[split].images)})" if every[split].images else ""
-        patients = "" if one.patients is None else f", {one.patients} patients"
-        cells.append(f"{one.images}{share}, {one.lesions} lesions{patients}")
+    for split in get_args(SplitName):
+        one, images = counts[split], every[split].images
+        parts = [f"{one.images} ({percent_text(one.images / images)})" if images else f"{one.images}"]
+        if lesions:
+            parts.append(f"{one.lesions} lesion{'s' * (one.lesions != 1)}")
+        if one.patients is not None:
+            parts.append(f"{one.patients} patient{'s' * (one.patients != 1)}")
+        cells.append(", ".join(parts))
     return markupsafe.Markup(" | ".join(cells))  # numbers only
 
 

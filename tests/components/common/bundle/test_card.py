@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from components.common.artifacts.characteristics import Characteristic, Characteristics, Level, Units
+from components.common.artifacts.characteristics import (
+    Characteristic,
+    Characteristics,
+    Level,
+    Units,
+    load_characteristics,
+)
 from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.ledger import Opening
@@ -182,6 +188,11 @@ def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metri
     assert "those alone ROC-AUC is 0.800, on all 0.900" in card
     assert "- a: 0.700 (65 images, 30 malignant)" in card
     assert "- b:" not in card
+    assert "reaches ROC-AUC 0.770: it goes\n  together with the label" in card
+    chance = CountedEstimate(value=0.52, lower=0.46, upper=0.58, n=299, malignant=55)
+    harmless = shortcuts.model_copy(update={"alone": {"source": chance}})
+    card = render(facts, Judged(metrics.model_copy(update={"shortcuts": harmless})))
+    assert "reaches ROC-AUC 0.520 (0.460 to 0.580). ROC-AUC of the model within one source:" in card
 
 
 def test_the_card_names_the_bundle_it_describes(exported, evaluation_of, tmp_path):
@@ -293,9 +304,9 @@ def test_the_card_says_who_is_in_each_split_and_how_often_the_test_set_was_opene
     ]
     card = render(bundle_facts, Judged(metrics, openings=openings, table1=characteristics_of(None)))
     assert (
-        "| malignant | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesions | 0 (0.0\N{NO-BREAK SPACE}%), 0 lesions | 1 (25.0" in card
+        "| malignant | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesion | 0 (0.0\N{NO-BREAK SPACE}%), 0 lesions | 1 (25.0" in card
     )
-    assert "| Sex: not recorded | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesions |" in card
+    assert "| Sex: not recorded | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesion |" in card
     assert "not in the table: skin type (Fitzpatrick)." in card
     assert "This test set has been opened 3 times, by 2 bundles:" in card
     assert "| 2026-11-28T01:00:00Z | `bbbbbbbbbbbb` | `cccccccccccccccccc` |" in card
@@ -303,6 +314,19 @@ def test_the_card_says_who_is_in_each_split_and_how_often_the_test_set_was_opene
     assert f"Found: {lesion.confusion.tp} of {lesion.malignant} malignant lesions (probabilities of a lesion's" in card
     assert "The reporting checklist (TRIPOD+AI 2024, CLAIM 2024) is in the evaluation's report" in card
     assert "5 patients" in render(bundle_facts, Judged(metrics, table1=characteristics_of(5)))
+
+
+def test_the_card_has_the_counts_of_a_split_below_its_name_also_when_read_from_the_file(
+    bundle_facts, metrics, tmp_path
+):
+    """Keys are sorted in the file: test, train, val."""
+    characteristics_of(5).save(tmp_path / "characteristics.json")
+    table1 = load_characteristics(tmp_path / "characteristics.json")
+    card = render(bundle_facts, Judged(metrics, table1=table1))
+    header, _, every = card[card.index("| | training | validation | test |") :].splitlines()[:3]
+    assert header == "| | training | validation | test |"
+    assert [cell.strip()[:1] for cell in every.split("|")[2:5]] == ["8", "4", "4"]
+    assert [cell.split(", ")[1] for cell in every.split("|")[2:5]] == ["6 lesions", "3 lesions", "4 lesions"]
 
 
 def test_without_a_ledger_the_card_says_that_nobody_knows(bundle_facts, metrics):

@@ -56,7 +56,7 @@ def _report(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", default=None, metavar="N", help="default: the evaluation's own, else 0")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the files")
     given = parser.parse_args(argv)
-    with step_session("evaluate report"):
+    with step_session("evaluate report", of_command=True):
         _regenerate(given)
 
 

@@ -174,7 +174,7 @@ def run_step_command(
 
     def run() -> None:
         values, settings, out = _parse(_parser(name, description, inputs, config), inputs, config, argv)
-        with step_session(name):
+        with step_session(name, of_command=True):
             body(values, settings, out)
 
     return exit_code_of(run)

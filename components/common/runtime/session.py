@@ -45,28 +45,30 @@ class _WithoutSecrets(logging.Formatter):
 
 
 @contextmanager
-def step_session(name: str) -> Iterator[None]:
-    """Sets up logging, reports start and end of step `name`, and the error that ended it.
+def step_session(name: str, *, of_command: bool = False) -> Iterator[None]:
+    """Sets up logging, reports start and end of a step, and the error that ended it.
 
     In a pod and under KFP's local runner the last log line of a failed step is its own error; the
     error itself travels on, so the step fails.
+
+    Args:
+        name: the step.
+        of_command: the step is the body of a command, whose `exit_code_of` writes the error: the log leaves it out.
     """
     setup_logging()
     started = time.monotonic()
     emit({"event": "start", "step": name})
     try:
         yield
-    except LesionflowError as error:
-        emit({"event": "failed", "step": name, "error": str(error), "exit_code": error.exit_code})
-        log.error("%s failed: %s", name, error)
-        raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            text = no_room(error)
-            emit({"event": "failed", "step": name, "error": text, "exit_code": 1})
+        text, code, expected = f"{type(error).__name__}: {error}", 1, False
+        if isinstance(error, LesionflowError):
+            text, code, expected = str(error), error.exit_code, True
+        elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+            text, expected = no_room(error), True
+        emit({"event": "failed", "step": name, "error": text, "exit_code": code})
+        if expected and not of_command:
             log.error("%s failed: %s", name, text)
-        else:
-            emit({"event": "failed", "step": name, "error": f"{type(error).__name__}: {error}", "exit_code": 1})
         raise
     seconds = time.monotonic() - started
     emit({"event": "done", "step": name, "seconds": seconds})

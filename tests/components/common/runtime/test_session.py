@@ -114,6 +114,42 @@ def test_another_error_of_the_system_keeps_its_traceback():
         exit_code_of(body)
 
 
+@pytest.mark.parametrize(
+    ("given", "code", "line"),
+    [
+        (["--records", "/nowhere"], 1, r"error: /nowhere: no such folder; .*"),
+        (["--records", "/nowhere", "--epochs", "none"], 2, r"error: epochs: received 'none'; .*"),
+        (["--recrods", "/nowhere"], 2, r"error: .*--records.*"),
+    ],
+    ids=["in the step", "before it", "on the command line"],
+)
+def test_a_step_command_says_its_error_once(given, code, line, tmp_path):
+    """In a pod the error is the last line of the step's log; a command writes it as every command does, and alone."""
+    environment = {**os.environ, EVENTS_VARIABLE: str(tmp_path / "events.jsonl")}
+    command = [sys.executable, "-m", "components.train", *given, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (code, "")
+    (said,) = done.stderr.splitlines()
+    assert re.fullmatch(line, said), said
+    events = (tmp_path / "events.jsonl").read_text().splitlines() if code == 1 else []
+    assert [json.loads(one)["event"] for one in events] == (["start", "failed"] if code == 1 else [])
+    if code == 1:
+        assert said == f"error: {json.loads(events[-1])['error']}"
+
+
+def test_a_step_in_a_pod_logs_its_error_once_as_the_last_line_before_the_traceback(tmp_path):
+    code = (
+        "from components.common.runtime.errors import DataError; from components.common.runtime import session\n"
+        "with session.step_session('split'): raise DataError('row 7: no label')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    logged = [line for line in done.stderr.splitlines() if "row 7: no label" in line]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ERROR   split failed: row 7: no label", logged[0])
+    assert len(logged) == 2 and logged[1].endswith(
+        "DataError: row 7: no label"
+    )  # of Python, as KFP's executor shows it
+
+
 def test_a_reader_that_has_seen_enough_is_no_traceback():
     code = (
         "import sys; from components.common.runtime.session import exit_code_of; "

@@ -44,6 +44,21 @@ def test_every_step_has_its_four_fixed_files():
         assert {"run.py", "config.py", "component.py", "__main__.py"} <= {path.name for path in step.iterdir()}, step
 
 
+def test_files_and_functions_stay_short_enough_to_be_read_at_once():
+    """At most 400 lines per file and 60 per function, docstring included; ruff has no rule that counts either."""
+    long = []
+    for path in PRODUCT:
+        text = path.read_text(encoding="utf-8")
+        if (lines := len(text.splitlines())) > 400:
+            long.append(f"{path.relative_to(ROOT)}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > 60:
+                    long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {lines} lines")
+    assert long == []
+
+
 def test_an_error_keeps_its_cause_or_says_why_not():
     hidden = []
     for path in PRODUCT:

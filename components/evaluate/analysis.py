@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.common.artifacts.estimate import DelongEstimate, Estimate
 from components.common.artifacts.metrics import (
     Abstain,
-    DelongEstimate,
-    Estimate,
     LesionLevel,
     Method,
     Metrics,

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.isotonic import IsotonicRegression
 
-from components.common.artifacts.metrics import Calibration, Estimate, ReliabilityBin
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import Calibration, ReliabilityBin
 from components.common.statistics.intervals import proportion
 from components.common.statistics.numeric import Floats
 from components.common.statistics.recalibration import calibration_line

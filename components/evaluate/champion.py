@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
+from components.common.artifacts.estimate import Difference, Estimate
+from components.common.artifacts.metrics import ChampionComparison
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import ArtifactError, DataError

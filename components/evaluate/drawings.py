@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.common.artifacts.metrics import HasInterval
+from components.common.artifacts.estimate import HasInterval
 from components.common.runtime.svg import GRID, MODEL, MUTED
 
 _LEFT, _WIDTH = 4, 112  # of the forest plot's 0 to 1 scale, in a view of 120

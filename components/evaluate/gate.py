@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.json_file import read_json, shown
 from components.common.artifacts.ledger import Opening
-from components.common.artifacts.metrics import FIGURES, Estimate, Metrics
+from components.common.artifacts.metrics import FIGURES, Metrics
 from components.common.runtime.errors import ArtifactError, GateError
 
 SCHEMA = "lesionflow.gate/1"

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.stats import beta
 
-from components.common.artifacts.metrics import Confusion, Estimate, NetBenefit, PrevalenceRow, Rates
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import Confusion, NetBenefit, PrevalenceRow, Rates
 from components.common.statistics.intervals import percentile, proportion
 from components.common.statistics.numeric import Floats, logit_of, sigmoid
 from components.common.statistics.resampling import Codes, group_counts

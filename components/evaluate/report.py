@@ -12,17 +12,10 @@ from typing import Any
 import numpy as np
 
 from components.common.artifacts.characteristics import Characteristics
+from components.common.artifacts.estimate import Estimate, HasInterval
 from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Lineage
-from components.common.artifacts.metrics import (
-    DECISION,
-    RANKING,
-    Estimate,
-    HasInterval,
-    Metrics,
-    PrevalenceRow,
-    SliceRow,
-)
+from components.common.artifacts.metrics import DECISION, RANKING, Metrics, PrevalenceRow, SliceRow
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.presentation import (
     DASH,

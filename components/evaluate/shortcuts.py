@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from components.common.artifacts.metrics import CountedEstimate, Shortcuts, SourceEstimate
+from components.common.artifacts.estimate import CountedEstimate, SourceEstimate
+from components.common.artifacts.metrics import Shortcuts
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.slices import UNKNOWN
 from components.common.statistics.age_bands import age_band

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.metrics import GradedEstimate, HasInterval, SliceRow
+from components.common.artifacts.estimate import GradedEstimate, HasInterval
+from components.common.artifacts.metrics import SliceRow
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.slices import UNKNOWN
 from components.common.statistics.age_bands import AGE_BANDS, age_band

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.common.artifacts.metrics import HEADLINE, Confusion, FigureName, HasInterval, Metrics
+from components.common.artifacts.estimate import HasInterval
+from components.common.artifacts.metrics import HEADLINE, Confusion, FigureName, Metrics
 from components.common.artifacts.presentation import estimate_text, form_of, heading, markdown_text, percent_text
 from components.evaluate.gate import Verdict
 

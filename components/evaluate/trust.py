@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.index import Verdict
 from components.common.artifacts.ledger import Opening, bundles_of, times_text
 from components.common.artifacts.lineage import Counts, Left, Lineage, total
-from components.common.artifacts.metrics import Estimate, Metrics
+from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.presentation import (
     estimate_text,
     named,

@@ -159,6 +159,21 @@ def predict_all(predict: Predict, pixels: Pixels) -> dict[str, npt.NDArray[Any]]
     return found
 
 
+def _refuse_differences(
+    name: str, images: int, refusals: Mapping[str, Any], worst: float, tolerance: float, flips: int
+) -> None:
+    if refusals["changed_refusals"]:
+        raise ArtifactError(
+            f"{name} and bundle disagree on what is a dermoscopic image: {refusals['changed_refusals']} of {images} "
+            f"images are refused on one side only, distances differ by up to {refusals['max_distance_difference']:.3g}"
+        )
+    if flips or not worst <= tolerance:
+        raise ArtifactError(
+            f"{name} and bundle disagree on {images} images: largest difference in probability {worst:.3g} "
+            f"(allowed {tolerance:g}), {flips} changed decisions (allowed 0)"
+        )
+
+
 def check_format(
     name: str,
     path: Path,
@@ -194,17 +209,7 @@ def check_format(
     difference = np.abs(found["probability"].astype(np.float64) - expected["probability"])[same]
     flips = int((found["decision"] != expected["decision"])[same].sum())
     worst = float(difference.max(initial=0.0))
-    if refusals["changed_refusals"]:
-        raise ArtifactError(
-            f"{path.name} and bundle disagree on what is a dermoscopic image: {refusals['changed_refusals']} of "
-            f"{len(pixels)} images are refused on one side only, distances differ by up to "
-            f"{refusals['max_distance_difference']:.3g}"
-        )
-    if flips or not worst <= tolerance:
-        raise ArtifactError(
-            f"{path.name} and bundle disagree on {len(pixels)} images: largest difference in probability {worst:.3g} "
-            f"(allowed {tolerance:g}), {flips} changed decisions (allowed 0)"
-        )
+    _refuse_differences(path.name, len(pixels), refusals, worst, tolerance, flips)
     p50, p95 = _latency_ms(predict, pixels)
     log.info("%s: max |dp| %.2g on %d images, p50 %.1f ms", path.name, worst, len(pixels), p50)
     return {

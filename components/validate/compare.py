@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.metrics import Estimate
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.artifacts.validation import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.lineage import Lineage, total
-from components.common.artifacts.metrics import Estimate, Metrics
+from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.presentation import estimate_text, one_line, percent_text, reason_words
 from components.common.artifacts.trust import Level, Line
 from components.common.artifacts.validation import Answer, FigureKey, Overlap, Validation

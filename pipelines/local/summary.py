@@ -10,15 +10,15 @@ from typing import Any
 from components.common.artifacts.ledger import FILE as OPENINGS
 from components.common.artifacts.ledger import load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
-from components.common.artifacts.lineage import load_lineage, total
+from components.common.artifacts.lineage import Lineage, load_lineage, total
 from components.common.artifacts.metrics import FILE as METRICS
-from components.common.artifacts.metrics import load_metrics, plain
+from components.common.artifacts.metrics import Metrics, load_metrics, plain
 from components.common.artifacts.model import read_facts
 from components.common.artifacts.policy import FILE as POLICY
-from components.common.artifacts.policy import load_policy
+from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.artifacts.presentation import estimate_text, percent_text
-from components.common.artifacts.records_manifest import read_manifest
-from components.common.artifacts.split import SPLITS, read_record
+from components.common.artifacts.records_manifest import RecordsManifest, read_manifest
+from components.common.artifacts.split import SPLITS, SplitRecord, read_record
 from components.common.artifacts.trust import FILE as TRUST
 from components.common.artifacts.trust import LEVELS, Level, load_trust
 from components.common.runtime.errors import ArtifactError
@@ -33,63 +33,76 @@ def summarize(run: Path, seconds: Mapping[str, float]) -> dict[str, Any]:
         ArtifactError: an artifact of the run lacks a file, or a file lacks a field.
     """
     judged = run / "evaluate"
-    split = read_record(run / "split")
-    manifest = read_manifest(run / "records")
     metrics, lineage = load_metrics(judged / METRICS), load_lineage(judged / LINEAGE)
     if lineage is None:
         raise ArtifactError(f"{judged / LINEAGE}: no such file; evaluate the bundle again")
-    policy = load_policy(run / "calibrate" / POLICY)
     model = read_facts(run / "train")
-    lost = sum(part.lost_in_records.images for _, part in lineage.in_order() if part.lost_in_records is not None)
     return {
         "schema": SCHEMA,
-        "images": {
-            "rows": lineage.table.images,
-            "dropped": total(lineage.dropped).images,
-            "lost": lineage.unusable.images,
-            "lost_in_records": lost,
-            "usable": lineage.usable.images,
-            "generated": lineage.generated,
-        },
-        "split": {
-            "recipe": split.recipe,
-            "sha256": split.sha256,
-            "found": {name: manifest.splits[name].found for name in SPLITS},
-            "malignant": {name: manifest.splits[name].label_counts["1"] for name in SPLITS},
-            "class_weight": manifest.class_weight["1"],
-            "groups": split.groups.unit,
-        },
+        "images": _counted_images(lineage),
+        "split": _divided(read_record(run / "split"), read_manifest(run / "records")),
         "model": {
             "architecture": model.architecture,
             "image_size": list(model.image_size),
             **({"members": model.members} if model.members else {}),
         },
-        "test": {
-            "n": metrics.n,
-            "malignant": metrics.malignant,
-            "groups": metrics.groups,
-            "lesions": metrics.lesions if lineage.groups.known else None,
-            "malignant_lesions": metrics.lesion_level.malignant,
-            "openings": len(load_openings(judged / OPENINGS)) or None,
-            "found": {"lesions": metrics.lesion_level.confusion.tp, "images": metrics.confusion.tp},
-            "refused": metrics.refused.images if metrics.refused is not None else None,
-            "roc_auc": plain(metrics.roc_auc),
-            "average_precision": plain(metrics.average_precision),
-        },
-        "decision": {
-            "policy": policy.operating_point["policy"],
-            "target_sensitivity": policy.operating_point.get("target_sensitivity"),
-            "policy_id": policy.policy_id,
-            "calibrator": policy.calibrator.name,
-            "threshold": metrics.threshold.probability,
-            "sensitivity": plain(metrics.sensitivity),
-            "specificity": plain(metrics.specificity),
-            "predicted_positive_rate": plain(metrics.predicted_positive_rate),
-            "prevalence": metrics.prevalence,
-        },
+        "test": _tested(metrics, lineage, len(load_openings(judged / OPENINGS)) or None),
+        "decision": _decided(metrics, load_policy(run / "calibrate" / POLICY)),
         "calibration_slope": plain(metrics.calibration.slope),
         "before_you_trust_this": [line.model_dump() for line in load_trust(judged / TRUST)],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }
+
+
+def _counted_images(lineage: Lineage) -> dict[str, Any]:
+    lost = sum(part.lost_in_records.images for _, part in lineage.in_order() if part.lost_in_records is not None)
+    return {
+        "rows": lineage.table.images,
+        "dropped": total(lineage.dropped).images,
+        "lost": lineage.unusable.images,
+        "lost_in_records": lost,
+        "usable": lineage.usable.images,
+        "generated": lineage.generated,
+    }
+
+
+def _divided(split: SplitRecord, manifest: RecordsManifest) -> dict[str, Any]:
+    return {
+        "recipe": split.recipe,
+        "sha256": split.sha256,
+        "found": {name: manifest.splits[name].found for name in SPLITS},
+        "malignant": {name: manifest.splits[name].label_counts["1"] for name in SPLITS},
+        "class_weight": manifest.class_weight["1"],
+        "groups": split.groups.unit,
+    }
+
+
+def _tested(metrics: Metrics, lineage: Lineage, openings: int | None) -> dict[str, Any]:
+    return {
+        "n": metrics.n,
+        "malignant": metrics.malignant,
+        "groups": metrics.groups,
+        "lesions": metrics.lesions if lineage.groups.known else None,
+        "malignant_lesions": metrics.lesion_level.malignant,
+        "openings": openings,
+        "found": {"lesions": metrics.lesion_level.confusion.tp, "images": metrics.confusion.tp},
+        "refused": metrics.refused.images if metrics.refused is not None else None,
+        "roc_auc": plain(metrics.roc_auc),
+        "average_precision": plain(metrics.average_precision),
+    }
+
+
+def _decided(metrics: Metrics, policy: DecisionPolicy) -> dict[str, Any]:
+    return {
+        "policy": policy.operating_point["policy"],
+        "target_sensitivity": policy.operating_point.get("target_sensitivity"),
+        "policy_id": policy.policy_id,
+        "calibrator": policy.calibrator.name,
+        "threshold": metrics.threshold.probability,
+        "sensitivity": plain(metrics.sensitivity),
+        "specificity": plain(metrics.specificity),
+        "predicted_positive_rate": plain(metrics.predicted_positive_rate),
+        "prevalence": metrics.prevalence,
     }
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.metrics import FILE as METRICS
-from components.common.artifacts.metrics import HEADLINE, Estimate, Metrics, load_metrics
+from components.common.artifacts.metrics import HEADLINE, Metrics, load_metrics
 from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, named
 from components.common.artifacts.scores import TEST_SCORES

@@ -8,16 +8,25 @@ file never had it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.common.artifacts.json_file import Count, Document, Number, read_record, write_json
+from components.common.artifacts.estimate import (
+    CountedEstimate,
+    DelongEstimate,
+    Difference,
+    Estimate,
+    GradedEstimate,
+    Part,
+    SourceEstimate,
+    Status,
+)
+from components.common.artifacts.json_file import Count, Number, read_record, write_json
 
 SCHEMA = "lesionflow.metrics/1"
 FILE = "metrics.json"
 
-Status = Literal["ok", "insufficient"]
 FigureName = Literal[
     "roc_auc",
     "average_precision",
@@ -49,74 +58,7 @@ HEADLINE: tuple[FigureName, ...] = (
 )
 
 
-class _Part(Document):
-    model_config = ConfigDict(populate_by_name=True)
-
-
-class HasInterval(Protocol):
-    """A value with its interval."""
-
-    @property
-    def value(self) -> float | None:
-        """On the data as it is; None where it cannot be computed."""
-        ...
-
-    @property
-    def lower(self) -> float | None:
-        """Lower end of the 95 % interval."""
-        ...
-
-    @property
-    def upper(self) -> float | None:
-        """Upper end of the 95 % interval."""
-        ...
-
-
-class Estimate(_Part):
-    """A value with its 95 % interval; None where it cannot be computed."""
-
-    value: Number | None
-    lower: Number | None
-    upper: Number | None
-
-    @classmethod
-    def of(cls, found: HasInterval, **more: Any) -> Self:
-        """From a computed interval, with the further fields of a subclass."""
-        return cls(value=found.value, lower=found.lower, upper=found.upper, **more)
-
-
-class DelongEstimate(Estimate):
-    """ROC-AUC with its closed-form interval for clustered data (Obuchowski 1997)."""
-
-    standard_error: Number | None
-
-
-class GradedEstimate(Estimate):
-    """A figure of one slice; `insufficient` where too few images of the class it needs carry it."""
-
-    status: Status
-
-
-class CountedEstimate(Estimate):
-    """ROC-AUC on some of the test images."""
-
-    n: Count
-    malignant: Count
-
-
-class SourceEstimate(CountedEstimate):
-    """ROC-AUC within one acquisition source."""
-
-    source: str
-
-
-class Difference(Estimate):
-    """This model's figure minus the champion's on the same images."""
-
-    share_of_resamples_better: Number
-
-
-class Method(_Part):
+class Method(Part):
     """How intervals were made."""
 
     resamples: Count
@@ -135,7 +77,7 @@ class OperatingPoint(BaseModel):
     target_sensitivity: Number | None = None
 
 
-class Threshold(_Part):
+class Threshold(Part):
     """The decision rule that was measured."""
 
     probability: Number
@@ -145,7 +87,7 @@ class Threshold(_Part):
     logit_offset: Number
 
 
-class Size(_Part):
+class Size(Part):
     """How much stands behind the figures; prevalence is the malignant share of the images."""
 
     n: Count
@@ -156,7 +98,7 @@ class Size(_Part):
     prevalence: Number
 
 
-class Confusion(_Part):
+class Confusion(Part):
     """Counts at the threshold."""
 
     tp: Count
@@ -165,7 +107,7 @@ class Confusion(_Part):
     tn: Count
 
 
-class Rates(_Part):
+class Rates(Part):
     """What one threshold does.
 
     Attributes:
@@ -187,7 +129,7 @@ class Rates(_Part):
     accuracy: Estimate
 
 
-class RankingFigures(_Part):
+class RankingFigures(Part):
     """What the order of the scores alone says; `average_precision_normalised` is 0 by chance and 1 at best."""
 
     roc_auc: Estimate
@@ -230,7 +172,7 @@ class ValidationLevel(Size, Rates):
     confusion: Confusion
 
 
-class ReliabilityBin(_Part):
+class ReliabilityBin(Part):
     """One point of the reliability diagram."""
 
     predicted: Number
@@ -238,7 +180,7 @@ class ReliabilityBin(_Part):
     observed: Estimate
 
 
-class Calibration(_Part):
+class Calibration(Part):
     """Whether predicted probabilities match observed rates; see `statistics.reliability` for the definitions."""
 
     slope: Estimate
@@ -256,7 +198,7 @@ class Calibration(_Part):
     bins: list[ReliabilityBin]
 
 
-class SweepRow(_Part):
+class SweepRow(Part):
     """What another threshold would do."""
 
     threshold: Number
@@ -274,7 +216,7 @@ class NetBenefit(Estimate):
     treat_all: Number
 
 
-class PrevalenceRow(_Part):
+class PrevalenceRow(Part):
     """The same sensitivity and specificity in a population with another prevalence."""
 
     prevalence: Number
@@ -286,7 +228,7 @@ class PrevalenceRow(_Part):
     missed_per_1000: Estimate
 
 
-class SliceRow(_Part):
+class SliceRow(Part):
     """The operating point on one value of one column, such as sex female."""
 
     slice: str
@@ -301,7 +243,7 @@ class SliceRow(_Part):
     roc_auc: GradedEstimate
 
 
-class Shortcuts(_Part):
+class Shortcuts(Part):
     """How far the label can be guessed without the image, and the model where such hints are of no use."""
 
     alone: dict[str, CountedEstimate]
@@ -310,7 +252,7 @@ class Shortcuts(_Part):
     histology_only: CountedEstimate | None = None
 
 
-class Abstain(_Part):
+class Abstain(Part):
     """The band of probabilities that goes to a person, and the rates of the rest."""
 
     low: Number
@@ -321,7 +263,7 @@ class Abstain(_Part):
     specificity_of_the_rest: Number | None
 
 
-class Refused(_Part):
+class Refused(Part):
     """Test images refused as not dermoscopic; every decision figure counts them as referred."""
 
     images: Count
@@ -333,7 +275,7 @@ class Refused(_Part):
     )  # refused images and all images, by acquisition source
 
 
-class PredictionSet(_Part):
+class PredictionSet(Part):
     """Conformal sets at one accepted error."""
 
     alpha: Number
@@ -348,7 +290,7 @@ class PredictionSet(_Part):
     one_answer: Number
 
 
-class ChampionComparison(_Part):
+class ChampionComparison(Part):
     """Another model on the same images."""
 
     auc_champion: Estimate
@@ -357,7 +299,7 @@ class ChampionComparison(_Part):
     ap_difference: Difference
 
 
-class PairedGain(_Part):
+class PairedGain(Part):
     """A figure before and after, and the difference on the same images; each resample holds the same lesions."""
 
     before: Number
@@ -365,7 +307,7 @@ class PairedGain(_Part):
     gain: Estimate
 
 
-class EnsembleGain(_Part):
+class EnsembleGain(Part):
     """What the mean of several members gains over them: `before` is the mean of their own figures.
 
     That is what to expect of one of them taken at random; the best of them is known only by looking at these images.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.common.artifacts.estimate import HasInterval
 from components.common.artifacts.index import Verdict
-from components.common.artifacts.metrics import FigureName, HasInterval
+from components.common.artifacts.metrics import FigureName
 from components.common.statistics.intervals import Interval
 
 DASH = "\N{EN DASH}"
@@ -66,7 +67,7 @@ def form_of(name: str) -> str:
 def estimate_text(found: HasInterval | Mapping[str, Any] | None, form: str = "{:.3f}", missing: str = DASH) -> str:
     """`0.876 (0.851 to 0.899)`; the value alone without an interval, `missing` without a value.
 
-    >>> from components.common.artifacts.metrics import Estimate
+    >>> from components.common.artifacts.estimate import Estimate
     >>> estimate_text(Estimate(value=0.8761, lower=0.85, upper=0.9))
     '0.876 (0.850 to 0.900)'
     """

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.common.artifacts.metrics import GradedEstimate, Metrics, SliceRow
+from components.common.artifacts.estimate import GradedEstimate
+from components.common.artifacts.metrics import Metrics, SliceRow
 
 Graded = Literal["sensitivity", "specificity", "roc_auc"]
 UNKNOWN = "unknown"  # the value of a slice for which the table records nothing

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import Count, Document, Number, read_record, write_json
-from components.common.artifacts.metrics import Estimate
 from components.common.artifacts.scores import Scores, load_scores
 
 FILE = "validation.json"

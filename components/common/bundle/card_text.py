@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.common.artifacts.metrics import Estimate, SliceRow
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import SliceRow
 from components.common.artifacts.model import Model
 from components.common.artifacts.presentation import DASH, estimate_text
 from components.common.artifacts.slices import Graded, graded, images_behind

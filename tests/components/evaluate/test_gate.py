@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from components.common.artifacts.metrics import ChampionComparison, Difference, Estimate
+from components.common.artifacts.estimate import Difference, Estimate
+from components.common.artifacts.metrics import ChampionComparison
 from components.common.runtime.errors import ConfigError
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.gate import check, parse_condition

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from components.common.artifacts.metrics import Confusion, Estimate
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import Confusion
 from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
 from components.evaluate.publish import confusion_matrix, kfp_metrics, roc_points

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from components.common.artifacts.metrics import Confusion, Estimate, load_metrics
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import Confusion, load_metrics
 from components.common.artifacts.records_manifest import Lost, RecordsManifest
 from components.common.artifacts.scores import load_scores
 from components.common.artifacts.split import SplitRecord

@@ -2,9 +2,10 @@
 
 import pytest
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import GENERATED, NOTHING, Counts, Groups, Left, Lineage, NearDuplicates, Part
-from components.common.artifacts.metrics import Estimate, SliceRow
+from components.common.artifacts.metrics import SliceRow
 from components.common.artifacts.trust import Line, level_counts, load_trust, save_trust
 from components.evaluate.trust import questions
 

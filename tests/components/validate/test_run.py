@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from kfp import dsl
 
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.folder import new_artifact, open_artifact
 from components.common.artifacts.index import read_index
-from components.common.artifacts.metrics import Estimate, load_metrics
+from components.common.artifacts.metrics import load_metrics
 from components.common.artifacts.scores import TEST_SCORES, load_extra, load_scores, save_scores
 from components.common.artifacts.trust import load_trust
 from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation

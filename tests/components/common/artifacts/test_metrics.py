@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from components.common.artifacts.metrics import FIGURES, Estimate, load_metrics, plain
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import FIGURES, load_metrics, plain
 from components.common.runtime.errors import ArtifactError
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from components.common.artifacts.metrics import FIGURES, Estimate
+from components.common.artifacts.estimate import Estimate
+from components.common.artifacts.metrics import FIGURES
 from components.common.artifacts.presentation import (
     NAMES,
     estimate_text,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from components.common.artifacts.metrics import Estimate, GradedEstimate, SliceRow
+from components.common.artifacts.estimate import Estimate, GradedEstimate
+from components.common.artifacts.metrics import SliceRow
 from components.common.artifacts.slices import failures, gaps
 from components.evaluate.trust import slices_line
 

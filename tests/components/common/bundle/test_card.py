@@ -14,19 +14,12 @@ from components.common.artifacts.characteristics import (
     Units,
     load_characteristics,
 )
+from components.common.artifacts.estimate import CountedEstimate, Estimate, GradedEstimate, SourceEstimate
 from components.common.artifacts.folder import Artifact, open_artifact
 from components.common.artifacts.json_file import read_json
 from components.common.artifacts.ledger import Opening
 from components.common.artifacts.lineage import Lineage, generated_notice
-from components.common.artifacts.metrics import (
-    CountedEstimate,
-    Estimate,
-    GradedEstimate,
-    Refused,
-    Shortcuts,
-    SliceRow,
-    SourceEstimate,
-)
+from components.common.artifacts.metrics import Refused, Shortcuts, SliceRow
 from components.common.artifacts.model import Model, ModelFacts
 from components.common.artifacts.split import read_record
 from components.common.artifacts.trust import Line

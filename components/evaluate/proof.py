@@ -24,6 +24,7 @@ from components.common.artifacts.model import VAL_SCORES
 from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.scores import TEST_SCORES
 from components.common.artifacts.trust import FILE as TRUST
+from components.common.artifacts.trust import differing as differing_line
 from components.common.artifacts.trust import load_trust
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.evaluate import context as about
@@ -104,8 +105,10 @@ def _prove(
     openings = load_openings(folder / OPENINGS)
     if openings and openings[-1].bundle != artifact.made_from["bundle"]:
         raise ArtifactError(f"{folder / OPENINGS}: its last opening is by another bundle; {_AGAIN}")
-    if load_trust(folder / TRUST) != questions(metrics, lineage, same_split(context.get("provenance", {})), openings):
-        raise ArtifactError(f"{folder / TRUST}: its answers are not those that the figures give; {_AGAIN}")
+    trust = questions(metrics, lineage, same_split(context.get("provenance", {})), openings)
+    if key := differing_line(load_trust(folder / TRUST), trust):
+        where = f"{folder / TRUST}: {key}"
+        raise ArtifactError(f"{where}: its answers are not those that the figures give; {_AGAIN}")
     told = {PREDICTIONS: predictions_csv(inputs.test, inputs.policy), SUMMARY: summary_markdown(metrics, verdicts)}
     for name, text in told.items():
         if (folder / name).read_bytes() != text.encode():

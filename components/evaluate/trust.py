@@ -17,7 +17,7 @@ from components.common.artifacts.presentation import (
     value_words,
 )
 from components.common.artifacts.slices import UNKNOWN, Failure, failures
-from components.common.artifacts.trust import Level, Line
+from components.common.artifacts.trust import Key, Level, Line, answered
 from components.evaluate.subgroups import MINIMUM
 
 ENOUGH, FEW = 100, 30  # malignant lesions; Collins 2016 (doi:10.1002/sim.6787) asks for 100 or more
@@ -55,11 +55,11 @@ def questions(
         slices_line(metrics),
         _shortcuts(metrics),
         _opened(openings),
-        Line(
-            level="amber",
-            question="Was it tested on data from elsewhere?",
-            answer="no: internal validation only, on images from the sources it was trained on",
-            section="data",
+        answered(
+            "external_data",
+            "amber",
+            "no: internal validation only, on images from the sources it was trained on",
+            "data",
         ),
     ]
     # values of the table are in it
@@ -78,12 +78,12 @@ def sentence(failure: Failure) -> str:
 
 
 def _target(metrics: Metrics) -> Line:
-    question = "Was the target sensitivity met on test?"
+    key: Key = "target_sensitivity"
     target, found = metrics.threshold.operating_point.target_sensitivity, metrics.sensitivity
     measured = f"sensitivity {estimate_text(found)}"
     if target is None:
         answer = f"no target was set (rule {metrics.threshold.operating_point.policy}); {measured}"
-        return Line(level="amber", question=question, answer=answer, section="decision")
+        return answered(key, "amber", answer, "decision")
     level: Level = "amber"
     if found.value is None or found.value < target:
         level, words = "red", "no"
@@ -91,7 +91,7 @@ def _target(metrics: Metrics) -> Line:
         level, words = "green", "yes"
     else:
         words = "yes, but not with certainty"
-    return Line(level=level, question=question, answer=f"{words}: target {target:.2f}, {measured}", section="decision")
+    return answered(key, level, f"{words}: target {target:.2f}, {measured}", "decision")
 
 
 def _size(metrics: Metrics, lineage: Lineage | None) -> Line:
@@ -106,37 +106,30 @@ def size_line(metrics: Metrics, unit: str) -> Line:
     n = metrics.lesion_level.malignant
     level: Level = "green" if n >= ENOUGH else "amber" if n >= FEW else "red"
     words = {"amber": f"; {ENOUGH} or more are recommended", "red": f"; fewer than {FEW} are too few to conclude from"}
-    return Line(
-        level=level,
-        question="How many malignant lesions is this based on?",
-        answer=f"{n} malignant {unit}{words.get(level, '')}",
-        section="decision",
-    )
+    return answered("malignant_lesions", level, f"{n} malignant {unit}{words.get(level, '')}", "decision")
 
 
 def _groups(lineage: Lineage | None, same_split: bool | None) -> Line:
-    question = "Are images of one lesion or patient kept in one split?"
+    key: Key = "groups_in_one_split"
     if lineage is None:
-        return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
+        return answered(key, "amber", _NO_RECORD, "data")
     if same_split is not True:
-        return Line(
-            level="red" if same_split is None else "amber", question=question, answer=_seen(same_split), section="data"
-        )
+        return answered(key, "red" if same_split is None else "amber", _seen(same_split), "data")
     groups = lineage.groups
     if not groups.known:
         answer = (
             "not known: the table names neither lesions nor patients, so images of one lesion may lie in training and "
             "in test"
         )
-        return Line(level="red", question=question, answer=answer, section="data")
+        return answered(key, "red", answer, "data")
     kept = f"{groups.count:,} groups ({', '.join(groups.joined_by)}), none in two splits"
     if groups.patients_across_splits is None:
         answer = f"lesions yes, {kept}; the table names no patients"
-        return Line(level="amber", question=question, answer=answer, section="data")
+        return answered(key, "amber", answer, "data")
     if groups.patients_across_splits:
         answer = f"no: {groups.patients_across_splits:,} patients have images in several splits; {kept}"
-        return Line(level="red", question=question, answer=answer, section="data")
-    return Line(level="green", question=question, answer=f"yes: {kept}; no patient in two", section="data")
+        return answered(key, "red", answer, "data")
+    return answered(key, "green", f"yes: {kept}; no patient in two", "data")
 
 
 def _seen(same_split: bool | None) -> str:
@@ -149,9 +142,9 @@ def _seen(same_split: bool | None) -> str:
 
 
 def _lost(lineage: Lineage | None) -> Line:
-    question = "Was anything lost, and from which class?"
+    key: Key = "lost_images"
     if lineage is None:
-        return Line(level="amber", question=question, answer=_NO_RECORD, section="data")
+        return answered(key, "amber", _NO_RECORD, "data")
     gone = [left for left in _all_left(lineage) if left.reason != Verdict.EXCLUDED_DIAGNOSIS]
     chosen = [left for left in lineage.dropped if left.reason == Verdict.EXCLUDED_DIAGNOSIS]
     lost = total(gone)
@@ -160,10 +153,10 @@ def _lost(lineage: Lineage | None) -> Line:
             lost = lost + part.lost_in_records
     if not lost.images and not chosen:
         answer = f"nothing: all {lineage.table.images:,} rows of the table are used"
-        return Line(level="green", question=question, answer=answer, section="data")
+        return answered(key, "green", answer, "data")
     said = [f"{lost.images:,} of {lineage.table.images:,} rows lost ({_classes(lost)})"]
     said += [f"{reason_words(left.reason)}: {left.counts.images:,}{_diagnoses(left)}" for left in [*gone, *chosen]]
-    return Line(level=_loss_level(lost, lineage.table), question=question, answer="; ".join(said), section="data")
+    return answered(key, _loss_level(lost, lineage.table), "; ".join(said), "data")
 
 
 def _all_left(lineage: Lineage) -> list[Left]:
@@ -201,18 +194,18 @@ def _diagnoses(left: Left, most: int = 4) -> str:
 
 
 def _near_duplicates(lineage: Lineage | None) -> Line:
-    question = "Do near-duplicate images cross between training and test?"
+    key: Key = "near_duplicates"
     found = lineage.near_duplicates if lineage is not None else None
     if lineage is None or found is None:
-        return Line(level="amber", question=question, answer="not recorded", section="data")
+        return answered(key, "amber", "not recorded", "data")
     odd, test = lineage.groups.contradictions, lineage.read.images
     both = f"; {odd:,} pairs have different labels" if odd else ""
     if not found.crossing:
         answer = f"no: {found.pairs:,} pairs found, none across splits{both}"
-        return Line(level="amber" if odd else "green", question=question, answer=answer, section="data")
+        return answered(key, "amber" if odd else "green", answer, "data")
     many = found.crossing > _MANY_CROSSING * test
     answer = f"{found.crossing:,} of {found.pairs:,} pairs lie across splits; test has {test:,} images{both}"
-    return Line(level="red" if many else "amber", question=question, answer=answer, section="data")
+    return answered(key, "red" if many else "amber", answer, "data")
 
 
 def calibration_line(metrics: Metrics) -> Line:
@@ -224,12 +217,12 @@ def calibration_line(metrics: Metrics) -> Line:
     words = {"green": "yes, within chance", "amber": "not quite", "red": "no"}[level]
     if level == "green" and not _narrow(c.slope):
         level, words = "amber", "not known, too few images to tell"
-    return Line(
-        level=level,
-        question="Do predicted probabilities match observed rates?",
-        answer=f"{words}: slope {estimate_text(c.slope)}, perfect is 1; calibration error {c.ece:.3f}, by chance up to "
+    return answered(
+        "calibration",
+        level,
+        f"{words}: slope {estimate_text(c.slope)}, perfect is 1; calibration error {c.ece:.3f}, by chance up to "
         f"{c.ece_null_95:.3f}",
-        section="calibration",
+        "calibration",
     )
 
 
@@ -242,61 +235,54 @@ def _narrow(slope: Estimate) -> bool:
 
 def slices_line(metrics: Metrics) -> Line:
     """The groups in which the operating point fails."""
-    question = "Is there a group in which the operating point fails?"
+    key: Key = "failing_groups"
     named_ones = [row for row in metrics.slices if row.slice != "images per lesion" and row.value != UNKNOWN]
     if not named_ones:
         answer = "not known: the table has no sex, age, site, diagnosis or source"
-        return Line(level="amber", question=question, answer=answer, section="slices")
+        return answered(key, "amber", answer, "slices")
     found = failures(metrics)
     judged = sum(row.sensitivity.status == "ok" for row in named_ones)
     if not found and not judged:
         answer = f"not known: none of {len(named_ones)} groups holds the {MINIMUM} malignant images it takes to tell"
-        return Line(level="amber", question=question, answer=answer, section="slices")
+        return answered(key, "amber", answer, "slices")
     if not found:
         answer = (
             "none was found: in no group does the whole 95 % interval lie below the required sensitivity, or below "
             f"half of the overall specificity; {judged} of {len(named_ones)} groups hold {MINIMUM} malignant images or "
             "more"
         )
-        return Line(level="green", question=question, answer=answer, section="slices")
+        return answered(key, "green", answer, "slices")
     answer = "; ".join(sentence(one) for one in found[:3])
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-    return Line(
-        level="red" if found[0].sure else "amber", question=question, answer=f"yes: {answer}{more}", section="slices"
-    )
+    return answered(key, "red" if found[0].sure else "amber", f"yes: {answer}{more}", "slices")
 
 
 def _shortcuts(metrics: Metrics) -> Line:
-    question = "What ROC-AUC does the table alone reach?"
+    key: Key = "table_alone"
     known = [(one.value, name) for name, one in metrics.shortcuts.alone.items() if one.value is not None]
     if not known:
         answer = "not measured: the table has no age, sex, site, kind of confirmation or source"
-        return Line(level="amber", question=question, answer=answer, section="shortcuts")
+        return answered(key, "amber", answer, "shortcuts")
     best, name = max(known)
     model = metrics.shortcuts.model
     level: Level = "green" if best < _TELLING else "amber"
     if model.lower is not None and best >= model.lower:
         level = "red"
-    return Line(
-        level=level,
-        question=question,
-        answer=f"{best:.3f} from {_ALONE[name]}; the model has {estimate_text(model)}",
-        section="shortcuts",
-    )
+    return answered(key, level, f"{best:.3f} from {_ALONE[name]}; the model has {estimate_text(model)}", "shortcuts")
 
 
 def _opened(openings: Sequence[Opening]) -> Line:
-    question = "How often has this test set been opened?"
+    key: Key = "test_openings"
     if not openings:
         answer = "not known: no ledger was kept, so this bundle may be the best of many that were tried on the test set"
-        return Line(level="amber", question=question, answer=answer, section="openings")
+        return answered(key, "amber", answer, "openings")
     bundles = bundles_of(openings)
     if len(bundles) == 1:
         answer = f"{times_text(len(openings))}, by this bundle only"
-        return Line(level="green", question=question, answer=answer, section="openings")
+        return answered(key, "green", answer, "openings")
     shown = ", ".join(bundle[:12] for bundle in bundles[:4]) + (" and others" if len(bundles) > 4 else "")
     many = len(bundles) > _MANY_BUNDLES
     answer = (
         f"{times_text(len(openings))}, by {len(bundles)} bundles ({shown}): the best of several looks better than it is"
     )
-    return Line(level="red" if many else "amber", question=question, answer=answer, section="openings")
+    return answered(key, "red" if many else "amber", answer, "openings")

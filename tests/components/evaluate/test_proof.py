@@ -116,6 +116,12 @@ def trusted(folder):
     changed(folder / "trust.json", lambda t: t | {"lines": [one | {"level": "green"} for one in t["lines"]]})
 
 
+def asked_otherwise(folder):
+    """A question that the software never asked, above an answer that it gave."""
+    asked = "Was it tested at another clinic?"
+    changed(folder / "trust.json", lambda t: t | {"lines": [*t["lines"][:-1], t["lines"][-1] | {"question": asked}]})
+
+
 def table(folder):
     path = folder / "predictions.csv"
     path.write_text(path.read_text().replace("benign", "malignant", 1))
@@ -156,7 +162,8 @@ def many_resamples(folder):
         (better, r"metrics\.json: average_precision\.lower is not what test_probs\.npz gives"),
         (hidden, r"metrics\.json: slices is not what"),
         (one_digit, r"metrics\.json: sensitivity\.lower is not what"),
-        (trusted, r"trust\.json: its answers are not those that the figures give"),
+        (trusted, r"trust\.json: target_sensitivity: its answers are not those that the figures give"),
+        (asked_otherwise, r"trust\.json: external_data: its answers are not those that the figures give"),
         (table, r"predictions\.csv: not what the figures give"),
         (counts, r"lineage\.json: .* do not add up"),
         (scores, r"metrics\.json: .* is not what test_probs\.npz gives"),
@@ -169,6 +176,22 @@ def many_resamples(folder):
 def test_an_edit_with_consistent_hashes_is_refused(written_again, edit, said):
     with pytest.raises(ArtifactError, match=said):
         enforce(written_again(edit), ASKED)
+
+
+def test_questions_in_an_earlier_wording_and_without_keys_are_the_same_claims(written_again):
+    earlier = {
+        "How many malignant lesions is this based on?": "How many malignant lesions stand behind this?",
+        "What ROC-AUC does the table alone reach?": "How much of the ROC-AUC can be had from the table alone?",
+    }
+
+    def reworded(folder):
+        def line(one):
+            return {name: earlier.get(value, value) for name, value in one.items() if name != "key"}
+
+        changed(folder / "trust.json", lambda t: t | {"lines": [line(one) for one in t["lines"]]})
+
+    with pytest.raises(GateError, match="1 of 2 release conditions not met"):  # its figures, not its words
+        enforce(written_again(reworded), ASKED)
 
 
 def test_an_edit_without_is_refused_by_its_hash(original, tmp_path):

@@ -149,7 +149,7 @@ def test_every_opening_of_the_test_set_is_noted_shown_and_can_be_gated(shipped, 
     assert [(one["split"], one["bundle"]) for one in openings] == [(read_record(shipped.split).sha256, digest)] * 2
     with pytest.raises(GateError, match=r"missed: test\.openings <= 1 \(2\.0000\)"):
         enforce(second.path)
-    line = next(one for one in load_trust(second.path / "trust.json") if "been opened" in one.question)
+    line = next(one for one in load_trust(second.path / "trust.json") if one.key == "test_openings")
     assert (line.level, line.answer) == ("green", "2 times, by this bundle only")
 
 

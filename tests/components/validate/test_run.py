@@ -79,7 +79,7 @@ def test_a_network_that_cannot_tell_dermoscopy_is_said_to_be_one(done):
     _, record, _ = open_validation(done.path)
     assert not record.refusal_reliable and record.refuses
     assert record.refuses in (done.path / "report.html").read_text()
-    (line,) = [one for one in load_trust(done.path / "trust.json") if "refuse images" in one.question]
+    (line,) = [one for one in load_trust(done.path / "trust.json") if one.key == "refused_images"]
     assert line.level != "green" and record.refuses in line.answer
 
 

@@ -22,7 +22,7 @@ from components.common.artifacts.lineage import Lineage, generated_notice
 from components.common.artifacts.metrics import Refused, Shortcuts, SliceRow
 from components.common.artifacts.model import Model, ModelFacts
 from components.common.artifacts.split import read_record
-from components.common.artifacts.trust import Line
+from components.common.artifacts.trust import answered
 from components.common.bundle.card import Judged, bundle_card, render
 from components.common.bundle.card_text import estimate, plain, training_history
 from components.common.runtime.errors import ArtifactError
@@ -223,7 +223,7 @@ def test_text_from_a_table_is_shown_as_it_is_and_cannot_become_markup(exported, 
 
 def test_the_card_asks_the_same_questions_and_shows_the_same_flow(exported, metrics):
     facts = json.loads((exported.path / "card.json").read_text())
-    lines = [Line(level="red", question="Was anything lost?", answer="60 rows | <b>", section="data")]
+    lines = [answered("lost_images", "red", "60 rows | <b>", "data")]
     counts = {"images": 100, "malignant": 20, "benign": 80}
     nothing = {"images": 0, "malignant": 0, "benign": 0}
     part = {"assigned": nothing, "unusable": [], "usable": nothing, "lost_in_records": None}
@@ -251,7 +251,7 @@ def test_the_card_asks_the_same_questions_and_shows_the_same_flow(exported, metr
         }
     )
     card = render(facts, Judged(metrics, lines, lineage))
-    assert r"| problem | Was anything lost? | 60 rows \| &lt;b&gt; |" in card
+    assert r"| problem | Was anything lost, and from which class? | 60 rows \| &lt;b&gt; |" in card
     assert r"| less: diagnosis missing, or unknown to the label policy (melanoma\| 60) | 60 | 0 | 0 | 60 |" in card
     assert "| evaluated | 100 | 20 | 80 |  |" in card
     assert "**Generated data: 160 of 160 images were drawn by a program." in card

@@ -46,6 +46,7 @@ BACKBONES: dict[str, Backbone] = {
     "mobilenet_v2_140": Backbone("MobileNetV2", "minus_one_to_one", options={"alpha": 1.4}),
     "mobilenet_v3_small": Backbone("MobileNetV3Small", "raw"),
     "efficientnet_lite0": Backbone("efficientnet_lite0", "lite", own=True),
+    "efficientnet_lite1": Backbone("efficientnet_lite1", "lite", 240, own=True),
     "efficientnet_lite2": Backbone("efficientnet_lite2", "lite", 260, own=True),
     "small_cnn": Backbone("small_cnn", "minus_one_to_one", 96, own=True),
 }

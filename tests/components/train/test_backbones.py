@@ -44,7 +44,10 @@ def test_lite0_takes_x_minus_127_over_128():
     np.testing.assert_allclose(prepared("efficientnet_lite0", [127, 255, -1]), [0, 1, -1], atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("efficientnet_lite0", 3_413_024), ("efficientnet_lite2", 4_869_168)])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("efficientnet_lite0", 3_413_024), ("efficientnet_lite1", 4_189_344), ("efficientnet_lite2", 4_869_168)],
+)
 def test_lite_has_its_known_size(name, parameters):
     model = efficientnet_lite(name, SIZE)
     assert model.output_shape == (None, 1, 1, 1280)

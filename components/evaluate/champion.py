@@ -17,7 +17,6 @@ from components.common.statistics.ranking import Ranking
 from components.common.statistics.resampling import group_codes
 from components.evaluate.operating import Calls, count_calls
 
-PAIRED = ("roc_auc", "average_precision", "sensitivity", "specificity")
 _NAMES = ("roc_auc", "average_precision")
 
 
@@ -73,7 +72,7 @@ def paired_differences(
         seed: seed of the resamples.
 
     Returns:
-        By the names in `PAIRED`.
+        By name: roc_auc, average_precision, sensitivity, specificity.
 
     Raises:
         DataError: other images, or other labels for the same images.

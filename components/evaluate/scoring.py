@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,6 @@ from components.evaluate.subgroups import TEXT_COLUMNS
 
 _READERS = 4
 _TOLERANCE = 1e-5
-log = logging.getLogger(__name__)
 
 
 class Predictor(Protocol):

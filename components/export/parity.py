@@ -9,7 +9,6 @@ weights, from mixed precision in training, or from records that another version 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,6 @@ from components.common.runtime.ordered import chunks, ordered_map
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
 
-log = logging.getLogger(__name__)
 _BATCH = 25
 _READERS = 8
 _ROUNDING = 1e-3  # of a distance

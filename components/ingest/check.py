@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,8 +22,6 @@ from components.common.storage import store
 from components.common.storage.retry import StoredObject
 from components.ingest.cache import Cache
 from components.ingest.sources import misfits, printable
-
-log = logging.getLogger(__name__)
 
 # Files read and pixels at work have a budget each, so that memory follows neither threads nor cores: below 1 GB even
 # with the largest image alone. A thread takes bytes for the file first and for the pixels second, never the other

@@ -16,7 +16,6 @@ from components.monitor.config import MonitorConfig
 from components.monitor.log import Log
 
 _RESAMPLES = 500
-_WEEK = timedelta(days=7)
 Between = tuple[float, float]
 
 

@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 _WAIT_WARNING = 0.10
 _CHANCE = 0.55  # ROC-AUC; below it the scores hardly rank at all
-MACHINE_COLUMNS = ("seconds", "images_per_s", "data_wait", "memory_peak_mb", "val_seconds", "device_memory_peak_mb")
 Watcher = Callable[[dict[str, Any]], None]  # is called with the row of each finished epoch
 
 
@@ -45,7 +44,7 @@ class Cost:
 
 
 def history_row(epoch: int, lr: float, loss: float, metrics: ValidationMetrics, cost: Cost) -> dict[str, Any]:
-    """One row of `history.csv`; `MACHINE_COLUMNS` are about this machine, not about the result.
+    """One row of `history.csv`; the last six columns are about this machine, not about the result.
 
     Args:
         epoch: from 1.

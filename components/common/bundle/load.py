@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from components.common.bundle.signing import check_signature
 from components.common.runtime.errors import ArtifactError
 from components.common.runtime.plain_path import plain_path
 from components.common.runtime.session import native_stderr_hidden
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from components.common.runtime.errors import ArtifactError
 
 # Field numbers, from TensorFlow's saved_model.proto, meta_graph.proto, saver.proto, graph.proto, function.proto,
 # op_def.proto, node_def.proto and attr_value.proto.
-_META_GRAPH, _GRAPH, _SAVER, _SIGNATURES, _OBJECTS = 2, 2, 3, 5, 7
+_META_GRAPH, _GRAPH, _SAVER, _SIGNATURES = 2, 2, 3, 5
 _FILENAME, _RESTORE = 1, 3
 _NODE, _LIBRARY, _FUNCTION, _FUNCTION_SIGNATURE, _FUNCTION_NODE = 1, 2, 1, 1, 3
 _OPERATION_NAME, _ARGUMENT, _ARGUMENT_NAME = 1, 2, 1

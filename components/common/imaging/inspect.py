@@ -24,7 +24,7 @@ from components.common.imaging import png
 from components.common.imaging.jpeg import PROGRESSIVE, JpegHeader, picture_end, read_header, zeroed
 from components.common.imaging.kinds import UNKNOWN, RefusedError, foreign_content, format_of_name, real_format
 from components.common.imaging.pixels import Image, perceptual_hash, upright
-from components.common.imaging.thumbnail import SHORT_SIDE, encode_thumbnail, thumbnail_pixels
+from components.common.imaging.thumbnail import SHORT_SIDE, make_thumbnail
 from components.common.runtime.errors import DataError
 
 # Raised whenever `inspect` may answer differently for the same bytes: cached answers are then not used.
@@ -102,9 +102,8 @@ def _seen_jpeg(data: bytes, facts: Inspection) -> Inspection:
 def _seen(rgb: Image, facts: Inspection) -> Inspection:
     """Adds the hash and thumbnail of decoded pixels as stored, which may be smaller than the image itself."""
     stored = (facts.width, facts.height) if facts.orientation >= 5 else (facts.height, facts.width)
-    small = upright(thumbnail_pixels(rgb, stored), facts.orientation)
     phash = f"{perceptual_hash(upright(rgb, facts.orientation)):016x}"
-    return replace(facts, phash=phash, thumbnail=encode_thumbnail(small))
+    return replace(facts, phash=phash, thumbnail=make_thumbnail(rgb, stored, facts.orientation))
 
 
 def decode_rgb(data: bytes) -> Image:

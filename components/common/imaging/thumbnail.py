@@ -6,24 +6,27 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from components.common.imaging.pixels import Image
+from components.common.imaging.pixels import Image, upright
 
 SHORT_SIDE = 48
 _QUALITY = 90
 
 
-def make_thumbnail(rgb: Image) -> bytes:
-    """A small JPEG (about 1.4 kB) of an image `[h, w, 3]`: 48 pixels on its short side."""
-    return encode_thumbnail(thumbnail_pixels(rgb, rgb.shape[:2]))
-
-
-def thumbnail_pixels(rgb: Image, shape: tuple[int, int]) -> Image:
-    """An image shrunk to 48 pixels on its short side; smaller ones stay as they are.
+def make_thumbnail(rgb: Image, shape: tuple[int, int] | None = None, orientation: int = 1) -> bytes:
+    """A small JPEG (about 1.4 kB) of an image: 48 pixels on its short side, or all there are; upright.
 
     Args:
-        rgb: the image as stored, or decoded at n eighths of its size; a decoder then rounds the sides up.
-        shape: height and width of the image itself, whose aspect and exact extent the thumbnail keeps.
+        rgb: `[h, w, 3]` as stored, or decoded at n eighths of its size; a decoder then rounds the sides up.
+        shape: height and width of the image itself, whose aspect and exact extent the thumbnail keeps; by default
+            those of `rgb`.
+        orientation: EXIF orientation, 1 to 8.
     """
+    height, width = shape or rgb.shape[:2]
+    pixels = upright(_shrunk(rgb, (height, width)), orientation)
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _QUALITY, "RGB", "420"))
+
+
+def _shrunk(rgb: Image, shape: tuple[int, int]) -> Image:
     height, width = shape
     short = min(height, width)
     if short <= SHORT_SIDE:
@@ -38,11 +41,6 @@ def thumbnail_pixels(rgb: Image, shape: tuple[int, int]) -> Image:
     onto = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(rgb, onto, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def encode_thumbnail(pixels: Image) -> bytes:
-    """The JPEG of a thumbnail's pixels."""
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _QUALITY, "RGB", "420"))
 
 
 def _eighths(decoded: tuple[int, ...], shape: tuple[int, int]) -> float:

@@ -19,7 +19,6 @@ from components.common.artifacts.record import Record, encode_record
 from components.common.artifacts.records_manifest import SCHEMA
 from components.common.artifacts.tfrecord import frame
 from components.train.config import TrainConfig
-from components.train.epoch_report import MACHINE_COLUMNS
 
 DX = {"bkl": 0, "mel": 1, "nv": 0}
 CYCLE = ("nv", "bkl", "mel", "nv")
@@ -141,10 +140,13 @@ def weights_folder():
     pytest.skip("pretrained weights (../shared/weights) are not here")
 
 
+OF_THE_MACHINE = ("seconds", "images_per_s", "data_wait", "memory_peak_mb", "val_seconds", "device_memory_peak_mb")
+
+
 def history_of(folder):
     """Rows of history.csv, without what is about the machine."""
     with (folder / "history.csv").open(newline="") as handle:
-        return [{k: v for k, v in row.items() if k not in MACHINE_COLUMNS} for row in csv.DictReader(handle)]
+        return [{k: v for k, v in row.items() if k not in OF_THE_MACHINE} for row in csv.DictReader(handle)]
 
 
 def weights_of(folder):

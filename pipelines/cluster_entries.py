@@ -23,6 +23,7 @@ from pipelines.cluster_values import (
     ObjectName,
     ObjectUri,
     Region,
+    ResourceName,
     ServerUrl,
 )
 
@@ -81,7 +82,7 @@ class Toleration(StepConfig):
 class Gpu(StepConfig):
     """The GPU request of the training pod, and where it may run; count 0 trains on the CPU image."""
 
-    resource: LabelKey = Field("nvidia.com/gpu", description="extended resource, the GPU type Kubernetes schedules by")
+    resource: ResourceName = Field("nvidia.com/gpu", description="extended resource, the GPU type to schedule by")
     count: int = Field(1, ge=0, le=16, description="GPUs of the training pod")
     node_selector: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="nodeSelector of the training pod (JSON object)"

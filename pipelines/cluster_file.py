@@ -103,7 +103,7 @@ class Cluster(StepConfig):
     serving: Serving = Field(default_factory=Serving)
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="labels of every pod of a run")
     annotations: dict[LabelKey, str] = Field(default_factory=dict, description="annotations of every pod of a run")
-    run_as_user: int = Field(65_532, ge=1, description="user id of the steps; never 0")
+    run_as_user: int = Field(65_532, ge=1, le=2**31 - 1, description="user id of the steps; never 0")
     deadline_s: int = Field(172_800, ge=60, description="seconds until the whole run is stopped, Pending included")
     ttl_s: int = Field(604_800, ge=0, description="seconds after its end until pods and workflow are removed")
     caching: bool = Field(True, description="reuse results of unchanged steps")

@@ -113,3 +113,12 @@ FileName = Annotated[
 Region = Annotated[
     str, AfterValidator(_matching(r"[-a-z0-9]*", "small letters, digits and -, such as eu-west-1 (empty for none)"))
 ]
+ResourceName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+            "an extended resource with its domain, such as nvidia.com/gpu or amd.com/gpu",
+        )
+    ),
+]

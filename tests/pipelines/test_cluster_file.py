@@ -65,6 +65,14 @@ def test_images_file_replaces_the_references(tmp_path):
         ({"gpu": {"count": -1}}, "gpu.count: received -1; allowed: an integer >= 0"),
         ({"training": {"shm": "lots"}}, "training.shm: received 'lots'; allowed: bytes"),
         ({"run_as_user": 0}, "run_as_user: received 0; allowed: an integer >= 1"),
+        ({"run_as_user": 2**31}, "run_as_user: received 2147483648; allowed: an integer >= 1 and <= 2147483647"),
+        ({"run_as_user": True}, "run_as_user: received True; allowed: an integer >= 1"),
+        ({"gpu": {"count": True}}, "gpu.count: received True; allowed: an integer >= 0 and <= 16"),
+        ({"gpu": {"resource": "nvidia"}}, "gpu.resource: received 'nvidia'; allowed: an extended resource with its"),
+        (
+            {"sizes": {"trian": {"cpu": 1}}},
+            "sizes.trian: received 'trian'; did you mean 'train'? allowed: one of check",
+        ),
         (
             {"data": {"pvc": "images", "mount_path": "/checkpoints"}, "checkpoints": {"pvc": "c"}},
             "which is checkpoints",

@@ -15,7 +15,16 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 import annotated_types
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -37,6 +46,7 @@ _WORDS: dict[Any, str] = {
 }
 
 READS = "reads"
+_KEY = "[key]"  # what pydantic puts behind the key of a mapping that it refuses
 # a value from a file can be of any size: YAML's aliases make gigabytes of a few lines
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 2, 6, 8, 200, 200
@@ -70,6 +80,16 @@ class StepConfig(BaseModel):
             return values
         texts = {name for name, field in cls.model_fields.items() if field.annotation is str}
         return {name: "" if value is None and name in texts else value for name, value in values.items()}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_truth_value_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads `yes` and `true` as a truth value, which pydantic would take for 1: one epoch, learning rate 1."""
+        field = cls.model_fields[info.field_name or ""]
+        kinds = {field.annotation, *typing.get_args(field.annotation)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError(f"allowed: {allowed(field)}")
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
@@ -177,7 +197,7 @@ def _counts_refused(item: ErrorDetails) -> bool:
 
 
 def _line(cls: type[BaseModel], item: ErrorDetails, names: Mapping[str, str]) -> str:
-    name = ".".join(str(part) for part in item["loc"])
+    name = ".".join(str(part) for part in item["loc"] if part != _KEY)
     first, dot, rest = name.partition(".")
     name = names.get(first, first) + dot + rest
     owner, field = _locate(cls, item["loc"])
@@ -190,6 +210,9 @@ def _line(cls: type[BaseModel], item: ErrorDetails, names: Mapping[str, str]) ->
     if item["type"] == "value_error":  # a validator of ours: its message already says what is allowed
         said = _with_names(str(item["ctx"]["error"]), cls, names)
         return f"{received}; {said}" if name else said
+    if item["loc"][-1:] == (_KEY,) and item["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        return f"{received}; {one_of(str(given), known)}"
     return received + (_expected(item, field) if field else f"; allowed: {item['msg']}")
 
 

@@ -119,6 +119,13 @@ def test_command_line_text_and_kfp_floats_become_whole_numbers(value):
     assert Example.parse({"epochs": value}).epochs == 3
 
 
+@pytest.mark.parametrize("given", [{"epochs": True}, {"dropout": False}])
+def test_a_truth_value_is_not_a_number(given):
+    with pytest.raises(ConfigError, match=r": received (True|False); allowed: a"):
+        Example.parse(given)
+    assert Example.parse({"fast": True}).fast is True
+
+
 def test_a_parsed_config_does_not_change():
     with pytest.raises(ValueError, match="frozen"):
         Example.parse({}).epochs = 4

@@ -31,6 +31,7 @@ from components.monitor.reference import fetch_reference
 from components.monitor.table import read_tables
 from components.train.weight_sources import SOURCES, KerasFile
 from pipelines import monitoring, validation
+from pipelines.cluster_entries import Rounds
 from pipelines.parameters import MEMBERS, OPTIONS, STEP_CONFIGS, RunParameters, validate
 
 _ASKED_OF_VAL = ("folds", "operating_point", "target_sensitivity", "delta", "abstain_alpha")
@@ -41,18 +42,19 @@ log = logging.getLogger(__name__)
 
 
 def check_run(
-    values: Mapping[str, Any], cluster_options: Mapping[str, Any], *, members: bool = False
+    values: Mapping[str, Any], cluster_options: Mapping[str, Any], *, rounds: Mapping[str, Any] | None = None
 ) -> tuple[Any, ...]:
     """Checks a run before its first step starts.
 
     Args:
         values: the pipeline's parameters.
         cluster_options: options that the cluster file sets.
-        members: whether the compiled pipeline has the loop over members.
+        rounds: what the cluster file allows the members' trainings, where the compiled pipeline has the loop over
+            members: a run that may outlast its deadline is warned of.
 
     Returns:
         The configuration of each step as JSON has it, in the order of `STEP_CONFIGS`, that of train as JSON text; then
-        `demands`; with `members` also the list of the members' texts and what becomes of them. Text, because a loop of
+        `demands`; with `rounds` also the list of the members' texts and what becomes of them. Text, because a loop of
         Kubeflow Pipelines carries nothing else. Where a step reads from outside, the entry `reads` has digests of what
         is there: changed data under the same name is then another input to the step, and no cache answers with the
         result of the old.
@@ -63,13 +65,15 @@ def check_run(
     """
     with step_session("check"):
         run = validate(values, cluster_options)
-        _check_kind(run, members=members)
+        _check_kind(run, members=rounds is not None)
+        if rounds is not None and (said := Rounds.parse(rounds).warning(len(run.members))):
+            log.warning("%s", said)
         reads = check_inputs(run)
         made = run.step_values()
         given = [(step, {**made[step], READS: reads[step]} if reads.get(step) else made[step]) for step in STEP_CONFIGS]
         configs = (json.dumps(config, sort_keys=True) if step == "train" else config for step, config in given)
         outputs = (*configs, demands(run))
-        if not members:
+        if rounds is None:
             return outputs
         return (*outputs, [one.text(reads.get(one.name, {})) for one in run.members], run.combine)
 

@@ -13,7 +13,7 @@ from pipelines.parameter_texts import docstring, signature
 from pipelines.parameters import STEP_CONFIGS
 
 CHECK_TASK = "check"
-CLUSTER_OPTIONS = "cluster_options"
+CLUSTER_OPTIONS, ROUNDS = "cluster_options", "rounds"
 DEMANDS = "demands"
 _ABOUT = "Checks the parameters of a run and what it will read, and gives each step its configuration."
 
@@ -25,9 +25,10 @@ def _source(members: bool) -> str:
     named += [(DEMANDS, "dict")]
     named += [("members", "list"), ("combine", "str")] if members else []
     returned = ", ".join(f'("{name}", {kind})' for name, kind in named)
-    more = ", members=True" if members else ""
+    more = f", {ROUNDS}=values.pop({ROUNDS!r})" if members else ""
+    rounds = f", {ROUNDS}: dict" if members else ""
     return (
-        f'def {CHECK_TASK}({given}{CLUSTER_OPTIONS}: dict) -> NamedTuple("Configurations", [{returned}]):\n'
+        f'def {CHECK_TASK}({given}{CLUSTER_OPTIONS}: dict{rounds}) -> NamedTuple("Configurations", [{returned}]):\n'
         "    values = dict(locals())\n"
         "    from pipelines.check import check_run\n"
         f"    return check_run(values, values.pop({CLUSTER_OPTIONS!r}){more})\n"
@@ -40,7 +41,10 @@ def check_component(*, members: bool = False) -> Any:
     Args:
         members: for a pipeline with several trainings: their configurations, and how they are combined, as well.
     """
-    about = [f"    {CLUSTER_OPTIONS}: Options that the cluster file sets.", "", "Returns:"]
+    about = [f"    {CLUSTER_OPTIONS}: Options that the cluster file sets."]
+    if members:
+        about += [f"    {ROUNDS}: What bounds the members' trainings: parallelism, timeout_s and deadline_s."]
+    about += ["", "Returns:"]
     about += [f"    {step}: Configuration of the step {step}." for step in STEP_CONFIGS]
     about += [f"    {DEMANDS}: What later steps will ask of the split."]
     if members:

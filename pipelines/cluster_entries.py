@@ -126,6 +126,33 @@ class Training(StepConfig):
         return math.ceil(sum(self.retry_wait_s * self.retry_wait_factor**number for number in range(self.retries)))
 
 
+class Rounds(StepConfig):
+    """What bounds the trainings of a run with members."""
+
+    parallelism: int
+    timeout_s: int
+    deadline_s: int
+
+    def seconds(self, members: int) -> int:
+        """That so many trainings take at most, one attempt at each and none waiting for a node."""
+        at_once = self.parallelism or members
+        return math.ceil(members / at_once) * self.timeout_s
+
+    def warning(self, members: int) -> str:
+        """That the members, each training for as long as it may, outlast the run's deadline; empty where not.
+
+        A warning: `training.timeout_s` is the longest that a training may take, not how long it takes.
+        """
+        if self.seconds(members) <= self.deadline_s:
+            return ""
+        return (
+            f"{members} members, {self.parallelism} at a time (training.parallelism), may take "
+            f"{self.seconds(members)} s if each trains for training.timeout_s = {self.timeout_s} s, and the whole run "
+            f"has deadline_s = {self.deadline_s} s; raise deadline_s or parallelism, or lower timeout_s, "
+            "in the cluster file or with --set-cluster"
+        )
+
+
 class Checkpoints(StepConfig):
     """Where training keeps what it resumes from after a lost node; neither: in the pod, lost with it."""
 

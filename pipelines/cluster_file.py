@@ -7,7 +7,6 @@ of an experiment; they have defaults here and one file overrides them. What KFP 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from pipelines.cluster_entries import (
     Gpu,
     Images,
     Registry,
+    Rounds,
     Serving,
     Size,
     Training,
@@ -156,10 +156,11 @@ class Cluster(StepConfig):
         training = self.training
         return max(self.deadline_s, (training.retries + 1) * training.timeout_s + training.waits_s)
 
-    def rounds_s(self, members: int) -> int:
-        """Seconds that so many trainings take at most, one attempt at each and none waiting for a node."""
-        at_once = self.training.parallelism or members
-        return math.ceil(members / at_once) * self.training.timeout_s
+    @property
+    def rounds(self) -> Rounds:
+        """What bounds the trainings of a run with members."""
+        training = self.training
+        return Rounds(parallelism=training.parallelism, timeout_s=training.timeout_s, deadline_s=self.deadline_s)
 
     def caches(self, step: str) -> bool:
         """Whether KFP may reuse an earlier result of `step`."""

@@ -17,7 +17,7 @@ from components.records.component import records, records_part
 from components.records.merge_component import records as records_of_parts
 from components.split.component import feasibility, split
 from components.train.component import combine, train
-from pipelines.check_task import DEMANDS, check_component
+from pipelines.check_task import CLUSTER_OPTIONS, DEMANDS, ROUNDS, check_component
 from pipelines.cluster_file import COMBINE_TASK, EXIT_TASK, PLAN_TASK, REGISTER_TASK, STEPS, Cluster
 from pipelines.parameter_texts import docstring, signature
 from pipelines.parameters import cluster_options
@@ -49,7 +49,10 @@ def build_pipeline(cluster: Cluster, *, members: bool = False, defaults: Mapping
             "selector": given["gpu_node_selector"],
             "tolerations": given["gpu_tolerations"],
         }
-        checked = check(**given, cluster_options=cluster_options(cluster))
+        fixed = {CLUSTER_OPTIONS: cluster_options(cluster)}
+        if members:
+            fixed[ROUNDS] = cluster.rounds.model_dump()
+        checked = check(**given, **fixed)
         config = checked.outputs
         index = ingest_task(config["ingest"], placed)
         parts = split(index=index.outputs["index"], config=config["split"])

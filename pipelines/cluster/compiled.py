@@ -155,18 +155,9 @@ def compiled_text(arguments: argparse.Namespace, values: Mapping[str, Any] | Non
 
 
 def warn_of_deadline(cluster: Cluster, members: int) -> None:
-    """Says on stderr that the members of a run, each training for as long as it may, outlast the run's deadline.
-
-    A warning: `training.timeout_s` is the longest that a training may take, not how long it takes.
-    """
-    if members and cluster.rounds_s(members) > cluster.deadline_s:
-        training = cluster.training
-        sys.stderr.write(
-            f"warning: {members} members, {training.parallelism} at a time (training.parallelism), may take "
-            f"{cluster.rounds_s(members)} s if each trains for training.timeout_s = {training.timeout_s} s, and "
-            f"Kubeflow stops the run after deadline_s = {cluster.deadline_s} s; raise deadline_s or parallelism, "
-            "or lower timeout_s, in the cluster file or with --set-cluster\n"
-        )
+    """Says on stderr where the members of a run may outlast its deadline; its first task says it again."""
+    if members and (said := cluster.rounds.warning(members)):
+        sys.stderr.write(f"warning: {said}\n")
 
 
 def check_signature(text: str, values: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ _LOG_TAIL = 30
 _GRACE_S = 10
 _SECONDS = "seconds.json"
 _CHECKPOINTS = "checkpoints"
+_NEVER_S = 10**9
 
 
 class RunFailedError(LesionflowError):
@@ -65,12 +66,15 @@ class LocalRun:
 def this_machine() -> Cluster:
     """The cluster file of a local run.
 
-    No retries: KFP's local runner would repeat a failed training after minutes of waiting. One training at a time.
-    Nothing runs in the images; their names are part of the key of a finished step, and stand for the code.
+    No retries: KFP's local runner would repeat a failed training after minutes of waiting. One training at a time, and
+    no deadline that they could outlast. Nothing runs in the images; their names are part of the key of a finished step,
+    and stand for the code.
     """
     image = f"lesionflow-local:{code_identity()}"
     training = {"retries": 0, "parallelism": 1}
-    return Cluster.parse({"training": training, "images": {"data": image, "cpu": image, "gpu": image}})
+    return Cluster.parse(
+        {"training": training, "deadline_s": _NEVER_S, "images": {"data": image, "cpu": image, "gpu": image}}
+    )
 
 
 def run_locally(parameters: RunParameters, out: Path, console: Console, *, fresh: bool = False) -> LocalRun:

@@ -17,11 +17,13 @@ from pipelines.cluster_file import CLUSTERS, COMBINE_TASK, PLAN_TASK, STEPS, Clu
 from pipelines.compile import compile_pipeline
 from pipelines.ir import executors, load_documents, placement, step_tasks
 from pipelines.local.paths import resolve_paths
+from pipelines.local.run import this_machine
 from pipelines.parameters import STEP_CONFIGS, merge, validate
 
 SCRATCH = {"architecture": "small_cnn", "weights": "none"}
 DATA = {"metadata": "gs://bucket/table.csv", "images": ["gs://bucket/images"], **SCRATCH}
 TWO = [{"seed": 1}, {"architecture": "resnet50", "dropout": 0.4, "train.target": "diagnosis"}]
+ROOMY = {"parallelism": 0, "timeout_s": 3600, "deadline_s": 3600}
 SEVERAL = {"options": {"ensemble.members": 3}}
 
 
@@ -106,7 +108,7 @@ def data(tmp_path):
 def test_the_check_hands_on_a_text_for_each_member_with_the_weights_it_reads(data, tmp_path):
     np.savez(tmp_path / "w.npz", kernel=np.zeros(1))
     values = merge(data, {"members": [{"weights": str(tmp_path / "w.npz")}, {"seed": 5}], "combine": "best"})
-    *_, texts, how = check_run(values, {}, members=True)
+    *_, texts, how = check_run(values, {}, rounds=ROOMY)
     first, second = map(json.loads, texts)
     assert how == "best"
     assert set(first["reads"]) == {"weights"}
@@ -119,9 +121,9 @@ def test_the_kind_of_pipeline_and_the_members_of_a_run_must_fit(data):
     with pytest.raises(ConfigError, match="received 3; this pipeline was compiled for a single model"):
         check_run(merge(data, {"members": 3}), {})
     with pytest.raises(ConfigError, match="received 0; this pipeline was compiled for several models"):
-        check_run(merge(data), {}, members=True)
+        check_run(merge(data), {}, rounds=ROOMY)
     with pytest.raises(ConfigError, match=r"weights: received '/no\.npz'; there is no such file"):
-        check_run(merge(data, {"members": [{"weights": "/no.npz"}, {"seed": 1}]}), {}, members=True)
+        check_run(merge(data, {"members": [{"weights": "/no.npz"}, {"seed": 1}]}), {}, rounds=ROOMY)
 
 
 @pytest.mark.parametrize(("training", "warned"), [({"parallelism": 1}, True), ({"parallelism": 2}, False), ({}, False)])
@@ -130,11 +132,23 @@ def test_members_that_may_outlast_the_deadline_are_warned_of_before_anything_is_
     warn_of_deadline(cluster, 4)
     assert capsys.readouterr().err == (
         "warning: 4 members, 1 at a time (training.parallelism), may take 28800 s if each trains for "
-        "training.timeout_s = 7200 s, and Kubeflow stops the run after deadline_s = "
-        "14400 s; raise deadline_s or parallelism, or lower timeout_s, in the cluster file or with --set-cluster\n"
+        "training.timeout_s = 7200 s, and the whole run has deadline_s = 14400 s; raise "
+        "deadline_s or parallelism, or lower timeout_s, in the cluster file or with --set-cluster\n"
         if warned
         else ""
     )
+
+
+@pytest.mark.parametrize(("parallelism", "warned"), [(1.0, True), (2.0, False), (0, False)])  # 1.0, as KFP hands it on
+def test_the_first_task_says_it_too_for_the_members_of_its_run(data, parallelism, warned, caplog):
+    rounds = {"parallelism": parallelism, "timeout_s": 7200.0, "deadline_s": 14_400}
+    check_run(merge(data, {"members": 4}), {}, rounds=rounds)
+    said = "4 members, 1 at a time (training.parallelism), may take 28800 s if each trains for training.timeout_s"
+    assert (said in caplog.text) is warned
+
+
+def test_a_local_run_has_no_deadline_that_its_members_could_outlast():
+    assert this_machine().rounds.warning(100) == ""
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +164,8 @@ def test_the_loop_goes_over_texts_and_holds_the_training_alone(looped):
     loop = steps["for-loop-1"]
     assert loop["parameterIterator"]["items"] == {"inputParameter": "pipelinechannel--plan-Output"}
     assert loop["iteratorPolicy"] == {"parallelismLimit": 2}
+    given = steps["check"]["inputs"]["parameters"]["rounds"]["runtimeValue"]["constant"]
+    assert given == {"parallelism": 2, "timeout_s": 86_400, "deadline_s": 172_800}
     inner = spec["components"]["comp-for-loop-1"]
     assert set(inner["dag"]["tasks"]) == {"train"}
     types = {name: one["parameterType"] for name, one in inner["inputDefinitions"]["parameters"].items()}
@@ -218,8 +234,8 @@ def test_every_example_cluster_compiles_to_equal_bytes_in_any_process():
 
 
 def test_the_split_is_asked_for_as_many_groups_as_there_are_folds(data):
-    *_, asked, _, _ = check_run(merge(data, {"members": 4}), {}, members=True)
+    *_, asked, _, _ = check_run(merge(data, {"members": 4}), {}, rounds=ROOMY)
     assert (asked["train_folds"], asked["train_folds_name"]) == (4, "ensemble.members")
     listed = [{"train.folds": 5, "train.fold": 4}, {"train.folds": 3}]
-    *_, asked, _, _ = check_run(merge(data, {"members": listed}), {}, members=True)
+    *_, asked, _, _ = check_run(merge(data, {"members": listed}), {}, rounds=ROOMY)
     assert (asked["train_folds"], asked["train_fold"], asked["train_folds_name"]) == (5, 4, "train.folds")

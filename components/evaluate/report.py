@@ -307,12 +307,19 @@ def _plain(value: Any) -> str:
     return str(value) if isinstance(value, str | int | float) and value != "" else ""
 
 
-def _spell(found: HasInterval | None, form: str = "{:.3f}") -> str:
-    """The value, and its interval in an element of its own, which a phone puts on the next line."""
+def _spell(found: HasInterval | None, form: str = "{:.3f}", counted: str = "") -> str:
+    """The value, and its interval in an element of its own, which a phone puts on the next line.
+
+    Args:
+        found: the estimate.
+        form: how many digits it has.
+        counted: the counts behind it, such as `29/30`, put before the interval.
+    """
     import markupsafe
 
     text, bracket, interval = estimate_text(found, form).partition(" (")
-    return markupsafe.Markup(f'{text}<span class="ci"> ({interval}</span>' if bracket else text)
+    small = " ".join(part for part in (counted, bracket.strip() + interval) if part)
+    return markupsafe.Markup(f'{text}<span class="ci"> {small}</span>' if small else text)
 
 
 def _number(value: float | None, form: str = "{:.3f}") -> str:

@@ -124,7 +124,7 @@ def _groups(lineage: Lineage | None, same_split: bool | None) -> Line:
         return answered(key, "red", answer, "data")
     kept = f"{groups.count:,} groups ({', '.join(groups.joined_by)}), none in two splits"
     if groups.patients_across_splits is None:
-        answer = f"lesions yes, {kept}; the table names no patients"
+        answer = f"lesions: yes, {kept}; patients: not known, the table names none"
         return answered(key, "amber", answer, "data")
     if groups.patients_across_splits:
         answer = f"no: {groups.patients_across_splits:,} patients have images in several splits; {kept}"
@@ -246,8 +246,10 @@ def slices_line(metrics: Metrics) -> Line:
         answer = f"not known: none of {len(named_ones)} groups holds the {MINIMUM} malignant images it takes to tell"
         return answered(key, "amber", answer, "slices")
     if not found:
+        target = metrics.threshold.operating_point.target_sensitivity
+        floor = "the target sensitivity" if target is not None else "the interval of the overall sensitivity"
         answer = (
-            "none was found: in no group does the whole 95 % interval lie below the required sensitivity, or below "
+            f"none was found: in no group does the whole 95 % interval lie below {floor}, or below "
             f"half of the overall specificity; {judged} of {len(named_ones)} groups hold {MINIMUM} malignant images or "
             "more"
         )

@@ -71,12 +71,14 @@ def _evidence(told: Told) -> str:
         )
     axes.axhline(1.0, color=INK, linewidth=1, linestyle="--")
     axes.set(xlabel="image of the log", ylabel="evidence of change (1 is the alarm)", ylim=(-1.05, None))
-    axes.legend(loc="upper left", fontsize=8)
+    _legend_above(axes, 1)
     return to_svg(figure, "Evidence of change over the images of the log, one line per test")
 
 
 def _periods(told: Told) -> str:
     """Predicted positive rate and refused share over time."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_axes(7.2, 2.8)
     at = np.arange(len(told.periods))
     positive = [np.nan if one.positive is None else 100 * one.positive for one in told.periods]
@@ -84,8 +86,14 @@ def _periods(told: Told) -> str:
     refused = [100 * one.refused for one in told.periods]
     axes.plot(at, refused, color=MUTED, marker="s", markersize=3, label="refused or not readable")
     axes.set(ylabel="percent", ylim=(0, 100), xlabel="weeks or blocks, the first one on the left")
-    axes.legend(loc="upper right")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend_above(axes, 2)
     return to_svg(figure, "Predicted positive rate and refused share over time")
+
+
+def _legend_above(axes: Any, columns: int) -> None:
+    """Beside the lines, where it hides none of them."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, ncols=columns, fontsize=8)
 
 
 def _between(value: float | None, between: Between | None = None) -> str:

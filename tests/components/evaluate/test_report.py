@@ -12,11 +12,20 @@ from components.common.artifacts.split import SplitRecord
 from components.evaluate.__main__ import main
 from components.evaluate.checklist import AUTHOR, checklist
 from components.evaluate.drawings import interval_svg, scale_svg, thousand_svg
+from components.evaluate.report import _spell
 from components.evaluate.summary import per_thousand, per_thousand_ranges
 
 
 def estimate(value, lower=None, upper=None):
     return Estimate(value=value, lower=lower, upper=upper)
+
+
+def test_an_interval_and_the_counts_behind_it_have_one_way_to_be_written():
+    small = '<span class="ci"> {}</span>'
+    assert _spell(estimate(0.966, 0.89, 1), "{:.2f}", "29/30") == "0.97" + small.format("29/30 (0.89 to 1.00)")
+    assert _spell(estimate(0.861, 0.75, 0.95)) == "0.861" + small.format("(0.750 to 0.950)")
+    assert _spell(estimate(0.5), "{:.2f}", "1/2") == "0.50" + small.format("1/2")
+    assert _spell(estimate(0.5)) == "0.500"
 
 
 @pytest.fixture

@@ -68,10 +68,13 @@ def test_the_target_is_met_or_not(metrics, found, level, said):
     assert line.answer.startswith(said)
 
 
-def test_a_rule_without_target_says_so(metrics):
+def without_target(metrics):
     point = metrics.threshold.operating_point.model_copy(update={"target_sensitivity": None, "policy": "cost"})
-    threshold = metrics.threshold.model_copy(update={"operating_point": point})
-    line = asked(metrics.model_copy(update={"threshold": threshold}))["target"]
+    return metrics.model_copy(update={"threshold": metrics.threshold.model_copy(update={"operating_point": point})})
+
+
+def test_a_rule_without_target_says_so(metrics):
+    line = asked(without_target(metrics))["target"]
     assert (line.level, "no target was set (rule cost)" in line.answer) == ("amber", True)
 
 
@@ -94,7 +97,7 @@ def test_images_of_unknown_lesions_are_not_called_lesions(metrics):
     ("groups", "level", "said"),
     [
         ({"patients": 0}, "green", "yes: 880 groups (lesion, near-duplicate), none in two splits; no patient in two"),
-        ({}, "amber", "lesions yes, 880 groups (lesion, near-duplicate), none in two splits; the table names no pat"),
+        ({}, "amber", "lesions: yes, 880 groups (lesion, near-duplicate), none in two splits; patients: not known"),
         ({"patients": 7}, "red", "no: 7 patients have images in several splits"),
         ({"known": False}, "red", "not known: the table names neither lesions nor patients"),
     ],

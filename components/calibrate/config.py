@@ -27,7 +27,7 @@ class CalibrateConfig(StepConfig):
     delta: float = Field(0.05, description="accepted risk that the guarantee of lower_bound fails", gt=0, lt=0.5)
     cost_ratio: float = Field(
         _COST_RATIO,
-        description="cost of a missed malignant image over the cost of a false alarm (operating_point cost)",
+        description="cost of a missed malignant image over the cost of a false positive (operating_point cost)",
         gt=0,
     )
     abstain_alpha: float = Field(

@@ -154,7 +154,13 @@ def _run(arguments: argparse.Namespace) -> None:
     from pipelines.parameters import validate
 
     given = {"metadata": arguments.metadata, "images": arguments.images, "weights": arguments.weights}
-    parameters = resolve_paths(validate(_given(arguments, given)))
+    values = _given(arguments, given)
+    if absent := [f"--{name}" for name in ("metadata", "images") if not values.get(name)]:
+        raise ConfigError(
+            f"{' and '.join(absent)}: missing; give the table and the folders of its images (lesionflow sample --out "
+            "data makes some to try)"
+        )
+    parameters = resolve_paths(validate(values))
     check_out(arguments.out)
     run_locally(parameters, arguments.out.resolve(), Console(), fresh=arguments.fresh)
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from components.common.runtime.cli import add_command
-from components.common.runtime.errors import LesionflowError
+from components.common.runtime.errors import ConfigError, LesionflowError
 from components.common.runtime.secrets import without_secrets
 from components.common.storage import store
 from pipelines.cluster.check import Check, failed, ok
@@ -42,6 +42,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     cluster = read_cluster(arguments, arguments.image_refs)
+    for uri in arguments.bucket:
+        if store.is_local(uri):
+            raise ConfigError(
+                f"--bucket: received {uri!r}; allowed: a gs:// or s3:// URI, which the pods can reach too"
+            )
     uris = [*arguments.bucket, *([cluster.checkpoints.uri] if cluster.checkpoints.uri else [])]
     report(all_checks(Connection.of(arguments), cluster, uris), Console())
 

@@ -64,7 +64,15 @@ class CommandParser(argparse.ArgumentParser):
         """Names the word that was probably meant, also for a command."""
         if action.choices is not None and value not in action.choices:
             what = action.option_strings[0] if action.option_strings else str(action.metavar)
-            self.error(f"{what}: received {value!r}; {one_of(str(value), map(str, action.choices))}")
+            groups = action.choices.items() if isinstance(action, argparse._SubParsersAction) else ()
+            meant = [f"{one.prog} {value}" for _, one in groups if value in one.subcommands()]
+            hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+            self.error(f"{what}: received {value!r}; {hint}{one_of(str(value), map(str, action.choices))}")
+
+    def subcommands(self) -> list[str]:
+        """The names of the commands below this one."""
+        found = [one for one in self._actions if isinstance(one, argparse._SubParsersAction)]
+        return [name for one in found for name in one.choices]
 
     def format_help(self) -> str:
         """The help text: usage, what the command does, flags, example, notes."""

@@ -148,12 +148,16 @@ def test_a_pipeline_without_images_is_refused_unless_it_is_only_looked_at(tmp_pa
     ("argv", "said"),
     [
         (["prdict"], "COMMAND: received 'prdict'; did you mean 'predict'? allowed: one of sample, run, "),
+        (["verify", "b"], "COMMAND: received 'verify'; did you mean lesionflow bundle verify? allowed: one of sample"),
+        (["run", "--out", "o"], "--metadata and --images: missing; give the table and the folders of its images"),
+        (["run", "--out", "o", "--metadata", "t.csv"], "error: --images: missing; give the table"),
+        (["doctor", "--bucket", "/b"], "--bucket: received '/b'; allowed: a gs:// or s3:// URI"),
         (["run", "--out", "o", "--prset", "sample"], "unrecognized arguments: --prset sample; did you mean --preset?"),
         (["compile", "--out", "o", "--cluster", "gke-t5"], "--cluster: received 'gke-t5'; did you mean 'gke-t4'?"),
         (["completion", "bsh"], "SHELL: received 'bsh'; did you mean 'bash'? allowed: one of bash, zsh"),
     ],
 )
-def test_a_mistyped_command_flag_or_word_is_told_which_was_meant(argv, said, capsys):
+def test_a_mistyped_or_missing_command_flag_or_word_is_told_which_was_meant(argv, said, capsys):
     assert main(argv) == 2
     assert said in capsys.readouterr().err
 

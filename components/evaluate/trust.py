@@ -270,7 +270,12 @@ def _shortcuts(metrics: Metrics) -> Line:
     level: Level = "green" if best < _TELLING else "amber"
     if model.lower is not None and best >= model.lower:
         level = "red"
-    return answered(key, level, f"{best:.3f} from {_ALONE[name]}; the model has {estimate_text(model)}", "shortcuts")
+    return answered(
+        key,
+        level,
+        f"{estimate_text(metrics.shortcuts.alone[name])} from {_ALONE[name]}; the model has {estimate_text(model)}",
+        "shortcuts",
+    )
 
 
 def _opened(openings: Sequence[Opening]) -> Line:

@@ -193,11 +193,11 @@ def test_groups_that_are_all_too_small_do_not_count_as_good_news(metrics):
 
 
 def test_a_model_hardly_better_than_the_table_is_red(metrics):
-    alone = metrics.shortcuts.alone["source"].model_copy(update={"value": 0.96})
+    alone = metrics.shortcuts.alone["source"].model_copy(update={"value": 0.96, "lower": 0.94, "upper": 0.98})
     shortcuts = metrics.shortcuts.model_copy(update={"alone": {"source": alone}})
     line = asked(metrics.model_copy(update={"shortcuts": shortcuts}))["shortcuts"]
     assert line.level == "red"
-    assert line.answer.startswith("0.960 from the acquisition source; the model has 0.9")
+    assert line.answer.startswith("0.960 (0.940 to 0.980) from the acquisition source; the model has 0.9")
     none = metrics.shortcuts.model_copy(update={"alone": {}})
     assert asked(metrics.model_copy(update={"shortcuts": none}))["shortcuts"].level == "amber"
 

@@ -58,9 +58,10 @@ def held(out: Path, *, fresh: bool = False) -> Iterator[Path]:
         lock = os.open(out / STEPS_FOLDER / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise _refused(out, error) from error
+    if not _lock(lock):  # nothing is dropped here: the other run may not have kept anything yet
+        os.close(lock)
+        raise ConfigError(f"--out: {out} is in use by another run; wait for its end, or give another folder")
     try:
-        if not _lock(lock):
-            raise ConfigError(f"--out: {out} is in use by another run; wait for its end, or give another folder")
         steps = out / STEPS_FOLDER
         _finish(out, steps)
         if fresh:

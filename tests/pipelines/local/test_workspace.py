@@ -122,6 +122,9 @@ def test_a_second_run_is_refused_while_the_first_one_lives(tmp_path):
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(ConfigError, match=r"--out: .*out is in use by another run"), held(out):
         pass
+    assert (out / ".steps" / "lock").is_file(), "the refused run took away the folder of the one that lives"
+    with pytest.raises(ConfigError, match=r"--out: .*out is in use by another run"), held(out):
+        pass
     holder.kill()
     holder.communicate()
     with held(out):

@@ -36,13 +36,13 @@ from components.common.artifacts import (
 from components.common.artifacts.folder import open_artifact
 from components.common.artifacts.json_file import read_json, read_record
 from components.common.artifacts.records_manifest import read_manifest
-from components.common.bundle import layout
-from components.common.bundle.card import read_facts
+from components.common.bundle.card_facts import CardFacts
 from components.common.bundle.fingerprints import read_fingerprints
 from components.common.bundle.handover import read_internal_test
 from components.common.bundle.load import check_parts
 from components.common.bundle.operations import check_recorded_operations
 from components.common.bundle.refusal import read_refusal
+from components.common.bundle.selftest import Selftest
 from components.common.runtime.errors import LesionflowError
 from components.evaluate import context, gate
 from components.export.model_file import check_model_file
@@ -103,8 +103,8 @@ KINDS = {
     "split.csv": ("split/split.csv", lambda path: split.read_split(path.parent)),
     "preprocessing.json": ("export/preprocessing.json", lambda path: check_parts(path.parent)),
     "operations.json": ("export/operations.json", lambda path: check_recorded_operations(path.parent)),
-    "card.json": ("export/card.json", lambda path: read_facts(path.parent)),
-    "selftest.json": ("export/selftest.json", lambda path: read_json(path, layout.SELFTEST_SCHEMA)),
+    "card.json": ("export/card.json", lambda path: CardFacts.read(path.parent)),
+    "selftest.json": ("export/selftest.json", lambda path: Selftest.read(path.parent)),
     "refusal.json": ("export/refusal.json", lambda path: read_refusal(path.parent)),
     "ingest.json": ("ingest/ingest.json", lambda path: index.read_account(path.parent)),
     "index.parquet": ("ingest/index.parquet", lambda path: index.read_index(path.parent)),

@@ -8,8 +8,7 @@ neither coefficients nor threshold have seen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,8 @@ from components.calibrate.config import CalibrateConfig
 from components.calibrate.operating_point import OperatingPoint, choose, measured_at, share_to_find, threshold_finding
 from components.calibrate.ranking_check import check_ranking
 from components.calibrate.run import policy_of
+from components.common.artifacts.calibration import Counts, Recalibration, SiteFigures, Threshold
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.policy import ASKED, MOST_SITE, Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import ConfigError, DataError
@@ -29,7 +30,6 @@ from components.common.statistics.recalibration import Step, Update, calibration
 from components.common.statistics.reliability import calibration_error, log_losses
 from components.common.statistics.resampling import group_codes, group_counts
 
-SCHEMA = "lesionflow.recalibration/1"
 # ten events per fitted coefficient (Peduzzi 1996, J Clin Epidemiol 49:1373), in groups of the rarer class
 NEEDED: Mapping[Step, int] = {"intercept": 10, "intercept_and_slope": 20}
 _FOLDS = 10
@@ -41,12 +41,11 @@ _WORDS: Mapping[Step, str] = {
 
 
 @dataclass(frozen=True)
-class Recalibration:
+class Recalibrated:
     """An adjusted policy and why it is as it is."""
 
     policy: DecisionPolicy
-    record: dict[str, Any]
-    why: str
+    record: Recalibration
 
 
 def recalibrate(
@@ -58,7 +57,7 @@ def recalibrate(
     *,
     keep: bool = False,
     resamples: int = 2000,
-) -> Recalibration:
+) -> Recalibrated:
     """Adjusts a policy.
 
     Args:
@@ -87,22 +86,26 @@ def recalibrate(
         measured = {k: v for k, v in policy.operating_point.items() if k not in ASKED[config.operating_point]}
         policy = replace(policy, operating_point={**measured, "policy": "kept"})
     policy = replace(policy, parent={"policy_id": parent.policy_id, "site": site})
-    why = _why(update, largest, scores)
-    record = {
-        "schema": SCHEMA,
-        "site": site,
-        "parent_policy_id": parent.policy_id,
-        "policy_id": policy.policy_id,
-        "scores_sha256": scores_sha256,
-        "left_out_not_dermoscopy": refused,
-        "config": config.model_dump(mode="json"),
-        "largest_allowed": largest,
-        "why": why,
-        "update": asdict(update),
-        "threshold": {"before": parent.threshold_logit, "after": policy.threshold_logit, "kept": keep},
-        **_figures(config, parent, scores, largest, keep, resamples),
-    }
-    return Recalibration(policy, record, why)
+    folds, after = _cross_fitted(config, parent, scores, largest, keep)
+    before = _Predicted(parent.probability(scores.logit), parent.decide(scores.logit))
+    record = Recalibration(
+        site=site,
+        parent_policy_id=parent.policy_id,
+        policy_id=policy.policy_id,
+        scores_sha256=scores_sha256,
+        left_out_not_dermoscopy=refused,
+        config=config.model_dump(mode="json"),
+        largest_allowed=largest,
+        why=_why(update, largest, scores),
+        update=update,
+        threshold=Threshold(before=parent.threshold_logit, after=policy.threshold_logit, kept=keep),
+        counts=_counts(scores),
+        folds=folds,
+        roc_auc=roc_auc(scores.label, scores.logit),
+        before=_measured(before, scores, resamples, config.seed),
+        cross_fitted=_measured(after, scores, resamples, config.seed),
+    )
+    return Recalibrated(policy, record)
 
 
 def _groups(scores: Scores) -> dict[str, int]:
@@ -195,26 +198,15 @@ class _Predicted:
     malignant: npt.NDArray[np.bool_]
 
 
-def _figures(
-    config: CalibrateConfig, parent: DecisionPolicy, scores: Scores, largest: Step, keep: bool, resamples: int
-) -> dict[str, Any]:
-    """Figures of the parent policy and, cross-fitted, of the new one, with the groups behind them."""
-    before = _Predicted(parent.probability(scores.logit), parent.decide(scores.logit))
-    folds, after = _cross_fitted(config, parent, scores, largest, keep)
+def _counts(scores: Scores) -> Counts:
     groups = _groups(scores)
-    return {
-        "counts": {
-            "n": len(scores),
-            "malignant": int(scores.label.sum()),
-            "groups": group_codes(scores.group_id)[1],
-            "malignant_groups": groups["malignant"],
-            "benign_groups": groups["benign"],
-        },
-        "folds": folds,
-        "roc_auc": roc_auc(scores.label, scores.logit),
-        "before": _measured(before, scores, resamples, config.seed),
-        "cross_fitted": _measured(after, scores, resamples, config.seed),
-    }
+    return Counts(
+        n=len(scores),
+        malignant=int(scores.label.sum()),
+        groups=group_codes(scores.group_id)[1],
+        malignant_groups=groups["malignant"],
+        benign_groups=groups["benign"],
+    )
 
 
 def _cross_fitted(
@@ -251,19 +243,28 @@ def _pure_groups(scores: Scores) -> int:
     return len(np.setdiff1d(scores.group_id, scores.group_id[scores.label == 1]))
 
 
-def _measured(predicted: _Predicted, scores: Scores, resamples: int, seed: int) -> dict[str, Any]:
+def _measured(predicted: _Predicted, scores: Scores, resamples: int, seed: int) -> SiteFigures:
     """Calibration, sensitivity and specificity, each figure with its group-bootstrap interval."""
     y, p = scores.label.astype(np.float64), predicted.probability
     codes, groups = group_codes(scores.group_id)
     intercept, slope = calibration_line(p, y, codes, groups, resamples, seed)
-    losses = {"log_loss": log_losses(y, p), "brier": (p - y) ** 2}
     counts = np.hstack(list(group_counts(groups, resamples, seed))).astype(np.float64)
     size = np.bincount(codes, minlength=groups)
-    figures = {"calibration_in_the_large": intercept.as_dict(), "slope": slope.as_dict()}
-    for name, each in losses.items():
+
+    def mean(each: Floats) -> Estimate:
         resampled = np.bincount(codes, each, minlength=groups) @ counts / (size @ counts)
-        figures[name] = percentile(float(each.mean()), resampled, rarer(codes, scores.label)).as_dict()
-    for name, label, right in (("sensitivity", 1, predicted.malignant), ("specificity", 0, ~predicted.malignant)):
+        return Estimate.of(percentile(float(each.mean()), resampled, rarer(codes, scores.label)))
+
+    def share(label: int, right: npt.NDArray[np.bool_]) -> Estimate:
         rows = scores.label == label
-        figures[name] = group_share(right[rows], group_codes(scores.group_id[rows]), resamples, seed).as_dict()
-    return {**figures, "calibration_error": calibration_error(y, p)}
+        return Estimate.of(group_share(right[rows], group_codes(scores.group_id[rows]), resamples, seed))
+
+    return SiteFigures(
+        calibration_in_the_large=Estimate.of(intercept),
+        slope=Estimate.of(slope),
+        log_loss=mean(log_losses(y, p)),
+        brier=mean((p - y) ** 2),
+        sensitivity=share(1, predicted.malignant),
+        specificity=share(0, ~predicted.malignant),
+        calibration_error=calibration_error(y, p),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,17 +14,17 @@ from components.calibrate.fitting import fit_calibrator
 from components.calibrate.operating_point import OperatingPoint, choose
 from components.calibrate.plots import operating_point_svg, reliability_svg
 from components.calibrate.ranking_check import check_ranking
-from components.calibrate.selection import Candidate, cross_fit, cross_fitted, pick, reason
+from components.calibrate.selection import cross_fit, cross_fitted, pick, reason
+from components.common.artifacts.calibration import Calibration, Candidate, CrossFitted, Quality
 from components.common.artifacts.folder import new_artifact
-from components.common.artifacts.json_file import write_atomic, write_json
+from components.common.artifacts.json_file import write_atomic
 from components.common.artifacts.model import NETWORK, VAL_SCORES, open_model
 from components.common.artifacts.policy import ASKED, FILE, Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores
-from components.common.statistics.numeric import sigmoid
+from components.common.statistics.numeric import Floats, sigmoid
 from components.common.statistics.reliability import brier, calibration_error, calibration_error_null, log_loss
 from components.common.statistics.resampling import group_codes
 
-SCHEMA = "lesionflow.calibration/1"
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +76,7 @@ def run(config: CalibrateConfig, model: Path, out: Path) -> CalibrateResult:
         out, "policy", {"model": trained.artifact.digest, "val_probs": policy.val_probs_sha256}
     ) as folder:
         policy.save(folder / FILE)
-        write_json(folder / "calibration.json", _record(config, scores, offset, candidates, why, policy))
+        _record(config, scores, offset, candidates, why, policy).save(folder)
         write_atomic(folder / "reliability.svg", reliability_svg(scores, policy))
         write_atomic(folder / "operating_point.svg", operating_point_svg(scores, policy))
     return CalibrateResult(out, policy, why, point)
@@ -127,34 +126,33 @@ def _record(
     candidates: list[Candidate],
     why: str,
     policy: DecisionPolicy,
-) -> dict[str, Any]:
+) -> Calibration:
     y = scores.label.astype(np.float64)
     calibrated = policy.probability(scores.logit)
     null = calibration_error_null(calibrated, seed=config.seed)
     chosen = next(c for c in candidates if c.name == policy.calibrator.name)
-    return {
-        "schema": SCHEMA,
-        "policy_id": policy.policy_id,
-        "config": config.model_dump(mode="json"),
-        "logit_offset": offset,
-        "chosen": policy.calibrator.name,
-        "why": why,
-        "candidates": [asdict(c) for c in candidates],
-        "ece_null_95": float(np.quantile(null, 0.95)),
-        "raw": _quality(y, sigmoid(scores.logit)),
-        "calibrated_in_sample": _quality(y, calibrated),
-        "calibrated_cross_fitted": _cross_fitted(config, scores, offset, chosen),
-    }
+    return Calibration(
+        policy_id=policy.policy_id,
+        config=config.model_dump(mode="json"),
+        logit_offset=offset,
+        chosen=policy.calibrator.name,
+        why=why,
+        candidates=candidates,
+        ece_null_95=float(np.quantile(null, 0.95)),
+        raw=_quality(y, sigmoid(scores.logit)),
+        calibrated_in_sample=_quality(y, calibrated),
+        calibrated_cross_fitted=_cross_fitted(config, scores, offset, chosen),
+    )
 
 
-def _cross_fitted(config: CalibrateConfig, scores: Scores, offset: float, chosen: Candidate) -> dict[str, float | None]:
+def _cross_fitted(config: CalibrateConfig, scores: Scores, offset: float, chosen: Candidate) -> CrossFitted:
     """How good the chosen calibrator is on lesions its fit has not seen, and the calibration error chance allows."""
-    out = {"log_loss": chosen.log_loss, "ece": chosen.ece, "brier": chosen.brier, "ece_null_95": None}
+    chance = None
     if chosen.log_loss is not None:
         p = cross_fitted(chosen.name, scores, offset, config.folds, config.seed)
-        out["ece_null_95"] = float(np.quantile(calibration_error_null(p, seed=config.seed), 0.95))
-    return out
+        chance = float(np.quantile(calibration_error_null(p, seed=config.seed), 0.95))
+    return CrossFitted(log_loss=chosen.log_loss, ece=chosen.ece, brier=chosen.brier, ece_null_95=chance)
 
 
-def _quality(y: np.ndarray[Any, Any], p: np.ndarray[Any, Any]) -> dict[str, float]:
-    return {"log_loss": log_loss(y, p), "ece": calibration_error(y, p), "brier": brier(y, p)}
+def _quality(y: Floats, p: Floats) -> Quality:
+    return Quality(log_loss=log_loss(y, p), ece=calibration_error(y, p), brier=brier(y, p))

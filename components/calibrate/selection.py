@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from components.calibrate.fitting import fit_calibrator
+from components.common.artifacts.calibration import Candidate
 from components.common.artifacts.policy import CALIBRATORS
 from components.common.artifacts.scores import Scores
 from components.common.runtime.errors import DataError
@@ -15,29 +16,6 @@ from components.common.statistics.folds import TooFewGroupsError, deal_folds, or
 from components.common.statistics.numeric import Floats
 from components.common.statistics.reliability import brier, calibration_error, log_losses
 from components.common.statistics.resampling import group_codes
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One calibrator under cross-fitting.
-
-    Attributes:
-        name: the calibrator.
-        log_loss: mean over images, each predicted by a fit without its group; None if it could not be fitted.
-        excess: log loss above the best candidate's.
-        excess_error: standard error of that difference over groups.
-        ece: equal-mass calibration error of the cross-fitted probabilities.
-        brier: their Brier score.
-        note: why it could not be fitted.
-    """
-
-    name: str
-    log_loss: float | None
-    excess: float | None = None
-    excess_error: float | None = None
-    ece: float | None = None
-    brier: float | None = None
-    note: str = ""
 
 
 def fold_of(scores: Scores, folds: int, seed: int) -> npt.NDArray[np.intp]:

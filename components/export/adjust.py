@@ -15,16 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from components.common.artifacts.calibration import Recalibration
 from components.common.artifacts.folder import MANIFEST, Artifact, new_artifact
-from components.common.artifacts.json_file import read_json, read_object, write_json
+from components.common.artifacts.json_file import read_object
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle import layout
-from components.common.bundle.card import FACTS, read_facts, write_card
+from components.common.bundle.card import write_card
+from components.common.bundle.card_facts import Adjusted, CardFacts, Chosen
 from components.common.bundle.fingerprints import Fingerprints, read_fingerprints
 from components.common.bundle.handover import refuse_itself
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.operations import record_operations
+from components.common.bundle.parity_record import BundleAgreement, FormatFile, Formats, Parity, read_formats
 from components.common.bundle.selftest import generated_image, write_selftest
 from components.common.imaging import inspect, pixels
 from components.common.runtime.errors import ArtifactError, ConfigError
@@ -42,7 +45,7 @@ _UNREADABLE = (b"", b"not an image")
 # of the parent, made anew; everything else is copied
 _ANEW = {
     MANIFEST,
-    FACTS,
+    layout.FACTS,
     layout.SAVED_MODEL,
     layout.POLICY,
     layout.PREPROCESSING,
@@ -60,7 +63,7 @@ _ANEW = {
 def adjust(
     parent: Bundle,
     policy: DecisionPolicy,
-    record: Mapping[str, Any],
+    record: Recalibration,
     validation: Artifact,
     scores: Scores,
     out: Path,
@@ -73,7 +76,7 @@ def adjust(
     Args:
         parent: the bundle, loaded.
         policy: the new policy, of the same model.
-        record: content of `recalibration.json`: how it was chosen.
+        record: how it was chosen.
         validation: the validation that it was chosen on.
         scores: of the labelled images there.
         out: the new bundle.
@@ -102,14 +105,14 @@ def adjust(
         _know_again(source.path, images, folder)
         save_scores(folder / layout.REFERENCE_SCORES, scores.numbered())
         replace(parent.preprocessing, policy_id=policy.policy_id).save(folder)
-        record = {**record, "parent": source.digest, "graph_sha256": graphs}
-        write_json(folder / layout.RECALIBRATION, record)
+        record = record.of_bundle(source.digest, graphs)
+        record.save(folder)
         child = load_parts(Artifact(folder, "bundle", "", {}, {}))
-        parity = _compare(parent, child)
-        write_json(folder / layout.PARITY, parity)
+        _compare(parent, child).save(folder)
         write_selftest(child, folder)
-        formats = _write_formats(parent, policy, folder)
-        write_card(folder, _facts(source.path, folder, {**record, "notice": notice}, formats))
+        left_out = _write_formats(parent, policy, folder)
+        told = Adjusted(**dict(record), notice=notice, left_out=left_out)
+        write_card(folder, _facts(source.path, folder, told))
     log.info("bundle %s: policy %s of %s, network unchanged", out, policy.policy_id, parent.policy.policy_id)
     return out
 
@@ -165,8 +168,8 @@ def _check_rule(policy: DecisionPolicy, logit: Floats) -> None:
             )
 
 
-def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
-    """Content of `parity.json`: both bundles on generated images, on files and on pixels.
+def _compare(parent: Bundle, child: Bundle) -> Parity:
+    """Parity of both bundles on generated images, on files and on pixels.
 
     Raises:
         ArtifactError: a logit or a status differs, or the child does not decide by its policy.
@@ -200,50 +203,48 @@ def _compare(parent: Bundle, child: Bundle) -> dict[str, Any]:
             f"{parent.artifact.path}: the adjusted bundle does not decide by its policy: largest difference in "
             f"probability {worst:.3g} (allowed {tolerance:g}), {flips} changed decisions; it was not written"
         )
-    return {
-        "schema": layout.PARITY_SCHEMA,
-        "images_from": "generated",
-        "parity": {
-            "images": len(files) + len(images),
-            "max_probability_difference": worst,
-            "max_logit_difference": apart,
-            "changed_decisions": flips,
-            "tolerance": tolerance,
-        },
-        "parent": read_json(parent.artifact.path / layout.PARITY, layout.PARITY_SCHEMA),
-    }
+    return Parity(
+        images_from="generated",
+        parity=BundleAgreement(
+            images=len(files) + len(images),
+            max_probability_difference=worst,
+            max_logit_difference=apart,
+            changed_decisions=flips,
+            tolerance=tolerance,
+        ),
+        parent=Parity.read(parent.artifact.path),
+    )
 
 
-def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> dict[str, Any]:
-    """Every further file of the parent under the new policy, or the sentence that says why it is left out."""
-    path = parent.artifact.path
-    if not (path / layout.FORMATS).is_file():
-        return {}
-    of_parent = read_json(path / layout.FORMATS, layout.FORMATS_SCHEMA)["formats"]
-    how = parent.preprocessing
+def _write_formats(parent: Bundle, policy: DecisionPolicy, folder: Path) -> list[str]:
+    """Every further file of the parent under the new policy; returns a sentence for each that is left out."""
+    path, how = parent.artifact.path, parent.preprocessing
+    of_parent = read_formats(path)
+    if not of_parent:
+        return []
     files = [pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)]
     prepared = np.stack([resize_reference(inspect.decode_rgb(data), how.record_size, how.image_size) for data in files])
-    entries: dict[str, Any] = {}
-    left_out: dict[str, str] = {}
+    entries: dict[str, FormatFile] = {}
+    left_out = []
     for name, entry in of_parent.items():
         try:
             check_available([name])
         except ConfigError as error:
-            left_out[name] = f"{entry['file']} of the parent was left out: {error}"
-            log.warning("%s", left_out[name])
+            left_out.append(f"{entry.file} of the parent was left out: {error}")
+            log.warning("%s", left_out[-1])
             continue
-        of_file = predict_all(open_format(name, path / entry["file"]), prepared)
+        of_file = predict_all(open_format(name, path / entry.file), prepared)
         before = of_file["logit"].astype(np.float64)
-        splice(name, path / entry["file"], policy, folder / entry["file"])
-        after = open_format(name, folder / entry["file"])(prepared)["logit"]
+        splice(name, path / entry.file, policy, folder / entry.file)
+        after = open_format(name, folder / entry.file)(prepared)["logit"]
         if not np.array_equal(before, after):
-            raise ArtifactError(f"{path / entry['file']}: the adjusted file gives other logits; it was not written")
+            raise ArtifactError(f"{path / entry.file}: the adjusted file gives other logits; it was not written")
         expected, limit = _expected(policy, of_file), parent.refusal.limit
-        made = check_format(name, folder / entry["file"], prepared, policy, expected, entry["tolerance"], limit)
-        entries[name] = {**entry, **made}
+        tolerance = entry.tolerance
+        entries[name] = check_format(name, folder / entry.file, prepared, policy, expected, tolerance, limit)
     if entries:
-        write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
-    return {"formats": entries, "left_out": left_out}
+        Formats(formats=entries).save(folder)
+    return sorted(left_out)
 
 
 def _expected(policy: DecisionPolicy, parent: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,14 +258,16 @@ def _expected(policy: DecisionPolicy, parent: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _facts(parent: Path, folder: Path, record: Mapping[str, Any], formats: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(parent: Path, folder: Path, record: Adjusted) -> CardFacts:
     """The card's facts: the parent's, where the adjustment changed nothing."""
-    return {
-        **read_facts(parent),
-        "policy": read_object(folder / layout.POLICY),
-        "calibration": {"config": record["config"]},
-        "preprocessing": read_object(folder / layout.PREPROCESSING),
-        "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
-        "formats": formats.get("formats", {}),
-        "recalibration": {**record, "left_out": sorted(formats.get("left_out", {}).values())},
-    }
+    before = CardFacts.read(parent)
+    anew = {"policy", "calibration", "preprocessing", "parity", "formats", "recalibration"}
+    return CardFacts(
+        **{name: getattr(before, name) for name in before.model_fields_set - anew},
+        policy=read_object(folder / layout.POLICY),
+        calibration=Chosen(config=record.config),
+        preprocessing=read_object(folder / layout.PREPROCESSING),
+        parity=Parity.read(folder),
+        formats=read_formats(folder),
+        recalibration=record,
+    )

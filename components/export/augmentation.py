@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.policy import DecisionPolicy
+from components.common.bundle.parity_record import Augmentation, Gain, GainEstimate
 from components.common.statistics.paired_gain import paired_gain
 from components.common.statistics.reliability import log_loss
 
@@ -20,7 +19,7 @@ def gain(
     plain: Floats,
     augmented: Floats,
     policy: DecisionPolicy,
-) -> dict[str, Any]:
+) -> Augmentation:
     """Validation figures without and with augmentation, at the policy's calibrator and threshold.
 
     The policy was fitted to logits without augmentation; that is why sensitivity is among the figures.
@@ -33,18 +32,17 @@ def gain(
         policy: the decision policy.
 
     Returns:
-        Each figure by name as {"before", "after", "gain"}, the gain of ROC-AUC and average precision with its
-        95 % interval; images, and the decisions that change.
+        The figures; the gain of ROC-AUC and average precision has a 95 % interval.
     """
     before, after = _figures(label, plain, policy), _figures(label, augmented, policy)
-    figures: dict[str, Any] = {
-        name: {"before": before[name], "after": after[name], "gain": {"value": after[name] - before[name]}}
+    figures = {
+        name: Gain(before=before[name], after=after[name], gain=GainEstimate(value=after[name] - before[name]))
         for name in before
     }
-    figures |= paired_gain([plain], augmented, label, group_id)
-    figures["images"] = len(label)
-    figures["changed_decisions"] = int((policy.decide(plain) != policy.decide(augmented)).sum())
-    return figures
+    ranked = paired_gain([plain], augmented, label, group_id)
+    changed = int((policy.decide(plain) != policy.decide(augmented)).sum())
+    figures |= {name: Gain.model_validate(found) for name, found in ranked.items()}
+    return Augmentation(images=len(label), changed_decisions=changed, **figures)
 
 
 def _figures(label: npt.NDArray[np.int8], logit: Floats, policy: DecisionPolicy) -> dict[str, float]:

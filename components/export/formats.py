@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import sha256_file
-from components.common.artifacts.json_file import write_json
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle
+from components.common.bundle.parity_record import FormatFile, Formats
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.export.config import ExportConfig
 from components.export.familiar import Familiar
@@ -83,7 +83,7 @@ def write_formats(
         entries[name] = check_format(
             name, path, compared.pixels, bundle.policy, expected, config.format_tolerance, limit
         )
-    write_json(folder / layout.FORMATS, {"schema": layout.FORMATS_SCHEMA, "formats": entries})
+    Formats(formats=entries).save(folder)
 
 
 def write_format(
@@ -182,7 +182,7 @@ def check_format(
     expected: Mapping[str, Any],
     tolerance: float,
     limit: float | None = None,
-) -> dict[str, Any]:
+) -> FormatFile:
     """Predicts in the file's own runtime and compares with the bundle.
 
     Args:
@@ -212,22 +212,22 @@ def check_format(
     _refuse_differences(path.name, len(pixels), refusals, worst, tolerance, flips)
     p50, p95 = _latency_ms(predict, pixels)
     log.info("%s: max |dp| %.2g on %d images, p50 %.1f ms", path.name, worst, len(pixels), p50)
-    return {
-        "file": path.name,
-        "sha256": sha256_file(path),
-        "bytes": path.stat().st_size,
-        "images": len(pixels),
-        "max_probability_difference": worst,
-        "changed_decisions": flips,
+    return FormatFile(
+        file=path.name,
+        sha256=sha256_file(path),
+        bytes=path.stat().st_size,
+        images=len(pixels),
+        max_probability_difference=worst,
+        changed_decisions=flips,
+        tolerance=tolerance,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        input="uint8 [n, height, width, 3]",
+        policy_id=policy.policy_id,
+        outputs=list(OUTPUTS),
+        unreadable=layout.UNREADABLE,
         **refusals,
-        "tolerance": tolerance,
-        "latency_p50_ms": p50,
-        "latency_p95_ms": p95,
-        "input": "uint8 [n, height, width, 3]",
-        "policy_id": policy.policy_id,
-        "outputs": list(OUTPUTS),
-        "unreadable": layout.UNREADABLE,
-    }
+    )
 
 
 def _latency_ms(predict: Predict, pixels: Pixels) -> tuple[float, float]:

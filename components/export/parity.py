@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from components.common.artifacts.scores import Scores
 from components.common.artifacts.split import read_split
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle
+from components.common.bundle.parity_record import BundleAgreement, Preparation
 from components.common.imaging import inspect
 from components.common.imaging.picture import read_picture
 from components.common.runtime.errors import ArtifactError, DataError
@@ -155,7 +156,7 @@ def compare(
 
 def parity_report(
     compared: Compared, policy: DecisionPolicy, config: ExportConfig, limit: float | None = None
-) -> dict[str, Any]:
+) -> BundleAgreement:
     """Numbers of the parity check.
 
     Args:
@@ -177,26 +178,36 @@ def parity_report(
     expected[refused] = layout.REFER
     flips = int((expected != compared.bundle_decision).sum())
     worst = int(np.argmax(difference))
-    report = {
-        "images": len(compared.image_id),
-        "max_probability_difference": float(difference[worst]),
-        "max_logit_difference": float(np.abs(compared.keras_logit - compared.bundle_logit).max()),
-        "changed_decisions": flips,
-        "tolerance": config.parity_tolerance,
-    } | refusal_differences(compared.keras_distance, compared.bundle_distance, (wanted, refused), limit)
-    if report["changed_refusals"]:
+    images = len(compared.image_id)
+    refusals = refusal_differences(compared.keras_distance, compared.bundle_distance, (wanted, refused), limit)
+    if refusals["changed_refusals"]:
         raise ArtifactError(
-            f"bundle and Keras model disagree on what is a dermoscopic image: {report['changed_refusals']} of "
-            f"{report['images']} images are refused on one side only, distances differ by up to "
-            f"{report['max_distance_difference']:.3g}"
+            f"bundle and Keras model disagree on what is a dermoscopic image: {refusals['changed_refusals']} of "
+            f"{images} images are refused on one side only, distances differ by up to "
+            f"{refusals['max_distance_difference']:.3g}"
         )
     if flips or not difference[worst] <= config.parity_tolerance:
         raise ArtifactError(
-            f"bundle and Keras model disagree on {report['images']} images: largest difference in probability "
+            f"bundle and Keras model disagree on {images} images: largest difference in probability "
             f"{difference[worst]:.3g} (image {compared.image_id[worst]}, allowed {config.parity_tolerance:g}), "
             f"{flips} changed decisions (allowed 0)"
         )
-    return report
+    return BundleAgreement(
+        images=images,
+        max_probability_difference=float(difference[worst]),
+        max_logit_difference=float(np.abs(compared.keras_logit - compared.bundle_logit).max()),
+        changed_decisions=flips,
+        tolerance=config.parity_tolerance,
+        **refusals,
+    )
+
+
+class RefusalDifferences(TypedDict):
+    """What two sides refuse: the fields of `Agreement` of these names."""
+
+    refused: int
+    changed_refusals: int
+    max_distance_difference: float
 
 
 def refusal_differences(
@@ -204,7 +215,7 @@ def refusal_differences(
     received: npt.NDArray[np.float32],
     refused: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
     limit: float | None,
-) -> dict[str, Any]:
+) -> RefusalDifferences:
     """How far distances differ, and how many images are refused on one side only.
 
     An image whose expected distance is within rounding of the limit may be refused or not.
@@ -236,7 +247,7 @@ def expected_decisions(policy: DecisionPolicy, logit: npt.NDArray[np.float64]) -
 
 def preparation_report(
     compared: Compared, recorded: Scores, policy: DecisionPolicy, config: ExportConfig
-) -> dict[str, Any]:
+) -> Preparation:
     """Difference between training-time and serving-time preparation of the same images, in logits.
 
     Without augmentation on either side: what that changes is not the preparation's doing.
@@ -256,19 +267,19 @@ def preparation_report(
     shift = served - trained
     size = np.abs(shift)
     changed = int((policy.decide(served) != policy.decide(trained)).sum())
-    report = {
-        "images": int(common.sum()),
-        "mean_logit_shift": float(shift.mean()),
-        "mean_absolute_logit_shift": float(size.mean()),
-        "p95_absolute_logit_shift": float(np.quantile(size, 0.95)),
-        "max_absolute_logit_shift": float(size.max()),
-        "changed_decisions": changed,
-        "bound_mean_absolute": config.max_logit_shift,
-        "bound_changed_decisions": config.max_changed_decisions,
-    }
+    report = Preparation(
+        images=int(common.sum()),
+        mean_logit_shift=float(shift.mean()),
+        mean_absolute_logit_shift=float(size.mean()),
+        p95_absolute_logit_shift=float(np.quantile(size, 0.95)),
+        max_absolute_logit_shift=float(size.max()),
+        changed_decisions=changed,
+        bound_mean_absolute=config.max_logit_shift,
+        bound_changed_decisions=config.max_changed_decisions,
+    )
     if not size.mean() <= config.max_logit_shift or changed > config.max_changed_decisions * common.sum():
         raise ArtifactError(
-            f"images prepared for serving differ too much from those used in training, on {report['images']} images: "
+            f"images prepared for serving differ too much from those used in training, on {report.images} images: "
             f"mean absolute difference in logit {size.mean():.3g} (max_logit_shift allows {config.max_logit_shift:g}), "
             f"{changed} changed decisions (max_changed_decisions allows {config.max_changed_decisions:g} of them); "
             "make records and model again with one version of lesionflow, or train with precision float32"

@@ -12,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
-from components.common.artifacts.json_file import write_json
 from components.common.artifacts.model import Model, ModelFacts, open_model
 from components.common.artifacts.policy import DecisionPolicy, load_policy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import read_split
 from components.common.bundle import layout
-from components.common.bundle.card import collect_facts, write_card
+from components.common.bundle.card import write_card
+from components.common.bundle.card_facts import collect_facts
 from components.common.bundle.fingerprints import fingerprints_of
+from components.common.bundle.labels import Labels
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.operations import record_operations
+from components.common.bundle.parity_record import Augmentation, Parity
 from components.common.bundle.preprocessing import Preprocessing
 from components.common.bundle.selftest import generated_image, write_selftest
 from components.common.imaging import pixels
@@ -52,21 +54,22 @@ class ExportResult:
 
     path: Path
     policy_id: str
-    parity: dict[str, Any]
+    parity: Parity
     bytes: int
 
     @property
     def figures(self) -> dict[str, float]:
         """The numbers shown beside the step: largest differences, changed decisions, size in MB."""
         shown = {
-            "parity_images": self.parity["parity"]["images"],
-            "parity_max_probability_difference": self.parity["parity"]["max_probability_difference"],
+            "parity_images": float(self.parity.parity.images),
+            "parity_max_probability_difference": self.parity.parity.max_probability_difference,
             "bundle_megabytes": self.bytes / 1e6,
         }
-        for name in ("mean_absolute_logit_shift", "max_absolute_logit_shift", "changed_decisions"):
-            if "preparation" in self.parity:
-                shown[f"preparation_{name}"] = self.parity["preparation"][name]
-        return {name: float(value) for name, value in shown.items()}
+        if (preparation := self.parity.preparation) is not None:
+            shown["preparation_mean_absolute_logit_shift"] = preparation.mean_absolute_logit_shift
+            shown["preparation_max_absolute_logit_shift"] = preparation.max_absolute_logit_shift
+            shown["preparation_changed_decisions"] = float(preparation.changed_decisions)
+        return shown
 
 
 def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out: Path) -> ExportResult:
@@ -107,22 +110,22 @@ def run(config: ExportConfig, model: Path, policy: Path, split: Path | None, out
         refusal.save(folder)
         record_operations(folder)
         preparation.save(folder)
-        write_json(folder / layout.LABELS, labels(split))
+        Labels.of(_diagnoses(split) if split is not None else {}).save(folder)
         rule.save(folder / layout.POLICY)
         if split is not None:
             fingerprints_of(read_split(split)).save(folder)
         if config.augmentation == "none":  # with it the bundle's logits are not those of training
             save_scores(folder / layout.REFERENCE_SCORES, trained.val_scores().numbered())
         loaded = load_parts(Artifact(folder, "bundle", "", {}, {}))
-        report, compared = _check(loaded, served, config, trained, split, familiar)
-        write_json(folder / layout.PARITY, report)
+        parity, compared = _check(loaded, served, config, trained, split, familiar)
+        parity.save(folder)
         write_selftest(loaded, folder)
         if config.formats:
             write_formats(loaded, served, config, compared, familiar)
         write_card(folder, collect_facts(folder, trained, policy, split))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     log.info("bundle %s: policy %s, %.1f MB", out, rule.policy_id, size / 1e6)
-    return ExportResult(out, rule.policy_id, report, size)
+    return ExportResult(out, rule.policy_id, parity, size)
 
 
 def check_made_from(policy: Artifact, model: Model, rule: DecisionPolicy) -> None:
@@ -162,18 +165,6 @@ def preparation_of(facts: ModelFacts, policy: DecisionPolicy, config: ExportConf
     )
 
 
-def labels(split: Path | None) -> dict[str, Any]:
-    """Content of `labels.json`: what the numbers in the outputs mean, and which diagnosis counts as what."""
-    return {
-        "schema": layout.LABELS_SCHEMA,
-        "positive": "malignant",
-        "classes": ["benign", "malignant"],
-        "decisions": {str(code): name for code, name in layout.DECISIONS.items()},
-        "statuses": list(layout.STATUSES),
-        "diagnoses": _diagnoses(split) if split is not None else {},
-    }
-
-
 def check_input(network: Any, preparation: Preprocessing) -> None:
     """Refuses a network whose input is not the `image_size` of its `model.json`.
 
@@ -198,7 +189,7 @@ def _check(
     model: Model,
     split: Path | None,
     familiar: Familiar | None,
-) -> tuple[dict[str, Any], Compared]:
+) -> tuple[Parity, Compared]:
     import tensorflow as tf
 
     from components.export.graph import scored
@@ -221,29 +212,27 @@ def _check(
             return plain, plain, distance
         return np.asarray(served_of(pixels)[0].numpy(), np.float64), plain, distance
 
-    report: dict[str, Any] = {"schema": layout.PARITY_SCHEMA, "images_from": "validation" if split else "generated"}
     if split is None:
         log.warning("no split given: parity is checked on %d generated images", _GENERATED)
         files = {f"generated-{i}": pixels.encode_jpeg(generated_image(i), 95) for i in range(_GENERATED)}
         compared = compare([Source(name, name) for name in files], predict, loaded, files.__getitem__)
-        return report | {"parity": parity_report(compared, loaded.policy, config)}, compared
+        return Parity(images_from="generated", parity=parity_report(compared, loaded.policy, config)), compared
     compared = compare(validation_sources(split, config.parity_images), predict, loaded)
-    report["parity"] = parity_report(compared, loaded.policy, config, loaded.refusal.limit)
     recorded = model.val_scores()
-    report["preparation"] = preparation_report(compared, recorded, loaded.policy, config)
-    if config.augmentation != "none":
-        report["augmentation"] = _gain(compared, recorded, loaded.policy)
+    parity = parity_report(compared, loaded.policy, config, loaded.refusal.limit)
+    preparation = preparation_report(compared, recorded, loaded.policy, config)
     log.info(
         "parity on %d images: max |dp| %.2g; preparation: mean |dlogit| %.3g, %d changed decisions",
-        report["parity"]["images"],
-        report["parity"]["max_probability_difference"],
-        report["preparation"]["mean_absolute_logit_shift"],
-        report["preparation"]["changed_decisions"],
+        parity.images,
+        parity.max_probability_difference,
+        preparation.mean_absolute_logit_shift,
+        preparation.changed_decisions,
     )
-    return report, compared
+    gained = {"augmentation": _gain(compared, recorded, loaded.policy)} if config.augmentation != "none" else {}
+    return Parity(images_from="validation", parity=parity, preparation=preparation, **gained), compared
 
 
-def _gain(compared: Compared, recorded: Scores, policy: DecisionPolicy) -> dict[str, Any]:
+def _gain(compared: Compared, recorded: Scores, policy: DecisionPolicy) -> Augmentation:
     rows = recorded.rows_of(compared.image_id)
     known, rows = rows >= 0, rows[rows >= 0]
     plain, augmented = compared.plain_logit[known], compared.keras_logit[known]

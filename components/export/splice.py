@@ -63,6 +63,8 @@ def _splice_onnx(parent: Path, policy: DecisionPolicy, out: Path) -> None:
     inner |= {one.name for one in rule.graph.initializer}
     names = {name: mark + name for name in inner - set(decided)} | {_BEFORE + "logit": "logit"}
     _rename(rule.graph, names)
+    for node in rule.graph.node:
+        node.name = mark + node.name
     model.graph.node.extend(rule.graph.node)
     model.graph.initializer.extend(rule.graph.initializer)
     for output in model.graph.output:
@@ -72,12 +74,10 @@ def _splice_onnx(parent: Path, policy: DecisionPolicy, out: Path) -> None:
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:
-    """Renames values of an ONNX graph, and nodes by the first value they make."""
+    """Renames values of an ONNX graph."""
     for node in graph.node:
         for values in (node.input, node.output):
             values[:] = [names.get(value, value) for value in values]
-        if node.output[0] in names.values():
-            node.name = node.output[0]
     for one in (*graph.initializer, *graph.output):
         one.name = names.get(one.name, one.name)
 

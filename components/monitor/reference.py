@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.common.artifacts.folder import Artifact
-from components.common.artifacts.json_file import read_object
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import TEST_SCORES, Scores, load_extra, load_scores
 from components.common.artifacts.validation import EXTERNAL_SCORES
 from components.common.bundle import layout
+from components.common.bundle.refusal import read_refusal
 from components.common.runtime.errors import ConfigError
 from components.common.statistics.numeric import Floats
 from components.common.storage import store
@@ -111,8 +110,6 @@ def _named(path: Path, bundle: Path) -> str:
 
 
 def _distances(bundle: Artifact) -> tuple[Floats, float | None]:
-    there = layout.REFUSAL in bundle.files
-    record: dict[str, Any] = read_object(bundle.path / layout.REFUSAL) if there else {}
-    quantiles = (record.get("validation") or {}).get("quantiles", [])
-    refused = record.get("alpha") if record.get("status") == "checked" else None
-    return np.asarray(quantiles, np.float64), refused
+    record = read_refusal(bundle.path)
+    quantiles = record.validation.quantiles if record.validation else []
+    return np.asarray(quantiles, np.float64), record.alpha if record.checked else None

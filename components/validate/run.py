@@ -15,7 +15,7 @@ import pandas as pd
 
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
 from components.common.artifacts.index import THUMBNAIL, read_account, read_index
-from components.common.artifacts.json_file import read_json, write_json
+from components.common.artifacts.json_file import write_json
 from components.common.artifacts.metrics import Metrics
 from components.common.artifacts.policy import FILE as POLICY
 from components.common.artifacts.remote import local_artifact, refuse_other
@@ -25,6 +25,7 @@ from components.common.bundle import layout
 from components.common.bundle.card import open_evaluation
 from components.common.bundle.fingerprints import fingerprints_chosen_on, read_fingerprints
 from components.common.bundle.handover import read_internal_test
+from components.common.bundle.labels import Labels
 from components.common.bundle.load import Bundle, load_parts
 from components.common.bundle.signing import check_signature
 from components.common.imaging.picture_key import picture_keys
@@ -133,7 +134,7 @@ def _record(
     here = Place(scores, common_names(diagnosis, names) if diagnosis is not None else None)
     there = _there(made_of, loaded, names)
     figures, mix = compare(here, there, loaded.policy, config.resamples, config.seed)
-    labels = read_json(loaded.artifact.path / layout.LABELS, layout.LABELS_SCHEMA).get("diagnoses", {})
+    labels = Labels.read(loaded.artifact.path).diagnoses
     shown = dict(zip(common_names(labels, names).tolist(), labels.values(), strict=True))
     # what is not dermoscopy was read, and counts as referred in every figure
     sent_on = [layout.STATUSES[layout.NOT_DERMOSCOPY]] * int(scores.not_dermoscopy.sum())

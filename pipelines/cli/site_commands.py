@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from components.calibrate.config import CalibrateConfig
+    from components.common.artifacts.calibration import Recalibration
 
 _KEPT = {
     "calibration": "a recalibration keeps the bundle's calibrator and moves it",
@@ -137,7 +138,7 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
     from components.common.artifacts.lineage import FILE as LINEAGE
     from components.common.artifacts.lineage import load_lineage
     from components.common.artifacts.validation import EXTERNAL_SCORES, open_validation
-    from components.common.bundle.card import read_facts
+    from components.common.bundle.card_facts import CardFacts
     from components.common.bundle.fingerprints import read_fingerprints
     from components.common.bundle.load import check_parts, load_parts
     from components.export.adjust import adjust
@@ -149,7 +150,7 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
             f"{arguments.validation}: made from another bundle than {arguments.bundle}; validate this one first"
         )
     parent, _ = check_parts(bundle.path)
-    config = _config(parent.operating_point, read_facts(bundle.path), arguments.set)
+    config = _config(parent.operating_point, CardFacts.read(bundle.path).calibration.config, arguments.set)
     site = arguments.site if arguments.site is not None else measured.site or validation.path.resolve().name
     made = recalibrate(config, parent, scores, validation.files[EXTERNAL_SCORES], site, keep=arguments.keep_threshold)
     images, lineage = read_fingerprints(validation.path), load_lineage(validation.path / LINEAGE)
@@ -162,10 +163,10 @@ def _adjusted(folder: Path, arguments: argparse.Namespace) -> str:
     adjust(
         load_parts(bundle), made.policy, made.record, validation, scores, arguments.out, images=images, notice=notice
     )
-    return _summary(made.record, made.why, arguments.out)
+    return _summary(made.record, arguments.out)
 
 
-def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[str]) -> CalibrateConfig:
+def _config(point: Mapping[str, Any], own: Mapping[str, Any] | None, given: Sequence[str]) -> CalibrateConfig:
     """The rule for the threshold: that of the bundle's own calibration, and what is given."""
     from components.calibrate.config import CalibrateConfig
     from components.common.artifacts.policy import ASKED
@@ -174,7 +175,6 @@ def _config(point: Mapping[str, Any], facts: Mapping[str, Any], given: Sequence[
     values = {name.removeprefix("calibrate."): value for name, value in parse_assignments(given).items()}
     for name in (name for name in values if name in _KEPT):
         raise ConfigError(f"--set {name}: {_KEPT[name]}; allowed: {', '.join(_adjustable())}")
-    own = facts["calibration"].get("config")
     if own is None and point.get("policy") != "kept":  # no calibration record: what the policy itself says
         own = {"operating_point": point["policy"], **{name: point[name] for name in ASKED[point["policy"]]}}
     return CalibrateConfig.parse({**(own or {}), **values})
@@ -186,27 +186,25 @@ def _left_out(refused: int) -> str:
     return f"; left out: {refused} refused as not dermoscopic, which go to a person whatever the policy says"
 
 
-def _summary(record: Mapping[str, Any], why: str, out: Path) -> str:
+def _summary(record: Recalibration, out: Path) -> str:
     from components.common.artifacts.presentation import estimate_text
 
-    before, after, counts = record["before"], record["cross_fitted"], record["counts"]
+    before, after, counts = record.before, record.cross_fitted, record.counts
     rows = [
-        (label, estimate_text(before[name]), estimate_text(after[name]))
-        for name, label in (
-            ("calibration_in_the_large", "calibration in the large"),
-            ("slope", "calibration slope"),
-            ("sensitivity", "sensitivity"),
-            ("specificity", "specificity"),
-        )
+        ("calibration in the large", before.calibration_in_the_large, after.calibration_in_the_large),
+        ("calibration slope", before.slope, after.slope),
+        ("sensitivity", before.sensitivity, after.sensitivity),
+        ("specificity", before.specificity, after.specificity),
     ]
-    rows.insert(2, ("calibration error", f"{before['calibration_error']:.3f}", f"{after['calibration_error']:.3f}"))
+    shown = [(label, estimate_text(old), estimate_text(new)) for label, old, new in rows]
+    shown.insert(2, ("calibration error", f"{before.calibration_error:.3f}", f"{after.calibration_error:.3f}"))
     lines = [
-        f"{record['site']}: {counts['n']} images of {counts['groups']} lesion groups, "
-        f"{counts['malignant_groups']} malignant groups{_left_out(record['left_out_not_dermoscopy'])}",
-        why,
+        f"{record.site}: {counts.n} images of {counts.groups} lesion groups, "
+        f"{counts.malignant_groups} malignant groups{_left_out(record.left_out_not_dermoscopy)}",
+        record.why,
         f"{'':26}{'before':26}after, cross-fitted",
-        *(f"{label:26}{old:26}{new}" for label, old, new in rows),
+        *(f"{label:26}{old:26}{new}" for label, old, new in shown),
         "(in brackets: 95 % intervals that resample lesion groups)",
-        f"wrote {out}: policy {record['policy_id']}, adjusted from {record['parent_policy_id']}",
+        f"wrote {out}: policy {record.policy_id}, adjusted from {record.parent_policy_id}",
     ]
     return "\n".join(lines)

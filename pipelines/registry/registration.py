@@ -16,7 +16,8 @@ from components.common.artifacts.policy import load_policy
 from components.common.artifacts.presentation import estimate_text, named
 from components.common.artifacts.scores import TEST_SCORES
 from components.common.bundle import layout
-from components.common.bundle.card import open_evaluation, read_facts
+from components.common.bundle.card import open_evaluation
+from components.common.bundle.card_facts import CardFacts
 from components.common.runtime.errors import ArtifactError
 
 FORMAT, FORMAT_VERSION = "tensorflow", "2"  # what KServe calls a SavedModel
@@ -83,9 +84,9 @@ def registration_of(
         raise ArtifactError(
             f"{evaluation / layout.POLICY}: another policy than the bundle's; evaluate the bundle again"
         )
-    facts = read_facts(bundle)
+    facts = CardFacts.read(bundle)
     metrics = load_metrics(evaluation / METRICS)
-    git = facts["environment"].get("git") or {}
+    git = facts.environment.get("git") or {}
     commit = str(git.get("commit") or "")
     properties: Properties = {
         DIGEST: made.digest,
@@ -95,13 +96,13 @@ def registration_of(
         "test_probs_sha256": judged.files[TEST_SCORES],
         **{f"{_PARENT.get(key, key)}_digest": value for key, value in sorted(made.made_from.items())},
         **{name: place for name, place in ((BUNDLE_URI, bundle_uri), (EVALUATION_URI, evaluation_uri)) if place},
-        **({"split_sha256": facts["split"]["sha256"]} if facts["split"] else {}),
+        **({"split_sha256": facts.split["sha256"]} if facts.split else {}),
         "policy_id": policy.policy_id,
         "operating_point": str(policy.operating_point.get("policy", "")),
         "calibrator": policy.calibrator.name,
         "threshold_probability": float(policy.threshold_probability),
-        "architecture": str(facts["model"]["architecture"]),
-        "image_size": "x".join(str(side) for side in facts["model"]["image_size"]),
+        "architecture": facts.model.architecture,
+        "image_size": "x".join(str(side) for side in facts.model.image_size),
         "test_images": metrics.n,
         "test_malignant": metrics.malignant,
         "test_lesion_groups": metrics.groups,

@@ -30,10 +30,10 @@ def shipped(export_inputs, kit, tmp_path_factory):
 
 def test_the_bundle_of_an_ensemble_is_in_parity_with_it(shipped, kit):
     _, result = shipped
-    parity = result.parity["parity"]
-    assert parity["images"] == kit.count
-    assert parity["changed_decisions"] == 0
-    assert parity["max_probability_difference"] <= 1e-5
+    parity = result.parity.parity
+    assert parity.images == kit.count
+    assert parity.changed_decisions == 0
+    assert parity.max_probability_difference <= 1e-5
 
 
 def test_the_bundle_answers_with_the_mean_of_what_its_members_bundles_answer(shipped, export_inputs, kit, tmp_path):
@@ -60,7 +60,7 @@ def test_gains_of_ensemble_and_augmentation_are_in_the_bundle_and_its_card(shipp
     assert "small_cnn (ensemble): malignant or benign" in card
     assert "| mean of the members | ROC-AUC |" in card
     assert "Test-time augmentation (`flips`), on 24 validation images" in card
-    assert {"before", "after", "gain"} == set(result.parity["augmentation"]["roc_auc"])
+    assert result.parity.augmentation.roc_auc.gain.lower is not None
 
 
 def test_an_adjusted_ensemble_still_says_what_each_member_says(shipped, kit, tmp_path):

@@ -10,10 +10,20 @@ import json
 import math
 import reprlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Never, TypeVar
+from typing import Annotated, Any, ClassVar, Never, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from components.common.runtime.errors import ArtifactError
 
@@ -32,6 +42,46 @@ class Document(BaseModel):
     """Base of documents and of their parts: unknown fields are refused, values never change, NaN is not a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileDocument(Document):
+    """Base of documents with a file of their own; they say their schema there and wherever they are part of another.
+
+    Attributes:
+        FILE: name of the file.
+        SCHEMA: what it must say.
+        WAY_OUT: what to do where a file does not fit.
+    """
+
+    FILE: ClassVar[str]
+    SCHEMA: ClassVar[str]
+    WAY_OUT: ClassVar[str] = "export the bundle again"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_schema(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if value.get("schema", cls.SCHEMA) != cls.SCHEMA:
+            raise ValueError(f"expected schema {cls.SCHEMA!r}, received {shown(value['schema'])}")
+        return {name: one for name, one in value.items() if name != "schema"}
+
+    @model_serializer(mode="wrap")
+    def _with_schema(self, fields: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {"schema": self.SCHEMA, **fields(self)}
+
+    def save(self, folder: Path) -> None:
+        """Writes the file into `folder`; what was not given is not in it."""
+        write_json(folder / self.FILE, self.model_dump(mode="json", exclude_unset=True))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads the file in `folder`.
+
+        Raises:
+            ArtifactError: missing, not such a file, or a field is missing or of another type.
+        """
+        return read_record(folder / cls.FILE, cls.SCHEMA, cls, cls.WAY_OUT)
 
 
 def dump_json(value: Any) -> str:

@@ -6,24 +6,20 @@ Layout after Mitchell et al. 2019 (Model Cards for Model Reporting), front matte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 from components.common.artifacts.characteristics import FILE as CHARACTERISTICS
 from components.common.artifacts.characteristics import Characteristics, Units, load_characteristics
-from components.common.artifacts.class_weight import CLASS_WEIGHT
 from components.common.artifacts.folder import Artifact, open_artifact
-from components.common.artifacts.index import read_index
-from components.common.artifacts.json_file import read_json, read_object, write_json
 from components.common.artifacts.ledger import FILE as OPENINGS
 from components.common.artifacts.ledger import Opening, bundles_of, load_openings, times_text
 from components.common.artifacts.lineage import FILE as LINEAGE
-from components.common.artifacts.lineage import GENERATED, Counts, Lineage, SplitName, generated_notice, load_lineage
+from components.common.artifacts.lineage import Counts, Lineage, SplitName, load_lineage
 from components.common.artifacts.metrics import FILE as METRICS
 from components.common.artifacts.metrics import Metrics, load_metrics
-from components.common.artifacts.model import Model
 from components.common.artifacts.presentation import (
     form_of,
     heading,
@@ -35,66 +31,17 @@ from components.common.artifacts.presentation import (
     value_words,
 )
 from components.common.artifacts.slices import confirmed, gaps, skin_types_known
-from components.common.artifacts.split import read_record
 from components.common.artifacts.trust import FILE as TRUST
 from components.common.artifacts.trust import Line, load_trust
 from components.common.bundle import card_text, layout
-from components.common.bundle.refusal import BEFORE, read_refusal
+from components.common.bundle.card_facts import CardFacts
 from components.common.runtime.errors import ArtifactError
 
-FACTS = "card.json"
-FACTS_SCHEMA = "lesionflow.card/1"
 
-
-def collect_facts(folder: Path, model: Model, policy: Path, split: Path | None) -> dict[str, Any]:
-    """Everything the card needs, so that it can be written again without the inputs.
-
-    Args:
-        folder: the bundle in the making, with policy, preprocessing, labels and parity report.
-        model: model artifact.
-        policy: policy artifact.
-        split: split artifact, when there is one.
-    """
-    return {
-        "schema": FACTS_SCHEMA,
-        "model": model.facts.record(),
-        "training": model.training_config,
-        "environment": model.environment,
-        "history": card_text.training_history(model),
-        "ensemble": model.ensemble,
-        "selection": model.selection,
-        "class_weight": _optional(model.path / CLASS_WEIGHT),
-        "calibration": _optional(policy / "calibration.json"),
-        "policy": _optional(folder / layout.POLICY),
-        "split": asdict(read_record(split)) if split else {},
-        "labels": read_json(folder / layout.LABELS, layout.LABELS_SCHEMA),
-        "preprocessing": read_object(folder / layout.PREPROCESSING),
-        "parity": read_json(folder / layout.PARITY, layout.PARITY_SCHEMA),
-        "formats": _optional(folder / layout.FORMATS).get("formats", {}),
-        "refusal": read_refusal(folder).words,
-        "notice": _notice(split) if split else "",
-    }
-
-
-def _notice(split: Path) -> str:
-    """What has to stand over a card whose images were drawn by a program."""
-    sources = read_index(split, ["dataset"])["dataset"]
-    return generated_notice(int(sources.str.startswith(GENERATED).sum()), len(sources))
-
-
-def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_card(folder: Path, facts: CardFacts) -> None:
     """Writes `card.json` and `model_card.md` into a bundle in the making."""
-    write_json(folder / FACTS, dict(facts))
+    facts.save(folder)
     (folder / layout.CARD).write_text(render(facts, None), encoding="utf-8")
-
-
-def read_facts(bundle: Path) -> dict[str, Any]:
-    """Reads `card.json` of a bundle.
-
-    Raises:
-        ArtifactError: it is missing or not such a file.
-    """
-    return read_json(bundle / FACTS, FACTS_SCHEMA)
 
 
 def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
@@ -107,7 +54,7 @@ def bundle_card(bundle: Path, evaluation: Path | None = None) -> str:
         ArtifactError: damaged, or the evaluation is of another bundle.
     """
     made = open_artifact(bundle, "bundle")
-    facts = read_facts(bundle)
+    facts = CardFacts.read(bundle)
     if evaluation is None:
         return render(facts, None)
     open_evaluation(evaluation, made)
@@ -160,15 +107,10 @@ def judged_by(evaluation: Path) -> Judged:
     )
 
 
-def render(facts: Mapping[str, Any], judged: Judged | None, digest: str = "") -> str:
+def render(facts: CardFacts, judged: Judged | None, digest: str = "") -> str:
     """The card as Markdown, with its evaluation and the bundle's digest where they are given."""
     given = {
-        "refusal": BEFORE.words,
-        "ensemble": {},
-        "recalibration": {},
-        "notice": "",
-        "selection": {},
-        **facts,
+        **dict(facts),
         "metrics": judged.metrics if judged else None,
         "trust": judged.trust if judged else (),
         "lineage": judged.lineage if judged else None,
@@ -258,9 +200,3 @@ def _units(counts: Mapping[SplitName, Units], every: Mapping[SplitName, Units], 
             parts.append(f"{one.patients} patient{'s' * (one.patients != 1)}")
         cells.append(", ".join(parts))
     return markupsafe.Markup(" | ".join(cells))  # numbers only
-
-
-def _optional(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    return read_object(path)

@@ -23,6 +23,7 @@ from components.common.bundle import layout
 from components.common.imaging import picture_key
 from components.common.runtime.errors import ArtifactError
 
+SCHEMA = "lesionflow.fingerprints/1"
 TRAINED, CHOSEN = 0, 1  # on: train, validation
 BYTES, NEAR = "bytes", "near-duplicate"
 _PARTS = {"train": TRAINED, "val": CHOSEN}
@@ -109,7 +110,7 @@ class Fingerprints:
 
     def save(self, folder: Path) -> None:
         """Writes `fingerprints.npz`."""
-        arrays = {"schema": np.array([layout.FINGERPRINTS_SCHEMA]), **{name: getattr(self, name) for name in _WIDTHS}}
+        arrays = {"schema": np.array([SCHEMA]), **{name: getattr(self, name) for name in _WIDTHS}}
         write_npz(folder / layout.FINGERPRINTS, arrays)
 
 
@@ -155,8 +156,8 @@ def read_fingerprints(bundle: Path) -> Fingerprints | None:
     except ValueError as error:
         raise ArtifactError(f"{path}: not readable as fingerprints ({error}); export the bundle again") from error
     schema = " ".join(map(str, arrays.pop("schema", np.array([])).ravel()))
-    if schema != layout.FINGERPRINTS_SCHEMA or set(arrays) != set(_WIDTHS):
-        raise ArtifactError(f"{path}: expected {layout.FINGERPRINTS_SCHEMA}, received {shown(schema)}; export again")
+    if schema != SCHEMA or set(arrays) != set(_WIDTHS):
+        raise ArtifactError(f"{path}: expected {SCHEMA}, received {shown(schema)}; export again")
     n = arrays["part"].size
     for name, width in _WIDTHS.items():
         rows = arrays["ids"].size // width if name == "ids" else n

@@ -18,7 +18,8 @@ from components.common.artifacts.folder import Artifact, new_artifact, open_arti
 from components.common.artifacts.policy import DecisionPolicy
 from components.common.artifacts.scores import TEST_SCORES, Scores, load_extra, load_scores, save_scores
 from components.common.bundle import layout
-from components.common.bundle.card import judged_by, open_evaluation, read_facts, render
+from components.common.bundle.card import judged_by, open_evaluation, render
+from components.common.bundle.card_facts import CardFacts
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ConfigError
 
@@ -42,7 +43,7 @@ def hand_over(bundle: Path, evaluation: Path, out: Path) -> Artifact:
         for name in made.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, folder / name)
-        (folder / layout.CARD).write_text(render(read_facts(bundle), judged_by(evaluation)), encoding="utf-8")
+        (folder / layout.CARD).write_text(render(CardFacts.read(bundle), judged_by(evaluation)), encoding="utf-8")
         save_internal_test(folder, evaluation)
     return open_artifact(out, "bundle")
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from components.common.artifacts import policy
+from components.common.artifacts.calibration import Recalibration
 
 SAVED_MODEL = "saved_model"
 POLICY = policy.FILE
 PREPROCESSING = "preprocessing.json"
 LABELS = "labels.json"
 CARD = "model_card.md"
+FACTS = "card.json"
 PARITY = "parity.json"
 FORMATS = "formats.json"
 OPERATIONS = "operations.json"
 SELFTEST = "selftest.json"
 SELFTEST_IMAGE = "selftest.jpg"
-RECALIBRATION = "recalibration.json"  # of a bundle that was adjusted for another site
+RECALIBRATION = Recalibration.FILE  # of a bundle that was adjusted for another site
 REFUSAL = "refusal.json"
 FINGERPRINTS = "fingerprints.npz"  # of a bundle that was exported with a split
 REFERENCE_SCORES = "reference_probs.npz"  # what `lesionflow monitor` compares with, where nothing better is given
 INTERNAL_SCORES = "internal_probs.npz"  # of a bundle that was handed over with its evaluation
-
-LABELS_SCHEMA = "lesionflow.labels/1"
-PARITY_SCHEMA = "lesionflow.parity/1"
-FORMATS_SCHEMA = "lesionflow.formats/1"
-OPERATIONS_SCHEMA = "lesionflow.operations/1"
-SELFTEST_SCHEMA = "lesionflow.selftest/1"
-REFUSAL_SCHEMA = "lesionflow.refusal/1"
-FINGERPRINTS_SCHEMA = "lesionflow.fingerprints/1"
 
 MALIGNANT, BENIGN, REFER, UNREADABLE = 1, 0, 2, -1
 DECISIONS = {MALIGNANT: "malignant", BENIGN: "benign", REFER: "refer", UNREADABLE: "not readable"}

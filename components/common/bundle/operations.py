@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
-from components.common.artifacts.json_file import read_json, shown, write_json
+from components.common.artifacts.json_file import FileDocument, shown
 from components.common.bundle import layout
 from components.common.bundle.saved_model import Function, SavedModel, read_saved_model
 from components.common.runtime.errors import ArtifactError
@@ -22,6 +23,15 @@ ALLOWED = Path(__file__).with_name("operations.txt")
 _FILES = re.compile(r"saved_model\.pb|variables|variables/variables\.(index|data-\d{5}-of-\d{5})")
 _RESTORE = "RestoreV2"  # reads files: where a server loads the variables, and nowhere else
 _SHOWN = 5
+
+
+class Operations(FileDocument):
+    """Content of `operations.json`: the operations in a bundle's graph when it was made, sorted."""
+
+    FILE: ClassVar[str] = layout.OPERATIONS
+    SCHEMA: ClassVar[str] = "lesionflow.operations/1"
+
+    operations: list[str]
 
 
 @cache
@@ -60,8 +70,7 @@ def check_operations(folder: Path) -> list[str]:
 
 def record_operations(bundle: Path) -> None:
     """Writes down which operations are in the graph of a bundle in the making."""
-    found = read_saved_model(bundle / layout.SAVED_MODEL).operations()
-    write_json(bundle / layout.OPERATIONS, {"schema": layout.OPERATIONS_SCHEMA, "operations": found})
+    Operations(operations=read_saved_model(bundle / layout.SAVED_MODEL).operations()).save(bundle)
 
 
 def check_recorded_operations(bundle: Path) -> list[str]:
@@ -74,9 +83,9 @@ def check_recorded_operations(bundle: Path) -> list[str]:
         ArtifactError: an operation is not allowed, or the graph is not the one that the bundle was made with.
     """
     found = check_operations(bundle / layout.SAVED_MODEL)
-    recorded = read_json(bundle / layout.OPERATIONS, layout.OPERATIONS_SCHEMA).get("operations")
+    recorded = Operations.read(bundle).operations
     if recorded != found:
-        known = {shown(name).strip("'") for name in recorded} if isinstance(recorded, list) else set()
+        known = {shown(name).strip("'") for name in recorded}
         odd = ", ".join(sorted(known ^ set(found))[:_SHOWN]) or "their order"
         raise ArtifactError(
             f"{bundle}: the graph and {layout.OPERATIONS} differ in {ascii(odd)[1:-1]}; it was not loaded: export the "

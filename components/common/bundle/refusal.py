@@ -14,6 +14,7 @@ from pydantic import Field
 from components.common.artifacts.json_file import Document, read_record, write_json
 from components.common.bundle import layout
 
+SCHEMA = "lesionflow.refusal/1"
 ALPHA = 0.01  # accepted share of new groups of dermoscopic images that have an image refused
 RELIABLE = 0.99  # of the generated pictures that are not dermoscopy
 METHOD = "mean over depths of the Mahalanobis distance of pooled features to the training images"
@@ -109,7 +110,7 @@ class Refusal(Document):
 
     def save(self, folder: Path) -> None:
         """Writes `refusal.json`."""
-        write_json(folder / layout.REFUSAL, {"schema": layout.REFUSAL_SCHEMA, **self.model_dump()})
+        write_json(folder / layout.REFUSAL, {"schema": SCHEMA, **self.model_dump()})
 
 
 BEFORE = Refusal(status="not_checked", reason="made by a version that did not check")
@@ -124,4 +125,4 @@ def read_refusal(bundle: Path) -> Refusal:
     path = bundle / layout.REFUSAL
     if not path.is_file():
         return BEFORE
-    return read_record(path, layout.REFUSAL_SCHEMA, Refusal, "export the bundle again")
+    return read_record(path, SCHEMA, Refusal, "export the bundle again")

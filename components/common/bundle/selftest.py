@@ -5,13 +5,14 @@ It tells whoever receives a bundle, without any patient's image, whether their r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from components.common.artifacts.json_file import read_json, write_atomic, write_json
+from components.common.artifacts.json_file import FileDocument, Number, write_atomic
 from components.common.bundle import layout
 from components.common.bundle.load import Bundle, Predictions
 from components.common.imaging import pixels
@@ -19,6 +20,34 @@ from components.common.runtime.errors import ArtifactError
 
 # Other processors add float32 numbers in another order.
 _TOLERANCE = 1e-3
+
+
+class Selftest(FileDocument):
+    """Content of `selftest.json`: what a bundle said of its test image when it was made."""
+
+    FILE: ClassVar[str] = layout.SELFTEST
+    SCHEMA: ClassVar[str] = "lesionflow.selftest/1"
+
+    logit: Number
+    status: str
+    probability: Number
+    decision: int
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A self-test that a bundle passed.
+
+    Attributes:
+        recorded_logit: of the test image when the bundle was made.
+        received_logit: here.
+        rule_compared: whether the graph's rule could be compared with the policy: a bundle that refuses the generated
+            image as not dermoscopic gives no probability for it.
+    """
+
+    recorded_logit: float
+    received_logit: float
+    rule_compared: bool
 
 
 def generated_image(seed: int, height: int = 450, width: int = 600) -> npt.NDArray[np.uint8]:
@@ -39,39 +68,33 @@ def write_selftest(bundle: Bundle, folder: Path) -> None:
     if not image.exists():
         write_atomic(image, pixels.encode_jpeg(generated_image(0), 90))
     found = bundle.predict([image.read_bytes()])
-    record = {
-        "schema": layout.SELFTEST_SCHEMA,
-        "logit": float(found.logit[0]),
-        "status": str(found.status[0]),
-        "probability": float(found.probability[0]),
-        "decision": int(found.decision[0]),
-    }
-    write_json(folder / layout.SELFTEST, record)
+    Selftest(
+        logit=float(found.logit[0]),
+        status=str(found.status[0]),
+        probability=float(found.probability[0]),
+        decision=int(found.decision[0]),
+    ).save(folder)
 
 
-def run_selftest(bundle: Bundle) -> dict[str, Any]:
+def run_selftest(bundle: Bundle) -> Passed:
     """Predicts the test image again with a loaded bundle.
-
-    Returns:
-        The recorded and the received logit, and whether the rule could be compared (`rule_compared`): a bundle that
-        refuses the generated image as not dermoscopic gives no probability for it.
 
     Raises:
         ArtifactError: this runtime computes something else, or the graph holds another policy than the one beside it.
     """
     folder = bundle.artifact.path
-    record = read_json(folder / layout.SELFTEST, layout.SELFTEST_SCHEMA)
+    record = Selftest.read(folder)
     found = bundle.predict([(folder / layout.SELFTEST_IMAGE).read_bytes()])
     received = float(found.logit[0])
-    if str(found.status[0]) != record["status"] or not abs(received - record["logit"]) <= _TOLERANCE:
+    if str(found.status[0]) != record.status or not abs(received - record.logit) <= _TOLERANCE:
         raise ArtifactError(
             f"{folder}: the test image gives logit {received:.6g} ({found.status[0]}) here and gave "
-            f"{record['logit']:.6g} ({record['status']}) when the bundle was made; this runtime is not fit to serve "
+            f"{record.logit:.6g} ({record.status}) when the bundle was made; this runtime is not fit to serve "
             "it: use the versions under Training in its model card, or other hardware"
         )
     _check_policy(bundle, found)
     answered = str(found.status[0]) != layout.STATUSES[layout.NOT_DERMOSCOPY]
-    return {"recorded_logit": record["logit"], "received_logit": received, "rule_compared": answered}
+    return Passed(record.logit, received, answered)
 
 
 def _check_policy(bundle: Bundle, found: Predictions) -> None:

@@ -70,8 +70,7 @@ def verify_bundle(path: Path, *, digest: str | None = None, key: Path | None = N
     operations = check_recorded_operations(path)
     difference = compared = None
     if load:
-        figures = run_selftest(load_parts(artifact))
-        difference = abs(figures["received_logit"] - figures["recorded_logit"])
-        compared = bool(figures["rule_compared"])
+        passed = run_selftest(load_parts(artifact))
+        difference, compared = abs(passed.received_logit - passed.recorded_logit), passed.rule_compared
     files, kinds = len(artifact.files), len(operations)
     return Verified(artifact.digest, policy.policy_id, policy.model_sha256, files, kinds, difference, compared, refusal)

@@ -42,13 +42,13 @@ def run(scores, parent=PARENT, keep=False, **given):
 
 def test_a_site_with_other_logits_gets_probabilities_that_are_right_on_lesions_the_fit_has_not_seen(sim):
     made = run(site_of(sim(600, 1, prevalence=0.2), 3.0, 0.5))
-    assert made.record["update"]["step"] == "intercept_and_slope"
-    assert made.record["before"]["calibration_error"] > 0.25
-    after = made.record["cross_fitted"]
-    assert abs(after["calibration_in_the_large"]["value"]) < 0.1
-    assert after["slope"]["value"] == pytest.approx(1, abs=0.15)
-    assert after["calibration_error"] < 0.05
-    assert after["log_loss"]["value"] < made.record["before"]["log_loss"]["value"] / 2
+    assert made.record.update.step == "intercept_and_slope"
+    assert made.record.before.calibration_error > 0.25
+    after = made.record.cross_fitted
+    assert abs(after.calibration_in_the_large.value) < 0.1
+    assert after.slope.value == pytest.approx(1, abs=0.15)
+    assert after.calibration_error < 0.05
+    assert after.log_loss.value < made.record.before.log_loss.value / 2
 
 
 def test_the_policy_names_parent_and_site_and_can_be_read_again(sim, tmp_path):
@@ -65,8 +65,8 @@ def test_figures_are_cross_fitted_by_group(sim):
     for seed in range(6):
         made = run(few(sim(400, seed), 30, 170))
         assert made.policy.operating_point["sensitivity"] == 1.0
-        finds.append(made.record["cross_fitted"]["sensitivity"]["value"])
-        assert made.record["folds"] == 10
+        finds.append(made.record.cross_fitted.sensitivity.value)
+        assert made.record.folds == 10
     assert 0.93 < np.mean(finds) < 0.995
 
 
@@ -98,8 +98,8 @@ def test_the_ways_out_that_are_named_work(sim):
     assert kept.policy.threshold_logit == PARENT.threshold_logit
     assert kept.policy.operating_point["policy"] == "kept"
     assert "chosen elsewhere" in kept.policy.operating_point["guarantee"]
-    assert kept.record["update"]["step"] == "intercept"
-    assert "a slope needs 20 groups of each class and was not tried" in kept.why
+    assert kept.record.update.step == "intercept"
+    assert "a slope needs 20 groups of each class and was not tried" in kept.record.why
     point = run(scores, operating_point="point")
     assert point.policy.operating_point["guarantee"].startswith("none")
 
@@ -144,4 +144,4 @@ def test_images_that_are_refused_take_no_part(sim):
     with_them, without = run(marked), run(left)
     assert with_them.policy.calibrator == without.policy.calibrator
     assert with_them.policy.threshold_logit == without.policy.threshold_logit
-    assert with_them.record["left_out_not_dermoscopy"] == strange.sum()
+    assert with_them.record.left_out_not_dermoscopy == strange.sum()

@@ -5,13 +5,16 @@ import pandas as pd
 import pytest
 
 from components.common.artifacts.folder import new_artifact, open_artifact, sha256_file
-from components.common.artifacts.json_file import write_json
+from components.common.artifacts.json_file import read_object, write_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import SplitRecord, read_split, write_split
-from components.common.bundle.card import FACTS_SCHEMA, write_card
+from components.common.bundle.card import write_card
+from components.common.bundle.card_facts import CardFacts, Chosen
 from components.common.bundle.fingerprints import fingerprints_of
+from components.common.bundle.labels import Labels
 from components.common.bundle.operations import record_operations
+from components.common.bundle.parity_record import BundleAgreement, Parity
 from components.common.bundle.preprocessing import Preprocessing
 from components.common.imaging.picture_key import picture_keys
 from components.common.imaging.thumbnail import make_thumbnail
@@ -140,22 +143,20 @@ def write_saved_model(folder, policy):
 
 def card_facts(folder):
     """What the card of this bundle can tell: it was not trained, and nobody compared it with a Keras model."""
-    absent = ("training", "environment", "history", "ensemble", "class_weight", "calibration", "split", "formats")
-    return {
-        "schema": FACTS_SCHEMA,
-        "model": {"schema": "lesionflow.model/1", "architecture": "brightness", "image_size": [60, 80]},
-        "policy": json.loads((folder / "decision_policy.json").read_text()),
-        "labels": {"classes": ["benign", "malignant"], "statuses": ["ok"], "diagnoses": {}},
-        "preprocessing": json.loads((folder / "preprocessing.json").read_text()),
-        "parity": {
-            "images_from": "validation",
-            "parity": {"images": 8, "changed_decisions": 0, "max_probability_difference": 0.0, "tolerance": 1e-5},
-            "preparation": {
-                "images": 8, "changed_decisions": 0, "max_absolute_logit_shift": 0.0, "mean_absolute_logit_shift": 0.0,
-            },
-        },
-        **{name: {} for name in absent},
-    }  # fmt: skip
+    nothing = {name: {} for name in ("training", "environment", "history", "class_weight", "split", "formats")}
+    agreed = {"images": 8, "changed_decisions": 0, "tolerance": 1e-5}
+    return CardFacts(
+        model=ModelFacts(architecture="brightness", image_size=(60, 80)),
+        policy=read_object(folder / "decision_policy.json"),
+        calibration=Chosen(),
+        labels=Labels.of({}),
+        preprocessing=read_object(folder / "preprocessing.json"),
+        parity=Parity(
+            images_from="validation",
+            parity=BundleAgreement(max_probability_difference=0.0, max_logit_difference=0.0, **agreed),
+        ),
+        **nothing,
+    )
 
 
 def digest_of(artifact, kind):

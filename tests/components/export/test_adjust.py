@@ -7,15 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from components.common.artifacts.calibration import Counts, Recalibration, SiteFigures, Threshold
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.folder import Artifact, new_artifact, open_artifact
-from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import Calibrator
 from components.common.artifacts.scores import Scores, load_scores
 from components.common.bundle.load import load_bundle
+from components.common.bundle.parity_record import read_formats
 from components.common.bundle.preprocessing import Preparation
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import sigmoid
+from components.common.statistics.recalibration import Update
 from components.export import adjust as adjusting
 from components.export.adjust import adjust
 from components.export.config import ExportConfig
@@ -28,21 +31,25 @@ SITE = Artifact(None, "validation", "d" * 64, {}, {})
 IDS = np.arange(500).astype(np.str_)
 LOGIT = np.linspace(-9, 9, 500)
 SCORES = Scores(IDS, IDS, IDS, (LOGIT > 0).astype(np.int8), LOGIT, sigmoid(LOGIT))
-NONE = {"value": 0.5, "lower": 0.4, "upper": 0.6}
+SOME = Estimate(value=0.5, lower=0.4, upper=0.6)
 NAMES = ("calibration_in_the_large", "slope", "log_loss", "brier", "sensitivity", "specificity")
-FIGURES = dict.fromkeys(NAMES, NONE)
-RECORD = {
-    "schema": "lesionflow.recalibration/1",
-    "site": "Clinic B",
-    "parent_policy_id": "0123456789ab",
-    "why": "new intercept",
-    "config": {},
-    "folds": 5,
-    "counts": {"n": 9, "groups": 8, "malignant_groups": 4},
-    "threshold": {"kept": False},
-    "before": {**FIGURES, "calibration_error": 0.3},
-    "cross_fitted": {**FIGURES, "calibration_error": 0.02},
-}
+FIGURES = dict.fromkeys(NAMES, SOME)
+RECORD = Recalibration(
+    site="Clinic B",
+    parent_policy_id="0123456789ab",
+    policy_id="ba9876543210",
+    scores_sha256="c" * 64,
+    config={},
+    largest_allowed="intercept",
+    why="new intercept",
+    update=Update("intercept", intercept=0.4),
+    threshold=Threshold(before=0.0, after=0.1, kept=False),
+    counts=Counts(n=9, malignant=4, groups=8, malignant_groups=4, benign_groups=4),
+    folds=4,
+    roc_auc=0.8,
+    before=SiteFigures(**FIGURES, calibration_error=0.3),
+    cross_fitted=SiteFigures(**FIGURES, calibration_error=0.02),
+)
 CALIBRATORS = [
     Calibrator("platt", 1.4, {"a": 0.9, "b": 0.1}),
     Calibrator("beta", 1.4, {"a": 0.9, "b": 0.8, "c": 0.1}),
@@ -108,8 +115,10 @@ def test_the_child_says_what_it_was_made_from_and_carries_what_the_parent_carrie
     for name in ("fingerprints.npz", "labels.json", "selftest.jpg"):
         assert child.files[name] == parent.files[name]
     assert len(load_scores(child.path / "reference_probs.npz")) == len(SCORES)
-    record = read_json(child.path / "recalibration.json", "lesionflow.recalibration/1")
-    assert set(record["graph_sha256"]) == {"serving_default", "predict_pixels"}
+    record = Recalibration.read(child.path)
+    assert record.parent == parent.digest
+    assert set(record.graph_sha256) == {"serving_default", "predict_pixels"}
+    assert record == RECORD.of_bundle(parent.digest, record.graph_sha256)
     card = (child.path / "model_card.md").read_text()
     assert "### Adjusted for Clinic B" in card
     assert "gives the very logits of its parent" in card
@@ -167,7 +176,7 @@ def test_every_format_follows_and_one_whose_packages_are_missing_is_left_out_wit
     for k, calibrator in enumerate(CALIBRATORS[::2]):  # each adjusts the one before it
         policy = moved(policy, calibrator, 0.1 * k)
         before = made(before, policy, tmp_path / f"child{k}")
-        entries = read_json(before.artifact.path / "formats.json", "lesionflow.formats/1")["formats"]
+        entries = read_formats(before.artifact.path)
         for name, file in (("onnx", "model.onnx"), ("litert", "model.tflite")):
             old = open_format(name, tmp_path / "parent" / file)(pixels)
             new = open_format(name, before.artifact.path / file)(pixels)
@@ -175,7 +184,7 @@ def test_every_format_follows_and_one_whose_packages_are_missing_is_left_out_wit
             np.testing.assert_array_equal(old["logit"], new["logit"])
             np.testing.assert_allclose(new["probability"], policy.probability(logit), atol=1e-6)
             np.testing.assert_array_equal(new["decision"], expected_decisions(policy, logit))
-            assert entries[name]["policy_id"] == policy.policy_id
+            assert entries[name].policy_id == policy.policy_id
 
     def missing(names):
         if "onnx" in names:

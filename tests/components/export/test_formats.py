@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from components.common.artifacts.json_file import read_json
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.bundle.load import load_bundle
+from components.common.bundle.parity_record import read_formats
 from components.common.bundle.verify import verify_bundle
 from components.common.runtime.errors import ArtifactError, ConfigError
 from components.export.config import ExportConfig
@@ -49,9 +49,9 @@ def test_every_calibrator_and_the_abstain_band_are_inside(name, calibrator, kit,
     network, policy = kit.build_network(), policy_of(calibrator)
     path = write_format(name, network, policy, "none", tmp_path)
     entry = check_format(name, path, pixels, policy, expected_of(policy, network, pixels), 1e-5)
-    assert entry["changed_decisions"] == 0
-    assert entry["bytes"] == path.stat().st_size
-    assert 0 < entry["latency_p50_ms"] <= entry["latency_p95_ms"]
+    assert entry.changed_decisions == 0
+    assert entry.bytes == path.stat().st_size
+    assert 0 < entry.latency_p50_ms <= entry.latency_p95_ms
     reply = open_format(name, path)(pixels[:1])  # any batch size
     assert reply["probability"].dtype == np.float32
     assert reply["decision"].dtype == np.int32
@@ -74,9 +74,9 @@ def test_a_file_that_answers_otherwise_is_refused(name, kit, pixels, tmp_path):
 def test_a_bundle_with_both_files_is_verified_and_its_card_shows_them(export_inputs, tmp_path):
     config = ExportConfig(formats=BOTH)
     done = run(config, export_inputs.model, export_inputs.policy, export_inputs.split, tmp_path / "bundle")
-    known = read_json(done.path / "formats.json", "lesionflow.formats/1")["formats"]
-    assert {name: entry["images"] for name, entry in known.items()} == dict.fromkeys(BOTH, len(export_inputs.files))
-    assert all(entry["max_probability_difference"] <= 1e-5 for entry in known.values())
+    known = read_formats(done.path)
+    assert {name: entry.images for name, entry in known.items()} == dict.fromkeys(BOTH, len(export_inputs.files))
+    assert all(entry.max_probability_difference <= 1e-5 for entry in known.values())
     card = (done.path / "model_card.md").read_text()
     assert "| model.onnx |" in card
     assert "| model.tflite |" in card

@@ -55,9 +55,9 @@ def scores(logit):
 
 def test_equal_answers_pass_and_give_their_largest_difference():
     report = parity_report(compared(KERAS + np.array([0, 1e-6, 0, 0])), RULE, ExportConfig())
-    assert report["images"] == 4
-    assert 2e-7 < report["max_probability_difference"] < 3e-7
-    assert report["changed_decisions"] == 0
+    assert report.images == 4
+    assert 2e-7 < report.max_probability_difference < 3e-7
+    assert report.changed_decisions == 0
 
 
 def test_a_difference_in_probability_is_refused_with_image_and_numbers():
@@ -78,10 +78,10 @@ def test_nan_does_not_pass():
 def test_preparation_is_measured_on_the_images_both_know():
     recorded = scores([*(KERAS + np.array([0.1, 0.2, -0.2, 0.1])), 9])
     report = preparation_report(compared(KERAS), recorded, RULE, ExportConfig(max_changed_decisions=0.5))
-    assert report["images"] == 4
-    assert report["mean_absolute_logit_shift"] == pytest.approx(0.15)
-    assert report["max_absolute_logit_shift"] == pytest.approx(0.2)
-    assert report["changed_decisions"] == 2  # b and c cross the threshold of 0.5
+    assert report.images == 4
+    assert report.mean_absolute_logit_shift == pytest.approx(0.15)
+    assert report.max_absolute_logit_shift == pytest.approx(0.2)
+    assert report.changed_decisions == 2  # b and c cross the threshold of 0.5
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def refusing(status=REFUSED, bundle_distance=NEAR):
 
 def test_a_refused_image_has_no_probability_and_is_compared_by_its_logit():
     report = parity_report(refusing(), RULE, ExportConfig(), limit=2.0)
-    assert report["refused"] == 1
-    assert report["changed_refusals"] == report["changed_decisions"] == 0
-    assert report["max_probability_difference"] == 0
+    assert report.refused == 1
+    assert report.changed_refusals == report.changed_decisions == 0
+    assert report.max_probability_difference == 0
 
 
 @pytest.mark.parametrize("limit", [1.05, 3.0, None])
@@ -159,4 +159,4 @@ def test_another_distance_fails_the_step_even_where_it_changes_no_decision():
 
 def test_within_rounding_of_the_limit_an_image_may_be_refused_or_not():
     report = parity_report(refusing(), RULE, ExportConfig(), limit=2.5001)
-    assert report["changed_refusals"] == 0
+    assert report.changed_refusals == 0

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.folder import new_artifact, sha256_file
-from components.common.artifacts.json_file import read_json
 from components.common.artifacts.model import ENVIRONMENT, TRAINING_CONFIG, ModelFacts, write_record
 from components.common.artifacts.policy import Calibrator, DecisionPolicy
 from components.common.artifacts.scores import Scores, save_scores
 from components.common.artifacts.split import SplitRecord, write_split
+from components.common.bundle.parity_record import read_formats
 from components.common.imaging import inspect, pixels
 from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
@@ -102,17 +102,17 @@ def test_five_hundred_real_images_agree_and_preparation_stays_within_its_bounds(
 
     config = ExportConfig(formats=["onnx", "litert"])
     done = run(config, parts / "model", parts / "policy", parts / "split", parts / "bundle")
-    parity, preparation = done.parity["parity"], done.parity["preparation"]
-    record_property("parity", parity)
-    record_property("preparation", preparation)
-    assert parity["images"] == COUNT
-    assert parity["max_probability_difference"] <= 1e-5
-    assert parity["changed_decisions"] == 0
-    assert preparation["mean_absolute_logit_shift"] < 0.5  # the head was fitted on these very pixels
-    assert preparation["changed_decisions"] <= 0.05 * COUNT
-    formats = read_json(parts / "bundle" / "formats.json", "lesionflow.formats/1")["formats"]
-    record_property("formats", formats)
+    parity, preparation = done.parity.parity, done.parity.preparation
+    record_property("parity", parity.model_dump())
+    record_property("preparation", preparation.model_dump())
+    assert parity.images == COUNT
+    assert parity.max_probability_difference <= 1e-5
+    assert parity.changed_decisions == 0
+    assert preparation.mean_absolute_logit_shift < 0.5  # the head was fitted on these very pixels
+    assert preparation.changed_decisions <= 0.05 * COUNT
+    formats = read_formats(parts / "bundle")
+    record_property("formats", {name: one.model_dump() for name, one in formats.items()})
     for name in ("onnx", "litert"):
-        assert formats[name]["images"] == COUNT
-        assert formats[name]["max_probability_difference"] <= 1e-4
-        assert formats[name]["changed_decisions"] == 0
+        assert formats[name].images == COUNT
+        assert formats[name].max_probability_difference <= 1e-4
+        assert formats[name].changed_decisions == 0

@@ -131,8 +131,8 @@ def test_a_bundle_refuses_at_most_one_of_a_hundred_validation_groups_and_records
     assert len(record.validation.quantiles) == 101
     assert record.validation.quantiles[-1] <= record.limit  # 110 groups: the farthest is the limit
     assert set(record.generated) == set(MAKERS)
-    assert done.parity["parity"]["refused"] == 0
-    assert done.parity["parity"]["max_distance_difference"] < 1e-4
+    assert done.parity.parity.refused == 0
+    assert done.parity.parity.max_distance_difference < 1e-4
     assert verify_bundle(done.path).refusal == record
 
 
@@ -153,6 +153,7 @@ def test_the_bundle_answers_far_pictures_with_the_status(refusing, kit):
 def test_other_runtimes_refuse_the_same_pictures(name, refusing, kit, many, tmp_path):
     pytest.importorskip("tf2onnx", reason="the extra `formats` is not in this environment")
     from components.export.formats import check_format, open_format, write_format
+    from components.export.splice import splice
 
     done, rule = refusing
     network = with_pooled_features(keras.models.load_model(done.path.parent / "model" / "model.keras", compile=False))
@@ -167,8 +168,12 @@ def test_other_runtimes_refuse_the_same_pictures(name, refusing, kit, many, tmp_
     names = ("probability", "decision", "distance")
     expected = {one: getattr(found, one) for one in names} | {"status": codes}
     entry = check_format(name, path, pixels, rule, expected, 1e-5, familiar.limit)
-    assert entry["refused"] == (codes == layout.NOT_DERMOSCOPY).sum()
+    assert entry.refused == (codes == layout.NOT_DERMOSCOPY).sum()
     assert open_format(name, path)(pixels)["status"].tolist() == codes.tolist()
+    splice(name, path, replace(rule, threshold_logit=9.0), tmp_path / "adjusted")
+    adjusted = open_format(name, tmp_path / "adjusted")(pixels)
+    assert adjusted["status"].tolist() == codes.tolist()  # what was refused stays refused
+    np.testing.assert_array_equal(adjusted["logit"], open_format(name, path)(pixels)["logit"])
     turned = expected | {"status": np.full_like(codes, layout.OK)}
     with pytest.raises(ArtifactError, match="refused on one side only"):
         check_format(name, path, pixels, rule, turned, 1e-5, familiar.limit)
@@ -250,7 +255,7 @@ def test_a_bundle_that_refuses_its_own_test_image_is_whole_and_says_that_its_rul
     write_selftest(load_bundle(done.path), folder)
     assert json.loads((folder / layout.SELFTEST).read_text())["status"] == "not_dermoscopy"
     bundle = load_parts(open_artifact(folder, "bundle", verify=False))
-    assert run_selftest(bundle)["rule_compared"] is False
+    assert run_selftest(bundle).rule_compared is False
     assert verify_bundle(done.path).rule_compared is True
     other = replace(bundle, policy=replace(bundle.policy, prevalence=0.99))
     with pytest.raises(ArtifactError, match="the graph predicts with policy"):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from components.common.artifacts.folder import new_artifact, open_artifact
-from components.common.artifacts.json_file import read_json
 from components.common.artifacts.scores import load_scores, save_scores
 from components.common.bundle.fingerprints import CHOSEN, read_fingerprints
+from components.common.bundle.labels import Labels
 from components.common.bundle.load import load_bundle
+from components.common.bundle.parity_record import Parity
 from components.common.runtime.errors import ArtifactError
 from components.common.statistics.numeric import sigmoid
 from components.export.config import ExportConfig
@@ -37,13 +38,13 @@ def test_bundle_holds_every_promised_file_and_agrees_with_the_model(export_input
     artifact = open_artifact(exported.path, "bundle")
     assert set(artifact.files) >= PROMISED
     assert set(artifact.made_from) == {"model", "policy", "split"}
-    report = read_json(exported.path / "parity.json", "lesionflow.parity/1")
-    assert report["parity"]["images"] == len(export_inputs.files)
-    assert report["parity"]["max_probability_difference"] <= 1e-5
-    assert report["parity"]["changed_decisions"] == 0
+    report = Parity.read(exported.path)
+    assert report.parity.images == len(export_inputs.files)
+    assert report.parity.max_probability_difference <= 1e-5
+    assert report.parity.changed_decisions == 0
     # validation records keep their bytes, and serving rounds where training does
-    assert report["preparation"]["mean_absolute_logit_shift"] < 1e-4
-    assert report["preparation"]["changed_decisions"] == 0
+    assert report.preparation.mean_absolute_logit_shift < 1e-4
+    assert report.preparation.changed_decisions == 0
     assert exported.policy_id == export_inputs.rule.policy_id
     assert all(np.isfinite(value) and type(value) is float for value in exported.figures.values())
 
@@ -59,9 +60,9 @@ def test_the_bundle_knows_the_images_it_was_chosen_on_and_holds_neither_their_id
 
 
 def test_labels_say_which_diagnosis_counts_as_what(exported):
-    labels = read_json(exported.path / "labels.json", "lesionflow.labels/1")
-    assert labels["diagnoses"] == {"mel": 1, "nv": 0}
-    assert labels["decisions"] == {"1": "malignant", "0": "benign", "2": "refer", "-1": "not readable"}
+    labels = Labels.read(exported.path)
+    assert labels.diagnoses == {"mel": 1, "nv": 0}
+    assert labels.decisions == {"1": "malignant", "0": "benign", "2": "refer", "-1": "not readable"}
 
 
 def test_policy_of_another_model_is_refused_and_nothing_is_written(export_inputs, kit, tmp_path):
@@ -86,8 +87,8 @@ def test_images_that_training_saw_otherwise_fail_the_step_with_the_numbers(expor
 
 def test_without_a_split_parity_is_checked_on_generated_images_and_the_card_says_so(export_inputs, tmp_path):
     done = run(ExportConfig(), export_inputs.model, export_inputs.policy, None, tmp_path / "bundle")
-    assert done.parity["images_from"] == "generated"
-    assert "preparation" not in done.parity
+    assert done.parity.images_from == "generated"
+    assert done.parity.preparation is None
     assert "generated images only" in (done.path / "model_card.md").read_text()
     assert read_fingerprints(done.path) is None
 
@@ -98,7 +99,7 @@ def test_models_trained_in_mixed_precision_are_served_in_float32(precision, expo
     kit.write_policy(tmp_path / "policy", tmp_path / "model", float(np.median(logit)))
     config = ExportConfig(max_changed_decisions=0.25)  # of 24; a half-precision logit near the threshold may cross it
     done = run(config, tmp_path / "model", tmp_path / "policy", export_inputs.split, tmp_path / "bundle")
-    assert done.parity["parity"]["max_probability_difference"] <= 1e-5
+    assert done.parity.parity.max_probability_difference <= 1e-5
     reply = load_bundle(done.path).predict([kit.jpeg(0)])
     assert reply.probability.dtype == np.float32
     assert reply.logit.dtype == np.float32
@@ -113,9 +114,9 @@ def test_flips_average_the_four_mirrored_views(export_inputs, kit, tmp_path, bun
     views = np.concatenate([image, image[:, ::-1], image[:, :, ::-1], image[:, ::-1, ::-1]])
     expected = bundle.predict_pixels(views).logit.mean()
     assert augmented.predict_pixels(image).logit[0] == pytest.approx(expected, abs=1e-4)
-    measured = done.parity["augmentation"]
-    assert measured["images"] == len(export_inputs.files)
-    assert {"average_precision", "roc_auc", "log_loss", "sensitivity", "specificity"} <= set(measured)
+    measured = done.parity.augmentation
+    assert measured.images == len(export_inputs.files)
+    assert {"average_precision", "roc_auc", "log_loss", "sensitivity", "specificity"} <= measured.model_fields_set
     assert "| Average precision | " in (done.path / "model_card.md").read_text()
 
 

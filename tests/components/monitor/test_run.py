@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.common.artifacts.folder import new_artifact, open_artifact
-from components.common.artifacts.json_file import read_json, write_json
+from components.common.artifacts.json_file import read_json
+from components.common.bundle.refusal import Accepted, Refusal
 from components.common.runtime.errors import ConfigError, DataError
 from components.common.storage import store
 from components.monitor.alarm import ChangeFound, raise_alarm
@@ -136,8 +137,8 @@ def test_pictures_that_are_not_dermoscopy_raise_the_alarm_where_the_bundle_check
         for name in ("decision_policy.json", "reference_probs.npz"):
             shutil.copy(bundle / name, folder)
         quantiles = [float(i) / 100 for i in range(101)]
-        refusal = {"status": "checked", "alpha": 0.01, "validation": {"quantiles": quantiles}}
-        write_json(folder / "refusal.json", {"schema": "lesionflow.refusal/1", **refusal})
+        accepted = Accepted(images=800, groups=800, refused_images=8, refused_groups=8, quantiles=quantiles)
+        Refusal(status="checked", limit=1.0, validation=accepted).save(folder)
     log, _ = use(images=300)
     lines = log.read_text().splitlines()
     lines = [line[:-1] + f', "distance": {(i * 37 % 100) / 100}}}' for i, line in enumerate(lines)]

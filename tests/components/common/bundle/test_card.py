@@ -24,6 +24,7 @@ from components.common.artifacts.model import Model, ModelFacts
 from components.common.artifacts.split import read_record
 from components.common.artifacts.trust import answered
 from components.common.bundle.card import Judged, bundle_card, render
+from components.common.bundle.card_facts import CardFacts
 from components.common.bundle.card_text import estimate, plain, training_history
 from components.common.runtime.errors import ArtifactError
 
@@ -81,6 +82,11 @@ def judged(metrics):
     return metrics.model_copy(update=figures)
 
 
+def shown(facts, judged=None):
+    """The card of facts as they stand in `card.json`."""
+    return render(CardFacts.model_validate(facts), judged)
+
+
 def front_matter(card):
     return yaml.safe_load(card.split("---\n")[1])
 
@@ -109,7 +115,7 @@ def test_card_of_a_bundle_states_rule_data_and_evidence(exported, export_inputs)
 
 def test_bundle_card_has_intervals_slices_and_a_model_index(exported, judged):
     facts = json.loads((exported.path / "card.json").read_text())
-    card = render(facts, Judged(judged))
+    card = shown(facts, Judged(judged))
     assert "| ROC-AUC | 0.884 (0.861 to 0.905) |" in card
     assert "| Referrals per malignant lesion found |" in card
     assert "| slope | 1.020 (0.900 to 1.100) | 1 |" in card
@@ -138,26 +144,27 @@ def test_an_ensemble_shows_its_members_and_its_gain(exported):
     scored = {"folds": 5, "roc_auc": 0.8, "average_precision": 0.7, "seconds": 4.5, "commit": "abcdef0123456789"}
     members = [{"model_sha256": f"{k}" * 64, "fold": k, **scored} for k in range(2)]
     ensemble = {"members": members, "images": 24, "over_members": {"roc_auc": GAIN}}
-    card = render(facts | {"ensemble": ensemble}, None)
+    card = shown(facts | {"ensemble": ensemble})
     assert "| `111111111111` | fold 1 of 5 | 0.8 | 0.7 | abcdef012345 |" in card
     assert "| mean of the members | ROC-AUC | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
     assert "training took 9 seconds for all members together" in card
     assert "single model |" not in card
     against = ensemble | {"single": {"folds": 0}, "over_single": {"roc_auc": GAIN}}
-    assert "the comparison favours the single model" in render(facts | {"ensemble": against}, None)
+    assert "the comparison favours the single model" in shown(facts | {"ensemble": against})
     members[0]["folds"] = 0  # stopped by the same images as the single model
-    assert "favours" not in render(facts | {"ensemble": against}, None)
+    assert "favours" not in shown(facts | {"ensemble": against})
 
 
 def test_the_gain_of_augmentation_is_shown_with_its_interval(exported):
     facts = json.loads((exported.path / "card.json").read_text())
     found = {
+        "log_loss": GAIN,
         "average_precision": GAIN,
         "sensitivity": GAIN | {"gain": {"value": 0.05}},
         "images": 24,
         "changed_decisions": 3,
     }
-    card = render(facts | {"parity": facts["parity"] | {"augmentation": found}}, None)
+    card = shown(facts | {"parity": facts["parity"] | {"augmentation": found}})
     assert "| Average precision | 0.7000 | 0.7500 | +0.0500 (-0.0100 to +0.1100) |" in card
     assert "| Sensitivity | 0.7000 | 0.7500 | +0.0500 |" in card
     assert "3 decisions change" in card
@@ -165,7 +172,7 @@ def test_the_gain_of_augmentation_is_shown_with_its_interval(exported):
 
 def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metrics):
     facts = json.loads((exported.path / "card.json").read_text())
-    assert "compare the figures on histology-confirmed lesions alone" in render(facts, None)
+    assert "compare the figures on histology-confirmed lesions alone" in shown(facts)
     kinds = [slice_row("dx_type", "histo", 171, 55), slice_row("dx_type", "follow_up", 128, 0)]
     shortcuts = Shortcuts(
         alone={"source": CountedEstimate(value=0.77, lower=None, upper=None, n=299, malignant=55)},
@@ -176,7 +183,7 @@ def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metri
             SourceEstimate(source="b", value=0.6, lower=None, upper=None, n=9, malignant=2),
         ],
     )
-    card = render(facts, Judged(metrics.model_copy(update={"slices": kinds, "shortcuts": shortcuts})))
+    card = shown(facts, Judged(metrics.model_copy(update={"slices": kinds, "shortcuts": shortcuts})))
     assert "55 of 55 malignant and 116 of 244 benign ones were confirmed by histology" in card
     assert "those alone ROC-AUC is 0.800, on all 0.900" in card
     assert "- a: 0.700 (65 images, 30 malignant)" in card
@@ -184,7 +191,7 @@ def test_limits_state_what_the_evaluation_found_and_nothing_else(exported, metri
     assert "reaches ROC-AUC 0.770: it goes\n  together with the label" in card
     chance = CountedEstimate(value=0.52, lower=0.46, upper=0.58, n=299, malignant=55)
     harmless = shortcuts.model_copy(update={"alone": {"source": chance}})
-    card = render(facts, Judged(metrics.model_copy(update={"shortcuts": harmless})))
+    card = shown(facts, Judged(metrics.model_copy(update={"shortcuts": harmless})))
     assert "reaches ROC-AUC 0.520 (0.460 to 0.580). ROC-AUC of the model within one source, where" in card
 
 
@@ -197,13 +204,13 @@ def test_the_card_names_the_bundle_it_describes(exported, evaluation_of, tmp_pat
 
 def test_generated_images_stand_over_the_card_before_any_evaluation_and_after_an_adjustment(bundle_facts):
     said = generated_notice(9, 9)
-    assert said not in render(bundle_facts, None)
-    assert render({**bundle_facts, "notice": said}, None).count(f"**{said}**") == 1
+    assert said not in shown(bundle_facts)
+    assert shown({**bundle_facts, "notice": said}).count(f"**{said}**") == 1
 
 
 def test_a_card_without_training_facts_leaves_them_out(exported):
     facts = json.loads((exported.path / "card.json").read_text())
-    card = render(facts | {"training": {}, "environment": {}, "split": {}}, None)
+    card = shown(facts | {"training": {}, "environment": {}, "split": {}})
     assert "the data is not described here" in card
 
 
@@ -214,7 +221,7 @@ def test_text_from_a_table_is_shown_as_it_is_and_cannot_become_markup(exported, 
         slice_row("source", "clinic a|clinic *b*\n# c", 31, 9),
     ]
     facts = facts | {"training": {"note": "`x` | [y](z)"}, "split": facts["split"] | {"recipe": "a`|b"}}
-    card = render(facts, Judged(metrics.model_copy(update={"slices": rows})))
+    card = shown(facts, Judged(metrics.model_copy(update={"slices": rows})))
     assert "| Site of the lesion | &lt;img src=x onerror=alert(1)&gt; | 31 |" in card
     assert r"| Acquisition source | clinic a\|clinic \*b\* # c | 31 |" in card
     assert r"note \`x\` \| \[y\](z)" in card
@@ -250,7 +257,7 @@ def test_the_card_asks_the_same_questions_and_shows_the_same_flow(exported, metr
             "read": counts,
         }
     )
-    card = render(facts, Judged(metrics, lines, lineage))
+    card = shown(facts, Judged(metrics, lines, lineage))
     assert r"| problem | Was anything lost, and from which class? | 60 rows \| &lt;b&gt; |" in card
     assert r"| less: diagnosis missing, or unknown to the label policy (melanoma\| 60) | 60 | 0 | 0 | 60 |" in card
     assert "| evaluated | 100 | 20 | 80 |  |" in card
@@ -295,7 +302,7 @@ def test_the_card_says_who_is_in_each_split_and_how_often_the_test_set_was_opene
         Opening(split="s", bundle=one * 64, commit="c" * 40, time=f"2026-11-28T0{k}:00:00Z")
         for k, one in enumerate("aba")
     ]
-    card = render(bundle_facts, Judged(metrics, openings=openings, table1=characteristics_of(None)))
+    card = shown(bundle_facts, Judged(metrics, openings=openings, table1=characteristics_of(None)))
     assert (
         "| malignant | 2 (25.0\N{NO-BREAK SPACE}%), 1 lesion | 0 (0.0\N{NO-BREAK SPACE}%), 0 lesions | 1 (25.0" in card
     )
@@ -306,7 +313,7 @@ def test_the_card_says_who_is_in_each_split_and_how_often_the_test_set_was_opene
     lesion = metrics.lesion_level
     assert f"Found: {lesion.confusion.tp} of {lesion.malignant} malignant lesions (probabilities of a lesion's" in card
     assert "The reporting checklist (TRIPOD+AI 2024, CLAIM 2024) is in the evaluation's report" in card
-    assert "5 patients" in render(bundle_facts, Judged(metrics, table1=characteristics_of(5)))
+    assert "5 patients" in shown(bundle_facts, Judged(metrics, table1=characteristics_of(5)))
 
 
 def test_the_card_has_the_counts_of_a_split_below_its_name_also_when_read_from_the_file(
@@ -315,7 +322,7 @@ def test_the_card_has_the_counts_of_a_split_below_its_name_also_when_read_from_t
     """Keys are sorted in the file: test, train, val."""
     characteristics_of(5).save(tmp_path / "characteristics.json")
     table1 = load_characteristics(tmp_path / "characteristics.json")
-    card = render(bundle_facts, Judged(metrics, table1=table1))
+    card = shown(bundle_facts, Judged(metrics, table1=table1))
     header, _, every = card[card.index("| | training | validation | test |") :].splitlines()[:3]
     assert header == "| | training | validation | test |"
     assert [cell.strip()[:1] for cell in every.split("|")[2:5]] == ["8", "4", "4"]
@@ -323,32 +330,32 @@ def test_the_card_has_the_counts_of_a_split_below_its_name_also_when_read_from_t
 
 
 def test_without_a_ledger_the_card_says_that_nobody_knows(bundle_facts, metrics):
-    assert "No ledger was kept: how often this test set has been opened" in render(bundle_facts, Judged(metrics))
-    assert "ledger" not in render(bundle_facts, None)
+    assert "No ledger was kept: how often this test set has been opened" in shown(bundle_facts, Judged(metrics))
+    assert "ledger" not in shown(bundle_facts)
 
 
 def test_skin_types_that_are_known_are_not_called_unknown(bundle_facts, metrics):
-    assert "The data carries no skin-tone labels" in render(bundle_facts, Judged(metrics))
+    assert "The data carries no skin-tone labels" in shown(bundle_facts, Judged(metrics))
     known = metrics.model_copy(update={"slices": [*metrics.slices, slice_row("skin_type", "2", 80, 20)]})
-    assert "The data carries no skin-tone labels" not in render(bundle_facts, Judged(known))
+    assert "The data carries no skin-tone labels" not in shown(bundle_facts, Judged(known))
 
 
 def test_a_model_chosen_from_several_says_from_which(exported):
     facts = read_json(exported.path / "card.json", "lesionflow.card/1")
     members = [{"name": f"seed {k}", "average_precision": 0.5 + k / 10, "roc_auc": 0.8} for k in range(3)]
-    card = render(facts | {"selection": {"members": members, "chosen": 2, "images": 24}}, None)
+    card = shown(facts | {"selection": {"members": members, "chosen": 2, "images": 24}})
     assert "### Chosen from 3 members" in card
     assert "| seed 2 | 0.8 | 0.7 | chosen |" in card
     assert card.count("chosen |") == 1
-    assert "Chosen from" not in render(facts, None)
+    assert "Chosen from" not in shown(facts)
 
 
 def test_the_card_says_what_is_refused_and_that_a_bundle_from_before_checks_nothing(exported, judged):
     facts = json.loads((exported.path / "card.json").read_text())
-    assert "Pictures that are not dermoscopy: not checked (0 readable training images" in render(facts, None)
+    assert "Pictures that are not dermoscopy: not checked (0 readable training images" in shown(facts)
     before = {name: value for name, value in facts.items() if name != "refusal"}
-    assert "not checked (made by a version that did not check)" in render(before, None)
+    assert "not checked (made by a version that did not check)" in shown(before)
     share = estimate_of(0.002, 0.0, 0.005)
     refused = Refused(images=3, malignant=1, share=share, groups=2)
-    card = render(facts, Judged(judged.model_copy(update={"refused": refused})))
+    card = shown(facts, Judged(judged.model_copy(update={"refused": refused})))
     assert "Of the test images, 3 of 1505 were refused\n  (1 malignant)" in card

@@ -18,6 +18,6 @@ def test_generated_images_are_repeatable_and_differ_by_seed():
 def test_the_bundle_gives_its_recorded_answer_again(bundle, exported):
     record = json.loads((exported.path / "selftest.json").read_text())
     figures = run_selftest(bundle)
-    assert figures["recorded_logit"] == record["logit"]
-    assert abs(figures["received_logit"] - record["logit"]) < 1e-5
+    assert figures.recorded_logit == record["logit"]
+    assert abs(figures.received_logit - record["logit"]) < 1e-5
     assert record["status"] == "ok"

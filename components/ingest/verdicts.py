@@ -155,7 +155,9 @@ def _refuse_unknown_classes(
         shown = ", ".join(f"{one!r} ({counted(n, 'row')})" for one, n in list(counts.items())[:_SHOWN])
         raise DataError(
             f"column {column}: no value says benign or malignant, and policy {policy.name} knows none: received "
-            f"{shown}; accepted are {values.UNDERSTOOD} and the diagnoses of a label policy{_who_knows(counts)}"
+            f"{shown}; accepted are {values.UNDERSTOOD} and the diagnoses of a label policy{_who_knows(counts)}; "
+            "for other words write a policy, a YAML file with name, version, about, malignant, benign and excluded, "
+            "and give it as label_policy"
         )
     classes = {
         one: n

@@ -113,7 +113,7 @@ def test_words_that_are_not_surely_a_label_are_none(read, text):
 
 def test_numbers_of_classes_are_not_labels(read):
     table = read("image,label\n" + "".join(f"im{i},{i % 7}\n" for i in range(70)))
-    with pytest.raises(DataError, match="no value says benign or malignant"):
+    with pytest.raises(DataError, match=r"no value says benign or malignant.* and give it as label_policy"):
         labels(table)
 
 

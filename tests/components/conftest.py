@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.common.artifacts.estimate import GradedEstimate
+from components.common.artifacts.metrics import SliceRow
 from components.common.artifacts.scores import Scores
 from components.common.statistics.numeric import sigmoid
 from components.common.storage import retry
@@ -297,3 +299,25 @@ def real_validation():
         return Scores(image, lesion, lesion, label[~train], logit, sigmoid(logit))
 
     return scored
+
+
+@pytest.fixture(scope="session")
+def graded():
+    """Makes a figure of a slice from its value and interval; `few`: of too few images."""
+
+    def make(value=None, lower=None, upper=None, *, few=False):
+        return GradedEstimate(value=value, lower=lower, upper=upper, status="insufficient" if few else "ok")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def slice_row(graded):
+    """Makes a slice, each image a group of its own, from name, value, counts and the figures that it has."""
+
+    def make(name, value, n, malignant, **figures):
+        names = ("sensitivity", "specificity", "predicted_positive_rate", "roc_auc")
+        found = dict.fromkeys(names, graded()) | figures
+        return SliceRow(slice=name, value=value, n=n, malignant=malignant, groups=n, status="ok", **found)
+
+    return make

@@ -110,22 +110,22 @@ def _(store, older):
     t.replaced("split", store, older)
 
 
-@tampering("records", "a shard is named by an absolute path", said="leads out of the records artifact")
-def _(store, older):
-    def elsewhere(splits):
-        splits["train"]["shards"][0]["name"] = "/etc/passwd"
+def name_a_shard(store, name):
+    def named(splits):
+        splits["train"]["shards"][0]["name"] = name
         return splits
 
-    t.document(store / "records" / "manifest.json", splits=elsewhere)
+    t.document(store / "records" / "manifest.json", splits=named)
+
+
+@tampering("records", "a shard is named by an absolute path", said="leads out of the records artifact")
+def _(store, older):
+    name_a_shard(store, "/etc/passwd")
 
 
 @tampering("records", "a shard is named by a path upward", said="leads out of the records artifact")
 def _(store, older):
-    def upward(splits):
-        splits["train"]["shards"][0]["name"] = "../train/val_probs.npz"
-        return splits
-
-    t.document(store / "records" / "manifest.json", splits=upward)
+    name_a_shard(store, "../train/val_probs.npz")
 
 
 @tampering("records", "a shard cut after a whole record, hashes recomputed", said="the manifest says")

@@ -75,13 +75,18 @@ def test_pooled_features_are_means_of_the_last_map_of_each_halving(kit):
         np.testing.assert_allclose(found, np.asarray(expected).mean((1, 2)), rtol=1e-5, atol=1e-5)
 
 
-def test_nested_backbones_and_members_of_an_ensemble_are_looked_into():
+def ensemble_of_two():
+    """The mean of two small networks for 64x64 images."""
     config = TrainConfig(architecture="small_cnn", weights="none", image_size="64x64")
     members = [build_network(config, {"mel": 1, "nv": 0}).scorer for _ in range(2)]
     for i, member in enumerate(members):
         member.name = f"member_{i}"
     image = keras.Input((64, 64, 3))
-    whole = keras.Model(image, keras.layers.Average(dtype="float32")([member(image) for member in members]))
+    return keras.Model(image, keras.layers.Average(dtype="float32")([member(image) for member in members]))
+
+
+def test_nested_backbones_and_members_of_an_ensemble_are_looked_into():
+    whole = ensemble_of_two()
     found = with_pooled_features(whole)
     assert [one.shape[1] for one in found.outputs] == [1, *(16, 32, 64, 96) * 2]
     pixels = np.random.default_rng(1).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
@@ -225,12 +230,7 @@ def test_generated_pictures_are_the_same_each_time():
 
 
 def test_an_ensemble_refuses_by_all_its_members_and_still_tells_each_members_logit(tmp_path):
-    config = TrainConfig(architecture="small_cnn", weights="none", image_size="64x64")
-    members = [build_network(config, {"mel": 1, "nv": 0}).scorer for _ in range(2)]
-    for i, member in enumerate(members):
-        member.name = f"member_{i}"
-    image = keras.Input((64, 64, 3))
-    whole = keras.Model(image, keras.layers.Average(dtype="float32")([member(image) for member in members]))
+    whole = ensemble_of_two()
     pixels = np.random.default_rng(5).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     features = [np.asarray(one) for one in with_pooled_features(whole)(pixels[:30].astype(np.float32))[1:]]
     gaussians = [fit_gaussian(one.astype(np.float64)) for one in features]

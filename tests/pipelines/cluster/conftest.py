@@ -273,6 +273,21 @@ def make_pod():
 
 
 @pytest.fixture
+def expiring(tmp_path):
+    """A token file, and an answer of a server that refuses its first token and has it renewed meanwhile."""
+    token = tmp_path / "token"
+    token.write_text("old-token-0123")
+
+    def answer(request):
+        if request.headers["authorization"] == "Bearer old-token-0123":
+            token.write_text("new-token-0123")
+            return 401, {"message": "expired"}
+        return 200, run("SUCCEEDED")
+
+    return token, answer
+
+
+@pytest.fixture
 def make_run():
     return run
 

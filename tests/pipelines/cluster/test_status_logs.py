@@ -173,16 +173,8 @@ def test_follow_outlasts_servers_that_restart(served, connection, run_id, make_r
     assert caplog.text.count("asking again for up to 10 minutes") == 3
 
 
-def test_follow_signs_in_anew_when_the_token_expires(cluster, served, run_id, make_run, raw, tmp_path, capsys):
-    token = tmp_path / "token"
-    token.write_text("old-token-0123")
-
-    def answer(request):
-        if request.headers["authorization"] == "Bearer old-token-0123":
-            token.write_text("new-token-0123")
-            return 401, {"message": "expired"}
-        return 200, make_run("SUCCEEDED")
-
+def test_follow_signs_in_anew_when_the_token_expires(cluster, served, run_id, raw, expiring, capsys):
+    token, answer = expiring
     served.on("GET", f"/apis/v2beta1/runs/{run_id}", answer)
     served.on("GET", f"{PODS}/wf-train-0/log", raw(stamped(1)))
     logs.follow(Connection(host=cluster.url, token_file=token), run_id, None)

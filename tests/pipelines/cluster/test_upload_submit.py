@@ -190,16 +190,8 @@ def test_wait_has_a_limit(kfp, connection, run_id, make_run):
         wait(connection, run_id, timeout_s=0.05, poll_s=0.01)
 
 
-def test_wait_signs_in_anew_when_the_token_expires(kfp, cluster, run_id, make_run, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("old-token-0123")
-
-    def answer(request):
-        if request.headers["authorization"] == "Bearer old-token-0123":
-            token.write_text("new-token-0123")
-            return 401, {"message": "expired"}
-        return 200, make_run("SUCCEEDED")
-
+def test_wait_signs_in_anew_when_the_token_expires(kfp, cluster, run_id, expiring):
+    token, answer = expiring
     kfp.on("GET", f"{RUNS}/{run_id}", answer)
     wait(Connection(host=cluster.url, token_file=token), run_id, poll_s=0.01)
     assert kfp.seen[-1].headers["authorization"] == "Bearer new-token-0123"

@@ -2,33 +2,22 @@
 
 import pytest
 
-from components.common.artifacts.estimate import Estimate, GradedEstimate
-from components.common.artifacts.metrics import SliceRow
+from components.common.artifacts.estimate import Estimate
 from components.common.artifacts.slices import failures, gaps
 from components.evaluate.trust import slices_line
 
 
-def graded(value, lower, upper, ok=True):
-    return GradedEstimate(value=value, lower=lower, upper=upper, status="ok" if ok else "insufficient")
+@pytest.fixture
+def row(slice_row):
+    def make(name, value, n, malignant, sensitivity, specificity):
+        return slice_row(name, value, n, malignant, sensitivity=sensitivity, specificity=specificity)
+
+    return make
 
 
-def row(name, value, n, malignant, sensitivity, specificity):
-    empty = graded(None, None, None)
-    return SliceRow(
-        slice=name,
-        value=value,
-        n=n,
-        malignant=malignant,
-        groups=n,
-        status="ok",
-        sensitivity=sensitivity,
-        specificity=specificity,
-        predicted_positive_rate=empty,
-        roc_auc=empty,
-    )
-
-
-FINE = graded(0.95, 0.88, 0.99)
+@pytest.fixture
+def fine(graded):
+    return graded(0.95, 0.88, 0.99)
 
 
 @pytest.fixture
@@ -41,9 +30,9 @@ def judged(metrics):
     return make
 
 
-def test_a_source_in_which_everything_is_predicted_malignant_fails(judged):
-    bad = row("source", "clinic b", 71, 0, graded(None, None, None), graded(0.0, 0.0, 0.05))
-    (found,) = failures(judged(row("source", "clinic a", 200, 60, FINE, graded(0.6, 0.5, 0.7)), bad))
+def test_a_source_in_which_everything_is_predicted_malignant_fails(judged, row, graded, fine):
+    bad = row("source", "clinic b", 71, 0, graded(), graded(0.0, 0.0, 0.05))
+    (found,) = failures(judged(row("source", "clinic a", 200, 60, fine, graded(0.6, 0.5, 0.7)), bad))
     assert (found.row.value, found.figure, found.right, found.of, found.sure) == (
         "clinic b",
         "specificity",
@@ -53,27 +42,27 @@ def test_a_source_in_which_everything_is_predicted_malignant_fails(judged):
     )
 
 
-def test_a_group_whose_sensitivity_is_surely_below_the_target_fails(judged):
+def test_a_group_whose_sensitivity_is_surely_below_the_target_fails(judged, row, graded):
     low = row("sex", "female", 90, 40, graded(0.7, 0.55, 0.85), graded(0.6, 0.5, 0.7))
     reached = row("sex", "male", 90, 40, graded(0.8, 0.65, 0.91), graded(0.6, 0.5, 0.7))
     (found,) = failures(judged(low, reached))
     assert (found.row.value, found.figure, found.right, found.of) == ("female", "sensitivity", 28, 40)
 
 
-def test_few_images_are_named_last_and_a_wide_interval_is_no_failure(judged):
-    few = row("site", "ear", 12, 0, graded(None, None, None), graded(0.0, 0.0, 0.26, ok=False))
-    sure = row("source", "b", 71, 0, graded(None, None, None), graded(0.0, 0.0, 0.05))
-    wide = row("site", "scalp", 3, 0, graded(None, None, None), graded(0.0, 0.0, 0.7, ok=False))
+def test_few_images_are_named_last_and_a_wide_interval_is_no_failure(judged, row, graded):
+    few = row("site", "ear", 12, 0, graded(), graded(0.0, 0.0, 0.26, few=True))
+    sure = row("source", "b", 71, 0, graded(), graded(0.0, 0.0, 0.05))
+    wide = row("site", "scalp", 3, 0, graded(), graded(0.0, 0.0, 0.7, few=True))
     assert [(one.row.value, one.sure) for one in failures(judged(few, wide, sure))] == [("b", True), ("ear", False)]
 
 
-def test_the_largest_gap_comes_first_and_small_groups_are_not_compared():
+def test_the_largest_gap_comes_first_and_small_groups_are_not_compared(row, graded, fine):
     rows = [
-        row("sex", "male", 90, 40, FINE, graded(0.5, 0.4, 0.6)),
-        row("sex", "female", 90, 40, FINE, graded(0.7, 0.6, 0.8)),
-        row("sex", "unknown", 9, 4, FINE, graded(0.0, 0.0, 0.5, ok=False)),
-        row("source", "a", 90, 40, FINE, graded(0.1, 0.0, 0.2)),
-        row("source", "b", 90, 40, FINE, graded(0.9, 0.8, 1.0)),
+        row("sex", "male", 90, 40, fine, graded(0.5, 0.4, 0.6)),
+        row("sex", "female", 90, 40, fine, graded(0.7, 0.6, 0.8)),
+        row("sex", "unknown", 9, 4, fine, graded(0.0, 0.0, 0.5, few=True)),
+        row("source", "a", 90, 40, fine, graded(0.1, 0.0, 0.2)),
+        row("source", "b", 90, 40, fine, graded(0.9, 0.8, 1.0)),
     ]
     found = gaps(rows, "specificity")
     assert [(gap.slice, gap.low_group, gap.high_group) for gap in found] == [
@@ -83,8 +72,8 @@ def test_the_largest_gap_comes_first_and_small_groups_are_not_compared():
     assert found[1].size == pytest.approx(0.2)
 
 
-def test_a_wide_interval_is_not_called_a_group_that_does_well(judged):
-    wide = row("source", "clinic b", 40, 0, graded(None, None, None), graded(0.1, 0.0, 0.35))
+def test_a_wide_interval_is_not_called_a_group_that_does_well(judged, row, graded):
+    wide = row("source", "clinic b", 40, 0, graded(), graded(0.1, 0.0, 0.35))
     line = slices_line(judged(wide))
     assert line.level == "green"
     assert line.answer.startswith("none was found: in no group does the whole 95 % interval lie below")

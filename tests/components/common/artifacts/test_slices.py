@@ -79,8 +79,8 @@ def test_a_wide_interval_is_not_called_a_group_that_does_well(judged, row, grade
     assert line.answer.startswith("none was found: in no group does the whole 95 % interval lie below")
 
 
-def test_the_line_names_what_groups_are_held_against_with_a_target_and_without(judged):
-    found = judged(row("sex", "male", 90, 40, FINE, FINE))
+def test_the_line_names_what_groups_are_held_against_with_a_target_and_without(judged, row, fine):
+    found = judged(row("sex", "male", 90, 40, fine, fine))
     assert "lie below the target sensitivity, or" in slices_line(found).answer
     point = found.threshold.operating_point.model_copy(update={"target_sensitivity": None, "policy": "cost"})
     threshold = found.threshold.model_copy(update={"operating_point": point})

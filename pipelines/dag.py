@@ -44,11 +44,7 @@ def build_pipeline(cluster: Cluster, *, members: bool = False, defaults: Mapping
 
     def steps(*values):
         given = dict(zip(names, values, strict=True))
-        placed = {
-            "cluster": cluster,
-            "selector": given["gpu_node_selector"],
-            "tolerations": given["gpu_tolerations"],
-        }
+        placed = {"cluster": cluster, "selector": given["gpu_node_selector"], "tolerations": given["gpu_tolerations"]}
         fixed = {CLUSTER_OPTIONS: cluster_options(cluster)}
         if members:
             fixed[ROUNDS] = cluster.rounds.model_dump()

@@ -245,9 +245,14 @@ def _listing(roots: list[str]) -> str:
     for uri in sorted(items):
         item = items[uri]
         # the store's own version of a local file is empty while the file is new, and would be another one later
-        version = str(Path(uri).stat().st_mtime_ns) if store.is_local(uri) else item.version
+        version = _local_version(Path(uri).stat()) if store.is_local(uri) else item.version
         listed.update(f"{uri}\0{item.size}\0{version}\n".encode("utf-8", "backslashreplace"))
     return listed.hexdigest()
+
+
+def _local_version(found: os.stat_result) -> str:
+    """Of a file's times; the second cannot be set back by the copy or the edit that keeps the first."""
+    return f"{found.st_mtime_ns}-{found.st_ctime_ns}"
 
 
 def _label_policy(given: str) -> str:

